@@ -1,0 +1,40 @@
+/** The one error type that crosses module borders on purpose. Anything else that is thrown is a defect. */
+
+/** Stable slugs: part of the public contract (the `type` of a problem document), never renamed. */
+export type ErrorCode =
+  | "invalid-json"
+  | "invalid-record"
+  | "invalid-parameter"
+  | "missing-user-id"
+  | "user-not-found"
+  | "write-not-found"
+  | "no-such-path"
+  | "method-not-allowed"
+  | "unsupported-media-type"
+  | "body-too-large"
+  | "body-timeout"
+  | "cross-site-request"
+  | "queue-full"
+  | "journal-failed"
+  | "store-unavailable"
+  | "shutting-down"
+  | "internal-error";
+
+export class AppError extends Error {
+  override readonly name = "AppError";
+
+  /**
+   * @param code which kind of failure; decides the HTTP status (table in `server.ts`)
+   * @param message for the person who called: what happened, with which value, what to do. Reaches clients.
+   * @param options.cause the internal reason; logged, never sent to a client
+   */
+  constructor(readonly code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** A readable reason of anything thrown. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === "") return error.errors.map(reasonOf).join("; ");
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,123 @@
+/**
+ * What the core asks of the outside: a queue that keeps accepted writes, a store that has them for good, a cache in
+ * front of it, and a clock. Adapters fill these; one contract suite a port (tests/contract/) holds them to the words below.
+ */
+import type { Entry, Write } from "./domain.ts";
+
+/**
+ * Holds accepted writes until the store has them. Ordered: entries come out in the sequence they went in.
+ * The default is the journal (src/journal/).
+ */
+export interface Queue {
+  /**
+   * Accepts a write and gives it its version at once; `durable` settles later.
+   * @throws AppError `queue-full` at the byte cap, `journal-failed` when nothing can be made durable any more.
+   */
+  push(write: Write): Receipt;
+  /**
+   * The next durable entries after those taken before, at most `maxRows` and a bounded number of bytes; undefined when
+   * there are none. What was taken and not acknowledged is taken again only after a restart: the caller keeps it.
+   */
+  take(maxRows: number): Promise<Batch | undefined>;
+  /** The store has every entry through `batch.lastSeq`. Calls come in the order of `take`. */
+  ack(batch: Batch): Promise<void>;
+  /** One unacknowledged, durable entry by its sequence number; undefined once it may be gone. */
+  read(seq: number): Promise<Entry | undefined>;
+  stats(): QueueStats;
+  /** Makes everything pushed durable, then releases files and locks. */
+  close(): Promise<void>;
+}
+
+export interface Receipt {
+  readonly entry: Entry;
+  /** Resolves when the entry would survive a power loss; rejects with AppError `journal-failed` when it never will. */
+  readonly durable: Promise<void>;
+}
+
+export interface Batch {
+  /** Names one ordered run of sequence numbers; the store keeps one high-water mark for each. */
+  readonly source: string;
+  /** Ascending by `seq`, all of one instance; never empty. */
+  readonly entries: readonly Entry[];
+  /** The highest sequence number that this batch settles: that of its last entry. */
+  readonly lastSeq: number;
+}
+
+export interface QueueStats {
+  /** This process's stable name, in every write id. */
+  readonly instance: string;
+  /** Entries accepted and not yet acknowledged. */
+  readonly depth: number;
+  /** When the oldest of them was accepted, Unix milliseconds; undefined when there are none. */
+  readonly oldestAcceptedMs: number | undefined;
+  /** Bytes held on disk, or queued for it. */
+  readonly bytes: number;
+  /** The last sequence number given out, and the last one acknowledged. */
+  readonly lastSeq: number;
+  readonly ackedSeq: number;
+  /** Why nothing can be accepted any more; undefined while all is well. */
+  readonly failure: string | undefined;
+}
+
+/** The system of record. Every call may be retried safely; each rejects (never hangs) when the store is away. */
+export interface Store {
+  /**
+   * Makes sure the schema and the source's mark exist, and returns the mark: the highest sequence number of `source` that
+   * the store has; 0 for a new source. To be called before the first `put` of a source.
+   */
+  open(source: string): Promise<number>;
+  /**
+   * Inserts the entries and moves the source's mark to the last one's `seq`, in one transaction. Entries at or below the
+   * mark are left out, so a repeat after a lost answer writes nothing twice. Returns the number of rows inserted.
+   */
+  put(source: string, entries: readonly Entry[]): Promise<number>;
+  /** The newest entry of a user by {@link compareVersions}; undefined when there is none. */
+  latest(userId: string): Promise<Entry | undefined>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * A bounded, expiring copy of latest entries. Never lets an older entry replace a newer one. May forget at any time.
+ * Rejects (never hangs) on a fault; callers take a fault for a miss.
+ */
+export interface Cache {
+  get(userId: string): Promise<CachedEntry | undefined>;
+  /**
+   * Offers entries; of each user the newest wins against what is there.
+   * @param complete true when each entry is known to be the newest the store has (it was just read from there); false on the
+   *   write path, where the store may hold a newer one. An entry stored over a complete one stays complete, because the newest
+   *   of all is still the newest of all.
+   */
+  setMany(entries: readonly Entry[], complete: boolean): Promise<void>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface CachedEntry {
+  readonly entry: Entry;
+  /** Nothing newer was in the store when this was filled in. If false, ask the store too. */
+  readonly complete: boolean;
+  /** `local`: answered in this process; `redis`: over the network. */
+  readonly source: "local" | "redis";
+}
+
+/** Time, replaceable so that tests decide how it passes. */
+export interface Clock {
+  /** Unix milliseconds. */
+  now(): number;
+  setInterval(callback: () => void, intervalMs: number): () => void;
+  setTimeout(callback: () => void, delayMs: number): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  setInterval(callback, intervalMs) {
+    const id = setInterval(callback, intervalMs);
+    return () => clearInterval(id);
+  },
+  setTimeout(callback, delayMs) {
+    const id = setTimeout(callback, delayMs);
+    return () => clearTimeout(id);
+  },
+};
