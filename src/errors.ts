@@ -18,6 +18,7 @@ export type ErrorCode =
   | "journal-failed"
   | "store-unavailable"
   | "shutting-down"
+  | "not-ready"
   | "internal-error";
 
 export class AppError extends Error {

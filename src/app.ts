@@ -1,0 +1,222 @@
+/** The composition root: the only importer of adapters. Starts the parts in order and stops them in the reverse one. */
+import { createMemoryCache } from "./adapters/memory.ts";
+import { createPostgresStore } from "./adapters/postgres.ts";
+import { createRedisCache } from "./adapters/redis.ts";
+import { createSqliteStore } from "./adapters/sqlite.ts";
+import { Batcher } from "./batcher.ts";
+import { CacheClient } from "./cache_client.ts";
+import type { Config } from "./config.ts";
+import { withDeadline } from "./deadline.ts";
+import { reasonOf } from "./errors.ts";
+import { type HealthCheck, healthHandler } from "./handlers/health.ts";
+import { metricsHandler } from "./handlers/metrics.ts";
+import { readHandler } from "./handlers/read.ts";
+import { writeHandler, writeStatusHandler } from "./handlers/write.ts";
+import { type JournalObserver, openJournal, verifyJournal } from "./journal/journal.ts";
+import { Pending } from "./pending.ts";
+import { type Cache, type Clock, type Queue, type Store, systemClock } from "./ports.ts";
+import { Reader } from "./reader.ts";
+import { Server } from "./server.ts";
+import { limitRate, Log } from "./telemetry/log.ts";
+import { Metrics } from "./telemetry/metrics.ts";
+import { VERSION } from "./version.ts";
+import { Writer } from "./writer.ts";
+
+const LOOP_LAG_SAMPLE_MS = 1_000;
+const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
+const FAULT_LOG_INTERVAL_MS = 10_000;
+const DRAIN_POLL_MS = 25;
+
+export interface App {
+  /** Listens, recovers what an earlier run left, then accepts. Returns the base URL. @throws when that cannot be done */
+  start(): Promise<string>;
+  /** Stops accepting, finishes requests, flushes within the grace time, and closes everything. What is left is in the journal. */
+  stop(): Promise<void>;
+}
+
+type Phase = "starting" | "recovering" | "serving" | "draining";
+
+export function createApp(config: Config, clock: Clock = systemClock): App {
+  return new Application(config, clock);
+}
+
+class Application implements App {
+  readonly #log: Log;
+  readonly #metrics: Metrics;
+  readonly #store: Store;
+  readonly #cache: CacheClient;
+  readonly #server: Server;
+  #phase: Phase = "starting";
+  #queue: Queue | undefined;
+  #batcher: Batcher | undefined;
+  #stopSampling: (() => void) | undefined;
+
+  constructor(private readonly config: Config, private readonly clock: Clock) {
+    this.#log = new Log(config.log.level, config.log.format);
+    this.#metrics = new Metrics({
+      queueDepth: () => this.#queue?.stats().depth ?? 0,
+      queueOldestAgeSeconds: () => {
+        const oldestMs = this.#queue?.stats().oldestAcceptedMs;
+        return oldestMs === undefined ? 0 : Math.max(0, clock.now() - oldestMs) / 1000;
+      },
+      journalBytes: () => this.#queue?.stats().bytes ?? 0,
+    }, clock.now());
+    this.#store = createStore(config, this.#log);
+    const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
+      this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
+    });
+    this.#cache = new CacheClient(createCache(config), config.cache.ttlMs, clock, (error) => {
+      this.#metrics.cacheErrors.inc();
+      logCacheFault(error);
+    });
+    const { host, port } = config.listen;
+    this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
+      metrics: this.#metrics,
+      log: this.#log,
+    });
+  }
+
+  async start(): Promise<string> {
+    this.#server.mount({
+      metrics: metricsHandler(this.#metrics),
+      live: healthHandler([]),
+      ready: healthHandler(this.#readinessChecks()),
+    });
+    const url = this.#server.start();
+    this.#phase = "recovering";
+    await this.#recover();
+    this.#stopSampling = this.#sampleLoopLag();
+    this.#phase = "serving";
+    const { store, cache, dataDir, ack } = this.config;
+    this.#log.info(`dsproxy ${VERSION} listening on ${url}`, { store: store.kind, cache: cache.kind, dataDir, ack });
+    return url;
+  }
+
+  async stop(): Promise<void> {
+    this.#phase = "draining";
+    const { shutdownGraceMs } = this.config;
+    this.#log.info("Shutting down: finishing requests, then flushing", { graceMs: shutdownGraceMs });
+    const grace = AbortSignal.timeout(shutdownGraceMs);
+    // An idle connection can keep the server from ever being done, so it gets no more than the grace time.
+    let serverDone = false;
+    const serverStopped = withDeadline(this.#server.stop(), shutdownGraceMs, "Open requests").catch((error) => {
+      this.#log.warn("Requests were still open at the end of the grace time", { error });
+    }).finally(() => serverDone = true);
+    // Requests under way may wait for a flush, and new entries may come of them: drain until both are at an end.
+    let storeTakes = true;
+    do {
+      storeTakes = await (this.#batcher?.drain(grace) ?? true);
+      await Promise.race([serverStopped, new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS))]);
+    } while (!serverDone && storeTakes);
+    await this.#batcher?.stop();
+    await serverStopped;
+    if (storeTakes) await this.#batcher?.drain(grace);
+    await this.#close();
+  }
+
+  async #recover(): Promise<void> {
+    const { config, clock } = this;
+    const pending = new Pending((seq) => queue.read(seq));
+    let recovered = 0;
+    const queue = await openJournal({
+      ...config.journal,
+      now: () => clock.now(),
+      onRecovered: (entry) => {
+        pending.add(entry, true);
+        recovered++;
+      },
+      observer: this.#journalObserver(),
+    });
+    this.#queue = queue;
+    if (recovered > 0) this.#log.info("Recovered entries that the store may not have yet", { entries: recovered });
+    const parts = { queue, pending, store: this.#store, cache: this.#cache, metrics: this.#metrics, log: this.#log };
+    const batcher = new Batcher(config.batch, { ...parts, clock, random: Math.random });
+    const writer = new Writer(queue, pending, this.#cache, batcher, this.#log);
+    const reader = new Reader(pending, this.#cache, this.#store);
+    this.#server.mount({
+      write: writeHandler({ writer, limits: config.limits, defaultAck: config.ack, clock, metrics: this.#metrics }),
+      writeStatus: writeStatusHandler(queue),
+      read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
+    });
+    this.#batcher = batcher;
+    batcher.start();
+  }
+
+  #readinessChecks(): HealthCheck[] {
+    const phases: Record<Phase, string | undefined> = {
+      starting: "starting",
+      recovering: "recovering the journal",
+      serving: undefined,
+      draining: "shutting down",
+    };
+    return [
+      { name: "phase", failure: () => phases[this.#phase] },
+      { name: "journal", failure: () => this.#queue?.stats().failure },
+    ];
+  }
+
+  #journalObserver(): JournalObserver {
+    return {
+      onFsync: (durationMs) => this.#metrics.fsyncDuration.observe(durationMs / 1000),
+      onDamage: (damage) => {
+        this.#metrics.journalDamage.inc({ kind: damage.kind }, 1);
+        this.#log.error("The journal has a damaged stretch; what could be read around it is kept", { ...damage });
+      },
+    };
+  }
+
+  #sampleLoopLag(): () => void {
+    let dueMs = performance.now() + LOOP_LAG_SAMPLE_MS;
+    return this.clock.setInterval(() => {
+      const nowMs = performance.now();
+      this.#metrics.recordLoopLag(Math.max(0, nowMs - dueMs) / 1000);
+      dueMs = nowMs + LOOP_LAG_SAMPLE_MS;
+    }, LOOP_LAG_SAMPLE_MS);
+  }
+
+  async #close(): Promise<void> {
+    this.#stopSampling?.();
+    const left = this.#queue?.stats().depth ?? 0;
+    await this.#queue?.close();
+    await this.#cache.close();
+    await this.#store.close();
+    this.#log.info("Stopped", { leftInJournal: left });
+  }
+}
+
+function createStore(config: Config, log: Log): Store {
+  const { store } = config;
+  if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
+  return createPostgresStore({ ...store, log: (message) => log.info(message) });
+}
+
+function createCache(config: Config): Cache {
+  const { cache } = config;
+  const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
+  if (cache.kind === "memory") return createMemoryCache({ ...local, ttlMs: cache.ttlMs });
+  return createRedisCache({ ...cache, local });
+}
+
+/** What `--check-config` prints: each configured part opened, read-only, and asked whether it works. */
+export async function checkConfiguration(config: Config): Promise<{ ok: boolean; report: string }> {
+  const log = new Log("error", config.log.format);
+  const store = createStore(config, log);
+  const cache = createCache(config);
+  const checks: [string, () => Promise<string>][] = [
+    ["journal", async () => describe(await verifyJournal(config.journal.dir))],
+    [`store (${config.store.kind})`, () => store.ping().then(() => "answers")],
+    [`cache (${config.cache.kind})`, () => cache.ping().then(() => "answers")],
+  ];
+  const lines: string[] = [];
+  let ok = true;
+  for (const [name, check] of checks) {
+    try {
+      lines.push(`ok      ${name}: ${await check()}`);
+    } catch (error) {
+      ok = false;
+      lines.push(`failed  ${name}: ${reasonOf(error)}`);
+    }
+  }
+  await Promise.allSettled([store.close(), cache.close()]);
+  return { ok, report: lines.join("\n") };
+}

@@ -1,0 +1,11 @@
+/** `GET /metrics`: for Prometheus. */
+import type { Handler } from "../http.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+
+export function metricsHandler(metrics: Metrics): Handler {
+  return async ({ request }) => {
+    const openMetrics = request.headers.get("accept")?.includes("application/openmetrics-text") ?? false;
+    const { contentType, text } = await metrics.expose(openMetrics);
+    return new Response(text, { headers: { "content-type": contentType } });
+  };
+}

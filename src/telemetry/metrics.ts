@@ -1,0 +1,120 @@
+/** Every metric of the service, by the names of the public contract. One instance an application, no global registry. */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { VERSION } from "../version.ts";
+
+const SECONDS_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const ROWS_BUCKETS = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
+
+/** What is read at the moment of a scrape instead of being counted. */
+export interface Gauges {
+  queueDepth(): number;
+  queueOldestAgeSeconds(): number;
+  journalBytes(): number;
+}
+
+export class Metrics {
+  readonly #registry = new Registry();
+  #scrape: Promise<unknown> = Promise.resolve();
+
+  readonly httpRequests = this.#counter("http_requests_total", "HTTP requests answered.", ["route", "method", "code"]);
+  readonly httpDuration = this.#histogram("http_request_duration_seconds", "Time to answer.", SECONDS_BUCKETS, [
+    "route",
+  ]);
+  readonly writes = this.#counter("writes_total", "Writes accepted, by acknowledgement level.", ["ack"]);
+  readonly reads = this.#counter("reads_total", "Reads, by the tier that answered (none: not found).", ["source"]);
+  readonly flushDuration = this.#histogram(
+    "flush_duration_seconds",
+    "Time of one flush to the store.",
+    SECONDS_BUCKETS,
+  );
+  readonly flushRows = this.#counter("flush_rows_total", "Rows flushed (ok) and rows of failed attempts (failed).", [
+    "outcome",
+  ]);
+  readonly flushRetries = this.#counter("flush_retries_total", "Flushes tried again after a failure.");
+  readonly batchRows = this.#histogram("batch_rows", "Rows in a flush.", ROWS_BUCKETS);
+  readonly fsyncDuration = this.#histogram(
+    "journal_fsync_duration_seconds",
+    "Time of one journal fsync.",
+    SECONDS_BUCKETS,
+  );
+  readonly journalDamage = this.#counter("journal_damage_total", "Damaged stretches found in the journal, by kind.", [
+    "kind",
+  ]);
+  readonly cacheErrors = this.#counter("cache_errors_total", "Cache calls that failed or ran out of time.");
+  readonly shed = this.#counter("shed_total", "Requests refused at a limit, by reason.", ["reason"]);
+  readonly #loopLag = this.#gauge("event_loop_lag_seconds", "How late the last timer of the event loop ran.");
+
+  constructor(gauges: Gauges, startedMs: number) {
+    // Series that exist from the first scrape let a rate() see the first event.
+    for (const ack of ["accepted", "durable", "flushed"]) this.writes.inc({ ack }, 0);
+    for (const source of ["pending", "local", "redis", "store", "none"]) this.reads.inc({ source }, 0);
+    for (const outcome of ["ok", "failed"]) this.flushRows.inc({ outcome }, 0);
+    for (const kind of ["torn-tail", "damaged"]) this.journalDamage.inc({ kind }, 0);
+    this.#sampled("queue_depth", "Entries accepted and not yet in the store.", gauges.queueDepth);
+    this.#sampled("queue_oldest_age_seconds", "Age of the oldest of them.", gauges.queueOldestAgeSeconds);
+    this.#sampled("journal_bytes", "Bytes the journal holds on disk.", gauges.journalBytes);
+    this.#gauge("build_info", "Always 1; the labels say what runs.", ["version", "deno"])
+      .set({ version: VERSION, deno: Deno.version.deno }, 1);
+    this.#process(startedMs);
+  }
+
+  recordLoopLag(seconds: number): void {
+    this.#loopLag.set(seconds);
+  }
+
+  /** The exposition text; `openMetrics` chooses the OpenMetrics format instead of the classic one. */
+  expose(openMetrics: boolean): Promise<{ contentType: string; text: string }> {
+    // The format is a setting of the registry, so two scrapes must not overlap.
+    const scrape = this.#scrape.then(async () => {
+      const type = openMetrics ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE;
+      (this.#registry as { setContentType(type: string): void }).setContentType(type);
+      return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+    });
+    this.#scrape = scrape.catch(() => {});
+    return scrape;
+  }
+
+  #process(startedMs: number): void {
+    new Gauge({
+      name: "process_start_time_seconds",
+      help: "Start time since the Unix epoch.",
+      registers: [this.#registry],
+    }).set(startedMs / 1000);
+    new Gauge({
+      name: "process_resident_memory_bytes",
+      help: "Resident memory.",
+      registers: [this.#registry],
+      collect() {
+        this.set(Deno.memoryUsage().rss);
+      },
+    });
+    new Gauge({
+      name: "process_heap_bytes",
+      help: "JavaScript heap in use.",
+      registers: [this.#registry],
+      collect() {
+        this.set(Deno.memoryUsage().heapUsed);
+      },
+    });
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
+    return new Counter({ name: `dsproxy_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+  #gauge<L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> {
+    return new Gauge({ name: `dsproxy_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+  #histogram<L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []): Histogram<L> {
+    return new Histogram({ name: `dsproxy_${name}`, help, buckets, labelNames, registers: [this.#registry] });
+  }
+  #sampled(name: string, help: string, sample: () => number): void {
+    new Gauge({
+      name: `dsproxy_${name}`,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.set(sample());
+      },
+    });
+  }
+}

@@ -1,0 +1,62 @@
+/** The write path: queue → the acknowledgement level asked for; what is durable becomes readable and goes to the cache. */
+import type { Batcher } from "./batcher.ts";
+import type { CacheClient } from "./cache_client.ts";
+import type { Entry, Write } from "./domain.ts";
+import type { Pending } from "./pending.ts";
+import type { Queue } from "./ports.ts";
+import type { Log } from "./telemetry/log.ts";
+
+export const ACK_LEVELS = ["accepted", "durable", "flushed"] as const;
+
+/** accepted: in memory; durable: fsynced in the journal; flushed: committed in the store. */
+export type AckLevel = (typeof ACK_LEVELS)[number];
+
+export interface WriteResult {
+  readonly entry: Entry;
+  /** The level really reached: `durable` when `flushed` was asked for but did not come in time. */
+  readonly ack: AckLevel;
+}
+
+/** How long a `flushed` write waits before it is answered as `durable`. */
+const FLUSHED_TIMEOUT_MS = 10_000;
+
+export class Writer {
+  constructor(
+    private readonly queue: Queue,
+    private readonly pending: Pending,
+    private readonly cache: CacheClient,
+    private readonly batcher: Batcher,
+    private readonly log: Log,
+  ) {}
+
+  /** @throws AppError `queue-full`, `journal-failed`, `shutting-down`: the write was not accepted. */
+  async write(write: Write, ack: AckLevel): Promise<WriteResult> {
+    const { entry, durable } = this.queue.push(write);
+    if (ack === "accepted") {
+      this.pending.add(entry, false);
+      durable.then(() => this.#becameDurable(entry), (error) => this.#lostBeforeDurable(entry, error));
+      return { entry, ack };
+    }
+    await durable;
+    this.#becameDurable(entry);
+    if (ack === "flushed") {
+      const inTime = await this.batcher.whenFlushed(entry.seq, FLUSHED_TIMEOUT_MS);
+      return { entry, ack: inTime ? "flushed" : "durable" };
+    }
+    return { entry, ack };
+  }
+
+  #becameDurable(entry: Entry): void {
+    this.pending.add(entry, true);
+    this.cache.offer(entry);
+    this.batcher.notify();
+  }
+
+  #lostBeforeDurable(entry: Entry, error: unknown): void {
+    this.pending.withdraw(entry);
+    this.log.error("A write acknowledged as 'accepted' (memory only) could not be made durable and is lost", {
+      writeId: `${entry.instance}-${entry.seq}`,
+      error,
+    });
+  }
+}

@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { Batcher } from "../src/batcher.ts";
+import { CacheClient } from "../src/cache_client.ts";
+import { Pending } from "../src/pending.ts";
+import type { Cache } from "../src/ports.ts";
+import { Log } from "../src/telemetry/log.ts";
+import { Metrics } from "../src/telemetry/metrics.ts";
+import { FakeClock, settle } from "./support/fake_clock.ts";
+import { entry, FakeQueue, FakeStore } from "./support/fakes.ts";
+
+const quiet = new Log("error", "json", () => {});
+
+function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
+  const clock = new FakeClock();
+  const queue = new FakeQueue();
+  const store = new FakeStore();
+  const pending = new Pending((seq) => queue.read(seq));
+  const updates: number[][] = [];
+  const cache: Cache = {
+    get: () => Promise.resolve(undefined),
+    setMany: (entries) => Promise.resolve(void updates.push(entries.map(({ seq }) => seq))),
+    ping: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+  const metrics = new Metrics({ queueDepth: () => 0, queueOldestAgeSeconds: () => 0, journalBytes: () => 0 }, 0);
+  const parts = { queue, store, pending, clock, metrics, log: quiet, random: () => 0.5 };
+  const batcher = new Batcher(options, { ...parts, cache: new CacheClient(cache, 1_000, clock, () => {}) });
+  return { clock, queue, store, pending, updates, batcher, metrics };
+}
+
+function fill(queue: FakeQueue, from: number, to: number): void {
+  for (let seq = from; seq <= to; seq++) queue.add(entry(seq));
+}
+
+Deno.test("a batch that is not full waits for the interval", async () => {
+  const { clock, queue, store, batcher } = setUp();
+  batcher.start();
+  fill(queue, 1, 49);
+  batcher.notify();
+  await clock.advance(1_999);
+  assert.equal(store.rows.length, 0);
+  await clock.advance(1);
+  assert.equal(store.rows.length, 49);
+  assert.deepEqual(store.batches, [49]);
+  await batcher.stop();
+});
+
+Deno.test("a full batch is flushed at once", async () => {
+  const { queue, store, batcher } = setUp();
+  batcher.start();
+  fill(queue, 1, 50);
+  batcher.notify();
+  await settle();
+  assert.deepEqual(store.batches, [50]);
+  await batcher.stop();
+});
+
+Deno.test("a backlog is flushed in statements of the largest size until less than a batch is left", async () => {
+  const { queue, store, batcher } = setUp({ size: 50, intervalMs: 2_000, max: 400 });
+  fill(queue, 1, 1_030);
+  batcher.start();
+  await settle();
+  assert.deepEqual(store.batches, [400, 400, 230]);
+  await batcher.stop();
+});
+
+Deno.test("a failed batch stays in hand and is stored exactly once when the store returns", async () => {
+  const { clock, queue, store, batcher } = setUp();
+  batcher.start();
+  store.failWith = new Error("connection refused");
+  fill(queue, 1, 50);
+  batcher.notify();
+  await clock.advance(60_000);
+  assert.equal(store.rows.length, 0);
+  fill(queue, 51, 60);
+  store.failWith = undefined;
+  await clock.advance(10_000);
+  assert.deepEqual(store.rows.map(({ seq }) => seq), Array.from({ length: 60 }, (_, i) => i + 1));
+  await batcher.stop();
+});
+
+Deno.test("a commit whose answer was lost is not written twice", async () => {
+  const { clock, queue, store, batcher } = setUp();
+  batcher.start();
+  store.loseNextAnswer = true;
+  fill(queue, 1, 50);
+  batcher.notify();
+  await clock.advance(10_000);
+  assert.equal(store.rows.length, 50);
+  assert.equal(queue.ackedSeq, 50);
+  await batcher.stop();
+});
+
+Deno.test("retries back off up to a cap instead of hammering a store that is down", async () => {
+  const { clock, queue, store, batcher } = setUp();
+  batcher.start();
+  store.failWith = new Error("down");
+  fill(queue, 1, 50);
+  batcher.notify();
+  let attempts = 0;
+  const failing = store.open.bind(store);
+  store.open = (source) => {
+    attempts++;
+    return failing(source);
+  };
+  await clock.advance(60_000);
+  // Half of each bound (random = 0.5): 0.1, 0.2, 0.4 … then 2.5 s each.
+  assert.ok(attempts >= 20 && attempts <= 35, `${attempts} attempts in a minute`);
+  await batcher.stop();
+});
+
+Deno.test("entries that a crash replays below the mark are acknowledged without being written", async () => {
+  const { queue, store, batcher } = setUp();
+  store.marks.set(queue.source, 50);
+  fill(queue, 1, 50);
+  batcher.start();
+  await settle();
+  assert.equal(store.rows.length, 0);
+  assert.equal(queue.ackedSeq, 50);
+  await batcher.stop();
+});
+
+Deno.test("what is flushed goes to the cache before it stops being pending", async () => {
+  const { queue, pending, updates, batcher } = setUp({ size: 2, intervalMs: 1_000, max: 10 });
+  for (const added of [entry(1), entry(2)]) {
+    queue.add(added);
+    pending.add(added, true);
+  }
+  batcher.start();
+  await settle();
+  assert.deepEqual(updates, [[1, 2]]);
+  assert.equal(pending.users, 0);
+  await batcher.stop();
+});
+
+Deno.test("a flushed acknowledgement comes after the commit, or false when its time is up", async () => {
+  const { clock, queue, batcher, store } = setUp();
+  batcher.start();
+  queue.add(entry(1));
+  const inTime = batcher.whenFlushed(1, 10_000);
+  await clock.advance(2_000);
+  assert.equal(await inTime, true);
+  store.failWith = new Error("down");
+  queue.add(entry(2));
+  const tooLate = batcher.whenFlushed(2, 10_000);
+  await clock.advance(10_000);
+  assert.equal(await tooLate, false);
+  await batcher.stop();
+});
+
+Deno.test("draining flushes everything, and gives up where the store refuses", async () => {
+  const { queue, store, batcher } = setUp();
+  batcher.start();
+  fill(queue, 1, 3);
+  assert.equal(await batcher.drain(new AbortController().signal), true);
+  assert.equal(store.rows.length, 3);
+  store.failWith = new Error("down");
+  fill(queue, 4, 5);
+  assert.equal(await batcher.drain(new AbortController().signal), false);
+  assert.equal(queue.stats().depth, 2);
+  await batcher.stop();
+});
+
+Deno.test("stopping leaves no timer behind and answers those who wait", async () => {
+  const { clock, queue, batcher } = setUp();
+  batcher.start();
+  queue.add(entry(1));
+  const waiting = batcher.whenFlushed(1, 60_000);
+  await batcher.stop();
+  assert.equal(await waiting, false);
+  assert.equal(clock.timers, 0);
+});

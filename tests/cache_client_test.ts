@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { CacheClient } from "../src/cache_client.ts";
+import type { Entry } from "../src/domain.ts";
+import type { Cache, CachedEntry } from "../src/ports.ts";
+import { FakeClock, settle } from "./support/fake_clock.ts";
+import { entry } from "./support/fakes.ts";
+
+const TTL_MS = 300_000;
+
+function setUp() {
+  const clock = new FakeClock();
+  const held = new Map<string, CachedEntry>();
+  const control = { fail: false };
+  const faults: unknown[] = [];
+  const call = <T>(result: () => T) =>
+    control.fail ? Promise.reject(new Error("cache down")) : Promise.resolve(result());
+  const cache: Cache = {
+    get: (userId) => call(() => held.get(userId)),
+    setMany: (entries: readonly Entry[], complete) =>
+      call(() => entries.forEach((entry) => held.set(entry.userId, { entry, complete, source: "redis" }))),
+    ping: () => call(() => {}),
+    close: () => Promise.resolve(),
+  };
+  const client = new CacheClient(cache, TTL_MS, clock, (error) => faults.push(error));
+  return { clock, held, control, faults, client };
+}
+
+Deno.test("a cache fault is a miss and is reported", async () => {
+  const { control, faults, client } = setUp();
+  control.fail = true;
+  assert.equal(await client.get("u"), undefined);
+  assert.equal(faults.length, 1);
+});
+
+Deno.test("a stale copy is not read after an update of it failed, until it has expired", async () => {
+  const { clock, control, client } = setUp();
+  await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
+  control.fail = true;
+  await client.update([entry(3, { userId: "u" })]);
+  control.fail = false;
+  assert.equal(await client.get("u"), undefined);
+  assert.equal((await client.get("v"))?.entry.seq, 2);
+  clock.step(TTL_MS);
+  assert.equal((await client.get("u"))?.entry.seq, 1);
+});
+
+Deno.test("filling from the store heals a user whose update failed", async () => {
+  const { control, client } = setUp();
+  control.fail = true;
+  await client.update([entry(1, { userId: "u" })]);
+  control.fail = false;
+  client.fill(entry(1, { userId: "u" }));
+  await settle();
+  assert.deepEqual(await client.get("u"), { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
+});
+
+Deno.test("offers that come while one is under way go out together", async () => {
+  const { held, client } = setUp();
+  for (let seq = 1; seq <= 100; seq++) client.offer(entry(seq));
+  await client.close();
+  assert.equal(held.size, 100);
+});
+
+Deno.test("when more users are suspect than can be remembered, the whole cache is passed over until copies have expired", async () => {
+  const { clock, control, client } = setUp();
+  await client.update([entry(1, { userId: "bystander" })]);
+  control.fail = true;
+  await client.update(Array.from({ length: 100_001 }, (_, i) => entry(i + 2)));
+  control.fail = false;
+  assert.equal(await client.get("bystander"), undefined);
+  clock.step(TTL_MS);
+  assert.equal((await client.get("bystander"))?.entry.seq, 1);
+});

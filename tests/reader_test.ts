@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { CacheClient } from "../src/cache_client.ts";
+import { AppError } from "../src/errors.ts";
+import { Pending } from "../src/pending.ts";
+import type { Cache, CachedEntry } from "../src/ports.ts";
+import { Reader } from "../src/reader.ts";
+import { FakeClock, settle } from "./support/fake_clock.ts";
+import { entry, FakeStore } from "./support/fakes.ts";
+
+function setUp() {
+  const store = new FakeStore();
+  const pending = new Pending(() => Promise.resolve(undefined));
+  const held = new Map<string, CachedEntry>();
+  const cache: Cache = {
+    get: (userId) => Promise.resolve(held.get(userId)),
+    setMany: (entries, complete) => {
+      for (const entry of entries) held.set(entry.userId, { entry, complete, source: "redis" });
+      return Promise.resolve();
+    },
+    ping: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+  const client = new CacheClient(cache, 1_000, new FakeClock(), () => {});
+  return { store, pending, held, reader: new Reader(pending, client, store) };
+}
+
+const u = (seq: number, ts: number) => entry(seq, { userId: "u", ts });
+
+Deno.test("a late write with an old ts does not hide a newer row of the store", async () => {
+  const { store, pending, reader } = setUp();
+  store.rows.push(u(1, 100));
+  pending.add(u(2, 50), true);
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "store" });
+});
+
+Deno.test("a cached entry that may not be the newest is compared with the store, and completed", async () => {
+  const { store, held, reader } = setUp();
+  store.rows.push(u(1, 100));
+  held.set("u", { entry: u(2, 50), complete: false, source: "redis" });
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "store" });
+  await settle();
+  assert.deepEqual(held.get("u"), { entry: u(1, 100), complete: true, source: "redis" });
+});
+
+Deno.test("a complete cached entry needs no look-up in the store", async () => {
+  const { store, held, reader } = setUp();
+  held.set("u", { entry: u(1, 100), complete: true, source: "local" });
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "local" });
+  assert.equal(store.lookUps, 0);
+});
+
+Deno.test("an accepted write is read back while the store is down", async () => {
+  const { store, pending, reader } = setUp();
+  store.failWith = new Error("down");
+  pending.add(u(1, 100), true);
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "pending" });
+});
+
+Deno.test("a read fails only when no tier can answer, and then says so", async () => {
+  const { store, reader } = setUp();
+  store.failWith = new Error("password=secret");
+  await assert.rejects(reader.read("u"), (error: unknown) => {
+    assert.ok(error instanceof AppError);
+    assert.equal(error.code, "store-unavailable");
+    assert.ok(!error.message.includes("secret"));
+    return true;
+  });
+});
+
+Deno.test("an unknown user is found nowhere", async () => {
+  assert.equal(await setUp().reader.read("u"), undefined);
+});
+
+Deno.test("concurrent readers of one user share one look-up", async () => {
+  const { store, reader } = setUp();
+  store.rows.push(u(1, 100));
+  await Promise.all(Array.from({ length: 20 }, () => reader.read("u")));
+  assert.equal(store.lookUps, 1);
+});
+
+Deno.test("a reader does not join a look-up that began before a write of the user was flushed", async () => {
+  const { store, pending, reader } = setUp();
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => release = resolve);
+  const look = store.latest.bind(store);
+  store.latest = async (userId) => {
+    const found = await look(userId);
+    if (store.lookUps === 1) await gate;
+    return found;
+  };
+  const early = reader.read("u");
+  await settle();
+  const flushed = u(1, 100);
+  pending.add(flushed, true);
+  store.rows.push(flushed);
+  pending.settle([flushed], 1);
+  assert.equal((await reader.read("u"))?.entry.seq, 1);
+  release();
+  assert.equal(await early, undefined);
+});

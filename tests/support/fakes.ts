@@ -1,0 +1,106 @@
+/** Ports in memory, for tests that inject faults or hold time still. */
+import type { Entry, Write } from "../../src/domain.ts";
+import { compareVersions } from "../../src/domain.ts";
+import type { Batch, Queue, QueueStats, Receipt, Store } from "../../src/ports.ts";
+
+export const INSTANCE = "instance0001";
+
+export function entry(seq: number, fields: Partial<Entry> = {}): Entry {
+  return { userId: `user${seq}`, value: `value${seq}`, ts: 1_000, acceptedMs: seq, instance: INSTANCE, seq, ...fields };
+}
+
+/** A queue whose entries are durable at once, unless held back. */
+export class FakeQueue implements Queue {
+  readonly entries: Entry[] = [];
+  source = `${INSTANCE}/run1`;
+  ackedSeq = 0;
+  #taken = 0;
+  #seq = 0;
+
+  push(write: Write): Receipt {
+    const added = entry(++this.#seq, write);
+    this.entries.push(added);
+    return { entry: added, durable: Promise.resolve() };
+  }
+  add(...entries: Entry[]): void {
+    for (const added of entries) {
+      this.entries.push(added);
+      this.#seq = added.seq;
+    }
+  }
+  take(maxRows: number): Promise<Batch | undefined> {
+    const entries = this.entries.slice(this.#taken, this.#taken + maxRows);
+    this.#taken += entries.length;
+    const last = entries.at(-1);
+    return Promise.resolve(last && { source: this.source, entries, lastSeq: last.seq });
+  }
+  ack(batch: Batch): Promise<void> {
+    this.ackedSeq = batch.lastSeq;
+    return Promise.resolve();
+  }
+  read(seq: number): Promise<Entry | undefined> {
+    return Promise.resolve(this.entries.find((candidate) => candidate.seq === seq));
+  }
+  stats(): QueueStats {
+    const unacked = this.entries.filter(({ seq }) => seq > this.ackedSeq);
+    return {
+      instance: INSTANCE,
+      depth: unacked.length,
+      oldestAcceptedMs: unacked[0]?.acceptedMs,
+      bytes: 0,
+      lastSeq: this.#seq,
+      ackedSeq: this.ackedSeq,
+      failure: undefined,
+    };
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** A store in memory, exact about marks; `failWith` makes every call reject. */
+export class FakeStore implements Store {
+  readonly rows: Entry[] = [];
+  readonly marks = new Map<string, number>();
+  readonly batches: number[] = [];
+  failWith: Error | undefined;
+  /** Applies the next put and then loses its answer, like a connection cut after COMMIT. */
+  loseNextAnswer = false;
+  lookUps = 0;
+
+  async open(source: string): Promise<number> {
+    await this.#failIfDown();
+    this.marks.set(source, this.marks.get(source) ?? 0);
+    return this.marks.get(source)!;
+  }
+
+  async put(source: string, entries: readonly Entry[]): Promise<number> {
+    await this.#failIfDown();
+    const mark = this.marks.get(source);
+    if (mark === undefined) throw new Error(`put before open of ${source}`);
+    const fresh = entries.filter(({ seq }) => seq > mark);
+    this.rows.push(...fresh);
+    this.batches.push(entries.length);
+    this.marks.set(source, Math.max(mark, entries.at(-1)!.seq));
+    if (this.loseNextAnswer) {
+      this.loseNextAnswer = false;
+      throw new Error("connection reset after COMMIT");
+    }
+    return fresh.length;
+  }
+
+  async latest(userId: string): Promise<Entry | undefined> {
+    this.lookUps++;
+    await this.#failIfDown();
+    return this.rows.filter((row) => row.userId === userId).sort(compareVersions).at(-1);
+  }
+  ping(): Promise<void> {
+    return Promise.resolve();
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+  #failIfDown(): Promise<void> {
+    return this.failWith === undefined ? Promise.resolve() : Promise.reject(this.failWith);
+  }
+}
