@@ -94,8 +94,8 @@ export class ConfigLoader {
       this.#set(name, optionOf(name).parse(found.text));
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error;
-      const from = found.origin === "file" ? `${name} (from the file that ${name}_FILE names)` : name;
-      throw new InvalidValue(`${from}=${JSON.stringify(shown(name, found.text))} ${error.message}.`);
+      const from = found.origin === "file" ? ` (from the file that ${name}_FILE names)` : "";
+      throw new InvalidValue(`${JSON.stringify(shown(name, found.text))}${from} ${error.message}.`);
     }
   }
 
@@ -105,21 +105,21 @@ export class ConfigLoader {
       const text = lookUp(get, name, option.mayBeEmpty);
       const path = option.secret ? lookUp(get, `${name}_FILE`) : undefined;
       if (text !== undefined && path !== undefined) {
-        throw new InvalidValue(`${name} and ${name}_FILE are both set in the ${origin}: keep one of them.`);
+        throw new InvalidValue(`is set together with ${name}_FILE (${origin}); keep one of them.`);
       }
       if (text !== undefined) return { text, origin };
       if (path !== undefined) {
-        return { text: this.#readFile(`${name}_FILE`, path).replace(/\r?\n$/, ""), origin: "file" };
+        return { text: this.#readFile(path).replace(/\r?\n$/, ""), origin: "file" };
       }
     }
     return { text: option.default, origin: "default" };
   }
 
-  #readFile(variable: string, path: string): string {
+  #readFile(path: string): string {
     try {
       return this.sources.readFile(path);
     } catch (error) {
-      throw new InvalidValue(`${variable}=${JSON.stringify(path)} cannot be read: ${reasonOf(error)}.`);
+      throw new InvalidValue(`The file ${JSON.stringify(path)} cannot be read: ${reasonOf(error)}.`);
     }
   }
 
@@ -169,13 +169,12 @@ export class ConfigLoader {
   #checkTogether(): void {
     const { BATCH_SIZE = 0, BATCH_MAX = Infinity, JOURNAL_MAX_BYTES = Infinity, MAX_BODY_BYTES = 0 } = this.#values;
     if (BATCH_SIZE > BATCH_MAX) {
-      const message = `BATCH_SIZE=${BATCH_SIZE} is more than BATCH_MAX=${BATCH_MAX}: lower it, or raise BATCH_MAX.`;
+      const message = `${BATCH_SIZE} is more than BATCH_MAX=${BATCH_MAX}: lower it, or raise BATCH_MAX.`;
       this.#problems.push({ variable: "BATCH_SIZE", message });
     }
     if (JOURNAL_MAX_BYTES < 4 * MAX_BODY_BYTES) {
       const [journal, body] = [this.#found.get("JOURNAL_MAX_BYTES")?.text, this.#found.get("MAX_BODY_BYTES")?.text];
-      const message =
-        `JOURNAL_MAX_BYTES=${journal} is less than 4 × MAX_BODY_BYTES=${body}: raise it, or lower the other.`;
+      const message = `${journal} is less than 4 × MAX_BODY_BYTES=${body}: raise it, or lower the other.`;
       this.#problems.push({ variable: "JOURNAL_MAX_BYTES", message });
     }
   }
@@ -185,9 +184,9 @@ export class ConfigLoader {
     if (path === undefined || this.#values.STORE !== "postgres") return undefined;
     let pem: string | undefined;
     this.#attempt("DB_SSLROOTCERT", () => {
-      pem = this.#readFile("DB_SSLROOTCERT", path);
+      pem = this.#readFile(path);
       if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
-        throw new InvalidValue(`DB_SSLROOTCERT=${JSON.stringify(path)} is not a file of certificates in PEM.`);
+        throw new InvalidValue(`${JSON.stringify(path)} is not a file of certificates in PEM.`);
       }
     });
     return pem;
@@ -209,7 +208,7 @@ function lookUp(get: (name: string) => string | undefined, name: string, anyText
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     // The reason would show the value, which may be a secret.
-    throw new InvalidValue(`${name} is not valid UTF-8.`);
+    throw new InvalidValue(`The value of ${name} is not valid UTF-8.`);
   }
   return anyText ? text : text?.trim() || undefined;
 }

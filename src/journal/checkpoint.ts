@@ -1,0 +1,96 @@
+/** The small files beside the segments: who this journal is, and how far the store has it. Replaced whole or not at all. */
+import { join } from "node:path";
+import { INSTANCE_ID_LENGTH } from "../domain.ts";
+import { AppError } from "../errors.ts";
+import { checksum } from "./codec.ts";
+import type { JournalFileSystem } from "./file_system.ts";
+
+export interface Checkpoint {
+  readonly instance: string;
+  /** The store has everything through this number. */
+  readonly ackedSeq: number;
+  /** The last durable record when the checkpoint was made. */
+  readonly lastSeq: number;
+  /** Unix milliseconds. */
+  readonly lastAcceptedMs: number;
+}
+
+export const CHECKPOINT_FILE = "checkpoint";
+export const INSTANCE_FILE = "instance";
+
+const encoder = new TextEncoder();
+
+export async function writeCheckpoint(fs: JournalFileSystem, dir: string, checkpoint: Checkpoint): Promise<void> {
+  const { instance, ackedSeq, lastSeq, lastAcceptedMs } = checkpoint;
+  const content = { instance, ackedSeq, lastSeq, lastAcceptedMs };
+  const crc = checksum(encoder.encode(JSON.stringify(content)));
+  await replaceFile(fs, dir, CHECKPOINT_FILE, `${JSON.stringify({ ...content, crc })}\n`);
+}
+
+/** What the checkpoint file holds; `damaged` when it is not as it was written, undefined when there is none. */
+export async function readCheckpoint(fs: JournalFileSystem, dir: string): Promise<Checkpoint | "damaged" | undefined> {
+  const text = await readSmallFile(fs, dir, CHECKPOINT_FILE);
+  if (text === undefined) return undefined;
+  try {
+    const { crc, ...content } = JSON.parse(text) as Checkpoint & { crc: number };
+    return crc === checksum(encoder.encode(JSON.stringify(content))) ? content : "damaged";
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof TypeError) return "damaged";
+    throw error;
+  }
+}
+
+/**
+ * The stable instance id; undefined when there is none yet.
+ * @throws AppError `journal-failed` when the file does not hold one
+ */
+export async function readInstance(fs: JournalFileSystem, dir: string): Promise<string | undefined> {
+  const text = (await readSmallFile(fs, dir, INSTANCE_FILE))?.trimEnd();
+  if (text === undefined || /^[0-9a-z]{12}$/.test(text)) return text;
+  throw new AppError(
+    "journal-failed",
+    `Cannot open the journal: ${join(dir, INSTANCE_FILE)} does not hold ${INSTANCE_ID_LENGTH} characters of 0-9a-z. Restore it; the segments name the instance, too.`,
+  );
+}
+
+export async function createInstance(fs: JournalFileSystem, dir: string): Promise<string> {
+  const instance = randomId();
+  await replaceFile(fs, dir, INSTANCE_FILE, `${instance}\n`);
+  return instance;
+}
+
+/** {@link INSTANCE_ID_LENGTH} random characters of `[0-9a-z]`. */
+export function randomId(): string {
+  let id = "";
+  while (id.length < INSTANCE_ID_LENGTH) {
+    const [byte] = crypto.getRandomValues(new Uint8Array(1));
+    // 252 = 7 * 36: above it, some characters would come up more often.
+    if (byte! < 252) id += (byte! % 36).toString(36);
+  }
+  return id;
+}
+
+async function replaceFile(fs: JournalFileSystem, dir: string, name: string, text: string): Promise<void> {
+  const temporary = `${name}.tmp`;
+  if ((await fs.list(dir)).includes(temporary)) await fs.remove(join(dir, temporary));
+  const file = await fs.create(join(dir, temporary));
+  try {
+    await file.writeAt(encoder.encode(text), 0);
+    await file.sync();
+  } finally {
+    file.close();
+  }
+  await fs.rename(join(dir, temporary), join(dir, name));
+  await fs.syncDirectory(dir);
+}
+
+async function readSmallFile(fs: JournalFileSystem, dir: string, name: string): Promise<string | undefined> {
+  if (!(await fs.list(dir)).includes(name)) return undefined;
+  const file = await fs.open(join(dir, name), "read");
+  try {
+    const bytes = new Uint8Array(1024);
+    return new TextDecoder().decode(bytes.subarray(0, await file.readAt(bytes, 0)));
+  } finally {
+    file.close();
+  }
+}

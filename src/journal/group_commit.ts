@@ -1,0 +1,222 @@
+/**
+ * The one writer of the journal: all records that wait go out in one write and one fsync, and become durable together. Owns the
+ * segment being written. A failed fsync ends it for good; a full disk does not.
+ */
+import type { Entry } from "../domain.ts";
+import { AppError, reasonOf } from "../errors.ts";
+import { encodeRecord, recordBytesBound, type SegmentHeader } from "./codec.ts";
+import { isDiskFull, type JournalFile, type JournalFileSystem } from "./file_system.ts";
+import { createSegment, type Segment, syncFile } from "./segment.ts";
+
+/** Records that become durable, or not, together. */
+export class Group {
+  readonly durable: Promise<void>;
+  readonly settle: { readonly resolve: () => void; readonly reject: (error: AppError) => void };
+  length = 0;
+  records = 0;
+  lastSeq = 0;
+  lastAcceptedMs = 0;
+  #view: DataView;
+
+  constructor(public bytes: Uint8Array, readonly firstSeq: number, readonly firstAcceptedMs: number) {
+    this.#view = new DataView(bytes.buffer);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // Who does not wait for durability need not handle its failure.
+    promise.catch(() => {});
+    this.durable = promise;
+    this.settle = { resolve, reject };
+  }
+
+  /** Encodes after what is there, without keeping it yet; returns the length of the record. */
+  encode(entry: Entry, salt: number): number {
+    const needed = this.length + recordBytesBound(entry.userId, entry.value);
+    if (needed > this.bytes.length) this.#grow(needed);
+    return encodeRecord(this.bytes, this.#view, this.length, entry, salt);
+  }
+
+  keep(entry: Entry, recordBytes: number): void {
+    this.length += recordBytes;
+    this.records++;
+    this.lastSeq = entry.seq;
+    this.lastAcceptedMs = entry.acceptedMs;
+  }
+
+  #grow(needed: number): void {
+    const grown = new Uint8Array(Math.max(needed, this.bytes.length * 2));
+    grown.set(this.bytes.subarray(0, this.length));
+    this.bytes = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+}
+
+export interface GroupCommitOptions {
+  readonly fs: JournalFileSystem;
+  readonly dir: string;
+  readonly segmentBytes: number;
+  readonly instance: string;
+  readonly run: string;
+  /** The last durable record of earlier runs. */
+  readonly durableSeq: number;
+  readonly lastAcceptedMs: number;
+  readonly onSegment: (segment: Segment) => void;
+  /** The group is durable: called before its waiters are told. */
+  readonly onCommitted: (segment: Segment, group: Group) => void;
+  readonly onRejected: (group: Group) => void;
+  readonly onDiskFull: () => void;
+  readonly onFsync: (durationMs: number, groupRecords: number) => void;
+}
+
+const GROUP_BYTES = 8 * 1024 * 1024;
+const BUFFER_BYTES = 64 * 1024;
+const SPARE_BUFFER_BYTES = 1024 * 1024;
+
+export class GroupCommit {
+  /** One salt a run: a sequence number never comes twice within it, so an old record is never taken for a new one. */
+  readonly #salt = crypto.getRandomValues(new Uint32Array(1))[0]!;
+  readonly #groupBytes: number;
+  readonly #waiting: Group[] = [];
+  #underWay: Group | undefined;
+  #working: Promise<void> | undefined;
+  #active: { readonly segment: Segment; readonly file: JournalFile } | undefined;
+  #durableSeq: number;
+  #lastAcceptedMs: number;
+  #failure: AppError | undefined;
+  #spare: Uint8Array | undefined;
+
+  constructor(private readonly options: GroupCommitOptions) {
+    this.#groupBytes = Math.min(GROUP_BYTES, options.segmentBytes);
+    this.#durableSeq = options.durableSeq;
+    this.#lastAcceptedMs = options.lastAcceptedMs;
+  }
+
+  /** Why nothing can become durable any more; its cause says it all. */
+  get failure(): AppError | undefined {
+    return this.#failure;
+  }
+
+  get durableSeq(): number {
+    return this.#durableSeq;
+  }
+
+  /** The segment being written; all others are complete. */
+  get activeSegment(): Segment | undefined {
+    return this.#active?.segment;
+  }
+
+  /** When the first record that is not durable yet was accepted. */
+  get oldestWaitingMs(): number | undefined {
+    return (this.#underWay ?? this.#waiting[0])?.firstAcceptedMs;
+  }
+
+  /** Queues a record of at most `room` bytes; returns its group and its length, or undefined when it is longer. */
+  append(entry: Entry, room: number): { readonly group: Group; readonly recordBytes: number } | undefined {
+    let group = this.#waiting.at(-1);
+    if (group === undefined || group.length + recordBytesBound(entry.userId, entry.value) > this.#groupBytes) {
+      group = new Group(this.#buffer(), entry.seq, entry.acceptedMs);
+    }
+    const recordBytes = group.encode(entry, this.#salt);
+    if (recordBytes > room) return undefined;
+    group.keep(entry, recordBytes);
+    if (group !== this.#waiting.at(-1)) this.#waiting.push(group);
+    this.#working ??= this.#commitAll().finally(() => this.#working = undefined);
+    return { group, recordBytes };
+  }
+
+  /** Resolves when nothing waits any more. */
+  async flush(): Promise<void> {
+    while (this.#working !== undefined) await this.#working;
+  }
+
+  /** Completes the active segment; the next group begins a new one. Only while nothing waits or is under way. */
+  completeSegment(): void {
+    this.#active?.file.close();
+    this.#active = undefined;
+  }
+
+  async #commitAll(): Promise<void> {
+    // What else is pushed in this turn joins the first group.
+    await Promise.resolve();
+    while ((this.#underWay = this.#waiting.shift()) !== undefined) {
+      const group = this.#underWay;
+      try {
+        const segment = await this.#write(group);
+        this.#durableSeq = group.lastSeq;
+        this.#lastAcceptedMs = group.lastAcceptedMs;
+        this.options.onCommitted(segment, group);
+        group.settle.resolve();
+      } catch (error) {
+        await this.#fail(group, error);
+      }
+      if (group.bytes.length <= SPARE_BUFFER_BYTES) this.#spare = group.bytes;
+    }
+  }
+
+  async #write(group: Group): Promise<Segment> {
+    const current = this.#active?.segment;
+    if (current !== undefined && current.end + group.length > this.options.segmentBytes) this.completeSegment();
+    this.#active ??= await this.#nextSegment(group);
+    const { segment, file } = this.#active;
+    await file.writeAt(group.bytes.subarray(0, group.length), segment.end);
+    const startedMs = performance.now();
+    await syncFile(file, segment.name);
+    this.options.onFsync(performance.now() - startedMs, group.records);
+    return segment;
+  }
+
+  async #nextSegment(group: Group): Promise<{ segment: Segment; file: JournalFile }> {
+    const { fs, dir, instance, run, onSegment } = this.options;
+    const header: SegmentHeader = {
+      instance,
+      run,
+      salt: this.#salt,
+      firstSeq: group.firstSeq,
+      previousSeq: this.#durableSeq,
+      lastAcceptedMs: this.#lastAcceptedMs,
+    };
+    const created = await createSegment(fs, dir, header);
+    onSegment(created.segment);
+    return created;
+  }
+
+  async #fail(group: Group, error: unknown): Promise<void> {
+    if (!isDiskFull(error)) return this.#poison(group, error);
+    try {
+      await this.#cutActiveSegment();
+    } catch (cuttingError) {
+      return this.#poison(group, cuttingError);
+    }
+    this.options.onDiskFull();
+    this.#reject(group, new AppError("queue-full", "The disk is full: the write was not accepted. Retry later.", { cause: error }));
+  }
+
+  /** Back to the last durable byte; numbers were lost, so that the segment ends here. */
+  async #cutActiveSegment(): Promise<void> {
+    if (this.#active === undefined) return;
+    const { segment, file } = this.#active;
+    await file.truncate(segment.end);
+    await syncFile(file, segment.name);
+    this.completeSegment();
+  }
+
+  /** Never tried again: after a failed fsync the page cache calls clean what the disk does not have. */
+  #poison(group: Group, error: unknown): void {
+    this.#failure = new AppError(
+      "journal-failed",
+      "Writes cannot be made durable any more. Check the disk, then restart the service.",
+      { cause: new Error(`the journal in ${this.options.dir}: ${reasonOf(error)}`, { cause: error }) },
+    );
+    for (const rejected of [group, ...this.#waiting.splice(0)]) this.#reject(rejected, this.#failure);
+    this.completeSegment();
+  }
+
+  #reject(group: Group, error: AppError): void {
+    this.options.onRejected(group);
+    group.settle.reject(error);
+  }
+
+  #buffer(): Uint8Array {
+    const buffer = this.#spare ?? new Uint8Array(BUFFER_BYTES);
+    this.#spare = undefined;
+    return buffer;
+  }
+}

@@ -1,0 +1,157 @@
+/** One segment file: what is known of its durable part, and reading from it. Writing is the group commit's. */
+import { join } from "node:path";
+import { encodeHeader, HEADER_BYTES, type SegmentHeader } from "./codec.ts";
+import type { JournalFile, JournalFileSystem } from "./file_system.ts";
+import { type Damage, readStretch, type Stretch, type StretchRequest } from "./scan.ts";
+
+/** Where one record is. */
+export interface Mark {
+  readonly seq: number;
+  readonly offset: number;
+  readonly acceptedMs: number;
+}
+
+/** A mark is set at the latest after this many records, bytes, and milliseconds: an index small in memory, short to search from. */
+const MARK_RECORDS = 128;
+const MARK_BYTES = 256 * 1024;
+const MARK_MS = 1000;
+
+export class Segment {
+  /** Durable bytes, the header among them. */
+  end = HEADER_BYTES;
+  /** The last durable record, or a number before `firstSeq` when there is none. */
+  lastSeq: number;
+  readonly #marks: Mark[] = [];
+  readonly #damage = new Map<number, Damage>();
+  #handle: Promise<JournalFile> | undefined;
+  #removed = false;
+
+  constructor(
+    private readonly fs: JournalFileSystem,
+    private readonly dir: string,
+    readonly name: string,
+    readonly header: SegmentHeader,
+  ) {
+    this.lastSeq = header.firstSeq - 1;
+  }
+
+  /** Names one run of the process: within it a sequence number is never given out twice. */
+  get source(): string {
+    return `${this.header.instance}/${this.header.run}`;
+  }
+
+  get path(): string {
+    return join(this.dir, this.name);
+  }
+
+  get removed(): boolean {
+    return this.#removed;
+  }
+
+  /** To be told of every record to be found again, in order. */
+  index(seq: number, offset: number, acceptedMs: number): void {
+    const last = this.#marks.at(-1);
+    const near = last !== undefined && seq - last.seq < MARK_RECORDS && offset - last.offset < MARK_BYTES &&
+      acceptedMs - last.acceptedMs < MARK_MS;
+    if (!near) this.#marks.push({ seq, offset, acceptedMs });
+  }
+
+  /** The last mark at or before `seq`; the first mark when all come later. */
+  markFor(seq: number): Mark | undefined {
+    let low = 0;
+    let high = this.#marks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#marks[middle]!.seq <= seq) low = middle + 1;
+      else high = middle;
+    }
+    return this.#marks[Math.max(0, low - 1)];
+  }
+
+  /** Remembers a damaged stretch, so that it is measured and reported once. False when it was known. */
+  noteDamage(damage: Damage): boolean {
+    if (this.#damage.has(damage.from)) return false;
+    this.#damage.set(damage.from, damage);
+    return true;
+  }
+
+  async read(request: StretchRequest): Promise<Stretch> {
+    const known = this.#damage.get(request.from);
+    if (known !== undefined) return { records: [], offsets: [], damage: known, next: known.to };
+    return await readStretch(await this.#open(), this.header, request);
+  }
+
+  async readBytes(from: number, length: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(length);
+    const file = await this.#open();
+    return bytes.subarray(0, await file.readAt(bytes, from));
+  }
+
+  /** Closes the handle for reading; the next read opens it again. */
+  async close(): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = undefined;
+    (await handle?.catch(() => undefined))?.close();
+  }
+
+  async remove(): Promise<void> {
+    this.#removed = true;
+    await this.close();
+    await this.fs.remove(this.path);
+  }
+
+  #open(): Promise<JournalFile> {
+    if (this.#removed) throw new Error(`Cannot read segment ${this.name}: it is removed`);
+    this.#handle ??= this.fs.open(this.path, "read");
+    return this.#handle;
+  }
+}
+
+const NAME = /^([0-9]{16})\.seg$/;
+
+function segmentName(firstSeq: number): string {
+  return `${String(firstSeq).padStart(16, "0")}.seg`;
+}
+
+/** The first sequence number by the file's name; undefined when it is not the name of a segment. */
+export function firstSeqOf(name: string): number | undefined {
+  const match = NAME.exec(name);
+  return match ? Number(match[1]) : undefined;
+}
+
+/** A new, durable segment without records, and the handle to write them. A full disk leaves nothing behind. */
+export async function createSegment(
+  fs: JournalFileSystem,
+  dir: string,
+  header: SegmentHeader,
+): Promise<{ segment: Segment; file: JournalFile }> {
+  const segment = new Segment(fs, dir, segmentName(header.firstSeq), header);
+  const file = await fs.create(segment.path);
+  try {
+    await writeHeader(fs, segment, file);
+    await syncFile(file, segment.name);
+    await fs.syncDirectory(dir);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return { segment, file };
+}
+
+async function writeHeader(fs: JournalFileSystem, segment: Segment, file: JournalFile): Promise<void> {
+  try {
+    await file.writeAt(encodeHeader(segment.header), 0);
+  } catch (error) {
+    await fs.remove(segment.path);
+    throw error;
+  }
+}
+
+/** An error of fsync, whatever it says, is not one of a write: after it the state of the file is unknown. */
+export async function syncFile(file: JournalFile, name: string): Promise<void> {
+  try {
+    await file.sync();
+  } catch (cause) {
+    throw new Error(`fsync of ${name} failed: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}

@@ -1,0 +1,25 @@
+/** What `--check-config` says about a journal. Changes nothing, takes no lock. */
+import type { JournalFileSystem } from "./file_system.ts";
+import { type DamageReport, survey } from "./survey.ts";
+
+export interface JournalCondition {
+  /** undefined before the first start. */
+  readonly instance: string | undefined;
+  readonly segments: number;
+  readonly bytes: number;
+  readonly records: number;
+  /** Records that the store may not have yet. */
+  readonly unacked: number;
+  readonly damage: readonly DamageReport[];
+}
+
+/**
+ * Reads and checks every record. Works without the directory, and beside a running instance: then a write under way may show
+ * as a torn tail.
+ * @throws AppError `journal-failed` when the journal could not be opened either: files of another instance, unknown format
+ */
+export async function verifyJournal(fs: JournalFileSystem, dir: string): Promise<JournalCondition> {
+  const { instance, segments, records, unacked, damage } = await survey(fs, dir);
+  const bytes = segments.reduce((sum, segment) => sum + segment.end, 0);
+  return { instance, segments: segments.length, bytes, records, unacked, damage };
+}
