@@ -12,7 +12,9 @@ import { type HealthCheck, healthHandler } from "./handlers/health.ts";
 import { metricsHandler } from "./handlers/metrics.ts";
 import { readHandler } from "./handlers/read.ts";
 import { writeHandler, writeStatusHandler } from "./handlers/write.ts";
-import { type JournalObserver, openJournal, verifyJournal } from "./journal/journal.ts";
+import { denoFileSystem } from "./journal/file_system.ts";
+import { type JournalObserver, openJournal } from "./journal/journal.ts";
+import { type JournalCondition, verifyJournal } from "./journal/verify.ts";
 import { Pending } from "./pending.ts";
 import { type Cache, type Clock, type Queue, type Store, systemClock } from "./ports.ts";
 import { Reader } from "./reader.ts";
@@ -162,6 +164,7 @@ class Application implements App {
         this.#metrics.journalDamage.inc({ kind: damage.kind }, 1);
         this.#log.error("The journal has a damaged stretch; what could be read around it is kept", { ...damage });
       },
+      onFault: (reason) => this.#log.warn(reason),
     };
   }
 
@@ -203,7 +206,7 @@ export async function checkConfiguration(config: Config): Promise<{ ok: boolean;
   const store = createStore(config, log);
   const cache = createCache(config);
   const checks: [string, () => Promise<string>][] = [
-    ["journal", async () => describe(await verifyJournal(config.journal.dir))],
+    ["journal", async () => describeJournal(await verifyJournal(denoFileSystem, config.journal.dir))],
     [`store (${config.store.kind})`, () => store.ping().then(() => "answers")],
     [`cache (${config.cache.kind})`, () => cache.ping().then(() => "answers")],
   ];
@@ -219,4 +222,13 @@ export async function checkConfiguration(config: Config): Promise<{ ok: boolean;
   }
   await Promise.allSettled([store.close(), cache.close()]);
   return { ok, report: lines.join("\n") };
+}
+
+function describeJournal({ instance, segments, bytes, records, unacked, damage }: JournalCondition): string {
+  if (instance === undefined) return "not there yet; it is made at the first start";
+  const stretches = damage.map(({ kind, segment, offset, bytes }) =>
+    `${kind} in ${segment} at ${offset} (${bytes} bytes)`
+  );
+  const condition = damage.length === 0 ? "no damage" : `damage: ${stretches.join(", ")}`;
+  return `instance ${instance}, ${records} records in ${segments} segments (${bytes} bytes), ${unacked} not in the store; ${condition}`;
 }

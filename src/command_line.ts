@@ -72,7 +72,7 @@ export async function askReady(config: Pick<Config, "listen">): Promise<{ ok: bo
     if (status === 200) return { ok: true, message: `ready at ${where}` };
     return { ok: false, message: `not ready at ${where}: status ${status}, ${answer}` };
   } catch (error) {
-    return { ok: false, message: `not ready: no answer from ${where}: ${reasonOf(error)}` };
+    return { ok: false, message: `not ready: no answer from ${where} (${reasonOf(error)})` };
   }
 }
 
@@ -84,13 +84,14 @@ function getReadyz(hostname: string, port: number): Promise<{ status: number; te
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => {
         text += chunk;
-        if (text.length > 65_536) request.destroy(new Error("the answer is too long to be that of dsproxy"));
+        if (text.length > 65_536) request.destroy(new Error("it is too long to be that of dsproxy"));
       });
       response.on("end", () => settle(() => resolve({ status: response.statusCode ?? 0, text })));
       response.on("error", (error) => settle(() => reject(error)));
     });
     const timer = setTimeout(() => {
-      request.destroy(new Error(`it did not come within ${READY_TIMEOUT_MS / 1000} s`));
+      reject(new Error(`it did not come within ${READY_TIMEOUT_MS / 1000} s`));
+      request.destroy();
     }, READY_TIMEOUT_MS);
     request.on("error", (error) => settle(() => reject(error)));
     function settle(outcome: () => void): void {

@@ -19,8 +19,9 @@ export function pathText(value: string): string {
 export function oneOf<const T extends string>(...choices: readonly T[]): Parser<T> {
   return (value) => {
     const choice = choices.find((candidate) => candidate === value);
-    if (choice === undefined) throw new InvalidValue(`is not known; choose ${choices.join(", ")}`);
-    return choice;
+    if (choice !== undefined) return choice;
+    const what = choices.length > 1 ? `choose ${choices.join(", ")}` : `this build has only ${choices[0]}`;
+    throw new InvalidValue(`is not known; ${what}`);
   };
 }
 

@@ -49,7 +49,9 @@ export async function readInstance(fs: JournalFileSystem, dir: string): Promise<
   if (text === undefined || /^[0-9a-z]{12}$/.test(text)) return text;
   throw new AppError(
     "journal-failed",
-    `Cannot open the journal: ${join(dir, INSTANCE_FILE)} does not hold ${INSTANCE_ID_LENGTH} characters of 0-9a-z. Restore it; the segments name the instance, too.`,
+    `Cannot open the journal: ${
+      join(dir, INSTANCE_FILE)
+    } does not hold ${INSTANCE_ID_LENGTH} characters of 0-9a-z. Restore it; the segments name the instance, too.`,
   );
 }
 

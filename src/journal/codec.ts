@@ -41,6 +41,7 @@ const TEXT_AT = 35;
 /** The smallest record there can be, and the largest that is read back. */
 export const MIN_RECORD_BYTES = TEXT_AT;
 export const MAX_RECORD_BYTES = 16 * 1024 * 1024;
+export const USER_ID_BYTES_MAX = 0xffff;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

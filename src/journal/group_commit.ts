@@ -118,7 +118,7 @@ export class GroupCommit {
     if (recordBytes > room) return undefined;
     group.keep(entry, recordBytes);
     if (group !== this.#waiting.at(-1)) this.#waiting.push(group);
-    this.#working ??= this.#commitAll().finally(() => this.#working = undefined);
+    this.#working ??= this.#commitAll();
     return { group, recordBytes };
   }
 
@@ -149,6 +149,8 @@ export class GroupCommit {
       }
       if (group.bytes.length <= SPARE_BUFFER_BYTES) this.#spare = group.bytes;
     }
+    // In the same turn as the last look at what waits: nothing pushed later is left lying.
+    this.#working = undefined;
   }
 
   async #write(group: Group): Promise<Segment> {
@@ -186,7 +188,10 @@ export class GroupCommit {
       return this.#poison(group, cuttingError);
     }
     this.options.onDiskFull();
-    this.#reject(group, new AppError("queue-full", "The disk is full: the write was not accepted. Retry later.", { cause: error }));
+    this.#reject(
+      group,
+      new AppError("queue-full", "The disk is full: the write was not accepted. Retry later.", { cause: error }),
+    );
   }
 
   /** Back to the last durable byte; numbers were lost, so that the segment ends here. */

@@ -1,9 +1,9 @@
 /** Brings a journal's directory into order at start, by the survey: cut, quarantine, forget. The only code that changes old segments. */
 import { join } from "node:path";
 import type { Entry } from "../domain.ts";
-import { createInstance, readInstance, writeCheckpoint } from "./checkpoint.ts";
+import { CHECKPOINT_FILE, createInstance, readInstance, writeCheckpoint } from "./checkpoint.ts";
 import type { JournalFileSystem } from "./file_system.ts";
-import { type Segment, syncFile } from "./segment.ts";
+import { firstSeqOf, type Segment, syncFile } from "./segment.ts";
 import { type DamageReport, type Survey, survey } from "./survey.ts";
 
 export const QUARANTINE_DIR = "quarantine";
@@ -25,17 +25,18 @@ export async function recover(
   if (fresh) await createInstance(fs, dir);
   const found = await survey(fs, dir, onUnacked);
   for (const report of found.damage) await quarantineReported(fs, dir, found, report);
-  for (const name of found.unreadable) await moveToQuarantine(fs, dir, name);
   const newest = found.segments.at(-1);
   if (newest !== undefined) await cutAndSync(fs, newest);
   const instance = await instanceToGoOnWith(fs, dir, found);
-  const { ackedSeq, lastSeq, lastAcceptedMs } = found;
+  const { lastSeq, lastAcceptedMs } = found;
+  const ackedSeq = found.unacked > 0 ? found.ackedSeq : lastSeq;
   await writeCheckpoint(fs, dir, { instance, ackedSeq, lastSeq, lastAcceptedMs });
-  return { ...found, instance, segments: await forgetAcked(fs, dir, found) };
+  for (const name of found.unreadable) await moveToQuarantine(fs, dir, name);
+  return { ...found, instance, ackedSeq, segments: await forgetAcked(fs, dir, found) };
 }
 
 async function holdsJournal(fs: JournalFileSystem, dir: string): Promise<boolean> {
-  return (await fs.list(dir)).some((name) => name === "checkpoint" || name.endsWith(".seg"));
+  return (await fs.list(dir)).some((name) => name === CHECKPOINT_FILE || firstSeqOf(name) !== undefined);
 }
 
 /** Copies damaged bytes aside before anything else can happen to them. Repeating it writes the same file again. */
@@ -105,7 +106,8 @@ async function cutAndSync(fs: JournalFileSystem, segment: Segment): Promise<void
  * makes sure that no write id is ever used twice.
  */
 async function instanceToGoOnWith(fs: JournalFileSystem, dir: string, found: Survey): Promise<string> {
-  if (found.instance !== undefined && (found.unreadable.length === 0 || found.lastSeq > 0)) return found.instance;
+  const checkpointLost = found.damage.some((report) => report.segment === CHECKPOINT_FILE);
+  if (found.instance !== undefined && !(checkpointLost && found.lastSeq === 0)) return found.instance;
   return await createInstance(fs, dir);
 }
 

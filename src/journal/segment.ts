@@ -58,21 +58,23 @@ export class Segment {
 
   /** The last mark at or before `seq`; the first mark when all come later. */
   markFor(seq: number): Mark | undefined {
-    let low = 0;
-    let high = this.#marks.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#marks[middle]!.seq <= seq) low = middle + 1;
-      else high = middle;
-    }
-    return this.#marks[Math.max(0, low - 1)];
+    return this.#marks[this.#markIndex(seq)];
   }
 
-  /** Remembers a damaged stretch, so that it is measured and reported once. False when it was known. */
-  noteDamage(damage: Damage): boolean {
-    if (this.#damage.has(damage.from)) return false;
+  /** The bytes in which record `seq` must be, and the number of the record they begin with. */
+  rangeOf(seq: number): { from: number; end: number; expectedSeq: number } | undefined {
+    const i = this.#markIndex(seq);
+    const mark = this.#marks[i];
+    return mark && { from: mark.offset, end: this.#marks[i + 1]?.offset ?? this.end, expectedSeq: mark.seq };
+  }
+
+  knowsDamageAt(offset: number): boolean {
+    return this.#damage.has(offset);
+  }
+
+  /** Remembers a damaged stretch, so that it is measured and reported once. */
+  noteDamage(damage: Damage): void {
     this.#damage.set(damage.from, damage);
-    return true;
   }
 
   async read(request: StretchRequest): Promise<Stretch> {
@@ -98,6 +100,17 @@ export class Segment {
     this.#removed = true;
     await this.close();
     await this.fs.remove(this.path);
+  }
+
+  #markIndex(seq: number): number {
+    let low = 0;
+    let high = this.#marks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#marks[middle]!.seq <= seq) low = middle + 1;
+      else high = middle;
+    }
+    return Math.max(0, low - 1);
   }
 
   #open(): Promise<JournalFile> {

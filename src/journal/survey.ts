@@ -32,7 +32,7 @@ export interface Survey {
   readonly damage: readonly DamageReport[];
   /** Names of segments that a crash left without a header, before any record was in them. */
   readonly aborted: readonly string[];
-  /** Names of files that cannot be read at all. */
+  /** Names of segments whose header cannot be read, and so none of their records. */
   readonly unreadable: readonly string[];
 }
 
@@ -55,8 +55,12 @@ export async function survey(
   const checkpoint = await readCheckpoint(fs, dir);
   const surveyor = new Surveyor(fs, dir, instance, checkpoint, onUnacked);
   const found = await findSegments(fs, dir);
+  const newest = found.at(-1);
+  // The header is durable before the first record is written.
+  const aborted = newest !== undefined && newest.header === undefined && newest.size <= HEADER_BYTES;
+  if (aborted) found.pop();
   for (const [i, file] of found.entries()) await surveyor.visit(file, found[i + 1]);
-  return surveyor.finish();
+  return { ...surveyor.finish(), aborted: aborted ? [newest.name] : [] };
 }
 
 async function findSegments(fs: JournalFileSystem, dir: string): Promise<Found[]> {
@@ -86,7 +90,6 @@ class Surveyor {
   #unacked = 0;
   readonly #segments: Segment[] = [];
   readonly #damage: DamageReport[] = [];
-  readonly #aborted: string[] = [];
   readonly #unreadable: string[] = [];
 
   constructor(
@@ -97,7 +100,6 @@ class Surveyor {
     private readonly onUnacked: (entry: Entry) => void,
   ) {
     if (checkpoint === "damaged") {
-      this.#unreadable.push(CHECKPOINT_FILE);
       this.#report("damaged", CHECKPOINT_FILE, 0, 0);
       checkpoint = undefined;
     } else if (checkpoint !== undefined) this.#refuseForeign(checkpoint.instance, CHECKPOINT_FILE);
@@ -110,8 +112,7 @@ class Surveyor {
     const { name, size, header } = found;
     if (header === undefined) return this.#withoutHeader(found, next);
     this.#refuseForeign(header.instance, name);
-    // The first segment may begin with entries that are acknowledged.
-    if (header.firstSeq <= this.#lastSeq && this.#segments.length > 0) throw this.#overlap(name);
+    if (header.firstSeq <= (this.#segments.at(-1)?.lastSeq ?? 0)) throw this.#overlap(name);
     if (header.previousSeq > this.#lastSeq) this.#report("damaged", `missing before ${name}`, 0, 0);
     this.#lastAcceptedMs = Math.max(this.#lastAcceptedMs, header.lastAcceptedMs);
 
@@ -119,14 +120,14 @@ class Surveyor {
     segment.end = size;
     this.#segments.push(segment);
     try {
-      await this.#readRecords(segment, next?.header?.previousSeq);
+      await this.#readRecords(segment, next && (next.header?.previousSeq ?? firstSeqOf(next.name)! - 1));
     } finally {
       await segment.close();
     }
     this.#lastSeq = Math.max(this.#lastSeq, segment.lastSeq);
   }
 
-  finish(): Survey {
+  finish(): Omit<Survey, "aborted"> {
     if (this.#checkpointedSeq > this.#lastSeq) {
       this.#report("damaged", `missing after ${this.#segments.at(-1)?.name ?? CHECKPOINT_FILE}`, 0, 0);
     }
@@ -139,21 +140,20 @@ class Surveyor {
       unacked: this.#unacked,
       segments: this.#segments,
       damage: this.#damage,
-      aborted: this.#aborted,
       unreadable: this.#unreadable,
     };
   }
 
-  async #readRecords(segment: Segment, followedFrom: number | undefined): Promise<void> {
+  /** @param endSeq the last number before the segment that follows; undefined in the last segment */
+  async #readRecords(segment: Segment, endSeq: number | undefined): Promise<void> {
     let from = HEADER_BYTES;
     while (from < segment.end) {
       const expectedSeq = segment.lastSeq + 1;
       const { records, offsets, damage, next } = await segment.read({ from, end: segment.end, expectedSeq });
       records.forEach((entry, i) => this.#count(segment, entry, offsets[i]!));
-      if (damage !== undefined) this.#judge(segment, damage, followedFrom);
+      if (damage !== undefined) this.#judge(segment, damage, endSeq);
       from = next;
     }
-    if (followedFrom !== undefined) segment.lastSeq = Math.max(segment.lastSeq, followedFrom);
   }
 
   #count(segment: Segment, entry: Entry, offset: number): void {
@@ -167,8 +167,8 @@ class Surveyor {
   }
 
   /** Torn is only what no durable record can have been: the end of the last segment, past what a checkpoint knew of. */
-  #judge(segment: Segment, damage: Damage, followedFrom: number | undefined): void {
-    const torn = damage.nextSeq === undefined && followedFrom === undefined &&
+  #judge(segment: Segment, damage: Damage, endSeq: number | undefined): void {
+    const torn = damage.nextSeq === undefined && endSeq === undefined &&
       damage.expectedSeq > this.#checkpointedSeq;
     if (torn) {
       this.#report("torn-tail", segment.name, damage.from, damage.to - damage.from);
@@ -176,7 +176,7 @@ class Surveyor {
       return;
     }
     segment.noteDamage(damage);
-    const lastLostSeq = damage.nextSeq === undefined ? followedFrom ?? this.#checkpointedSeq : damage.nextSeq - 1;
+    const lastLostSeq = damage.nextSeq === undefined ? endSeq ?? this.#checkpointedSeq : damage.nextSeq - 1;
     segment.lastSeq = Math.max(segment.lastSeq, lastLostSeq);
     // What the store has anyway is no loss.
     if (lastLostSeq <= this.#ackedSeq) return;
@@ -184,11 +184,6 @@ class Surveyor {
   }
 
   #withoutHeader(found: Found, next: Found | undefined): void {
-    // The header is durable before the first record is written.
-    if (next === undefined && found.size <= HEADER_BYTES) {
-      this.#aborted.push(found.name);
-      return;
-    }
     this.#unreadable.push(found.name);
     this.#report("damaged", found.name, 0, found.size);
     const mostRecords = Math.floor(Math.max(0, found.size - HEADER_BYTES) / MIN_RECORD_BYTES);

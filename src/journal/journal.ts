@@ -1,0 +1,258 @@
+/**
+ * The default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes live on disk until the store
+ * has them; memory holds what is not durable yet and a sparse index.
+ */
+import { join } from "node:path";
+import type { Entry, Write } from "../domain.ts";
+import { AppError, reasonOf } from "../errors.ts";
+import type { Batch, Queue, QueueStats, Receipt } from "../ports.ts";
+import { Backlog } from "./backlog.ts";
+import { randomId, writeCheckpoint } from "./checkpoint.ts";
+import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./codec.ts";
+import { denoFileSystem, type JournalFileSystem } from "./file_system.ts";
+import { GroupCommit } from "./group_commit.ts";
+import { recover, type Recovered } from "./recovery.ts";
+import type { DamageReport } from "./survey.ts";
+
+export interface JournalOptions {
+  readonly dir: string;
+  /** Above it, pushes are refused. */
+  readonly maxBytes: number;
+  /** A segment is completed at this size, or at a quarter of `maxBytes` if that is less. Default 64 MiB. */
+  readonly segmentBytes?: number;
+  readonly fs?: JournalFileSystem;
+  /** Unix milliseconds. */
+  readonly now?: () => number;
+  /** Called in order with every unacknowledged entry found at the start. */
+  readonly onRecovered?: (entry: Entry) => void;
+  readonly observer?: JournalObserver;
+}
+
+/** Told of what metrics and logs should show. */
+export interface JournalObserver {
+  onFsync?(durationMs: number, groupRecords: number): void;
+  onDamage?(report: DamageReport): void;
+  /** Something failed that is tried again: a checkpoint, the removal of a segment. */
+  onFault?(reason: string): void;
+}
+
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+const LOCK_LIMIT_MS = 2_000;
+/** What waits for the disk is held in memory. */
+const WAITING_BYTES_MAX = 64 * 1024 * 1024;
+const CHECKPOINT_INTERVAL_MS = 1_000;
+/** After the disk was found full, pushes are refused at once for so long. */
+const DISK_FULL_PAUSE_MS = 500;
+
+/**
+ * Locks and recovers the journal in `dir`, which is made when missing.
+ * @throws AppError `journal-failed` when another process has it, or it holds what only a person can decide on
+ */
+export async function openJournal(options: JournalOptions): Promise<Journal> {
+  const { dir, fs = denoFileSystem, observer = {}, onRecovered = () => {} } = options;
+  await fs.mkdir(dir);
+  const unlock = await lockDirectory(fs, dir);
+  try {
+    const recovered = await recover(fs, dir, onRecovered);
+    for (const report of recovered.damage) observer.onDamage?.(report);
+    return new Journal(options, recovered, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+async function lockDirectory(fs: JournalFileSystem, dir: string): Promise<() => void> {
+  try {
+    return await fs.lock(join(dir, "lock"), LOCK_LIMIT_MS);
+  } catch (cause) {
+    throw new AppError(
+      "journal-failed",
+      `Cannot open the journal in ${dir}: it could not be locked (${
+        reasonOf(cause)
+      }). Another dsproxy seems to use it: stop that one, or choose another DATA_DIR.`,
+      { cause },
+    );
+  }
+}
+
+export class Journal implements Queue {
+  readonly #fs: JournalFileSystem;
+  readonly #dir: string;
+  readonly #maxBytes: number;
+  readonly #segmentBytes: number;
+  readonly #now: () => number;
+  readonly #observer: JournalObserver;
+  readonly #instance: string;
+  readonly #backlog: Backlog;
+  readonly #commit: GroupCommit;
+  #lastAcceptedMs: number;
+  #waitingBytes = 0;
+  #diskFullUntilMs = 0;
+  #savedMs: number;
+  #saving: Promise<void> = Promise.resolve();
+  #taking: Promise<unknown> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  /** Use {@link openJournal}. */
+  constructor(options: JournalOptions, recovered: Recovered, private readonly unlock: () => void) {
+    this.#fs = options.fs ?? denoFileSystem;
+    this.#dir = options.dir;
+    this.#maxBytes = options.maxBytes;
+    // Acknowledged records can fill a segment, never the journal.
+    this.#segmentBytes = Math.min(options.segmentBytes ?? SEGMENT_BYTES, Math.floor(options.maxBytes / 4));
+    this.#now = options.now ?? Date.now;
+    this.#observer = options.observer ?? {};
+    this.#instance = recovered.instance;
+    this.#lastAcceptedMs = recovered.lastAcceptedMs;
+    this.#savedMs = this.#now();
+    this.#backlog = new Backlog(this.#fs, this.#dir, recovered, (report) => this.#observer.onDamage?.(report));
+    this.#commit = this.#startCommit(recovered);
+  }
+
+  push(write: Write): Receipt {
+    const nowMs = this.#now();
+    this.#refusePush(write, nowMs);
+    const entry: Entry = {
+      userId: write.userId,
+      value: write.value,
+      ts: write.ts,
+      acceptedMs: Math.max(nowMs, this.#lastAcceptedMs),
+      instance: this.#instance,
+      seq: this.#backlog.lastSeq + 1,
+    };
+    const room = Math.min(this.#maxBytes - this.#backlog.bytes, WAITING_BYTES_MAX) - this.#waitingBytes;
+    const appended = this.#commit.append(entry, room);
+    if (appended === undefined) {
+      throw new AppError("queue-full", "The queue is full: writes come faster than they can be stored. Retry later.");
+    }
+    this.#lastAcceptedMs = entry.acceptedMs;
+    this.#waitingBytes += appended.recordBytes;
+    this.#backlog.accept(entry.seq);
+    return { entry, durable: appended.group.durable };
+  }
+
+  async take(maxRows: number): Promise<Batch | undefined> {
+    this.#refuseClosed();
+    const taken = this.#taking.then(() => this.#backlog.take(maxRows));
+    this.#taking = taken.catch(() => {});
+    return await taken;
+  }
+
+  async ack(batch: Batch): Promise<void> {
+    this.#refuseClosed();
+    this.#backlog.acknowledge(batch);
+    this.#completeIdleSegment();
+    const due = this.#now() - this.#savedMs >= CHECKPOINT_INTERVAL_MS;
+    if (due || this.#backlog.removable(this.#commit.activeSegment).length > 0) await this.#save();
+  }
+
+  async read(seq: number): Promise<Entry | undefined> {
+    this.#refuseClosed();
+    return await this.#backlog.read(seq);
+  }
+
+  stats(): QueueStats {
+    const { depth, lastSeq, ackedSeq, bytes } = this.#backlog;
+    const { failure } = this.#commit;
+    return {
+      instance: this.#instance,
+      depth,
+      oldestAcceptedMs: depth === 0 ? undefined : this.#backlog.oldestAcceptedMs ?? this.#commit.oldestWaitingMs,
+      bytes: bytes + this.#waitingBytes,
+      lastSeq,
+      ackedSeq,
+      failure: failure && reasonOf(failure.cause),
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#commit.flush();
+      await this.#taking;
+      this.#commit.completeSegment();
+      await this.#save();
+      await this.#backlog.close();
+    } finally {
+      this.unlock();
+    }
+  }
+
+  #startCommit(recovered: Recovered): GroupCommit {
+    return new GroupCommit({
+      fs: this.#fs,
+      dir: this.#dir,
+      segmentBytes: this.#segmentBytes,
+      instance: recovered.instance,
+      run: randomId(),
+      durableSeq: recovered.lastSeq,
+      lastAcceptedMs: recovered.lastAcceptedMs,
+      onSegment: (segment) => this.#backlog.addSegment(segment),
+      onCommitted: (segment, group) => {
+        this.#waitingBytes -= group.length;
+        this.#backlog.commit(segment, group);
+      },
+      onRejected: (group) => {
+        this.#waitingBytes -= group.length;
+        this.#backlog.forget(group.records);
+      },
+      onDiskFull: () => this.#diskFullUntilMs = this.#now() + DISK_FULL_PAUSE_MS,
+      onFsync: (durationMs, groupRecords) => this.#observer.onFsync?.(durationMs, groupRecords),
+    });
+  }
+
+  #refusePush(write: Write, nowMs: number): void {
+    this.#refuseClosed();
+    const { failure } = this.#commit;
+    if (failure !== undefined) throw new AppError("journal-failed", failure.message, { cause: failure.cause });
+    if (nowMs < this.#diskFullUntilMs) throw new AppError("queue-full", "The disk is full. Retry later.");
+    const { userId, value } = write;
+    if (recordBytesBound(userId, value) > MAX_RECORD_BYTES || userId.length * 3 > USER_ID_BYTES_MAX) {
+      throw new AppError(
+        "body-too-large",
+        `A user id of ${userId.length} and a value of ${value.length} characters are more than a record holds.`,
+      );
+    }
+  }
+
+  #refuseClosed(): void {
+    if (this.#closing !== undefined) throw new AppError("shutting-down", "The service is shutting down. Retry later.");
+  }
+
+  /** With nothing left to take, a segment that has grown gives its space back without waiting to be full. */
+  #completeIdleSegment(): void {
+    const active = this.#commit.activeSegment;
+    if (active !== undefined && this.#backlog.depth === 0 && active.end > this.#segmentBytes / 2) {
+      this.#commit.completeSegment();
+    }
+  }
+
+  /** One checkpoint after the other. A failed one costs nothing but space and replays: it is tried again later. */
+  #save(): Promise<void> {
+    this.#savedMs = this.#now();
+    this.#saving = this.#saving.then(async () => {
+      try {
+        await this.#checkpoint();
+      } catch (error) {
+        this.#observer.onFault?.(`Cannot write the checkpoint or remove a segment in ${this.#dir}: ${reasonOf(error)}`);
+      }
+    });
+    return this.#saving;
+  }
+
+  async #checkpoint(): Promise<void> {
+    const removable = this.#backlog.removable(this.#commit.activeSegment);
+    await writeCheckpoint(this.#fs, this.#dir, {
+      instance: this.#instance,
+      ackedSeq: this.#backlog.ackedSeq,
+      lastSeq: this.#commit.durableSeq,
+      lastAcceptedMs: this.#lastAcceptedMs,
+    });
+    await this.#backlog.remove(removable);
+  }
+}

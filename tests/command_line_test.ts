@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { askReady, helpText, parseCommandLine } from "../src/command_line.ts";
+import { OPTION_NAMES } from "../src/config_options.ts";
+
+Deno.test("no argument means to serve", () => {
+  assert.deepEqual(parseCommandLine([]), { command: "serve" });
+});
+
+Deno.test("each flag of the contract is a command", () => {
+  for (const command of ["help", "version", "check-config", "print-config", "ready"]) {
+    assert.deepEqual(parseCommandLine([`--${command}`]), { command });
+  }
+});
+
+Deno.test("unknown flags and arguments are errors that point to --help", () => {
+  for (const args of [["--verison"], ["serve"], [""], ["-x"], ["--help=yes"], ["--help", "--version"], ["toString"]]) {
+    const parsed = parseCommandLine(args);
+    assert.ok("error" in parsed, args.join(" "));
+    assert.match(parsed.error, /--help/);
+  }
+  assert.match((parseCommandLine(["--verison"]) as { error: string }).error, /unknown flag "--verison"/);
+});
+
+Deno.test("the help text names every flag, every option and the exit codes", () => {
+  const text = helpText("1.2.3");
+  for (const word of ["1.2.3", "--check-config", "--print-config", "--ready", "78", ...OPTION_NAMES]) {
+    assert.ok(text.includes(word), word);
+  }
+  assert.match(text, /BATCH_INTERVAL .*\(default 2s\)/);
+  assert.match(text, /DB_PASS .*DB_PASS_FILE/);
+});
+
+/** Runs `use` against a server that answers every request so. */
+async function withServer(
+  answer: (request: Request) => Response | Promise<Response>,
+  use: (port: number) => Promise<void>,
+) {
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, answer);
+  try {
+    await use(server.addr.port);
+  } finally {
+    await server.shutdown();
+  }
+}
+
+Deno.test("askReady asks /readyz over loopback when the instance listens on every address", async () => {
+  let path = "";
+  await withServer((request) => {
+    path = new URL(request.url).pathname;
+    return new Response("ok\n");
+  }, async (port) => {
+    const message = `ready at 127.0.0.1:${port}`;
+    assert.deepEqual(await askReady({ listen: { host: "0.0.0.0", port } }), { ok: true, message });
+  });
+  assert.equal(path, "/readyz");
+});
+
+Deno.test("askReady passes on why an instance is not ready", async () => {
+  await withServer(() => new Response("[-] phase: shutting down\nnot ok\n", { status: 503 }), async (port) => {
+    const { ok, message } = await askReady({ listen: { host: "127.0.0.1", port } });
+    assert.equal(ok, false);
+    assert.match(message, /status 503, \[-\] phase: shutting down; not ok$/);
+  });
+});
+
+Deno.test("askReady does not take another program's endless answer", async () => {
+  await withServer(() => new Response("x".repeat(1_000_000)), async (port) => {
+    const { ok, message } = await askReady({ listen: { host: "127.0.0.1", port } });
+    assert.equal(ok, false);
+    assert.match(message, /no answer from .*too long/);
+  });
+});
+
+Deno.test("askReady says so when nobody listens, or nobody can know where", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const refused = await askReady({ listen: { host: "127.0.0.1", port } });
+  assert.equal(refused.ok, false);
+  assert.match(refused.message, /^not ready: no answer from 127\.0\.0\.1:\d+ \(.*refused/i);
+  const unknown = await askReady({ listen: { host: "127.0.0.1", port: 0 } });
+  assert.equal(unknown.ok, false);
+  assert.match(unknown.message, /PROXY_PORT is 0/);
+});

@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { Dsproxy, eventually } from "../support/dsproxy.ts";
+import { createDatabase, once } from "../support/postgres.ts";
+import { delay } from "../support/services.ts";
+
+const ROUNDS = Number(Deno.env.get("KILL_ROUNDS") ?? 20);
+const WRITERS = 16;
+
+/** A small generator with a printed seed, so that the moments of the kills can be repeated. */
+function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+Deno.test(`killed at random ${ROUNDS} times under load, every durable write is in PostgreSQL exactly once`, async () => {
+  const seed = Number(Deno.env.get("KILL_SEED") ?? Date.now() % 1_000_000);
+  const random = seeded(seed);
+  const database = await createDatabase();
+  const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-kill-" });
+  const settings = { DATA_DIR: dataDir, DATABASE_URL: database.url, BATCH_INTERVAL: "50ms" };
+  const acknowledged = new Set<string>();
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      await using proxy = await Dsproxy.start(settings);
+      let killed = false;
+      const write = async (writer: number): Promise<void> => {
+        for (let i = 0; !killed; i++) {
+          const value = `${round}/${writer}/${i}`;
+          try {
+            const response = await proxy.write({ user_id: `u${writer}`, value }, "?ack=durable");
+            await response.body?.cancel();
+            if (response.status === 202) acknowledged.add(value);
+          } catch {
+            return; // The connection broke with the process: this write was not acknowledged.
+          }
+        }
+      };
+      const writers = Array.from({ length: WRITERS }, (_, writer) => write(writer));
+      await delay(20 + random() * 400);
+      killed = true;
+      await proxy.kill();
+      await Promise.all(writers);
+    }
+    await using last = await Dsproxy.start(settings);
+    await eventually("the backlog is flushed", async () => await last.metric("dsproxy_queue_depth") === 0);
+    await last.stop();
+    const rows = await once(database.url, (sql) =>
+      sql<{ value: string; n: number }[]>`
+      select value, count(*)::int as n from user_data group by value`);
+    const counts = new Map(rows.map(({ value, n }) => [value, n]));
+    const lost = [...acknowledged].filter((value) => !counts.has(value));
+    const doubled = rows.filter(({ n }) => n > 1);
+    assert.ok(acknowledged.size > ROUNDS, `only ${acknowledged.size} writes were acknowledged`);
+    assert.deepEqual({ lost, doubled }, { lost: [], doubled: [] }, `KILL_SEED=${seed}`);
+  } finally {
+    await database.drop();
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});

@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { Dsproxy, type Environment, eventually } from "../support/dsproxy.ts";
+import { createDatabase, once, startPostgres } from "../support/postgres.ts";
+import { sharedRedisUrl, startRedis } from "../support/redis.ts";
+
+interface Row {
+  user_id: string;
+  value: string;
+  ts: number;
+}
+
+const rowsOf = (url: string) =>
+  once(url, (sql) => sql<Row[]>`select user_id, value, ts::float8 as ts from user_data order by dsproxy_seq`);
+
+const countRows = (url: string) =>
+  once(url, async (sql) => {
+    const [table] = await sql`select to_regclass('user_data') as name`;
+    return table!.name === null ? 0 : Number((await sql`select count(*) as n from user_data`)[0]!.n);
+  });
+
+async function withInstances(work: (settings: (name: string) => Environment, databaseUrl: string) => Promise<void>) {
+  const database = await createDatabase();
+  const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-real-" });
+  const prefix = `test-${crypto.randomUUID()}:`;
+  const settings = (name: string) => ({
+    DATA_DIR: `${dataDir}/${name}`,
+    DATABASE_URL: database.url,
+    REDIS_URL: sharedRedisUrl(),
+    CACHE_PREFIX: prefix,
+  });
+  try {
+    await work(settings, database.url);
+  } finally {
+    await database.drop();
+    await Deno.remove(dataDir, { recursive: true });
+  }
+}
+
+Deno.test("200 writes are 200 rows within the interval and a second, and another instance reads them", () =>
+  withInstances(async (settings, url) => {
+    await using a = await Dsproxy.start(settings("a"));
+    await using b = await Dsproxy.start(settings("b"));
+    await Promise.all(Array.from({ length: 200 }, (_, i) => a.accept({ user_id: `u${i}`, value: `v${i}` })));
+    await eventually("200 rows", async () => await countRows(url) === 200, 3_000);
+    for (let i = 0; i < 200; i++) assert.equal((await b.read(`u${i}`)).value, `v${i}`);
+    const rows = await rowsOf(url);
+    assert.deepEqual(new Set(rows.map(({ user_id }) => user_id)).size, 200);
+    await a.stop();
+    await b.stop();
+  }));
+
+Deno.test("an old ts written late does not win, on the same instance or another, cached or not", () =>
+  withInstances(async (settings, url) => {
+    await using a = await Dsproxy.start({ ...settings("a"), BATCH_INTERVAL: "100ms" });
+    await using b = await Dsproxy.start({
+      ...settings("b"),
+      BATCH_INTERVAL: "100ms",
+      CACHE_PREFIX: "cold:" + crypto.randomUUID(),
+    });
+    await a.accept({ user_id: "u", value: "new", ts: 2_000 }, "?ack=flushed");
+    await a.accept({ user_id: "u", value: "old", ts: 1_000 });
+    assert.equal((await a.read("u")).value, "new");
+    // b's cache has never heard of the user, and its own write is the old one.
+    await b.accept({ user_id: "u", value: "old too", ts: 1_500 });
+    assert.equal((await b.read("u")).value, "new");
+    await eventually("three rows", async () => await countRows(url) === 3);
+    assert.equal((await a.read("u")).value, "new");
+    assert.equal((await b.read("u")).value, "new");
+    await a.stop();
+    await b.stop();
+  }));
+
+Deno.test("a newer write through one instance is seen by readers of another", () =>
+  withInstances(async (settings) => {
+    await using a = await Dsproxy.start(settings("a"));
+    await using b = await Dsproxy.start(settings("b"));
+    await a.accept({ user_id: "u", value: "first", ts: 1_000 });
+    await eventually("b reads it", async () => (await b.read("u")).value === "first");
+    await a.accept({ user_id: "u", value: "second", ts: 1_001 });
+    await eventually("b reads the newer one", async () => (await b.read("u")).value === "second");
+    await a.stop();
+    await b.stop();
+  }));
+
+Deno.test("with Redis stopped reads and writes still succeed, and it is used again when it is back", () =>
+  withInstances(async (settings, url) => {
+    await using redis = await startRedis();
+    await using proxy = await Dsproxy.start({ ...settings("a"), REDIS_URL: redis.url, BATCH_INTERVAL: "200ms" });
+    await proxy.accept({ user_id: "before", value: "1" }, "?ack=flushed");
+    await redis.stop();
+    for (let i = 0; i < 20; i++) await proxy.accept({ user_id: `during${i}`, value: "2" });
+    assert.equal((await proxy.read("before")).value, "1");
+    assert.equal((await proxy.read("during7")).value, "2");
+    await eventually("all rows", async () => await countRows(url) === 21);
+    assert.equal((await proxy.read("during7")).value, "2");
+    await redis.start();
+    await eventually("read from the cache again", async () => (await proxy.read("before")).source !== "store");
+    await proxy.stop();
+  }));
+
+Deno.test("with PostgreSQL stopped writes succeed and can be read, and land exactly once after it returns", async () => {
+  await using postgres = await startPostgres();
+  const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-outage-" });
+  const settings = { DATA_DIR: dataDir, DATABASE_URL: postgres.url, BATCH_INTERVAL: "200ms" };
+  try {
+    await using proxy = await Dsproxy.start(settings);
+    await proxy.accept({ user_id: "u0", value: "v0" }, "?ack=flushed");
+    await postgres.kill();
+    for (let i = 1; i <= 300; i++) await proxy.accept({ user_id: `u${i}`, value: `v${i}` });
+    assert.deepEqual(await proxy.read("u17"), { status: 200, value: "v17", source: "pending" });
+    assert.equal((await fetch(`${proxy.url}/readyz`)).status, 200, "ready: writes are accepted");
+    const unknown = await fetch(`${proxy.url}/read?user_id=nobody`);
+    assert.equal(unknown.status, 503);
+    assert.equal((await unknown.json()).type, "store-unavailable");
+    await postgres.start();
+    await eventually("all rows", async () => await countRows(postgres.url) >= 301);
+    const rows = await rowsOf(postgres.url);
+    assert.deepEqual(rows.map(({ user_id }) => user_id), Array.from({ length: 301 }, (_, i) => `u${i}`));
+    await proxy.stop();
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("the service starts and accepts while PostgreSQL and Redis are not there yet", async () => {
+  await using postgres = await startPostgres();
+  await postgres.stop();
+  const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-early-" });
+  try {
+    await using proxy = await Dsproxy.start({
+      DATA_DIR: dataDir,
+      DATABASE_URL: postgres.url,
+      REDIS_ADDR: "127.0.0.1:1",
+    });
+    await proxy.accept({ user_id: "early", value: "bird" });
+    assert.equal((await proxy.read("early")).value, "bird");
+    await postgres.start();
+    await eventually("the row", async () => await countRows(postgres.url) === 1);
+    await proxy.stop();
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("a stop while PostgreSQL is down leaves the writes in the journal for the next start", async () => {
+  await using postgres = await startPostgres();
+  const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-left-" });
+  const settings = { DATA_DIR: dataDir, DATABASE_URL: postgres.url };
+  try {
+    await postgres.stop();
+    {
+      await using proxy = await Dsproxy.start(settings);
+      for (let i = 0; i < 10; i++) await proxy.accept({ user_id: `u${i}`, value: "v" });
+      await proxy.stop();
+      assert.match(proxy.log, /"leftInJournal":10/);
+    }
+    await postgres.start();
+    await using proxy = await Dsproxy.start(settings);
+    await eventually("ten rows", async () => await countRows(postgres.url) === 10);
+    await proxy.stop();
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("the variables of the original select PostgreSQL and Redis", () =>
+  withInstances(async (settings, databaseUrl) => {
+    const db = new URL(databaseUrl);
+    const redis = new URL(sharedRedisUrl());
+    const { DATA_DIR, CACHE_PREFIX } = settings("a");
+    await using proxy = await Dsproxy.start({
+      DATA_DIR: DATA_DIR!,
+      CACHE_PREFIX: CACHE_PREFIX!,
+      DB_HOST: db.hostname,
+      DB_PORT: db.port,
+      DB_USER: db.username,
+      DB_PASS: decodeURIComponent(db.password),
+      DB_NAME: db.pathname.slice(1),
+      REDIS_ADDR: redis.host,
+      BATCH_SIZE: "50",
+      BATCH_INTERVAL: "2s",
+    });
+    await proxy.accept({ user_id: "u", value: "v" }, "?ack=flushed");
+    assert.equal(await countRows(databaseUrl), 1);
+    assert.match(proxy.log, /"store":"postgres","cache":"redis"/);
+    await proxy.stop();
+  }));

@@ -1,0 +1,146 @@
+/** The program itself as a process: started as a user would, stopped or killed, its log and exit code read. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { environmentNames } from "../../src/config.ts";
+import { delay } from "./services.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const START_LIMIT_MS = 60_000;
+
+export type Environment = Readonly<Record<string, string>>;
+
+export class Dsproxy implements AsyncDisposable {
+  #log = "";
+  readonly #logRead: Promise<void>;
+
+  private constructor(readonly process: Deno.ChildProcess, readonly settings: Environment) {
+    this.#logRead = this.#readLog();
+  }
+
+  /** Starts the program on a free port of this machine. It must become ready. */
+  static async start(settings: Environment): Promise<Dsproxy> {
+    const started = Dsproxy.spawn(settings);
+    const giveUpAt = Date.now() + START_LIMIT_MS;
+    while (started.#url === undefined) {
+      assert.ok(Date.now() < giveUpAt, `dsproxy does not start:\n${started.#log}`);
+      const exited = await Promise.race([started.process.status, delay(10)]);
+      assert.ok(exited === undefined, `dsproxy ended with code ${exited?.code}:\n${started.#log}`);
+    }
+    return started;
+  }
+
+  /** Starts the program without waiting for anything. */
+  static spawn(settings: Environment, args: readonly string[] = []): Dsproxy {
+    const env = { PROXY_HOST: "127.0.0.1", PROXY_PORT: "0", LOG_FORMAT: "json", ...settings };
+    const { command, programArgs } = programUnderTest();
+    const process = new Deno.Command(command, {
+      args: [...programArgs, ...args],
+      env: { ...inherited(), ...env },
+      clearEnv: true,
+      cwd: ROOT,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    return new Dsproxy(process, env);
+  }
+
+  get url(): string {
+    assert.ok(this.#url, "dsproxy is not listening yet");
+    return this.#url;
+  }
+  get #url(): string | undefined {
+    return /listening on (http:\/\/[^"\s]+)/.exec(this.#log)?.[1];
+  }
+  get log(): string {
+    return this.#log;
+  }
+
+  /** Ends it in order; it must exit with code 0. */
+  async stop(): Promise<void> {
+    this.process.kill("SIGTERM");
+    const { code } = await this.ended();
+    assert.equal(code, 0, this.#log);
+  }
+
+  async kill(): Promise<void> {
+    this.process.kill("SIGKILL");
+    await this.ended();
+  }
+
+  /** Exit code and standard output, once it has ended by itself or been told to. */
+  async ended(): Promise<{ code: number; stdout: string; log: string }> {
+    const [stdout, { code }] = await Promise.all([this.#stdout(), this.process.status, this.#logRead]);
+    return { code, stdout, log: this.#log };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.process.kill("SIGKILL");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // It has ended already.
+    }
+    await this.ended();
+  }
+
+  write(record: Record<string, unknown>, query = ""): Promise<Response> {
+    return fetch(`${this.url}/write${query}`, { method: "POST", body: JSON.stringify(record) });
+  }
+
+  /** Writes, and reads the answer: the write id. Must be accepted. */
+  async accept(record: Record<string, unknown>, query = ""): Promise<string> {
+    const response = await this.write(record, query);
+    const text = await response.text();
+    assert.ok(response.status === 202 || response.status === 201, `${response.status} ${text}`);
+    return response.headers.get("dsproxy-write-id")!;
+  }
+
+  async read(userId: string): Promise<{ status: number; value: string; source: string | null }> {
+    const response = await fetch(`${this.url}/read?user_id=${encodeURIComponent(userId)}`);
+    return { status: response.status, value: await response.text(), source: response.headers.get("dsproxy-source") };
+  }
+
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`${this.url}/metrics`)).text();
+    const line = text.split("\n").find((line) => line.startsWith(`${name} `));
+    assert.ok(line, `no metric ${name}`);
+    return Number(line.slice(name.length + 1));
+  }
+
+  async #readLog(): Promise<void> {
+    for await (const text of this.process.stderr.pipeThrough(new TextDecoderStream())) this.#log += text;
+  }
+
+  #stdoutText: Promise<string> | undefined;
+  #stdout(): Promise<string> {
+    return this.#stdoutText ??= new Response(this.process.stdout).text();
+  }
+}
+
+/** `DSPROXY_BINARY` names a compiled program to test instead of the sources. */
+function programUnderTest(): { command: string; programArgs: string[] } {
+  const binary = Deno.env.get("DSPROXY_BINARY");
+  if (binary) return { command: binary, programArgs: [] };
+  return { command: Deno.execPath(), programArgs: ["run", ...taskPermissions(), "main.ts"] };
+}
+
+/** Those of `deno task start`, so that a missing one is found here. */
+function taskPermissions(): string[] {
+  const { tasks } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)) as { tasks: { start: string } };
+  return tasks.start.split(" ").filter((word) => word.startsWith("--"));
+}
+
+/** The environment without anything that would configure the program. */
+function inherited(): Record<string, string> {
+  const own = new Set(environmentNames());
+  return Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([name]) => !own.has(name)));
+}
+
+/** Polls until `check` holds; fails with `what` after `limitMs`. */
+export async function eventually(what: string, check: () => Promise<boolean>, limitMs = 30_000): Promise<void> {
+  const giveUpAt = Date.now() + limitMs;
+  while (!(await check())) {
+    assert.ok(Date.now() < giveUpAt, `not within ${limitMs} ms: ${what}`);
+    await delay(50);
+  }
+}

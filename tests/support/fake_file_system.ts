@@ -1,0 +1,142 @@
+/**
+ * A disk in memory that keeps two truths: what programs see, and what would survive a power loss. Records what is asked of it
+ * in order, and fails on demand.
+ */
+import { basename, dirname } from "node:path";
+import type { JournalFile, JournalFileSystem } from "../../src/journal/file_system.ts";
+
+interface Inode {
+  content: Uint8Array;
+  durable: Uint8Array;
+}
+
+export class FakeFileSystem implements JournalFileSystem {
+  /** `sync 0001.seg`, `rename checkpoint.tmp checkpoint`, `remove …`, `syncDirectory`, …; reads are left out. */
+  readonly events: string[] = [];
+  /** Asked before every sync of a file; a thrown error is what it fails with, a promise delays it. */
+  beforeSync: (name: string) => Promise<void> | void = () => {};
+  /** Bytes that may still be written before the disk is full. */
+  freeBytes = Infinity;
+  readonly #names: Map<string, Inode>;
+  readonly #durableNames: Map<string, Inode>;
+  readonly #locked = new Set<string>();
+
+  constructor(files = new Map<string, Inode>()) {
+    this.#names = files;
+    this.#durableNames = new Map(files);
+  }
+
+  /** The disk after a power loss at this moment: nothing that was not synced, no lock. */
+  afterPowerLoss(): FakeFileSystem {
+    const files = new Map<string, Inode>();
+    for (const [path, { durable }] of this.#durableNames) {
+      files.set(path, { content: durable.slice(), durable: durable.slice() });
+    }
+    return new FakeFileSystem(files);
+  }
+
+  count(event: string): number {
+    return this.events.filter((each) => each.startsWith(event)).length;
+  }
+
+  paths(): string[] {
+    return [...this.#names.keys()].sort();
+  }
+
+  content(path: string): Uint8Array {
+    return this.#find(path).content;
+  }
+
+  mkdir(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  list(path: string): Promise<string[]> {
+    return Promise.resolve([...this.#names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name)));
+  }
+
+  create(path: string): Promise<JournalFile> {
+    if (this.#names.has(path)) return Promise.reject(new Deno.errors.AlreadyExists(path));
+    this.events.push(`create ${basename(path)}`);
+    const inode = { content: new Uint8Array(0), durable: new Uint8Array(0) };
+    this.#names.set(path, inode);
+    return Promise.resolve(this.#handle(basename(path), inode));
+  }
+
+  open(path: string): Promise<JournalFile> {
+    return new Promise((resolve) => resolve(this.#handle(basename(path), this.#find(path))));
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    this.events.push(`rename ${basename(from)} ${basename(to)}`);
+    this.#names.set(to, this.#find(from));
+    this.#names.delete(from);
+    return Promise.resolve();
+  }
+
+  remove(path: string): Promise<void> {
+    this.events.push(`remove ${basename(path)}`);
+    this.#find(path);
+    this.#names.delete(path);
+    return Promise.resolve();
+  }
+
+  syncDirectory(path: string): Promise<void> {
+    this.events.push("syncDirectory");
+    for (const name of [...this.#durableNames.keys()]) {
+      if (dirname(name) === path) this.#durableNames.delete(name);
+    }
+    for (const [name, inode] of this.#names) {
+      if (dirname(name) === path) this.#durableNames.set(name, inode);
+    }
+    return Promise.resolve();
+  }
+
+  lock(path: string): Promise<() => void> {
+    if (this.#locked.has(path)) return Promise.reject(new Error("locked elsewhere"));
+    this.#locked.add(path);
+    return Promise.resolve(() => this.#locked.delete(path));
+  }
+
+  #find(path: string): Inode {
+    const inode = this.#names.get(path);
+    if (inode === undefined) throw new Deno.errors.NotFound(path);
+    return inode;
+  }
+
+  #handle(name: string, inode: Inode): JournalFile {
+    return {
+      size: () => Promise.resolve(inode.content.length),
+      readAt(into, offset) {
+        const bytes = inode.content.subarray(offset, offset + into.length);
+        into.set(bytes);
+        return Promise.resolve(bytes.length);
+      },
+      writeAt: (bytes, offset) => this.#write(name, inode, bytes, offset),
+      truncate: (size) => {
+        this.events.push(`truncate ${name} ${size}`);
+        inode.content = inode.content.slice(0, size);
+        return Promise.resolve();
+      },
+      sync: async () => {
+        const synced = inode.content.slice();
+        await this.beforeSync(name);
+        this.events.push(`sync ${name}`);
+        inode.durable = synced;
+      },
+      close() {},
+    };
+  }
+
+  #write(name: string, inode: Inode, bytes: Uint8Array, offset: number): Promise<void> {
+    this.events.push(`write ${name} ${bytes.length}`);
+    const written = bytes.subarray(0, Math.min(bytes.length, this.freeBytes));
+    const grown = new Uint8Array(Math.max(inode.content.length, offset + written.length));
+    grown.set(inode.content);
+    grown.set(written, offset);
+    inode.content = grown;
+    this.freeBytes -= written.length;
+    if (written.length === bytes.length) return Promise.resolve();
+    return Promise.reject(Object.assign(new Error("No space left on device"), { code: "ENOSPC" }));
+  }
+}
