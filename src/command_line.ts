@@ -56,6 +56,7 @@ Exit codes: 0 clean stop, 78 bad configuration, 1 anything else.
 }
 
 const READY_TIMEOUT_MS = 3_000;
+const MAX_ANSWER_LENGTH = 65_536;
 const ANY_ADDRESS = new Map([["0.0.0.0", "127.0.0.1"], ["::", "::1"]]);
 
 /** Asks the instance that listens where `config` says; never rejects. `message` has the reason when it is not ready. */
@@ -84,16 +85,17 @@ function getReadyz(hostname: string, port: number): Promise<{ status: number; te
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => {
         text += chunk;
-        if (text.length > 65_536) request.destroy(new Error("it is too long to be that of dsproxy"));
+        if (text.length > MAX_ANSWER_LENGTH) giveUp("its answer is too long to be that of dsproxy");
       });
       response.on("end", () => settle(() => resolve({ status: response.statusCode ?? 0, text })));
       response.on("error", (error) => settle(() => reject(error)));
     });
-    const timer = setTimeout(() => {
-      reject(new Error(`it did not come within ${READY_TIMEOUT_MS / 1000} s`));
-      request.destroy();
-    }, READY_TIMEOUT_MS);
+    const timer = setTimeout(() => giveUp(`it did not come within ${READY_TIMEOUT_MS / 1000} s`), READY_TIMEOUT_MS);
     request.on("error", (error) => settle(() => reject(error)));
+    function giveUp(reason: string): void {
+      settle(() => reject(new Error(reason)));
+      request.destroy();
+    }
     function settle(outcome: () => void): void {
       clearTimeout(timer);
       outcome();

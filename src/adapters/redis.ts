@@ -155,6 +155,8 @@ class KeyLayout {
 
 const VERSION_PATTERN = new RegExp(`^([0-9]{16})([0-9]{16})([0-9a-z]{${INSTANCE_ID_LENGTH}}|-+)([0-9]{16})([01])$`);
 
+const VERSION_LUA_PATTERN = `^${"%d".repeat(32)}${"[0-9a-z-]".repeat(INSTANCE_ID_LENGTH)}${"%d".repeat(16)}[01]$`;
+
 /**
  * Text of one length, whose bytes sort as versions do: `-`, for no instance, is below digits and letters. A number that does
  * not fit (a negative `ts`, say, in a row that others inserted) gives text that no `get` accepts: that user is not cached.
@@ -197,7 +199,7 @@ local function older(a, b)
 end
 local version, complete, ttl = ARGV[2], ARGV[3], ARGV[4]
 local stored = redis.pcall('GET', KEYS[2])
-if type(stored) == 'string' and #stored == #version + 1 then
+if type(stored) == 'string' and #stored == #version + 1 and stored:find('${VERSION_LUA_PATTERN}') then
   local present = stored:sub(1, #version)
   if older(version, present) then
     if complete == '1' and redis.call('PEXPIRE', KEYS[1], ttl) == 1 then

@@ -12,7 +12,7 @@ export interface Mark {
 }
 
 /** A mark is set at the latest after this many records, bytes, and milliseconds: an index small in memory, short to search from. */
-const MARK_RECORDS = 128;
+const MARK_RECORDS = 64;
 const MARK_BYTES = 256 * 1024;
 const MARK_MS = 1000;
 

@@ -52,7 +52,9 @@ export class FakeFileSystem implements JournalFileSystem {
   }
 
   list(path: string): Promise<string[]> {
-    return Promise.resolve([...this.#names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name)));
+    return Promise.resolve(
+      [...this.#names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name)),
+    );
   }
 
   create(path: string): Promise<JournalFile> {

@@ -1,0 +1,208 @@
+/** What every cache owes its callers, as the words of the port `Cache` say. Run by cache_test.ts over all of them. */
+import assert from "node:assert/strict";
+import { compareVersions, type Entry } from "../../src/domain.ts";
+import type { Cache } from "../../src/ports.ts";
+import { eventually } from "../support/dsproxy.ts";
+import { entry } from "../support/fakes.ts";
+
+export interface CacheUnderTest {
+  readonly cache: Cache;
+  /** Another instance that shares its entries, if such a cache is shared. */
+  readonly peer: Cache | undefined;
+}
+
+const LONG_TTL_MS = 60_000;
+
+/** @param makeCache gives an empty cache; the suite closes it */
+export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheUnderTest): void {
+  const test = (behaviour: string, run: (cache: Cache, peer: Cache) => Promise<void>, ttlMs = LONG_TTL_MS) =>
+    Deno.test(`${name}: ${behaviour}`, async () => {
+      const { cache, peer } = makeCache(ttlMs);
+      try {
+        await cache.ping();
+        await run(cache, peer ?? cache);
+      } finally {
+        await cache.close();
+        await peer?.close();
+      }
+    });
+
+  test("an unknown user is a miss", async (cache) => {
+    assert.equal(await cache.get("nobody"), undefined);
+  });
+
+  test(
+    "entries come back unchanged, whatever their id and value, and however often they are read",
+    async (cache, peer) => {
+      const entries = AWKWARD_TEXTS.map((text, index) =>
+        entry(index + 1, { userId: text === "" ? "empty" : text.slice(0, 100), value: text })
+      );
+      await cache.setMany(entries, true);
+      for (const reader of [cache, cache, peer]) {
+        for (const expected of entries) {
+          const found = await reader.get(expected.userId);
+          assert.deepEqual(found && { entry: found.entry, complete: found.complete }, {
+            entry: expected,
+            complete: true,
+          });
+        }
+      }
+    },
+  );
+
+  test("users whose names resemble each other do not share an entry", async (cache) => {
+    const users = ["a", "{a}", "{a", "a}", "a}b", "{a}b", "{}a", "A", "a ", " a", "{{a}}"];
+    await cache.setMany(users.map((userId, index) => entry(index + 1, { userId, value: userId })), false);
+    for (const userId of users) assert.equal((await cache.get(userId))?.entry.value, userId);
+  });
+
+  test("rows that others inserted, without acceptance time and instance, come back unchanged", async (cache, peer) => {
+    const foreign = entry(0, { userId: "u", ts: 0, acceptedMs: 0, instance: "", seq: 0 });
+    await cache.setMany([foreign], true);
+    for (const reader of [cache, cache, peer]) assert.deepEqual((await reader.get("u"))?.entry, foreign);
+  });
+
+  test("the newest version wins, in whichever order they come and whatever decides", async (cache) => {
+    for (const [index, older] of ASCENDING.slice(0, -1).entries()) {
+      const newer = ASCENDING[index + 1]!;
+      assert.ok(compareVersions(older, newer) < 0);
+      for (const [userId, order] of [[`up${index}`, [older, newer]], [`down${index}`, [newer, older]]] as const) {
+        for (const version of order) {
+          await cache.setMany([{ ...version, userId }], false);
+          await cache.get(userId); // May leave a copy, which must not outlive the next write.
+        }
+        assert.deepEqual((await cache.get(userId))?.entry, { ...newer, userId });
+      }
+    }
+  });
+
+  test("of several entries of a user in one call the newest is kept, and no user is left out", async (cache) => {
+    const users = Array.from({ length: 700 }, (_, index) => `user${index}`);
+    const offered = users.flatMap((userId, index) => [2, 3, 1].map((ts) => entry(index * 3 + ts, { userId, ts })));
+    await cache.setMany(offered, false);
+    for (const [index, userId] of users.entries()) {
+      assert.equal((await cache.get(userId))?.entry.seq, index * 3 + 3, userId);
+    }
+  });
+
+  test("an empty call is no fault", async (cache) => {
+    await cache.setMany([], true);
+  });
+
+  test("calls that run at the same time, in any order, leave the newest", async (cache, peer) => {
+    const random = seededRandom(20_240_607);
+    const users = ["a", "b", "c", "d", "e"];
+    const writes = Array.from(
+      { length: 400 },
+      (_, index) =>
+        entry(index + 1, { userId: users[index % users.length]!, ts: Math.floor(random() * 50), value: `v${index}` }),
+    );
+    const calls: Promise<unknown>[] = [];
+    for (const [index, write] of shuffled(writes, random).entries()) {
+      const instance = index % 2 === 0 ? cache : peer;
+      calls.push(instance.setMany([write], random() < 0.3), instance.get(write.userId));
+    }
+    await Promise.all(calls);
+    for (const userId of users) {
+      const newest = writes.filter((write) => write.userId === userId).sort(compareVersions).at(-1);
+      assert.deepEqual((await cache.get(userId))?.entry, newest);
+      await eventually("the peer has it too", async () => (await peer.get(userId))?.entry.seq === newest!.seq);
+    }
+  });
+
+  const [older, newer] = [entry(1, { userId: "u", ts: 1 }), entry(2, { userId: "u", ts: 2 })];
+  const state = async (cache: Cache) => {
+    const found = await cache.get("u");
+    return found && [found.entry.seq, found.complete];
+  };
+
+  test("a write for a user who is not there is stored as not complete", async (cache) => {
+    await cache.setMany([older], false);
+    assert.deepEqual(await state(cache), [1, false]);
+  });
+
+  test("a newer write over a complete entry stays complete, over an incomplete one incomplete", async (cache) => {
+    await cache.setMany([older], false);
+    await cache.setMany([newer], false);
+    assert.deepEqual(await state(cache), [2, false]);
+    await cache.setMany([newer], true);
+    await cache.setMany([{ ...newer, seq: 3 }], false);
+    assert.deepEqual(await state(cache), [3, true]);
+  });
+
+  test("an older write changes nothing", async (cache) => {
+    for (const complete of [false, true]) {
+      await cache.setMany([newer], complete);
+      await cache.setMany([older], false);
+      assert.deepEqual(await state(cache), [2, complete]);
+    }
+  });
+
+  test("what was read from the store completes the entry that is there, without replacing a newer one", async (cache) => {
+    await cache.setMany([newer], false);
+    assert.deepEqual(await state(cache), [2, false]);
+    await cache.setMany([older], true);
+    assert.deepEqual(await state(cache), [2, true]);
+  });
+
+  test("the same entry offered again as complete becomes complete, and stays so", async (cache) => {
+    for (const complete of [false, true, false]) await cache.setMany([older], complete);
+    assert.deepEqual(await state(cache), [1, true]);
+  });
+
+  test("an entry expires", async (cache) => {
+    await cache.setMany([older], true);
+    await eventually("it is forgotten", async () => await cache.get("u") === undefined);
+  }, 100);
+}
+
+const AWKWARD_TEXTS = [
+  "",
+  "plain",
+  "__proto__",
+  "constructor",
+  `"quoted" 'twice' \\ back\\\\slash`,
+  "two\r\nlines\n",
+  "\t \u0001\u007f",
+  "*3\r\n$3\r\nGET",
+  "ünïcödé 漢字",
+  "👩‍👩‍👧 🏴󠁧󠁢󠁳󠁣󠁴󠁿",
+  "\uFEFFwith a byte order mark",
+  "é vs e\u0301",
+  "{tag}rest",
+  "x".repeat(256 * 1024),
+  "😀".repeat(64 * 1024),
+];
+
+/** Each decides by one more column of the order; instance ids by the bytes of their text. */
+const ASCENDING: readonly Entry[] = [
+  entry(0, { ts: 9, acceptedMs: 0, instance: "", seq: 0 }),
+  entry(5, { ts: 10, acceptedMs: 9, instance: "zzzzzzzzzzzz" }),
+  entry(4, { ts: 10, acceptedMs: 10, instance: "" }),
+  entry(9, { ts: 10, acceptedMs: 10, instance: "000000000000" }),
+  entry(8, { ts: 10, acceptedMs: 10, instance: "9aaaaaaaaaaa" }),
+  entry(7, { ts: 10, acceptedMs: 10, instance: "a00000000000" }),
+  entry(6, { ts: 10, acceptedMs: 10, instance: "aa0000000000" }),
+  entry(5, { ts: 10, acceptedMs: 10, instance: "ch0000000000" }),
+  entry(4, { ts: 10, acceptedMs: 10, instance: "cz0000000000" }),
+  entry(9, { ts: 10, acceptedMs: 10, instance: "cz0000000000" }),
+  entry(10, { ts: 10, acceptedMs: 10, instance: "cz0000000000" }),
+  entry(Number.MAX_SAFE_INTEGER, { ts: 10, acceptedMs: 10, instance: "cz0000000000" }),
+  entry(1, { ts: 1_700_000_000, acceptedMs: 1, instance: "000000000000" }),
+  entry(1, { ts: Number.MAX_SAFE_INTEGER, acceptedMs: 1, instance: "000000000000" }),
+];
+
+/** Mulberry32: the same numbers on every run. */
+function seededRandom(seed: number): () => number {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let bits = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
+    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  const keyed = items.map((item) => ({ item, key: random() }));
+  return keyed.sort((a, b) => a.key - b.key).map(({ item }) => item);
+}

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { createMemoryCache, DEFAULT_MAX_BYTES } from "../../src/adapters/memory.ts";
+import { createRedisCache } from "../../src/adapters/redis.ts";
+import { entry } from "../support/fakes.ts";
+import { sharedRedisUrl } from "../support/redis.ts";
+import { cacheContract, type CacheUnderTest } from "./cache_suite.ts";
+
+cacheContract("memory", (ttlMs) => ({ cache: createMemoryCache({ maxEntries: 1_000, ttlMs }), peer: undefined }));
+cacheContract("redis with local copies", (ttlMs) => redisPair(ttlMs, 10_000));
+cacheContract("redis without local copies", (ttlMs) => redisPair(ttlMs, 0));
+
+/** Two instances on the shared server, in a namespace of their own. */
+function redisPair(ttlMs: number, maxEntries: number): CacheUnderTest {
+  const prefix = `${crypto.randomUUID()}:`;
+  const local = { maxEntries, maxBytes: DEFAULT_MAX_BYTES };
+  // The contract is not about speed: a busy machine may take its time.
+  const make = () => createRedisCache({ url: sharedRedisUrl(), prefix, ttlMs, local, callTimeoutMs: 10_000 });
+  return { cache: make(), peer: make() };
+}
+
+Deno.test("memory: an entry's time starts again when it is set, not when it is read", async () => {
+  let nowMs = 1_000_000;
+  const cache = createMemoryCache({ maxEntries: 10, ttlMs: 100, now: () => nowMs });
+  await cache.setMany([entry(1)], true);
+  nowMs += 90;
+  await cache.setMany([entry(1)], false);
+  nowMs += 90;
+  assert.equal((await cache.get("user1"))?.complete, true);
+  nowMs += 11;
+  assert.equal(await cache.get("user1"), undefined);
+});
+
+Deno.test("memory: what expired counts for nothing in the next write", async () => {
+  let nowMs = 1_000_000;
+  const cache = createMemoryCache({ maxEntries: 10, ttlMs: 100, now: () => nowMs });
+  await cache.setMany([entry(2, { userId: "u" })], true);
+  nowMs += 101;
+  await cache.setMany([entry(1, { userId: "u" })], false);
+  const found = await cache.get("u");
+  assert.deepEqual([found?.entry.seq, found?.complete], [1, false]);
+});
+
+Deno.test("memory: at the limit of entries the one used longest ago is forgotten", async () => {
+  const cache = createMemoryCache({ maxEntries: 2, ttlMs: 60_000 });
+  await cache.setMany([entry(1), entry(2)], false);
+  await cache.get("user1");
+  await cache.setMany([entry(3)], false);
+  assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user1", "user3"]);
+});
+
+Deno.test("memory: at the limit of bytes the one used longest ago is forgotten, and what is too large is not kept", async () => {
+  const cache = createMemoryCache({ maxEntries: 100, maxBytes: 9_000, ttlMs: 60_000 });
+  const large = (seq: number) => entry(seq, { value: "x".repeat(1_500) });
+  await cache.setMany([large(1), large(2), large(3)], false);
+  assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user2", "user3"]);
+  await cache.setMany([entry(4, { userId: "user3", value: "x".repeat(10_000) })], false);
+  assert.deepEqual(await present(cache, ["user2", "user3"]), ["user2"]);
+});
+
+Deno.test("memory: a cache of no entries stores nothing", async () => {
+  const cache = createMemoryCache({ maxEntries: 0, ttlMs: 60_000 });
+  await cache.ping();
+  await cache.setMany([entry(1)], true);
+  assert.equal(await cache.get("user1"), undefined);
+  await cache.close();
+});
+
+async function present(cache: CacheUnderTest["cache"], userIds: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(userIds.map((userId) => cache.get(userId)));
+  return userIds.filter((_, index) => found[index] !== undefined);
+}

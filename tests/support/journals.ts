@@ -1,0 +1,62 @@
+/** Journals on a fake disk, and the few moves that their tests share. */
+import type { Entry } from "../../src/domain.ts";
+import { HEADER_BYTES } from "../../src/journal/codec.ts";
+import { type Journal, type JournalOptions, openJournal } from "../../src/journal/journal.ts";
+import type { DamageReport } from "../../src/journal/survey.ts";
+import { FakeFileSystem } from "./fake_file_system.ts";
+
+export const DIR = "/data/journal";
+
+export interface Opened {
+  readonly journal: Journal;
+  readonly recovered: Entry[];
+  readonly damage: DamageReport[];
+}
+
+export async function open(fs: FakeFileSystem, options: Partial<JournalOptions> = {}): Promise<Opened> {
+  const recovered: Entry[] = [];
+  const damage: DamageReport[] = [];
+  const journal = await openJournal({
+    dir: DIR,
+    maxBytes: 64 * 1024 * 1024,
+    fs,
+    onRecovered: (entry) => recovered.push(entry),
+    observer: { onDamage: (report) => damage.push(report) },
+    ...options,
+  });
+  return { journal, recovered, damage };
+}
+
+export function pushAll(journal: Journal, values: readonly string[]): Promise<void[]> {
+  return Promise.all(values.map((value, i) => journal.push({ userId: `user${i}`, value, ts: 1_700_000_000 }).durable));
+}
+
+export async function takeAll(journal: Journal): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  for (let batch = await journal.take(1000); batch; batch = await journal.take(1000)) entries.push(...batch.entries);
+  return entries;
+}
+
+export async function ackAll(journal: Journal): Promise<void> {
+  for (let batch = await journal.take(1000); batch; batch = await journal.take(1000)) await journal.ack(batch);
+}
+
+export function valuesOf(entries: readonly Entry[]): string[] {
+  return entries.map((entry) => entry.value);
+}
+
+export function segmentPaths(fs: FakeFileSystem): string[] {
+  return fs.paths().filter((path) => path.endsWith(".seg") && !path.includes("quarantine"));
+}
+
+export function quarantined(fs: FakeFileSystem): string[] {
+  return fs.paths().filter((path) => path.startsWith(`${DIR}/quarantine/`));
+}
+
+/** Where each record of a segment begins, and where the last one ends. */
+export function recordOffsets(segment: Uint8Array): number[] {
+  const view = new DataView(segment.buffer, segment.byteOffset);
+  const offsets = [HEADER_BYTES];
+  while (offsets.at(-1)! < segment.length) offsets.push(offsets.at(-1)! + 8 + view.getUint32(offsets.at(-1)! + 4));
+  return offsets;
+}
