@@ -1,7 +1,7 @@
 /** Arguments → configuration → application → signals. */
 import { checkConfiguration, createApp } from "./src/app.ts";
 import { askReady, helpText, parseCommandLine } from "./src/command_line.ts";
-import { describeConfig, loadConfigFromProcess } from "./src/config.ts";
+import { type Config, describeConfig, loadConfigFromProcess } from "./src/config.ts";
 import { reasonOf } from "./src/errors.ts";
 import { VERSION } from "./src/version.ts";
 
@@ -15,38 +15,30 @@ async function main(): Promise<number> {
   if (parsed.command === "help") return print(helpText(VERSION));
   if (parsed.command === "version") return print(`dsproxy ${VERSION} (Deno ${Deno.version.deno})`);
 
-  const loaded = loadConfigFromProcess();
+  const loaded = loadConfigFromProcess(parsed.command === "dev" ? "127.0.0.1" : undefined);
   if ("problems" in loaded) {
     const lines = loaded.problems.map(({ variable, message }) => `  ${variable}: ${message}`);
     return fail(["The configuration has problems:", ...lines].join("\n"), EXIT_BAD_CONFIGURATION);
   }
-  switch (parsed.command) {
-    case "print-config":
-      return print(describeConfig(loaded.settings));
-    case "check-config": {
-      const { ok, report } = await checkConfiguration(loaded.config);
-      return ok ? print(report) : fail(report, EXIT_BAD_CONFIGURATION);
-    }
-    case "ready": {
-      const { ok, message } = await askReady(loaded.config);
-      return ok ? print(message) : fail(message, EXIT_FAILURE);
-    }
-    case "serve":
-      return await serve(loaded.config);
+  const { config, settings } = loaded;
+  if (parsed.command === "print-config") return print(describeConfig(settings));
+  if (parsed.command === "ready") {
+    const { ok, message } = await askReady(config);
+    return ok ? print(message) : fail(message, EXIT_FAILURE);
   }
+  if (parsed.command === "check-config") {
+    const { ok, report } = await checkConfiguration(config);
+    return ok ? print(report) : fail(report, EXIT_BAD_CONFIGURATION);
+  }
+  return await serve(config);
 }
 
-async function serve(config: Parameters<typeof createApp>[0]): Promise<number> {
+async function serve(config: Config): Promise<number> {
   const app = createApp(config);
-  let stopping = false;
   const stopRequested = new Promise<void>((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      Deno.addSignalListener(signal, () => {
-        if (stopping) Deno.exit(EXIT_FAILURE);
-        stopping = true;
-        resolve();
-      });
-    }
+    let signals = 0;
+    const onSignal = () => ++signals > 1 ? Deno.exit(EXIT_FAILURE) : resolve();
+    for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
   });
   await app.start();
   await stopRequested;
@@ -54,14 +46,13 @@ async function serve(config: Parameters<typeof createApp>[0]): Promise<number> {
   return 0;
 }
 
-function print(text: string): number {
-  Deno.stdout.writeSync(new TextEncoder().encode(text.trimEnd() + "\n"));
+function print(text: string, to: Pick<typeof Deno.stdout, "writeSync"> = Deno.stdout): number {
+  to.writeSync(new TextEncoder().encode(text.trimEnd() + "\n"));
   return 0;
 }
 
 function fail(text: string, code: number): number {
-  Deno.stderr.writeSync(new TextEncoder().encode(text.trimEnd() + "\n"));
-  return code;
+  return print(text, Deno.stderr) || code;
 }
 
 Deno.exit(await main().catch((error) => fail(`dsproxy: ${reasonOf(error)}`, EXIT_FAILURE)));

@@ -67,10 +67,11 @@ class Application implements App {
     const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
-    this.#cache = new CacheClient(createCache(config), config.cache.ttlMs, clock, (error) => {
+    const onCacheFault = (error: unknown) => {
       this.#metrics.cacheErrors.inc();
       logCacheFault(error);
-    });
+    };
+    this.#cache = new CacheClient(createCache(config, logCacheFault), config.cache.ttlMs, clock, onCacheFault);
     const { host, port } = config.listen;
     this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
       metrics: this.#metrics,
@@ -193,18 +194,18 @@ function createStore(config: Config, log: Log): Store {
   return createPostgresStore({ ...store, log: (message) => log.info(message) });
 }
 
-function createCache(config: Config): Cache {
+function createCache(config: Config, onError: (error: unknown) => void): Cache {
   const { cache } = config;
   const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
   if (cache.kind === "memory") return createMemoryCache({ ...local, ttlMs: cache.ttlMs });
-  return createRedisCache({ ...cache, local });
+  return createRedisCache({ ...cache, local, onError });
 }
 
 /** What `--check-config` prints: each configured part opened, read-only, and asked whether it works. */
 export async function checkConfiguration(config: Config): Promise<{ ok: boolean; report: string }> {
   const log = new Log("error", config.log.format);
   const store = createStore(config, log);
-  const cache = createCache(config);
+  const cache = createCache(config, () => {});
   const checks: [string, () => Promise<string>][] = [
     ["journal", async () => describeJournal(await verifyJournal(denoFileSystem, config.journal.dir))],
     [`store (${config.store.kind})`, () => store.ping().then(() => "answers")],

@@ -15,6 +15,7 @@ const FLAGS = {
     command: "print-config",
     help: "print every option's value and where it came from, secrets masked",
   },
+  "--dev": { command: "dev", help: "serve for development: on 127.0.0.1 unless PROXY_HOST says otherwise" },
   "--ready": { command: "ready", help: "ask the running instance whether it is ready, for container health checks" },
 } as const;
 

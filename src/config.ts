@@ -76,13 +76,14 @@ export function loadConfig(sources: ConfigSources): LoadedConfig | ConfigProblem
 }
 
 /** As {@link loadConfig}; reads only the variables of {@link environmentNames}, `.env` and the files that these name. */
-export function loadConfigFromProcess(): LoadedConfig | ConfigProblems {
+export function loadConfigFromProcess(defaultHost?: string): LoadedConfig | ConfigProblems {
   const dotenv = readDotenv();
   const loaded = loadConfig({
     env: (name) => Deno.env.get(name),
     dotenvText: dotenv.text,
     readFile: (path) => Deno.readTextFileSync(path),
     isTerminal: Deno.stderr.isTerminal(),
+    ...(defaultHost !== undefined && { defaultHost }),
   });
   if (dotenv.problem === undefined) return loaded;
   return { problems: [{ variable: ".env", message: dotenv.problem }, ..."problems" in loaded ? loaded.problems : []] };

@@ -3,7 +3,7 @@
  * Collects every problem instead of stopping at the first.
  */
 import { parse as parseDotenv } from "dotenv";
-import { OPTION_NAMES, type OptionName, optionOf, shown, type Values } from "./config_options.ts";
+import { OPTION_NAMES, type OptionName, optionOf, RESERVED_NAMES, shown, type Values } from "./config_options.ts";
 import { type HostPort, InvalidValue } from "./config_parsers.ts";
 import { reasonOf } from "./errors.ts";
 
@@ -44,6 +44,8 @@ export interface ConfigSources {
   /** The text of a file; throws when it cannot be read. */
   readonly readFile: (path: string) => string;
   readonly isTerminal: boolean;
+  /** Replaces the default of PROXY_HOST. */
+  readonly defaultHost?: string;
 }
 
 interface Found {
@@ -68,6 +70,7 @@ export class ConfigLoader {
 
   load(): CheckedOptions | ConfigProblems {
     for (const name of OPTION_NAMES) this.#attempt(name, () => this.#read(name));
+    this.#refuseReserved();
     this.#choose();
     this.#spreadUrls();
     this.#checkTogether();
@@ -75,6 +78,15 @@ export class ConfigLoader {
     if (this.#problems.length > 0) return { problems: this.#problems };
     // Without a problem every option has been parsed, or has neither a value nor a default.
     return { values: this.#values as Values, sslRootCert, settings: this.#settings() };
+  }
+
+  /** Whoever sets one of these believes to be protected by it. */
+  #refuseReserved(): void {
+    for (const variable of RESERVED_NAMES) {
+      if (this.#layers.every(({ get }) => lookUp(get, variable) === undefined)) continue;
+      const message = "is not supported by this version, which would run without that protection: unset it.";
+      this.#problems.push({ variable, message });
+    }
   }
 
   #attempt(variable: OptionName, work: () => void): void {
@@ -112,7 +124,8 @@ export class ConfigLoader {
         return { text: this.#readFile(path).replace(/\r?\n$/, ""), origin: "file" };
       }
     }
-    return { text: option.default, origin: "default" };
+    const replaced = name === "PROXY_HOST" ? this.sources.defaultHost : undefined;
+    return { text: replaced ?? option.default, origin: "default" };
   }
 
   #readFile(path: string): string {

@@ -115,6 +115,9 @@ export const OPTIONS = {
 export type OptionName = keyof typeof OPTIONS;
 export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[];
 
+/** Protections that users of later versions know. Setting one here is a problem, not something to pass over. */
+export const RESERVED_NAMES = ["API_KEYS", "ADMIN_KEY", "RATE_LIMIT", "TLS_CERT", "TLS_KEY"] as const;
+
 type Parsed<O extends Option> = O["parse"] extends Parser<infer T> ? T : never;
 /** Each option's value; undefined where there is no default. */
 export type Values = {
@@ -128,7 +131,10 @@ export function optionOf(name: OptionName): Option {
 
 /** Every name that is read from the environment: the program needs permission for these and no others. */
 export function environmentNames(): string[] {
-  return OPTION_NAMES.flatMap((name) => optionOf(name).secret ? [name, `${name}_FILE`] : [name]);
+  return [
+    ...OPTION_NAMES.flatMap((name) => optionOf(name).secret ? [name, `${name}_FILE`] : [name]),
+    ...RESERVED_NAMES,
+  ];
 }
 
 /** The text for human eyes. */

@@ -14,6 +14,9 @@ export type Handler = (context: RequestContext) => Response | Promise<Response>;
 /** How long a client may take to send a body. */
 const BODY_TIMEOUT_MS = 30_000;
 
+/** How long a refused body's connection stays open for the client to read the answer. */
+const LINGER_MS = 1_000;
+
 export const TEXT_HEADERS = { "content-type": "text/plain; charset=utf-8" } as const;
 
 /**
@@ -92,13 +95,19 @@ async function readBody(request: Request, maxBytes: number): Promise<Uint8Array>
 
 async function readCounted(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Uint8Array> {
   if (body === null) return new Uint8Array();
+  const reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of body) {
-    length += chunk.length;
-    // Leaving the loop cancels the stream: the rest is never read.
-    if (length > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.length;
+    if (length > maxBytes) {
+      // Cancelled at once, the server would go on to read the rest, however long. A moment later, after the answer, it closes.
+      setTimeout(() => void reader.cancel().catch(() => {}), LINGER_MS);
+      throw tooLarge(maxBytes);
+    }
+    chunks.push(value);
   }
   const bytes = new Uint8Array(length);
   let offset = 0;

@@ -6,20 +6,22 @@ import { durationMs, formatDuration, formatSize, InvalidValue, sizeBytes } from 
 
 type Variables = Record<string, string>;
 
-function load(variables: Variables, { dotenv, files = {}, isTerminal = false }: {
+function load(variables: Variables, { dotenv, files = {}, isTerminal = false, defaultHost }: {
   dotenv?: string;
   files?: Variables;
   isTerminal?: boolean;
+  defaultHost?: string;
 } = {}) {
   return loadConfig({
     env: (name) => variables[name],
     dotenvText: dotenv,
     readFile: (path) => {
-      const text = files[path];
+      const text = Object.hasOwn(files, path) ? files[path] : undefined;
       if (text === undefined) throw new Deno.errors.NotFound(`no such file: ${path}`);
       return text;
     },
     isTerminal,
+    ...(defaultHost !== undefined && { defaultHost }),
   });
 }
 
@@ -425,6 +427,16 @@ Deno.test("only the variables of the table are read from the environment", () =>
   assert.deepEqual([...asked].sort(), environmentNames().sort());
 });
 
+Deno.test("every task that runs the program may read every variable of the table", async () => {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
+  for (const task of ["start", "dev", "compile"]) {
+    const allowed = /--allow-env=(\S+)/.exec(tasks[task])?.[1]?.split(",") ?? [];
+    const isAllowed = (name: string) =>
+      allowed.some((entry) => entry === name || (entry.endsWith("*") && name.startsWith(entry.slice(0, -1))));
+    assert.deepEqual(environmentNames().filter((name) => !isAllowed(name)), [], `deno task ${task}`);
+  }
+});
+
 Deno.test(".env.example is what the option table gives", async () => {
   const text = await Deno.readTextFile(new URL("../.env.example", import.meta.url));
   const how = `write it anew: deno eval 'import { envExample } from "./src/config_options.ts";` +
@@ -445,4 +457,17 @@ Deno.test("docker-compose.yml sets only variables that the program reads", async
   assert.ok(names.length > 0, "the environment of the service proxy");
   const known = environmentNames();
   assert.deepEqual(names.filter((name) => !known.includes(name)), []);
+});
+
+Deno.test("development listens on this machine alone, unless PROXY_HOST says otherwise", () => {
+  assert.equal(configOf({}, { defaultHost: "127.0.0.1" }).listen.host, "127.0.0.1");
+  assert.equal(configOf({ PROXY_HOST: "0.0.0.0" }, { defaultHost: "127.0.0.1" }).listen.host, "0.0.0.0");
+});
+
+Deno.test("a protection that this version does not have is a problem, not something to pass over", () => {
+  for (const name of ["API_KEYS", "ADMIN_KEY", "RATE_LIMIT", "TLS_CERT", "TLS_KEY"]) {
+    assertProblem({ [name]: "x" }, new RegExp(`^${name}: .*not supported`));
+    assertProblem({}, new RegExp(`^${name}: `), { dotenv: `${name}=x` });
+    configOf({ [name]: "" });
+  }
 });

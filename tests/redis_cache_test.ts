@@ -151,8 +151,9 @@ function open(caches: AsyncDisposableStack, options: Partial<RedisCacheOptions> 
   return caches.adopt(makeCache(options), (cache) => cache.close());
 }
 
+/** For polling: a fault, as a call may meet on a busy machine, is told from a miss. */
 async function sourceOf(cache: Cache): Promise<string | undefined> {
-  return (await cache.get(USER))?.source;
+  return await cache.get(USER).then((found) => found?.source, () => "fault");
 }
 
 testServer("a copy in this process follows what other instances write", async ({ url }, caches) => {
@@ -335,6 +336,10 @@ testServer("databases of one server are apart", async ({ url }, caches) => {
 
 async function succeeds(call: Promise<unknown>): Promise<boolean> {
   return await call.then(() => true, () => false);
+}
+
+async function holds(cache: Cache, expected: Entry): Promise<boolean> {
+  return await cache.get(USER).then((found) => found?.entry.seq === expected.seq, () => false);
 }
 
 async function isRefused(cache: Cache, reason: RegExp): Promise<boolean> {

@@ -20,7 +20,6 @@ export async function recover(
   dir: string,
   onUnacked: (entry: Entry) => void,
 ): Promise<Recovered> {
-  await fs.mkdir(dir);
   const fresh = await readInstance(fs, dir) === undefined && !(await holdsJournal(fs, dir));
   if (fresh) await createInstance(fs, dir);
   const found = await survey(fs, dir, onUnacked);

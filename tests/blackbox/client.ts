@@ -182,6 +182,7 @@ async function withinTime(work: Promise<void>): Promise<void> {
 }
 
 function firstLine(error: unknown): string {
+  if (error instanceof Error && error.cause instanceof Error) return `${error.message}: ${error.cause.message}`;
   const message = error instanceof Error ? error.message : String(error);
   // Of a comparison, the values stand in the lines after the first.
   return message.split("\n").map((line) => line.trim()).filter((line) => line !== "").slice(0, 6).join(" ").slice(

@@ -38,24 +38,23 @@ const writingAndReading: Checks = {
     assert.ok(Math.abs(ts - before) <= 60, `ts ${ts}, but here it is ${before}`);
   },
 
-  "any text comes back as it went in": async (client) => {
-    for (
-      const value of [
-        "",
-        " ",
-        "é 漢 🎉",
-        "line\r\nline\ttab",
-        '{"json":[1]}',
-        "\\u0000 'quotes\"; --",
-        "x".repeat(10_000),
-      ]
-    ) {
+  "any text comes back as it went in, before and after the flush": async (client) => {
+    const values = [
+      "",
+      " ",
+      "é 漢 🎉",
+      "line\r\nline\ttab",
+      '{"json":[1]}',
+      "\\u0000 'quotes\"; --",
+      "x".repeat(10_000),
+    ];
+    await inParallel(values.length, async (i) => {
       const user = newUser("a/b?c&d=e+f %41#é🎉 ");
-      const id = await client.mustWrite({ user_id: user, value });
-      await client.mustRead(user, value);
+      const id = await client.mustWrite({ user_id: user, value: values[i]! });
+      await client.mustRead(user, values[i]!);
       await client.mustBeFlushed(id);
-      await client.mustRead(user, value);
-    }
+      await client.mustRead(user, values[i]!);
+    });
   },
 
   "many clients at once each read what they wrote": async (client) => {
