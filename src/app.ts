@@ -63,7 +63,7 @@ class Application implements App {
       },
       journalBytes: () => this.#queue?.stats().bytes ?? 0,
     }, clock.now());
-    this.#store = createStore(config, this.#log);
+    this.#store = createStore(config);
     const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
@@ -188,10 +188,10 @@ class Application implements App {
   }
 }
 
-function createStore(config: Config, log: Log): Store {
+function createStore(config: Config): Store {
   const { store } = config;
   if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
-  return createPostgresStore({ ...store, log: (message) => log.info(message) });
+  return createPostgresStore(store);
 }
 
 function createCache(config: Config, onError: (error: unknown) => void): Cache {
@@ -203,8 +203,7 @@ function createCache(config: Config, onError: (error: unknown) => void): Cache {
 
 /** What `--check-config` prints: each configured part opened, read-only, and asked whether it works. */
 export async function checkConfiguration(config: Config): Promise<{ ok: boolean; report: string }> {
-  const log = new Log("error", config.log.format);
-  const store = createStore(config, log);
+  const store = createStore(config);
   const cache = createCache(config, () => {});
   const checks: [string, () => Promise<string>][] = [
     ["journal", async () => describeJournal(await verifyJournal(denoFileSystem, config.journal.dir))],

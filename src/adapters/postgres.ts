@@ -1,0 +1,186 @@
+/** The store in PostgreSQL. Owns the pool and the statements; the schema is next door, in postgres_schema.ts. */
+import postgres from "postgres";
+import { DeadlineError, withDeadline } from "../deadline.ts";
+import type { Entry } from "../domain.ts";
+import type { Store } from "../ports.ts";
+import { ensureSchema, INDEXED_KEY_BYTES } from "./postgres_schema.ts";
+
+export type SslMode = "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full";
+
+export interface PostgresStoreOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+  readonly sslMode: SslMode;
+  /** Certificates in PEM to trust instead of the system's. */
+  readonly sslRootCert?: string;
+  readonly poolSize: number;
+  /** How long a call waits for an answer; default 5 s. A migration may take longer. */
+  readonly callTimeoutMs?: number;
+}
+
+/** Does not connect before the first call; the server need not be up. */
+export function createPostgresStore(options: PostgresStoreOptions): Store {
+  return new PostgresStore(options);
+}
+
+const DEFAULT_CALL_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_SECONDS = 3;
+const MIGRATION_LIMIT_MS = 600_000;
+
+interface LatestRow {
+  readonly value: string;
+  readonly ts: string | null;
+  readonly accepted_ms: string;
+  readonly instance: string;
+  readonly seq: string;
+}
+
+class PostgresStore implements Store {
+  readonly #callTimeoutMs: number;
+  #sql: postgres.Sql;
+  #schema: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(private readonly options: PostgresStoreOptions) {
+    this.#callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
+    this.#sql = this.#connect();
+  }
+
+  open(source: string): Promise<number> {
+    return this.#call(async (sql) => {
+      await sql`insert into dsproxy_marks (source, seq) values (${source}, 0) on conflict do nothing`;
+      const [row] = await sql<{ seq: string }[]>`select seq from dsproxy_marks where source = ${source}`;
+      return Number(row!.seq);
+    });
+  }
+
+  put(source: string, entries: readonly Entry[]): Promise<number> {
+    return this.#call((sql) => sql.begin((tx) => putEntries(tx, source, entries)));
+  }
+
+  latest(userId: string): Promise<Entry | undefined> {
+    return this.#call(async (sql) => {
+      const [row] = await sql<LatestRow[]>`
+        select value, ts, dsproxy_accepted_ms as accepted_ms, dsproxy_instance as instance, dsproxy_seq as seq from user_data
+        where user_id = ${userId} and octet_length(user_id) <= ${
+        sql.unsafe(String(INDEXED_KEY_BYTES))
+      } and value is not null
+        order by ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc limit 1`;
+      return row && entryOf(userId, row);
+    });
+  }
+
+  async ping(): Promise<void> {
+    await this.#call((sql) => sql`select 1`);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#sql.end({ timeout: 1 });
+  }
+
+  async #call<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+    if (this.#closed) throw new Error("The PostgreSQL store is closed");
+    const sql = this.#sql;
+    try {
+      await this.#ready(sql);
+      return await withDeadline(work(sql), this.#callTimeoutMs, this.#name);
+    } catch (error) {
+      if (error instanceof DeadlineError) this.#replace(sql);
+      throw error;
+    }
+  }
+
+  /** Made once; after a failure the next call tries again. */
+  #ready(sql: postgres.Sql): Promise<void> {
+    return this.#schema ??= this.#prepare(sql).catch((error) => {
+      this.#schema = undefined;
+      throw error;
+    });
+  }
+
+  async #prepare(sql: postgres.Sql): Promise<void> {
+    // A server that takes the connection and then says nothing is told from one that is busy with a long migration.
+    await withDeadline(sql`select 1`, this.#callTimeoutMs, this.#name);
+    await withDeadline(ensureSchema(sql), MIGRATION_LIMIT_MS, this.#name);
+  }
+
+  get #name(): string {
+    return `PostgreSQL at ${this.options.host}:${this.options.port}`;
+  }
+
+  /** Connections into a black hole never come back, and would fill the pool. */
+  #replace(silent: postgres.Sql): void {
+    if (this.#sql !== silent || this.#closed) return;
+    this.#sql = this.#connect();
+    void silent.end({ timeout: 0 }).catch(() => {});
+  }
+
+  #connect(): postgres.Sql {
+    const { host, port, user, password, database, poolSize } = this.options;
+    return postgres({
+      host,
+      port,
+      user,
+      password,
+      database,
+      max: poolSize,
+      ssl: sslOptions(this.options),
+      connect_timeout: CONNECT_TIMEOUT_SECONDS,
+      idle_timeout: 60,
+      fetch_types: false,
+      onnotice: () => {},
+      connection: { application_name: "dsproxy", statement_timeout: this.#callTimeoutMs },
+    });
+  }
+}
+
+/** Locks the mark, so that a repeat waits for a first try that is still running, and then finds everything below it. */
+async function putEntries(tx: postgres.TransactionSql, source: string, entries: readonly Entry[]): Promise<number> {
+  // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is kept.
+  const [row] = await tx<{ seq: string }[]>`
+    select seq, set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
+      else current_setting('synchronous_commit') end, true)
+    from dsproxy_marks where source = ${source} for update`;
+  if (row === undefined) throw new Error(`The mark of ${source} is gone: was the database replaced?`);
+  const mark = Number(row.seq);
+  const fresh = entries.filter(({ seq }) => seq > mark);
+  const last = fresh.at(-1);
+  if (last === undefined) return 0;
+  await tx`
+    insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
+    select * from unnest(${tx.array(fresh.map((entry) => entry.userId), 25)}::text[], ${
+    tx.array(fresh.map((entry) => entry.value), 25)
+  }::text[], ${tx.array(fresh.map((entry) => entry.ts), 20)}::bigint[], ${
+    tx.array(fresh.map((entry) => entry.acceptedMs), 20)
+  }::bigint[], ${tx.array(fresh.map((entry) => entry.instance), 25)}::text[], ${
+    tx.array(fresh.map((entry) => entry.seq), 20)
+  }::bigint[])`;
+  await tx`update dsproxy_marks set seq = ${last.seq}, updated_at = now() where source = ${source}`;
+  return fresh.length;
+}
+
+function entryOf(userId: string, row: LatestRow): Entry {
+  return {
+    userId,
+    value: row.value,
+    ts: Number(row.ts ?? 0),
+    acceptedMs: Number(row.accepted_ms),
+    instance: row.instance,
+    seq: Number(row.seq),
+  };
+}
+
+function sslOptions(
+  { sslMode, sslRootCert, host }: PostgresStoreOptions,
+): "prefer" | "allow" | false | Record<string, unknown> {
+  if (sslMode === "disable") return false;
+  if (sslMode === "prefer" || sslMode === "allow") return sslMode;
+  // As libpq: a root certificate turns `require` into `verify-ca`.
+  if (sslMode === "require" && sslRootCert === undefined) return { rejectUnauthorized: false };
+  const ca = sslRootCert === undefined ? {} : { ca: sslRootCert };
+  return sslMode === "verify-full" ? { ...ca, servername: host } : { ...ca, checkServerIdentity: () => undefined };
+}

@@ -1,0 +1,87 @@
+/** The table of the original, extended in place. Cheap when nothing is to be done; safe when many instances start at once. */
+import type { Sql, TransactionSql } from "postgres";
+
+/** A B-tree entry has no room for more; see {@link LATEST_INDEX_PARTIAL}. */
+export const INDEXED_KEY_BYTES = 1024;
+
+const MIGRATION_LOCK = 0x6473_7072; // "dspr"
+const MIGRATION_TIMEOUT_MS = 600_000;
+const PROGRAM_LIMIT_EXCEEDED = "54000";
+
+const COLUMNS = [
+  { name: "user_id", type: "text", own: "" },
+  { name: "value", type: "text", own: "" },
+  { name: "ts", type: "bigint", own: "" },
+  { name: "dsproxy_accepted_ms", type: "bigint", own: "bigint not null default 0" },
+  { name: "dsproxy_instance", type: "text", own: `text collate "C" not null default ''` },
+  { name: "dsproxy_seq", type: "bigint", own: "bigint not null default 0" },
+] as const;
+
+const ORDER = "user_id, ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc";
+const LATEST_INDEX = `create index dsproxy_user_data_latest on user_data (${ORDER})`;
+const LATEST_INDEX_PARTIAL = `${LATEST_INDEX} where octet_length(user_id) <= ${INDEXED_KEY_BYTES}`;
+
+/** @throws Error naming column and types when an existing table cannot be used */
+export async function ensureSchema(sql: Sql): Promise<void> {
+  if (await isComplete(sql)) return;
+  try {
+    await sql.begin((tx) => migrate(tx, LATEST_INDEX));
+  } catch (error) {
+    if ((error as { code?: string }).code !== PROGRAM_LIMIT_EXCEEDED) throw error;
+    // A row of somebody else has a user_id too long for an index entry: it stays, outside the index.
+    await sql.begin((tx) => migrate(tx, LATEST_INDEX_PARTIAL));
+  }
+}
+
+interface State {
+  readonly columns: Map<string, string>;
+  readonly indexed: boolean;
+  readonly marked: boolean;
+}
+
+async function inspect(sql: Sql | TransactionSql): Promise<State> {
+  const rows = await sql<{ name: string; type: string }[]>`
+    select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute
+    where attrelid = to_regclass('user_data') and attnum > 0 and not attisdropped`;
+  const [found] = await sql<{ indexed: boolean; marked: boolean }[]>`
+    select to_regclass('dsproxy_user_data_latest') is not null as indexed, to_regclass('dsproxy_marks') is not null as marked`;
+  return { columns: new Map(rows.map(({ name, type }) => [name, type])), ...found! };
+}
+
+async function isComplete(sql: Sql): Promise<boolean> {
+  const { columns, indexed, marked } = await inspect(sql);
+  checkTypes(columns);
+  return indexed && marked && COLUMNS.every(({ name }) => columns.has(name));
+}
+
+function checkTypes(columns: Map<string, string>): void {
+  if (columns.size === 0) return;
+  for (const { name, type, own } of COLUMNS) {
+    const found = columns.get(name);
+    if (found === undefined && own === "") {
+      throw new Error(`The table user_data has no column ${name} (${type}): add it, or use another database.`);
+    }
+    if (found !== undefined && found !== type && !(type === "text" && found.startsWith("character varying"))) {
+      throw new Error(
+        `The column user_data.${name} is of type ${found}, but ${type} is needed: change it, or use another database.`,
+      );
+    }
+  }
+}
+
+async function migrate(tx: TransactionSql, index: string): Promise<void> {
+  await tx`select set_config('statement_timeout', ${String(MIGRATION_TIMEOUT_MS)}, true)`;
+  await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
+  await tx`create table if not exists user_data (user_id text, value text, ts bigint)`;
+  // Looked at again behind the lock: another instance may have done it all meanwhile.
+  const { columns, indexed, marked } = await inspect(tx);
+  checkTypes(columns);
+  const additions = COLUMNS.filter(({ name }) => !columns.has(name)).map(({ name, own }) =>
+    `add column ${name} ${own}`
+  );
+  if (additions.length > 0) await tx.unsafe(`alter table user_data ${additions.join(", ")}`);
+  if (!indexed) await tx.unsafe(index);
+  if (!marked) {
+    await tx`create table dsproxy_marks (source text primary key, seq bigint not null, updated_at timestamptz not null default now())`;
+  }
+}
