@@ -131,7 +131,6 @@ class PostgresStore implements Store {
       ssl: sslOptions(this.options),
       connect_timeout: CONNECT_TIMEOUT_SECONDS,
       idle_timeout: 60,
-      fetch_types: false,
       onnotice: () => {},
       connection: { application_name: "dsproxy", statement_timeout: this.#callTimeoutMs },
     });
@@ -152,13 +151,10 @@ async function putEntries(tx: postgres.TransactionSql, source: string, entries: 
   if (last === undefined) return 0;
   await tx`
     insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
-    select * from unnest(${tx.array(fresh.map((entry) => entry.userId), 25)}::text[], ${
-    tx.array(fresh.map((entry) => entry.value), 25)
-  }::text[], ${tx.array(fresh.map((entry) => entry.ts), 20)}::bigint[], ${
-    tx.array(fresh.map((entry) => entry.acceptedMs), 20)
-  }::bigint[], ${tx.array(fresh.map((entry) => entry.instance), 25)}::text[], ${
-    tx.array(fresh.map((entry) => entry.seq), 20)
-  }::bigint[])`;
+    select * from unnest(
+      ${fresh.map((entry) => entry.userId)}::text[], ${fresh.map((entry) => entry.value)}::text[],
+      ${fresh.map((entry) => entry.ts)}::bigint[], ${fresh.map((entry) => entry.acceptedMs)}::bigint[],
+      ${fresh.map((entry) => entry.instance)}::text[], ${fresh.map((entry) => entry.seq)}::bigint[])`;
   await tx`update dsproxy_marks set seq = ${last.seq}, updated_at = now() where source = ${source}`;
   return fresh.length;
 }
