@@ -430,7 +430,7 @@ Deno.test("only the variables of the table are read from the environment", () =>
 Deno.test("every task that runs the program may read every variable of the table", async () => {
   const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
   for (const task of ["start", "dev", "compile"]) {
-    const allowed = /--allow-env=(\S+)/.exec(tasks[task])?.[1]?.split(",") ?? [];
+    const allowed = /--allow-env=([^ ']+)/.exec(tasks[task])?.[1]?.split(",") ?? [];
     const isAllowed = (name: string) =>
       allowed.some((entry) => entry === name || (entry.endsWith("*") && name.startsWith(entry.slice(0, -1))));
     assert.deepEqual(environmentNames().filter((name) => !isAllowed(name)), [], `deno task ${task}`);

@@ -127,7 +127,7 @@ function programUnderTest(): { command: string; programArgs: string[] } {
 /** Those of `deno task start`, so that a missing one is found here. */
 function taskPermissions(): string[] {
   const { tasks } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)) as { tasks: { start: string } };
-  return tasks.start.split(" ").filter((word) => word.startsWith("--"));
+  return tasks.start.replaceAll("'", "").split(" ").filter((word) => word.startsWith("--"));
 }
 
 /** The environment without anything that would configure the program. */
