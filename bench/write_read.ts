@@ -14,6 +14,10 @@ interface Figures {
   readonly p99Ms: number;
 }
 
+function print(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(line + "\n"));
+}
+
 async function load(request: (n: number) => Promise<Response>): Promise<Figures> {
   const latenciesMs: number[] = [];
   const startedMs = performance.now();
@@ -45,7 +49,7 @@ try {
     ["write, durable", write("durable")],
     ["read, cached", (n) => fetch(`${proxy.url}/read?user_id=user${n % 1_000}`)],
   ];
-  console.log(`${CONNECTIONS} connections, ${durationMs / 1_000} s each, ${ROUNDS} rounds in turn; median (min..max)`);
+  print(`${CONNECTIONS} connections, ${durationMs / 1_000} s each, ${ROUNDS} rounds in turn; median (min..max)`);
   const results = new Map<string, Figures[]>(cases.map(([name]) => [name, []]));
   for (let round = 0; round < ROUNDS; round++) {
     for (const [name, request] of cases) results.get(name)!.push(await load(request));
@@ -54,7 +58,7 @@ try {
     const sorted = figures.toSorted((a, b) => a.perSecond - b.perSecond);
     const [least, median, most] = [sorted[0]!, sorted[Math.floor(sorted.length / 2)]!, sorted.at(-1)!];
     const spread = `${Math.round(median.perSecond)}/s (${Math.round(least.perSecond)}..${Math.round(most.perSecond)})`;
-    console.log(
+    print(
       `${name.padEnd(20)} ${spread.padEnd(26)} p50 ${median.p50Ms.toFixed(2)} ms, p99 ${median.p99Ms.toFixed(2)} ms`,
     );
   }

@@ -338,10 +338,6 @@ async function succeeds(call: Promise<unknown>): Promise<boolean> {
   return await call.then(() => true, () => false);
 }
 
-async function holds(cache: Cache, expected: Entry): Promise<boolean> {
-  return await cache.get(USER).then((found) => found?.entry.seq === expected.seq, () => false);
-}
-
 async function isRefused(cache: Cache, reason: RegExp): Promise<boolean> {
   return await cache.ping().then(() => false, (error: Error) => reason.test(error.message));
 }

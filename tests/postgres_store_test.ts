@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { createPostgresStore } from "../src/adapters/postgres.ts";
+import { eventually } from "./support/dsproxy.ts";
+import { entry } from "./support/fakes.ts";
+import { createDatabase, once, startPostgres } from "./support/postgres.ts";
+import { postgresOptions } from "./support/postgres_options.ts";
+
+const SOURCE = "instance0001/run1";
+
+async function withDatabase(work: (url: string) => Promise<void>): Promise<void> {
+  const database = await createDatabase();
+  try {
+    await work(database.url);
+  } finally {
+    await database.drop();
+  }
+}
+
+async function withStore(
+  url: string,
+  work: (store: ReturnType<typeof createPostgresStore>) => Promise<void>,
+): Promise<void> {
+  const store = createPostgresStore(postgresOptions(url));
+  try {
+    await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+const ORIGINAL = "create table user_data (user_id text, value text, ts bigint)";
+const execute = (url: string, text: string) => once(url, (sql) => sql.unsafe(text));
+
+Deno.test("a table of the original is extended in place: every row is still there, and read", () =>
+  withDatabase(async (url) => {
+    await execute(
+      url,
+      `${ORIGINAL}; insert into user_data select 'u' || i % 100, 'v' || i, i from generate_series(1, 10000) i;
+      insert into user_data values (null, null, null), ('null-ts', 'x', null)`,
+    );
+    await withStore(url, async (store) => {
+      assert.equal(await store.open(SOURCE), 0);
+      assert.equal((await store.latest("u7"))?.value, "v9907");
+      await store.put(SOURCE, [entry(1, { userId: "u7", ts: 20_000, value: "new" })]);
+      assert.equal((await store.latest("u7"))?.value, "new");
+    });
+    const [count] = await execute(url, "select count(*)::int as n from user_data");
+    assert.equal(count!.n, 10_003);
+    await execute(url, "insert into user_data(user_id, value, ts) values ('plain', 'insert', 1)");
+  }));
+
+Deno.test("many instances can start on an old table at the same time", () =>
+  withDatabase(async (url) => {
+    await execute(url, `${ORIGINAL}; insert into user_data select 'u' || i, 'v', i from generate_series(1, 20000) i`);
+    const stores = Array.from({ length: 5 }, () => createPostgresStore(postgresOptions(url)));
+    assert.deepEqual(await Promise.all(stores.map((store, i) => store.open(`source/${i}`))), [0, 0, 0, 0, 0]);
+    await Promise.all(stores.map((store) => store.close()));
+  }));
+
+Deno.test("a start on a complete schema changes nothing and needs no right to create", () =>
+  withDatabase(async (url) => {
+    await withStore(url, async (store) => void await store.open(SOURCE));
+    const role = `reader_${crypto.randomUUID().slice(0, 8)}`;
+    await execute(
+      url,
+      `create role ${role} login password 'pw'; revoke create on schema public from public;
+      grant select, insert on user_data to ${role}; grant select, insert, update on dsproxy_marks to ${role}`,
+    );
+    try {
+      const limited = createPostgresStore(postgresOptions(url, { user: role, password: "pw" }));
+      await limited.open("limited/1");
+      assert.equal(await limited.put("limited/1", [entry(1)]), 1);
+      await limited.close();
+    } finally {
+      await execute(url, `drop owned by ${role}; drop role ${role}`);
+    }
+  }));
+
+Deno.test("a row with a user_id too long for an index is kept, and does not stop the migration", () =>
+  withDatabase(async (url) => {
+    await execute(
+      url,
+      `${ORIGINAL}; insert into user_data
+      select string_agg(md5(i::text), ''), 'long', 1 from generate_series(1, 300) i; insert into user_data values ('u', 'v', 1)`,
+    );
+    await withStore(url, async (store) => {
+      assert.equal((await store.latest("u"))?.value, "v");
+    });
+    const [count] = await execute(url, "select count(*)::int as n from user_data");
+    assert.equal(count!.n, 2);
+    assert.match(await planOfLatest(url, "and octet_length(user_id) <= 1024"), /Index.*dsproxy_user_data_latest/);
+  }));
+
+async function planOfLatest(url: string, more = ""): Promise<string> {
+  const rows = await once(url, (sql) =>
+    sql.unsafe(`set enable_seqscan = off; explain select value from user_data
+    where user_id = 'u7' ${more} order by ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc limit 1`));
+  return JSON.stringify(rows);
+}
+
+Deno.test("the latest entry is one look-up in the index, without a sort", () =>
+  withDatabase(async (url) => {
+    await execute(
+      url,
+      `${ORIGINAL}; insert into user_data select 'u' || i % 500, 'v', i from generate_series(1, 20000) i`,
+    );
+    await withStore(url, async (store) => void await store.open(SOURCE));
+    await execute(url, "analyze user_data");
+    const plan = await planOfLatest(url);
+    assert.match(plan, /Index (Only )?Scan using dsproxy_user_data_latest/);
+    assert.doesNotMatch(plan, /Sort|Seq Scan/);
+  }));
+
+Deno.test("a table that cannot be used is refused with its column and types", () =>
+  withDatabase(async (url) => {
+    await execute(url, "create table user_data (user_id text, value text, ts timestamptz)");
+    await withStore(url, async (store) => {
+      await assert.rejects(
+        store.open(SOURCE),
+        /user_data\.ts is of type timestamp with time zone, but bigint is needed/,
+      );
+    });
+  }));
+
+Deno.test("a refused row leaves nothing of its batch behind", () =>
+  withDatabase(async (url) => {
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      await execute(url, "alter table user_data add constraint no_bad check (value <> 'bad')");
+      await assert.rejects(store.put(SOURCE, [entry(1), entry(2, { value: "bad" })]), { code: "23514" });
+      assert.equal(await store.open(SOURCE), 0);
+      assert.equal(await store.latest("user1"), undefined);
+    });
+  }));
+
+Deno.test("synchronous_commit off is raised for the rows, as the journal forgets what was committed", () =>
+  withDatabase(async (url) => {
+    await execute(
+      url,
+      `do $$ begin execute format('alter database %I set synchronous_commit = off', current_database()); end $$`,
+    );
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      await execute(
+        url,
+        `create table seen (setting text);
+        create function note() returns trigger language plpgsql as
+          $$ begin insert into seen values (current_setting('synchronous_commit')); return new; end $$;
+        create trigger note after insert on user_data for each row execute function note()`,
+      );
+      await store.put(SOURCE, [entry(1)]);
+    });
+    assert.deepEqual([...await execute(url, "select setting from seen")], [{ setting: "on" }]);
+  }));
+
+Deno.test("calls reject in time while the server is dead or silent, and work again on the same store", async () => {
+  await using server = await startPostgres();
+  const store = createPostgresStore(postgresOptions(server.url, { callTimeoutMs: 1_000 }));
+  try {
+    assert.equal(await store.open(SOURCE), 0);
+    await store.put(SOURCE, [entry(1)]);
+    await server.kill();
+    await assert.rejects(store.put(SOURCE, [entry(2)]));
+    await server.start();
+    await eventually(
+      "works after a restart",
+      () => store.latest("user1").then((found) => found !== undefined, () => false),
+    );
+    await server.pause();
+    // More calls than connections: none may wait for one that never comes back.
+    const silent = await Promise.allSettled(Array.from({ length: 10 }, () => store.latest("user1")));
+    assert.deepEqual(new Set(silent.map(({ status }) => status)), new Set(["rejected"]));
+    await assert.rejects(store.put(SOURCE, [entry(2)]));
+    await server.resume();
+    await eventually(
+      "works after the silence",
+      () => store.latest("user1").then((found) => found !== undefined, () => false),
+    );
+    // The put into the silence may have got through after all: a repeat must not double it.
+    await store.put(SOURCE, [entry(2)]);
+    const [count] = await once(
+      server.url,
+      (sql) => sql`select count(*)::int as n from user_data where user_id = 'user2'`,
+    );
+    assert.equal(count!.n, 1);
+  } finally {
+    await store.close();
+  }
+});
+
+Deno.test("a store that was made before the server is up works once it is", async () => {
+  await using server = await startPostgres();
+  await server.stop();
+  const store = createPostgresStore(postgresOptions(server.url));
+  try {
+    await assert.rejects(store.open(SOURCE));
+    await server.start();
+    assert.equal(await store.open(SOURCE), 0);
+  } finally {
+    await store.close();
+  }
+});
