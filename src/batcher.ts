@@ -3,6 +3,7 @@
  * order. A batch that fails stays in hand and is tried again until the store has it: nothing is dropped, nothing overtakes.
  */
 import type { CacheClient } from "./cache_client.ts";
+import type { Entry } from "./domain.ts";
 import type { Pending } from "./pending.ts";
 import type { Batch, Clock, Queue, Store } from "./ports.ts";
 import type { Log } from "./telemetry/log.ts";
@@ -41,6 +42,8 @@ export class Batcher {
   #inHand: Batch | undefined;
   #openedSource: string | undefined;
   #mark = 0;
+  /** Rows in one transaction: halved by each failure, doubled by each success. */
+  #sliceRows: number;
   #failures = 0;
   #working: Promise<void> | undefined;
   #stopTicking: (() => void) | undefined;
@@ -48,7 +51,9 @@ export class Batcher {
   #stopped = false;
   readonly #waiters = new Set<FlushWaiter>();
 
-  constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {}
+  constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {
+    this.#sliceRows = options.max;
+  }
 
   start(): void {
     this.#stopTicking = this.parts.clock.setInterval(() => this.#flushAll(), this.options.intervalMs);
@@ -142,14 +147,16 @@ export class Batcher {
       this.#mark = await store.open(batch.source);
       this.#openedSource = batch.source;
     }
-    // Replayed after a crash and already stored: a whole batch below the mark needs no transaction.
-    if (batch.lastSeq > this.#mark) {
+    // Replayed after a crash and already stored: what is at or below the mark needs no transaction.
+    for (let rest = this.#unstored(batch); rest.length > 0; rest = this.#unstored(batch)) {
+      const slice = rest.slice(0, this.#sliceRows);
       const startedMs = performance.now();
-      const rows = await store.put(batch.source, batch.entries);
+      const rows = await store.put(batch.source, slice);
       metrics.flushDuration.observe((performance.now() - startedMs) / 1000);
-      metrics.batchRows.observe(batch.entries.length);
+      metrics.batchRows.observe(slice.length);
       metrics.flushRows.inc({ outcome: "ok" }, rows);
-      this.#mark = batch.lastSeq;
+      this.#mark = slice.at(-1)!.seq;
+      this.#sliceRows = Math.min(this.options.max, this.#sliceRows * 2);
     }
     await cache.update(batch.entries);
     // Acknowledged before it is forgotten: who finds it no longer pending must find it in the store.
@@ -161,8 +168,14 @@ export class Batcher {
     }
   }
 
+  #unstored(batch: Batch): readonly Entry[] {
+    return this.#mark >= batch.lastSeq ? [] : batch.entries.filter(({ seq }) => seq > this.#mark);
+  }
+
   #failed(error: unknown): void {
     const { metrics, log } = this.parts;
+    // A store too slow for so many rows within its deadline must not be asked for the same again for ever.
+    this.#sliceRows = Math.max(1, Math.floor(Math.min(this.#sliceRows, this.#inHand?.entries.length ?? Infinity) / 2));
     // The store may have come back as another one: ask for the mark again before the next put.
     this.#openedSource = undefined;
     this.#failures++;

@@ -11,7 +11,8 @@ import type { Entry, Write } from "./domain.ts";
 export interface Queue {
   /**
    * Accepts a write and gives it its version at once; `durable` settles later.
-   * @throws AppError `queue-full` at the byte cap, `journal-failed` when nothing can be made durable any more.
+   * @throws AppError `queue-full` at the byte cap or on a full disk, `journal-failed` when nothing can be made durable any
+   *   more, `shutting-down` once closed, `body-too-large` for more than a record can hold.
    */
   push(write: Write): Receipt;
   /**
@@ -30,7 +31,7 @@ export interface Queue {
 
 export interface Receipt {
   readonly entry: Entry;
-  /** Resolves when the entry would survive a power loss; rejects with AppError `journal-failed` when it never will. */
+  /** Resolves when the entry would survive a power loss; rejects with AppError `journal-failed` or `queue-full` when it never will. */
   readonly durable: Promise<void>;
 }
 

@@ -109,6 +109,18 @@ Deno.test("retries back off up to a cap instead of hammering a store that is dow
   await batcher.stop();
 });
 
+Deno.test("a store too slow for a whole batch gets it in pieces, in order, each once", async () => {
+  const { clock, queue, store, batcher } = setUp();
+  const put = store.put.bind(store);
+  store.put = (source, entries) =>
+    entries.length > 100 ? Promise.reject(new Error("no answer within 5000 ms")) : put(source, entries);
+  fill(queue, 1, 1_000);
+  batcher.start();
+  await clock.advance(120_000);
+  assert.deepEqual(store.rows.map(({ seq }) => seq), Array.from({ length: 1_000 }, (_, i) => i + 1));
+  await batcher.stop();
+});
+
 Deno.test("entries that a crash replays below the mark are acknowledged without being written", async () => {
   const { queue, store, batcher } = setUp();
   store.marks.set(queue.source, 50);
