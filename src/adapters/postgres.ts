@@ -1,4 +1,5 @@
 /** The store in PostgreSQL. Owns the pool and the statements; the schema is next door, in postgres_schema.ts. */
+import { checkServerIdentity as checkIdentity, type PeerCertificate } from "node:tls";
 import postgres from "postgres";
 import { DeadlineError, withDeadline } from "../deadline.ts";
 import type { Entry } from "../domain.ts";
@@ -178,5 +179,9 @@ function sslOptions(
   // As libpq: a root certificate turns `require` into `verify-ca`.
   if (sslMode === "require" && sslRootCert === undefined) return { rejectUnauthorized: false };
   const ca = sslRootCert === undefined ? {} : { ca: sslRootCert };
-  return sslMode === "verify-full" ? { ...ca, servername: host } : { ...ca, checkServerIdentity: () => undefined };
+  const checkServerIdentity = sslMode === "verify-full"
+    // Told by name, as the driver leaves the name out of the handshake where it is an address.
+    ? (_name: string, certificate: PeerCertificate) => checkIdentity(host, certificate)
+    : () => undefined;
+  return { ...ca, checkServerIdentity };
 }
