@@ -115,7 +115,7 @@ Deno.test("SIGTERM flushes what waits and exits 0; a second signal exits at once
     const { hostname, port } = new URL(proxy.url);
     using connection = await Deno.connect({ hostname, port: Number(port) });
     await connection.write(new TextEncoder().encode("POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"));
-    await eventually("the request is under way", async () => (await fetch(`${proxy.url}/livez`)).ok);
+    await eventually("the request is under way", async () => await proxy.status("/livez") === 200);
     proxy.process.kill("SIGTERM");
     await eventually("draining", () => Promise.resolve(proxy.log.includes("Shutting down")));
     proxy.process.kill("SIGTERM");

@@ -108,7 +108,7 @@ Deno.test("with PostgreSQL stopped writes succeed and can be read, and land exac
     await postgres.kill();
     for (let i = 1; i <= 300; i++) await proxy.accept({ user_id: `u${i}`, value: `v${i}` });
     assert.deepEqual(await proxy.read("u17"), { status: 200, value: "v17", source: "pending" });
-    assert.equal((await fetch(`${proxy.url}/readyz`)).status, 200, "ready: writes are accepted");
+    assert.equal(await proxy.status("/readyz"), 200, "ready: writes are accepted");
     const unknown = await fetch(`${proxy.url}/read?user_id=nobody`);
     assert.equal(unknown.status, 503);
     assert.equal((await unknown.json()).type, "store-unavailable");

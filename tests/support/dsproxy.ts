@@ -100,6 +100,13 @@ export class Dsproxy implements AsyncDisposable {
     return { status: response.status, value: await response.text(), source: response.headers.get("dsproxy-source") };
   }
 
+  /** The status that a path is answered with. */
+  async status(path: string): Promise<number> {
+    const response = await fetch(this.url + path);
+    await response.body?.cancel();
+    return response.status;
+  }
+
   async metric(name: string): Promise<number> {
     const text = await (await fetch(`${this.url}/metrics`)).text();
     const line = text.split("\n").find((line) => line.startsWith(`${name} `));
