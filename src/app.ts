@@ -207,7 +207,7 @@ export async function checkConfiguration(config: Config): Promise<{ ok: boolean;
   const cache = createCache(config, () => {});
   const checks: [string, () => Promise<string>][] = [
     ["journal", async () => describeJournal(await verifyJournal(denoFileSystem, config.journal.dir))],
-    [`store (${config.store.kind})`, () => store.ping().then(() => "answers")],
+    [`store (${config.store.kind})`, () => checkStore(config, store)],
     [`cache (${config.cache.kind})`, () => cache.ping().then(() => "answers")],
   ];
   const lines: string[] = [];
@@ -222,6 +222,19 @@ export async function checkConfiguration(config: Config): Promise<{ ok: boolean;
   }
   await Promise.allSettled([store.close(), cache.close()]);
   return { ok, report: lines.join("\n") };
+}
+
+async function checkStore({ store }: Config, opened: Store): Promise<string> {
+  if (store.kind === "sqlite") {
+    try {
+      await Deno.stat(store.path);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return "not there yet; it is made at the first start";
+      throw error;
+    }
+  }
+  await opened.ping();
+  return "answers";
 }
 
 function describeJournal({ instance, segments, bytes, records, unacked, damage }: JournalCondition): string {

@@ -1,6 +1,6 @@
 /** The HTTP surface: one visible route table, what applies to every request, and the mapping of errors to answers. */
 import { crossSiteHeaders, type OriginPolicy, requireSameSite } from "./cross_site.ts";
-import { AppError } from "./errors.ts";
+import { AppError, reasonOf } from "./errors.ts";
 import { type Handler, problem } from "./http.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
@@ -54,7 +54,11 @@ export class Server {
   /** Starts listening; returns the base URL with the port really bound. @throws when the address cannot be bound */
   start(): string {
     const { host: hostname, port } = this.options;
-    this.#server = Deno.serve({ hostname, port, onListen: () => {} }, (request) => this.#serve(request));
+    try {
+      this.#server = Deno.serve({ hostname, port, onListen: () => {} }, (request) => this.#serve(request));
+    } catch (error) {
+      throw new Error(`Cannot listen on ${hostname}:${port}: ${reasonOf(error)}`, { cause: error });
+    }
     const { hostname: boundHost, port: boundPort } = this.#server.addr;
     return `http://${boundHost.includes(":") ? `[${boundHost}]` : boundHost}:${boundPort}`;
   }
