@@ -8,6 +8,8 @@ import { VERSION } from "./src/version.ts";
 const EXIT_FAILURE = 1;
 /** EX_CONFIG of sysexits.h. */
 const EXIT_BAD_CONFIGURATION = 78;
+/** Ctrl-C reaches the program from the terminal and again through a task runner: that is one signal, not a second one. */
+const SAME_SIGNAL_MS = 150;
 
 async function main(): Promise<number> {
   const parsed = parseCommandLine(Deno.args);
@@ -22,13 +24,10 @@ async function main(): Promise<number> {
   }
   const { config, settings } = loaded;
   if (parsed.command === "print-config") return print(describeConfig(settings));
-  if (parsed.command === "ready") {
-    const { ok, message } = await askReady(config);
-    return ok ? print(message) : fail(message, EXIT_FAILURE);
-  }
-  if (parsed.command === "check-config") {
-    const { ok, report } = await checkConfiguration(config);
-    return ok ? print(report) : fail(report, EXIT_BAD_CONFIGURATION);
+  if (parsed.command === "ready" || parsed.command === "check-config") {
+    const ready = parsed.command === "ready";
+    const { ok, message } = await (ready ? askReady(config) : checkConfiguration(config));
+    return ok ? print(message) : fail(message, ready ? EXIT_FAILURE : EXIT_BAD_CONFIGURATION);
   }
   return await serve(config);
 }
@@ -36,14 +35,17 @@ async function main(): Promise<number> {
 async function serve(config: Config): Promise<number> {
   const app = createApp(config);
   const stopRequested = new Promise<void>((resolve) => {
-    let signals = 0;
-    const onSignal = () => ++signals > 1 ? Deno.exit(EXIT_FAILURE) : resolve();
+    let firstMs: number | undefined;
+    const onSignal = () => {
+      firstMs ??= performance.now();
+      if (performance.now() - firstMs > SAME_SIGNAL_MS) Deno.exit(EXIT_FAILURE);
+      resolve();
+    };
     for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
   });
   await app.start();
   await stopRequested;
-  await app.stop();
-  return 0;
+  return await app.stop().then(() => 0);
 }
 
 function print(text: string, to: Pick<typeof Deno.stdout, "writeSync"> = Deno.stdout): number {

@@ -202,7 +202,7 @@ function createCache(config: Config, onError: (error: unknown) => void): Cache {
 }
 
 /** What `--check-config` prints: each configured part opened, read-only, and asked whether it works. */
-export async function checkConfiguration(config: Config): Promise<{ ok: boolean; report: string }> {
+export async function checkConfiguration(config: Config): Promise<{ ok: boolean; message: string }> {
   const store = createStore(config);
   const cache = createCache(config, () => {});
   const checks: [string, () => Promise<string>][] = [
@@ -221,7 +221,7 @@ export async function checkConfiguration(config: Config): Promise<{ ok: boolean;
     }
   }
   await Promise.allSettled([store.close(), cache.close()]);
-  return { ok, report: lines.join("\n") };
+  return { ok, message: lines.join("\n") };
 }
 
 async function checkStore({ store }: Config, opened: Store): Promise<string> {
