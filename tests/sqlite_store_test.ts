@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { createSqliteStore } from "../src/adapters/sqlite.ts";
+import { entry } from "./support/fakes.ts";
+
+const SOURCE = "instance0001/run1";
+
+async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "dsproxy-sqlite-" });
+  try {
+    await work(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("a table of the original is extended in place", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/old.db`;
+    const old = new DatabaseSync(path);
+    old.exec(
+      "create table user_data (user_id text, value text, ts bigint); insert into user_data values ('u', 'old', 7), (null, null, null)",
+    );
+    old.close();
+    const store = createSqliteStore({ path });
+    assert.equal(await store.open(SOURCE), 0);
+    assert.equal((await store.latest("u"))?.value, "old");
+    await store.put(SOURCE, [entry(1, { userId: "u", value: "new", ts: 8 })]);
+    assert.equal((await store.latest("u"))?.value, "new");
+    await store.close();
+    const again = createSqliteStore({ path });
+    assert.equal(await again.open(SOURCE), 1);
+    await again.close();
+  }));
+
+Deno.test("a file that cannot be opened is an error that names it, and is tried again", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/missing/x.db`;
+    const store = createSqliteStore({ path });
+    await assert.rejects(store.latest("u"), (error: Error) => error.message.includes(path));
+    await Deno.mkdir(`${folder}/missing`);
+    assert.equal(await store.latest("u"), undefined);
+    await store.close();
+  }));
+
+Deno.test("a refused row leaves nothing of its batch behind", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/x.db`;
+    const store = createSqliteStore({ path });
+    await store.open(SOURCE);
+    const db = new DatabaseSync(path);
+    db.exec(
+      "create trigger no_bad before insert on user_data when new.value = 'bad' begin select raise(abort, 'no bad values'); end",
+    );
+    db.close();
+    await assert.rejects(store.put(SOURCE, [entry(1), entry(2, { value: "bad" })]), /no bad values/);
+    assert.equal(await store.open(SOURCE), 0);
+    assert.equal(await store.latest("user1"), undefined);
+    await store.close();
+  }));
+
+Deno.test("a store that was never used can be closed", () =>
+  withFolder(async (folder) => {
+    await createSqliteStore({ path: `${folder}/x.db` }).close();
+  }));
