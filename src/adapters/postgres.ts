@@ -18,7 +18,7 @@ export interface PostgresStoreOptions {
   /** Certificates in PEM to trust instead of the system's. */
   readonly sslRootCert?: string;
   readonly poolSize: number;
-  /** How long a call waits for an answer; default 5 s. A migration may take longer. */
+  /** How long a statement may take; default 5 s. A call waits a little longer, a migration may take minutes. */
   readonly callTimeoutMs?: number;
 }
 
@@ -28,6 +28,8 @@ export function createPostgresStore(options: PostgresStoreOptions): Store {
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000;
+/** The server ends a statement that takes too long by itself; only silence beyond that means that it is gone. */
+const GRACE_MS = 1_000;
 const CONNECT_TIMEOUT_SECONDS = 3;
 const MIGRATION_LIMIT_MS = 600_000;
 
@@ -59,7 +61,8 @@ class PostgresStore implements Store {
   }
 
   put(source: string, entries: readonly Entry[]): Promise<number> {
-    return this.#call((sql) => sql.begin((tx) => putEntries(tx, source, entries)));
+    // A few statements, each of which may take its time.
+    return this.#call((sql) => sql.begin((tx) => putEntries(tx, source, entries)), 2 * this.#callTimeoutMs + GRACE_MS);
   }
 
   latest(userId: string): Promise<Entry | undefined> {
@@ -83,16 +86,11 @@ class PostgresStore implements Store {
     await this.#sql.end({ timeout: 1 });
   }
 
-  async #call<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+  async #call<T>(work: (sql: postgres.Sql) => Promise<T>, limitMs = this.#callTimeoutMs + GRACE_MS): Promise<T> {
     if (this.#closed) throw new Error("The PostgreSQL store is closed");
     const sql = this.#sql;
-    try {
-      await this.#ready(sql);
-      return await withDeadline(work(sql), this.#callTimeoutMs, this.#name);
-    } catch (error) {
-      if (error instanceof DeadlineError) this.#replace(sql);
-      throw error;
-    }
+    await withDeadline(this.#ready(sql), limitMs, `${this.#name}, whose schema is being prepared,`);
+    return await this.#answered(sql, work(sql), limitMs);
   }
 
   /** Made once; after a failure the next call tries again. */
@@ -105,8 +103,17 @@ class PostgresStore implements Store {
 
   async #prepare(sql: postgres.Sql): Promise<void> {
     // A server that takes the connection and then says nothing is told from one that is busy with a long migration.
-    await withDeadline(sql`select 1`, this.#callTimeoutMs, this.#name);
+    await this.#answered(sql, sql`select 1`, this.#callTimeoutMs);
     await withDeadline(ensureSchema(sql), MIGRATION_LIMIT_MS, this.#name);
+  }
+
+  async #answered<T>(sql: postgres.Sql, work: Promise<T>, limitMs: number): Promise<T> {
+    try {
+      return await withDeadline(work, limitMs, this.#name);
+    } catch (error) {
+      if (error instanceof DeadlineError) this.#replace(sql);
+      throw error;
+    }
   }
 
   get #name(): string {
