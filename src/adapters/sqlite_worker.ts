@@ -90,8 +90,16 @@ function transaction<T>(work: () => T): T {
     db.exec("commit");
     return result;
   } catch (error) {
-    db.exec("rollback");
+    rollBack();
     throw error;
+  }
+}
+
+function rollBack(): void {
+  try {
+    db.exec("rollback");
+  } catch {
+    // After some failures, a full disk among them, SQLite has rolled back by itself. The first error is the one to report.
   }
 }
 
