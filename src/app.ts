@@ -138,7 +138,7 @@ class Application implements App {
     const reader = new Reader(pending, this.#cache, this.#store);
     this.#server.mount({
       write: writeHandler({ writer, limits: config.limits, defaultAck: config.ack, clock, metrics: this.#metrics }),
-      writeStatus: writeStatusHandler(queue),
+      writeStatus: writeStatusHandler(queue, this.#store),
       read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
     });
     this.#batcher = batcher;

@@ -3,7 +3,8 @@
  * order. A batch that fails stays in hand and is tried again until the store has it: nothing is dropped, nothing overtakes.
  */
 import type { CacheClient } from "./cache_client.ts";
-import type { Entry } from "./domain.ts";
+import { type Entry, writeId } from "./domain.ts";
+import { RejectedRowError } from "./errors.ts";
 import type { Pending } from "./pending.ts";
 import type { Batch, Clock, Queue, Store } from "./ports.ts";
 import type { Log } from "./telemetry/log.ts";
@@ -44,6 +45,8 @@ export class Batcher {
   #mark = 0;
   /** Rows in one transaction: halved by each failure, doubled by each success. */
   #sliceRows: number;
+  /** Numbers of the batch in hand that went to the dead letters. */
+  readonly #buried = new Set<number>();
   #failures = 0;
   #working: Promise<void> | undefined;
   #stopTicking: (() => void) | undefined;
@@ -65,7 +68,7 @@ export class Batcher {
     if (this.#stopTicking !== undefined && this.#backlogFillsABatch()) this.#flushAll();
   }
 
-  /** Resolves true once the store has entry `seq`; false after `timeoutMs` or when the batcher stops first. */
+  /** Resolves true once the store has entry `seq`; false when it refuses it, after `timeoutMs`, or when the batcher stops. */
   whenFlushed(seq: number, timeoutMs: number): Promise<boolean> {
     if (this.parts.queue.stats().ackedSeq >= seq) return Promise.resolve(true);
     if (this.#stopped) return Promise.resolve(false);
@@ -151,20 +154,50 @@ export class Batcher {
     for (let rest = this.#unstored(batch); rest.length > 0; rest = this.#unstored(batch)) {
       const slice = rest.slice(0, this.#sliceRows);
       const startedMs = performance.now();
-      const rows = await store.put(batch.source, slice);
+      const rows = await this.#putOrBury(batch.source, slice);
+      if (rows === undefined) continue;
       metrics.flushDuration.observe((performance.now() - startedMs) / 1000);
       metrics.batchRows.observe(slice.length);
       metrics.flushRows.inc({ outcome: "ok" }, rows);
       this.#mark = slice.at(-1)!.seq;
       this.#sliceRows = Math.min(this.options.max, this.#sliceRows * 2);
     }
-    await cache.update(batch.entries);
+    const stored = this.#buried.size === 0 ? batch.entries : batch.entries.filter(({ seq }) => !this.#buried.has(seq));
+    await cache.update(stored);
     // Acknowledged before it is forgotten: who finds it no longer pending must find it in the store.
     await queue.ack(batch);
     pending.settle(batch.entries, batch.lastSeq);
     this.#inHand = undefined;
     for (const waiter of [...this.#waiters]) {
-      if (waiter.seq <= batch.lastSeq) waiter.resolve(true);
+      if (waiter.seq <= batch.lastSeq) waiter.resolve(!this.#buried.has(waiter.seq));
+    }
+    this.#buried.clear();
+  }
+
+  /**
+   * Rows inserted; undefined when the store refuses one of them: then the next try has half as many, down to the one at fault,
+   * which goes to the dead letters. Its neighbours are stored without waiting.
+   */
+  async #putOrBury(source: string, slice: readonly Entry[]): Promise<number | undefined> {
+    const { store, cache, metrics, log } = this.parts;
+    try {
+      return await store.put(source, slice);
+    } catch (error) {
+      if (!(error instanceof RejectedRowError)) throw error;
+      this.#sliceRows = Math.max(1, Math.floor(slice.length / 2));
+      const [refused, ...others] = slice;
+      if (refused === undefined || others.length > 0) return undefined;
+      const { code, message } = error;
+      await store.bury(source, refused, { code, message });
+      await cache.forget(refused.userId);
+      this.#buried.add(refused.seq);
+      metrics.flushRows.inc({ outcome: "dead" }, 1);
+      log.error("The store refuses a row: it is among the dead letters", {
+        writeId: writeId(refused),
+        code,
+        reason: message,
+      });
+      return 0;
     }
   }
 

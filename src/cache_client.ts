@@ -44,6 +44,16 @@ export class CacheClient {
     await this.#set(entries, false);
   }
 
+  /** After the store refused an entry that the cache may hold. */
+  async forget(userId: string): Promise<void> {
+    try {
+      await this.cache.forget(userId);
+    } catch (error) {
+      this.onFault(error);
+      this.#suspect([{ userId }]);
+    }
+  }
+
   /** After a read from the store: `entry` is the newest it has. Does not keep the reader waiting. */
   fill(entry: Entry): void {
     void this.#set([entry], true).then((done) => {
@@ -76,7 +86,7 @@ export class CacheClient {
     }
   }
 
-  #suspect(entries: readonly Entry[]): void {
+  #suspect(entries: readonly Pick<Entry, "userId">[]): void {
     const untilMs = this.clock.now() + this.ttlMs;
     for (const { userId } of entries) {
       // Deleted first, so that the order of the map is the order of expiry.

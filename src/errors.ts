@@ -34,6 +34,19 @@ export class AppError extends Error {
   }
 }
 
+/**
+ * The store takes the call but not the content: a constraint or a type of the database refuses a row, and would again.
+ * Every other failure of a store is one that may pass.
+ */
+export class RejectedRowError extends Error {
+  override readonly name = "RejectedRowError";
+
+  /** @param code what the database calls it, such as the SQLSTATE 23514 */
+  constructor(readonly code: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
 /** A readable reason of anything thrown. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") return error.errors.map(reasonOf).join("; ");

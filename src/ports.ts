@@ -70,12 +70,23 @@ export interface Store {
   /**
    * Inserts the entries and moves the source's mark to the last one's `seq`, in one transaction. Entries at or below the
    * mark are left out, so a repeat after a lost answer writes nothing twice. Returns the number of rows inserted.
+   * @throws RejectedRowError when the database refuses one of the rows, and would again; nothing is written then
    */
   put(source: string, entries: readonly Entry[]): Promise<number>;
+  /** Keeps an entry that the store refuses among the dead letters, and moves the mark past it, in one transaction. */
+  bury(source: string, entry: Entry, reason: Rejection): Promise<void>;
+  /** Why an entry is among the dead letters; undefined when it is not. `id` is its write id. */
+  rejectionOf(id: string): Promise<Rejection | undefined>;
   /** The newest entry of a user by {@link compareVersions}; undefined when there is none. */
   latest(userId: string): Promise<Entry | undefined>;
   ping(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Why a store refused an entry. */
+export interface Rejection {
+  readonly code: string;
+  readonly message: string;
 }
 
 /**
@@ -91,6 +102,8 @@ export interface Cache {
    *   of all is still the newest of all.
    */
   setMany(entries: readonly Entry[], complete: boolean): Promise<void>;
+  /** Drops what is held of a user, whatever its version. */
+  forget(userId: string): Promise<void>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }

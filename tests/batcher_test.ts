@@ -16,16 +16,18 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
   const store = new FakeStore();
   const pending = new Pending((seq) => queue.read(seq));
   const updates: number[][] = [];
+  const forgotten: string[] = [];
   const cache: Cache = {
     get: () => Promise.resolve(undefined),
     setMany: (entries) => Promise.resolve(void updates.push(entries.map(({ seq }) => seq))),
+    forget: (userId) => Promise.resolve(void forgotten.push(userId)),
     ping: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
   const metrics = new Metrics({ queueDepth: () => 0, queueOldestAgeSeconds: () => 0, journalBytes: () => 0 }, 0);
   const parts = { queue, store, pending, clock, metrics, log: quiet, random: () => 0.5 };
   const batcher = new Batcher(options, { ...parts, cache: new CacheClient(cache, 1_000, clock, () => {}) });
-  return { clock, queue, store, pending, updates, batcher, metrics };
+  return { clock, queue, store, pending, updates, forgotten, batcher, metrics };
 }
 
 function fill(queue: FakeQueue, from: number, to: number): void {
@@ -106,6 +108,27 @@ Deno.test("retries back off up to a cap instead of hammering a store that is dow
   await clock.advance(60_000);
   // Half of each bound (random = 0.5): 0.1, 0.2, 0.4 … then 2.5 s each.
   assert.ok(attempts >= 20 && attempts <= 35, `${attempts} attempts in a minute`);
+  await batcher.stop();
+});
+
+Deno.test("a row that the store refuses goes to the dead letters; its neighbours are stored at once, each once", async () => {
+  const { queue, store, updates, forgotten, batcher } = setUp();
+  for (const seq of [1, 77, 78, 300]) store.refused.add(seq);
+  fill(queue, 1, 300);
+  batcher.start();
+  const refused = batcher.whenFlushed(77, 10_000);
+  const stored = batcher.whenFlushed(79, 10_000);
+  for (let i = 0; i < 20; i++) await settle();
+  assert.deepEqual(store.dead.map(({ seq }) => seq), [1, 77, 78, 300]);
+  assert.deepEqual(
+    store.rows.map(({ seq }) => seq),
+    Array.from({ length: 300 }, (_, i) => i + 1).filter((n) => !store.refused.has(n)),
+  );
+  assert.deepEqual(forgotten, ["user1", "user77", "user78", "user300"]);
+  assert.ok(!updates.flat().some((seq) => store.refused.has(seq)));
+  assert.equal(queue.stats().depth, 0);
+  assert.equal(await refused, false);
+  assert.equal(await stored, true);
   await batcher.stop();
 });
 

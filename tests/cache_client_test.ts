@@ -18,6 +18,7 @@ function setUp() {
     get: (userId) => call(() => held.get(userId)),
     setMany: (entries: readonly Entry[], complete) =>
       call(() => entries.forEach((entry) => held.set(entry.userId, { entry, complete, source: "redis" }))),
+    forget: (userId) => Promise.resolve(void held.delete(userId)),
     ping: () => call(() => {}),
     close: () => Promise.resolve(),
   };

@@ -17,6 +17,7 @@ function setUp() {
       for (const entry of entries) held.set(entry.userId, { entry, complete, source: "redis" });
       return Promise.resolve();
     },
+    forget: (userId) => Promise.resolve(void held.delete(userId)),
     ping: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };

@@ -61,6 +61,11 @@ class MemoryCache implements Cache {
     });
   }
 
+  forget(userId: string): Promise<void> {
+    this.#entries.delete(userId);
+    return Promise.resolve();
+  }
+
   ping(): Promise<void> {
     return Promise.resolve();
   }
@@ -74,6 +79,7 @@ class MemoryCache implements Cache {
 const OFF: Cache = {
   get: () => Promise.resolve(undefined),
   setMany: () => Promise.resolve(),
+  forget: () => Promise.resolve(),
   ping: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };

@@ -2,8 +2,9 @@
 import { checkServerIdentity as checkIdentity, type PeerCertificate } from "node:tls";
 import postgres from "postgres";
 import { DeadlineError, withDeadline } from "../deadline.ts";
-import type { Entry } from "../domain.ts";
-import type { Store } from "../ports.ts";
+import { type Entry, writeId } from "../domain.ts";
+import { RejectedRowError } from "../errors.ts";
+import type { Rejection, Store } from "../ports.ts";
 import { ensureSchema, INDEXED_KEY_BYTES } from "./postgres_schema.ts";
 
 export type SslMode = "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full";
@@ -65,6 +66,20 @@ class PostgresStore implements Store {
     return this.#call((sql) => sql.begin((tx) => putEntries(tx, source, entries)), 2 * this.#callTimeoutMs + GRACE_MS);
   }
 
+  bury(source: string, entry: Entry, reason: Rejection): Promise<void> {
+    return this.#call(
+      (sql) => sql.begin((tx) => buryEntry(tx, source, entry, reason)),
+      2 * this.#callTimeoutMs + GRACE_MS,
+    );
+  }
+
+  rejectionOf(id: string): Promise<Rejection | undefined> {
+    return this.#call(async (sql) => {
+      const [row] = await sql<Rejection[]>`select code, message from dsproxy_dead_letters where id = ${id} limit 1`;
+      return row && { code: row.code, message: row.message };
+    });
+  }
+
   latest(userId: string): Promise<Entry | undefined> {
     return this.#call(async (sql) => {
       const [row] = await sql<LatestRow[]>`
@@ -112,7 +127,7 @@ class PostgresStore implements Store {
       return await withDeadline(work, limitMs, this.#name);
     } catch (error) {
       if (error instanceof DeadlineError) this.#replace(sql);
-      throw error;
+      throw isRejection(error) ? new RejectedRowError(error.code, error.message, { cause: error }) : error;
     }
   }
 
@@ -145,15 +160,14 @@ class PostgresStore implements Store {
   }
 }
 
+/** Classes 22 (data exception) and 23 (integrity constraint): the row is at fault. All others may pass. */
+function isRejection(error: unknown): error is postgres.PostgresError {
+  return error instanceof postgres.PostgresError && /^2[23]/.test(error.code);
+}
+
 /** Locks the mark, so that a repeat waits for a first try that is still running, and then finds everything below it. */
 async function putEntries(tx: postgres.TransactionSql, source: string, entries: readonly Entry[]): Promise<number> {
-  // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is kept.
-  const [row] = await tx<{ seq: string }[]>`
-    select seq, set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
-      else current_setting('synchronous_commit') end, true)
-    from dsproxy_marks where source = ${source} for update`;
-  if (row === undefined) throw new Error(`The mark of ${source} is gone: was the database replaced?`);
-  const mark = Number(row.seq);
+  const mark = await lockMark(tx, source);
   const fresh = entries.filter(({ seq }) => seq > mark);
   const last = fresh.at(-1);
   if (last === undefined) return 0;
@@ -165,6 +179,28 @@ async function putEntries(tx: postgres.TransactionSql, source: string, entries: 
       ${fresh.map((entry) => entry.instance)}::text[], ${fresh.map((entry) => entry.seq)}::bigint[])`;
   await tx`update dsproxy_marks set seq = ${last.seq}, updated_at = now() where source = ${source}`;
   return fresh.length;
+}
+
+async function buryEntry(tx: postgres.TransactionSql, source: string, entry: Entry, reason: Rejection): Promise<void> {
+  if (await lockMark(tx, source) >= entry.seq) return;
+  const { userId, value, ts, acceptedMs, instance, seq } = entry;
+  await tx`
+    insert into dsproxy_dead_letters (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
+    values (${source}, ${
+    writeId(entry)
+  }, ${userId}, ${value}, ${ts}, ${acceptedMs}, ${instance}, ${seq}, ${reason.code}, ${reason.message})`;
+  await tx`update dsproxy_marks set seq = ${seq}, updated_at = now() where source = ${source}`;
+}
+
+/** The mark, locked until the end of the transaction. */
+async function lockMark(tx: postgres.TransactionSql, source: string): Promise<number> {
+  // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is kept.
+  const [row] = await tx<{ seq: string }[]>`
+    select seq, set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
+      else current_setting('synchronous_commit') end, true)
+    from dsproxy_marks where source = ${source} for update`;
+  if (row === undefined) throw new Error(`The mark of ${source} is gone: was the database replaced?`);
+  return Number(row.seq);
 }
 
 function entryOf(userId: string, row: LatestRow): Entry {

@@ -37,21 +37,23 @@ interface State {
   readonly columns: Map<string, string>;
   readonly indexed: boolean;
   readonly marked: boolean;
+  readonly buries: boolean;
 }
 
 async function inspect(sql: Sql | TransactionSql): Promise<State> {
   const rows = await sql<{ name: string; type: string }[]>`
     select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute
     where attrelid = to_regclass('user_data') and attnum > 0 and not attisdropped`;
-  const [found] = await sql<{ indexed: boolean; marked: boolean }[]>`
-    select to_regclass('dsproxy_user_data_latest') is not null as indexed, to_regclass('dsproxy_marks') is not null as marked`;
+  const [found] = await sql<Omit<State, "columns">[]>`
+    select to_regclass('dsproxy_user_data_latest') is not null as indexed, to_regclass('dsproxy_marks') is not null as marked,
+      to_regclass('dsproxy_dead_letters') is not null as buries`;
   return { columns: new Map(rows.map(({ name, type }) => [name, type])), ...found! };
 }
 
 async function isComplete(sql: Sql): Promise<boolean> {
-  const { columns, indexed, marked } = await inspect(sql);
+  const { columns, indexed, marked, buries } = await inspect(sql);
   checkTypes(columns);
-  return indexed && marked && COLUMNS.every(({ name }) => columns.has(name));
+  return indexed && marked && buries && COLUMNS.every(({ name }) => columns.has(name));
 }
 
 function checkTypes(columns: Map<string, string>): void {
@@ -74,7 +76,7 @@ async function migrate(tx: TransactionSql, index: string): Promise<void> {
   await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
   await tx`create table if not exists user_data (user_id text, value text, ts bigint)`;
   // Looked at again behind the lock: another instance may have done it all meanwhile.
-  const { columns, indexed, marked } = await inspect(tx);
+  const { columns, indexed, marked, buries } = await inspect(tx);
   checkTypes(columns);
   const additions = COLUMNS.filter(({ name }) => !columns.has(name)).map(({ name, own }) =>
     `add column ${name} ${own}`
@@ -83,5 +85,12 @@ async function migrate(tx: TransactionSql, index: string): Promise<void> {
   if (!indexed) await tx.unsafe(index);
   if (!marked) {
     await tx`create table dsproxy_marks (source text primary key, seq bigint not null, updated_at timestamptz not null default now())`;
+  }
+  if (!buries) {
+    await tx`create table dsproxy_dead_letters (source text not null, id text not null, user_id text not null, value text not null, ts bigint not null,
+      accepted_ms bigint not null, instance text not null, seq bigint not null, code text not null, message text not null,
+      failed_at timestamptz not null default now(), attempts int not null default 1,
+      primary key (source, seq))`;
+    await tx`create index dsproxy_dead_letters_id on dsproxy_dead_letters (id)`;
   }
 }

@@ -98,6 +98,15 @@ class RedisCache implements Cache {
     }
   }
 
+  async forget(userId: string): Promise<void> {
+    try {
+      const keys = [this.#keys.ofValue(userId), this.#keys.ofVersion(userId)];
+      await this.#connection.call((client) => client.sendCommand(["DEL", ...keys]));
+    } finally {
+      this.#local?.forget(userId);
+    }
+  }
+
   async ping(): Promise<void> {
     await this.#connection.call((client) => client.sendCommand(["PING"]));
   }

@@ -4,7 +4,8 @@
  */
 import { withDeadline } from "../deadline.ts";
 import type { Entry } from "../domain.ts";
-import type { Store } from "../ports.ts";
+import { RejectedRowError } from "../errors.ts";
+import type { Rejection, Store } from "../ports.ts";
 import type { Reply, Request } from "./sqlite_worker.ts";
 
 export interface SqliteStoreOptions {
@@ -39,6 +40,12 @@ class SqliteStore implements Store {
   }
   async put(source: string, entries: readonly Entry[]): Promise<number> {
     return await this.#call({ call: "put", source, entries }) as number;
+  }
+  async bury(source: string, entry: Entry, reason: Rejection): Promise<void> {
+    await this.#call({ call: "bury", source, entry, reason });
+  }
+  async rejectionOf(id: string): Promise<Rejection | undefined> {
+    return await this.#call({ call: "rejectionOf", writeId: id }) as Rejection | undefined;
   }
   async latest(userId: string): Promise<Entry | undefined> {
     return await this.#call({ call: "latest", userId }) as Entry | undefined;
@@ -88,6 +95,10 @@ class SqliteStore implements Store {
   }
 }
 
+function errorOf(path: string, { error, rejected }: Extract<Reply, { readonly error: string }>): Error {
+  return rejected === undefined ? new Error(`SQLite (${path}): ${error}`) : new RejectedRowError(rejected, error);
+}
+
 /** One worker and the calls it has not answered. */
 class Thread {
   readonly #worker = new Worker(new URL("./sqlite_worker.ts", import.meta.url), { type: "module", name: "sqlite" });
@@ -100,7 +111,7 @@ class Thread {
     this.#worker.onmessage = ({ data }: MessageEvent<Reply>) => {
       const waiting = this.#waiting.get(data.id);
       this.#waiting.delete(data.id);
-      if ("error" in data) waiting?.reject(new Error(`SQLite (${path}): ${data.error}`));
+      if ("error" in data) waiting?.reject(errorOf(path, data));
       else waiting?.resolve(data.result);
     };
     this.#worker.onerror = (event) => {

@@ -1,18 +1,33 @@
 /// <reference lib="deno.worker" />
 /** The embedded database in a thread of its own, as each of its calls blocks the thread it runs on. */
 import { DatabaseSync } from "node:sqlite";
-import type { Entry } from "../domain.ts";
+import { type Entry, writeId } from "../domain.ts";
+import { reasonOf } from "../errors.ts";
+import type { Rejection } from "../ports.ts";
 
 export type Request =
   | { readonly id: number; readonly call: "start"; readonly path: string }
   | { readonly id: number; readonly call: "ping" | "stop" }
   | { readonly id: number; readonly call: "open"; readonly source: string }
   | { readonly id: number; readonly call: "put"; readonly source: string; readonly entries: readonly Entry[] }
+  | {
+    readonly id: number;
+    readonly call: "bury";
+    readonly source: string;
+    readonly entry: Entry;
+    readonly reason: Rejection;
+  }
+  | { readonly id: number; readonly call: "rejectionOf"; readonly writeId: string }
   | { readonly id: number; readonly call: "latest"; readonly userId: string };
 
 export type Reply =
   | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly error: string };
+  | {
+    readonly id: number;
+    readonly error: string;
+    /** SQLite's result code where a row was refused. */
+    readonly rejected?: string;
+  };
 
 let db: DatabaseSync;
 
@@ -38,6 +53,13 @@ function start(path: string): void {
     db.exec(`create index if not exists dsproxy_user_data_latest on user_data
       (user_id, ts desc, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc)`);
     db.exec("create table if not exists dsproxy_marks (source text primary key, seq integer not null) without rowid");
+    db.exec(
+      `create table if not exists dsproxy_dead_letters (source text not null, id text not null, user_id text not null,
+      value text not null, ts integer not null, accepted_ms integer not null, instance text not null, seq integer not null,
+      code text not null, message text not null, failed_at text not null default current_timestamp,
+      attempts integer not null default 1, primary key (source, seq))`,
+    );
+    db.exec("create index if not exists dsproxy_dead_letters_id on dsproxy_dead_letters (id)");
   });
 }
 
@@ -67,6 +89,24 @@ function put(source: string, entries: readonly Entry[]): number {
     db.prepare("update dsproxy_marks set seq = ? where source = ?").run(last, source);
     return rows;
   });
+}
+
+function bury(source: string, entry: Entry, reason: Rejection): void {
+  transaction(() => {
+    if (markOf(source) >= entry.seq) return;
+    const { userId, value, ts, acceptedMs, instance, seq } = entry;
+    db.prepare(
+      `insert into dsproxy_dead_letters (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
+      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+      .run(source, writeId(entry), userId, value, ts, acceptedMs, instance, seq, reason.code, reason.message);
+    db.prepare("update dsproxy_marks set seq = ? where source = ?").run(seq, source);
+  });
+}
+
+function rejectionOfWrite(id: string): Rejection | undefined {
+  const row = db.prepare("select code, message from dsproxy_dead_letters where id = ? limit 1").get(id);
+  return row && { code: String(row.code), message: String(row.message) };
 }
 
 function latest(userId: string): Entry | undefined {
@@ -111,6 +151,10 @@ function answer(request: Request): unknown {
       return open(request.source);
     case "put":
       return put(request.source, request.entries);
+    case "bury":
+      return bury(request.source, request.entry, request.reason);
+    case "rejectionOf":
+      return rejectionOfWrite(request.writeId);
     case "latest":
       return latest(request.userId);
     case "ping":
@@ -120,12 +164,20 @@ function answer(request: Request): unknown {
   }
 }
 
+/** TOOBIG, CONSTRAINT, MISMATCH: the row is at fault. All others may pass. */
+const ROW_ERRORS = new Set([18, 19, 20]);
+
+function rejectionOf(error: unknown): { rejected?: string } {
+  const code = (error as { errcode?: unknown }).errcode;
+  return typeof code === "number" && ROW_ERRORS.has(code & 0xff) ? { rejected: `SQLITE_${code}` } : {};
+}
+
 self.onmessage = ({ data: request }: MessageEvent<Request>) => {
   let reply: Reply;
   try {
     reply = { id: request.id, result: answer(request) };
   } catch (error) {
-    reply = { id: request.id, error: error instanceof Error ? error.message : String(error) };
+    reply = { id: request.id, error: reasonOf(error), ...rejectionOf(error) };
   }
   self.postMessage(reply);
 };

@@ -2,7 +2,7 @@
 import { parseWriteId, writeId } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import { type Handler, parseQuery, readJson, TEXT_HEADERS } from "../http.ts";
-import type { Clock, Queue } from "../ports.ts";
+import type { Clock, Queue, Rejection, Store } from "../ports.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { parseRecord, type RecordLimits } from "../validate.ts";
 import { ACK_LEVELS, type AckLevel, type Writer } from "../writer.ts";
@@ -42,8 +42,8 @@ function parseAck(query: string, defaultAck: AckLevel): AckLevel {
 }
 
 /** Knows the writes of this instance; those of another one are to be asked of it. */
-export function writeStatusHandler(queue: Pick<Queue, "stats">): Handler {
-  return ({ pathParameter }) => {
+export function writeStatusHandler(queue: Pick<Queue, "stats">, store: Pick<Store, "rejectionOf">): Handler {
+  return async ({ pathParameter }) => {
     const id = parseWriteId(pathParameter);
     const { instance, ackedSeq, lastSeq } = queue.stats();
     if (id === undefined || id.instance !== instance || id.seq > lastSeq) {
@@ -52,6 +52,22 @@ export function writeStatusHandler(queue: Pick<Queue, "stats">): Handler {
         `"${pathParameter.slice(0, 64)}" is not the id of a write accepted by this instance.`,
       );
     }
-    return new Response(id.seq <= ackedSeq ? "flushed" : "queued", { headers: TEXT_HEADERS });
+    return new Response(id.seq > ackedSeq ? "queued" : await settledStatus(store, pathParameter), {
+      headers: TEXT_HEADERS,
+    });
   };
+}
+
+async function settledStatus(store: Pick<Store, "rejectionOf">, id: string): Promise<string> {
+  let rejection: Rejection | undefined;
+  try {
+    rejection = await store.rejectionOf(id);
+  } catch (cause) {
+    throw new AppError(
+      "store-unavailable",
+      "Whether the write was stored or refused can be told when the database is back.",
+      { cause },
+    );
+  }
+  return rejection === undefined ? "flushed" : `dead: ${rejection.code}`;
 }

@@ -27,9 +27,13 @@ export class Metrics {
     "Time of one flush to the store.",
     SECONDS_BUCKETS,
   );
-  readonly flushRows = this.#counter("flush_rows_total", "Rows flushed (ok) and rows of failed attempts (failed).", [
-    "outcome",
-  ]);
+  readonly flushRows = this.#counter(
+    "flush_rows_total",
+    "Rows flushed (ok), of failed attempts (failed), and refused by the store (dead).",
+    [
+      "outcome",
+    ],
+  );
   readonly flushRetries = this.#counter("flush_retries_total", "Flushes tried again after a failure.");
   readonly batchRows = this.#histogram("batch_rows", "Rows in a flush.", ROWS_BUCKETS);
   readonly fsyncDuration = this.#histogram(
@@ -48,7 +52,7 @@ export class Metrics {
     // Series that exist from the first scrape let a rate() see the first event.
     for (const ack of ["accepted", "durable", "flushed"]) this.writes.inc({ ack }, 0);
     for (const source of ["pending", "local", "redis", "store", "none"]) this.reads.inc({ source }, 0);
-    for (const outcome of ["ok", "failed"]) this.flushRows.inc({ outcome }, 0);
+    for (const outcome of ["ok", "failed", "dead"]) this.flushRows.inc({ outcome }, 0);
     for (const kind of ["torn-tail", "damaged"]) this.journalDamage.inc({ kind }, 0);
     this.#sampled("queue_depth", "Entries accepted and not yet in the store.", gauges.queueDepth);
     this.#sampled("queue_oldest_age_seconds", "Age of the oldest of them.", gauges.queueOldestAgeSeconds);

@@ -150,6 +150,16 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
     assert.deepEqual(await state(cache), [1, true]);
   });
 
+  test("a forgotten user is a miss, and an older entry may come after", async (cache) => {
+    await cache.setMany([newer, entry(9, { userId: "v" })], true);
+    await cache.forget("u");
+    await cache.forget("nobody");
+    assert.equal(await cache.get("u"), undefined);
+    assert.equal((await cache.get("v"))?.entry.seq, 9);
+    await cache.setMany([older], false);
+    assert.equal((await cache.get("u"))?.entry.seq, 1);
+  });
+
   test("an entry expires", async (cache) => {
     await cache.setMany([older], true);
     await eventually("it is forgotten", async () => await cache.get("u") === undefined);

@@ -1,6 +1,7 @@
 /** What every Store keeps to, by the words of src/ports.ts. */
 import assert from "node:assert/strict";
-import type { Entry } from "../../src/domain.ts";
+import { type Entry, writeId } from "../../src/domain.ts";
+import { RejectedRowError } from "../../src/errors.ts";
 import type { Store } from "../../src/ports.ts";
 import { entry } from "../support/fakes.ts";
 
@@ -103,6 +104,24 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     await store.open(SOURCE);
     await store.put(SOURCE, [entry(1, { userId: "u", ts: 10 }), entry(2, { userId: "u", ts: 5 })]);
     assert.deepEqual((await rows()).map(({ ts }) => Number(ts)).sort(), [10, 5]);
+  });
+
+  test("a refused row is told from other failures, and can be buried: the mark moves past it", async ({ store, rows, execute }) => {
+    await store.open(SOURCE);
+    await execute("create unique index one_row_a_user on user_data (user_id)");
+    await store.put(SOURCE, [entry(1, { userId: "u" })]);
+    const refused = entry(2, { userId: "u", value: "twice" });
+    const error = await store.put(SOURCE, [refused, entry(3)]).then(() => undefined, (error: unknown) => error);
+    assert.ok(error instanceof RejectedRowError, String(error));
+    assert.equal((await rows()).length, 1);
+    assert.equal(await store.rejectionOf(writeId(refused)), undefined);
+    const reason = { code: error.code, message: error.message };
+    await store.bury(SOURCE, refused, reason);
+    await store.bury(SOURCE, refused, reason);
+    assert.equal(await store.open(SOURCE), 2);
+    assert.deepEqual(await store.rejectionOf(writeId(refused)), reason);
+    assert.equal(await store.put(SOURCE, [refused, entry(3)]), 1);
+    assert.equal((await store.latest("u"))?.seq, 1);
   });
 
   test("an unknown user has no entry", async ({ store }) => {

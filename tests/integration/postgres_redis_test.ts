@@ -163,6 +163,36 @@ Deno.test("a stop while PostgreSQL is down leaves the writes in the journal for 
   }
 });
 
+Deno.test("a row that the database refuses holds up nobody: its neighbours land, and its status says that it is dead", () =>
+  withInstances(async (settings, url) => {
+    await using proxy = await Dsproxy.start({ ...settings("a"), BATCH_INTERVAL: "200ms" });
+    await proxy.accept({ user_id: "first", value: "v" }, "?ack=flushed");
+    await once(url, (sql) => sql`alter table user_data add constraint no_bad check (value <> 'bad')`);
+    const writes = Array.from(
+      { length: 120 },
+      (_, i) => proxy.accept({ user_id: `u${i}`, value: i % 40 === 7 ? "bad" : "good" }),
+    );
+    const ids = await Promise.all(writes);
+    await eventually("the queue is empty", async () => await proxy.metric("dsproxy_queue_depth") === 0);
+    assert.equal(await countRows(url), 1 + 117);
+    for (const [i, id] of ids.entries()) {
+      const status = await (await fetch(`${proxy.url}/writes/${id}`)).text();
+      assert.equal(status, i % 40 === 7 ? "dead: 23514" : "flushed");
+    }
+    assert.equal((await proxy.read("u7")).status, 404);
+    assert.equal((await proxy.read("u8")).value, "good");
+    assert.equal(await proxy.metric('dsproxy_flush_rows_total{outcome="dead"}'), 3);
+    const [dead] = await once(
+      url,
+      (sql) => sql`select user_id, value, code, message from dsproxy_dead_letters order by seq limit 1`,
+    );
+    assert.deepEqual({ ...dead, message: "" }, { user_id: "u7", value: "bad", code: "23514", message: "" });
+    const waited = await proxy.write({ user_id: "late", value: "bad" }, "?ack=flushed");
+    assert.equal(waited.status, 202, "not flushed, and not said to be");
+    await waited.body?.cancel();
+    await proxy.stop();
+  }));
+
 Deno.test("the variables of the original select PostgreSQL and Redis", () =>
   withInstances(async (settings, databaseUrl) => {
     const db = new URL(databaseUrl);

@@ -1,6 +1,7 @@
 /** Ports in memory, for tests that inject faults or hold time still. */
 import type { Entry, Write } from "../../src/domain.ts";
 import { compareVersions } from "../../src/domain.ts";
+import { RejectedRowError } from "../../src/errors.ts";
 import type { Batch, Queue, QueueStats, Receipt, Store } from "../../src/ports.ts";
 
 export const INSTANCE = "instance0001";
@@ -66,6 +67,9 @@ export class FakeStore implements Store {
   failWith: Error | undefined;
   /** Applies the next put and then loses its answer, like a connection cut after COMMIT. */
   loseNextAnswer = false;
+  /** Refused as a constraint of the database would. */
+  readonly refused = new Set<number>();
+  readonly dead: Entry[] = [];
   lookUps = 0;
 
   async open(source: string): Promise<number> {
@@ -78,6 +82,7 @@ export class FakeStore implements Store {
     await this.#failIfDown();
     const mark = this.marks.get(source);
     if (mark === undefined) throw new Error(`put before open of ${source}`);
+    if (entries.some(({ seq }) => this.refused.has(seq))) throw new RejectedRowError("23514", "violates a constraint");
     const fresh = entries.filter(({ seq }) => seq > mark);
     this.rows.push(...fresh);
     this.batches.push(entries.length);
@@ -89,6 +94,14 @@ export class FakeStore implements Store {
     return fresh.length;
   }
 
+  async bury(source: string, entry: Entry): Promise<void> {
+    await this.#failIfDown();
+    this.dead.push(entry);
+    this.marks.set(source, entry.seq);
+  }
+  rejectionOf(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
   async latest(userId: string): Promise<Entry | undefined> {
     this.lookUps++;
     await this.#failIfDown();
