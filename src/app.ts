@@ -8,6 +8,7 @@ import { CacheClient } from "./cache_client.ts";
 import type { Config } from "./config.ts";
 import { withDeadline } from "./deadline.ts";
 import { reasonOf } from "./errors.ts";
+import { deadLetterHandlers } from "./handlers/dead_letters.ts";
 import { type HealthCheck, healthHandler } from "./handlers/health.ts";
 import { metricsHandler } from "./handlers/metrics.ts";
 import { readHandler } from "./handlers/read.ts";
@@ -16,7 +17,7 @@ import { denoFileSystem } from "./journal/file_system.ts";
 import { type JournalObserver, openJournal } from "./journal/journal.ts";
 import { type JournalCondition, verifyJournal } from "./journal/verify.ts";
 import { Pending } from "./pending.ts";
-import { type Cache, type Clock, type Queue, type Store, systemClock } from "./ports.ts";
+import { type Cache, type Clock, type DeadLetters, type Queue, type Store, systemClock } from "./ports.ts";
 import { Reader } from "./reader.ts";
 import { Server } from "./server.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
@@ -27,6 +28,8 @@ import { Writer } from "./writer.ts";
 const LOOP_LAG_SAMPLE_MS = 1_000;
 const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
 const FAULT_LOG_INTERVAL_MS = 10_000;
+/** A scrape must not wait for a store that is away. */
+const SCRAPE_LIMIT_MS = 500;
 const DRAIN_POLL_MS = 25;
 
 export interface App {
@@ -45,7 +48,7 @@ export function createApp(config: Config, clock: Clock = systemClock): App {
 class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #store: Store;
+  readonly #store: Store & DeadLetters;
   readonly #cache: CacheClient;
   readonly #server: Server;
   #phase: Phase = "starting";
@@ -62,6 +65,7 @@ class Application implements App {
         return oldestMs === undefined ? 0 : Math.max(0, clock.now() - oldestMs) / 1000;
       },
       journalBytes: () => this.#queue?.stats().bytes ?? 0,
+      deadLetters: () => withDeadline(this.#store.count(), SCRAPE_LIMIT_MS, "The store"),
     }, clock.now());
     this.#store = createStore(config);
     const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
@@ -139,6 +143,7 @@ class Application implements App {
     this.#server.mount({
       write: writeHandler({ writer, limits: config.limits, defaultAck: config.ack, clock, metrics: this.#metrics }),
       writeStatus: writeStatusHandler(queue, this.#store),
+      ...deadLetterHandlers(this.#store, this.#cache),
       read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
     });
     this.#batcher = batcher;
@@ -188,7 +193,7 @@ class Application implements App {
   }
 }
 
-function createStore(config: Config): Store {
+function createStore(config: Config): Store & DeadLetters {
   const { store } = config;
   if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
   return createPostgresStore(store);

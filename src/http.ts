@@ -7,6 +7,8 @@ export interface RequestContext {
   readonly query: string;
   /** What the route's `{…}` stands for. */
   readonly pathParameter: string;
+  /** The address of the other side of the connection. */
+  readonly remoteHostname: string;
 }
 
 export type Handler = (context: RequestContext) => Response | Promise<Response>;
@@ -136,10 +138,13 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   "invalid-parameter": { status: 400, title: "A parameter is not valid" },
   "missing-user-id": { status: 400, title: "user_id is missing" },
   "cross-site-request": { status: 403, title: "Cross-site request refused" },
+  "admin-only": { status: 403, title: "Admin only" },
   "user-not-found": { status: 404, title: "No such user" },
   "write-not-found": { status: 404, title: "No such write" },
+  "dead-letter-not-found": { status: 404, title: "No such dead letter" },
   "no-such-path": { status: 404, title: "No such path" },
   "method-not-allowed": { status: 405, title: "Method not allowed" },
+  "replay-refused": { status: 409, title: "Refused again" },
   "body-timeout": { status: 408, title: "The body came too slowly", closes: true },
   "body-too-large": { status: 413, title: "The body is too large", closes: true },
   "unsupported-media-type": { status: 415, title: "Unsupported media type" },

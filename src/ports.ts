@@ -75,8 +75,6 @@ export interface Store {
   put(source: string, entries: readonly Entry[]): Promise<number>;
   /** Keeps an entry that the store refuses among the dead letters, and moves the mark past it, in one transaction. */
   bury(source: string, entry: Entry, reason: Rejection): Promise<void>;
-  /** Why an entry is among the dead letters; undefined when it is not. `id` is its write id. */
-  rejectionOf(id: string): Promise<Rejection | undefined>;
   /** The newest entry of a user by {@link compareVersions}; undefined when there is none. */
   latest(userId: string): Promise<Entry | undefined>;
   ping(): Promise<void>;
@@ -87,6 +85,30 @@ export interface Store {
 export interface Rejection {
   readonly code: string;
   readonly message: string;
+}
+
+/** The entries that the store refused, kept in it until a person decides. Errors as {@link Store}'s. */
+export interface DeadLetters {
+  count(): Promise<number>;
+  /** At most `limit`, by source and sequence number, those after `after`. */
+  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]>;
+  /** @param id a write id */
+  find(id: string): Promise<DeadLetter | undefined>;
+  /**
+   * Inserts the entry as it was accepted and removes the dead letter, in one transaction: a repeat finds nothing to do.
+   * @returns the user whose entry it was; undefined when there is no such dead letter
+   * @throws RejectedRowError when it is refused again; it stays, with one attempt more
+   */
+  replay(id: string): Promise<string | undefined>;
+  /** False when there is no such dead letter. */
+  discard(id: string): Promise<boolean>;
+}
+
+export interface DeadLetter extends Entry, Rejection {
+  readonly source: string;
+  /** Unix milliseconds of the first refusal. */
+  readonly failedAtMs: number;
+  readonly attempts: number;
 }
 
 /**

@@ -1,11 +1,12 @@
 /** The HTTP surface: one visible route table, what applies to every request, and the mapping of errors to answers. */
 import { crossSiteHeaders, type OriginPolicy, requireSameSite } from "./cross_site.ts";
 import { AppError, reasonOf } from "./errors.ts";
-import { type Handler, problem } from "./http.ts";
+import type { DeadLetterHandlers } from "./handlers/dead_letters.ts";
+import { type Handler, problem, type RequestContext } from "./http.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
-export interface Handlers {
+export interface Handlers extends DeadLetterHandlers {
   readonly write: Handler;
   readonly writeStatus: Handler;
   readonly read: Handler;
@@ -14,9 +15,11 @@ export interface Handlers {
   readonly ready: Handler;
 }
 
+type Method = "GET" | "POST" | "DELETE";
+
 interface Route {
   readonly path: string;
-  readonly methods: Readonly<Partial<Record<"GET" | "POST", keyof Handlers>>>;
+  readonly methods: Readonly<Partial<Record<Method, keyof Handlers>>>;
 }
 
 const ROUTES: readonly Route[] = [
@@ -24,6 +27,9 @@ const ROUTES: readonly Route[] = [
   { path: "/writes/{id}", methods: { GET: "writeStatus" } },
   { path: "/read", methods: { GET: "read" } },
   { path: "/metrics", methods: { GET: "metrics" } },
+  { path: "/admin/dead-letters", methods: { GET: "listDeadLetters" } },
+  { path: "/admin/dead-letters/{id}", methods: { GET: "showDeadLetter", DELETE: "discardDeadLetter" } },
+  { path: "/admin/dead-letters/{id}/replay", methods: { POST: "replayDeadLetter" } },
   { path: "/livez", methods: { GET: "live" } },
   { path: "/healthz", methods: { GET: "live" } },
   { path: "/readyz", methods: { GET: "ready" } },
@@ -55,7 +61,10 @@ export class Server {
   start(): string {
     const { host: hostname, port } = this.options;
     try {
-      this.#server = Deno.serve({ hostname, port, onListen: () => {} }, (request) => this.#serve(request));
+      this.#server = Deno.serve(
+        { hostname, port, onListen: () => {} },
+        (request, { remoteAddr }) => this.#serve(request, remoteAddr.hostname),
+      );
     } catch (error) {
       throw new Error(`Cannot listen on ${hostname}:${port}: ${reasonOf(error)}`, { cause: error });
     }
@@ -68,17 +77,19 @@ export class Server {
     await this.#server?.shutdown();
   }
 
-  async #serve(request: Request): Promise<Response> {
+  async #serve(request: Request, remoteHostname: string): Promise<Response> {
     const startedMs = performance.now();
     const { url } = request;
     const pathAt = url.indexOf("/", url.indexOf("//") + 2);
     const queryAt = url.indexOf("?", pathAt);
     const path = url.slice(pathAt, queryAt < 0 ? undefined : queryAt);
-    const route = findRoute(path);
+    const { route, pathParameter } = findRoute(path);
     const label = route?.path ?? "other";
+    const query = queryAt < 0 ? "" : url.slice(queryAt + 1);
     let response: Response;
     try {
-      response = await this.#answer(request, route, path, queryAt < 0 ? "" : url.slice(queryAt + 1));
+      if (route === undefined) throw new AppError("no-such-path", `There is nothing at ${path.slice(0, 128)}.`);
+      response = await this.#answer(route, { request, query, pathParameter, remoteHostname });
     } catch (error) {
       response = this.#refuse(error, label);
     }
@@ -91,17 +102,17 @@ export class Server {
     return response;
   }
 
-  #answer(request: Request, route: Route | undefined, path: string, query: string): Response | Promise<Response> {
-    if (route === undefined) throw new AppError("no-such-path", `There is nothing at ${path.slice(0, 128)}.`);
-    const { method } = request;
-    const name = route.methods[method === "HEAD" ? "GET" : method as "GET" | "POST"];
+  #answer(route: Route, context: RequestContext): Response | Promise<Response> {
+    const { method } = context.request;
+    const asked = method === "HEAD" ? "GET" : method;
+    const name = Object.hasOwn(route.methods, asked) ? route.methods[asked as Method] : undefined;
     if (name === undefined) return notAllowed(route, method);
-    requireSameSite(request, this.options.origins);
+    requireSameSite(context.request, this.options.origins);
     const handler = this.#handlers[name];
     if (handler === undefined) {
       throw new AppError("not-ready", "The journal is being recovered. Try again in a moment.");
     }
-    return handler({ request, query, pathParameter: path.slice(path.lastIndexOf("/") + 1) });
+    return handler(context);
   }
 
   #refuse(error: unknown, route: string): Response {
@@ -123,12 +134,17 @@ function knownMethod(method: string): string {
   return KNOWN_METHODS.has(method) ? method : "other";
 }
 
-function findRoute(path: string): Route | undefined {
-  return ROUTES.find((route) => {
-    const brace = route.path.indexOf("{");
-    if (brace < 0) return route.path === path;
-    return path.length > brace && path.startsWith(route.path.slice(0, brace)) && path.indexOf("/", brace) < 0;
-  });
+function findRoute(path: string): { route: Route | undefined; pathParameter: string } {
+  for (const route of ROUTES) {
+    const [before, after] = route.path.split("{id}") as [string, string | undefined];
+    if (after === undefined) {
+      if (path === before) return { route, pathParameter: "" };
+    } else if (path.startsWith(before) && path.endsWith(after)) {
+      const pathParameter = path.slice(before.length, path.length - after.length);
+      if (pathParameter !== "" && !pathParameter.includes("/")) return { route, pathParameter };
+    }
+  }
+  return { route: undefined, pathParameter: "" };
 }
 
 function notAllowed(route: Route, method: string): Response {

@@ -24,7 +24,12 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
     ping: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
-  const metrics = new Metrics({ queueDepth: () => 0, queueOldestAgeSeconds: () => 0, journalBytes: () => 0 }, 0);
+  const metrics = new Metrics({
+    queueDepth: () => 0,
+    queueOldestAgeSeconds: () => 0,
+    journalBytes: () => 0,
+    deadLetters: () => Promise.resolve(0),
+  }, 0);
   const parts = { queue, store, pending, clock, metrics, log: quiet, random: () => 0.5 };
   const batcher = new Batcher(options, { ...parts, cache: new CacheClient(cache, 1_000, clock, () => {}) });
   return { clock, queue, store, pending, updates, forgotten, batcher, metrics };

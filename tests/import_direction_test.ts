@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const LAYERS: readonly (readonly RegExp[])[] = [
   [/^src\/(domain|errors|deadline|version)\.ts$/],
   [/^src\/ports\.ts$/, /^src\/telemetry\//],
-  [/^src\/(pending|cache_client|batcher|writer|reader|validate|http|cross_site)\.ts$/, /^src\/journal\//],
+  [/^src\/(pending|cache_client|batcher|writer|reader|validate|http|cross_site|admin_access)\.ts$/, /^src\/journal\//],
   [/^src\/handlers\//, /^src\/(config|config_loader|config_options|config_parsers|command_line)\.ts$/],
   [/^src\/server\.ts$/],
   [/^src\/app\.ts$/],

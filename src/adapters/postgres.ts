@@ -2,9 +2,18 @@
 import { checkServerIdentity as checkIdentity, type PeerCertificate } from "node:tls";
 import postgres from "postgres";
 import { DeadlineError, withDeadline } from "../deadline.ts";
-import { type Entry, writeId } from "../domain.ts";
+import type { Entry } from "../domain.ts";
 import { RejectedRowError } from "../errors.ts";
-import type { Rejection, Store } from "../ports.ts";
+import type { DeadLetter, DeadLetters, Rejection, Store } from "../ports.ts";
+import {
+  buryDeadLetter,
+  countAttempt,
+  countDeadLetters,
+  discardDeadLetter,
+  findDeadLetter,
+  listDeadLetters,
+  replayDeadLetter,
+} from "./postgres_dead_letters.ts";
 import { ensureSchema, INDEXED_KEY_BYTES } from "./postgres_schema.ts";
 
 export type SslMode = "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full";
@@ -24,7 +33,7 @@ export interface PostgresStoreOptions {
 }
 
 /** Does not connect before the first call; the server need not be up. */
-export function createPostgresStore(options: PostgresStoreOptions): Store {
+export function createPostgresStore(options: PostgresStoreOptions): Store & DeadLetters {
   return new PostgresStore(options);
 }
 
@@ -42,7 +51,7 @@ interface LatestRow {
   readonly seq: string;
 }
 
-class PostgresStore implements Store {
+class PostgresStore implements Store, DeadLetters {
   readonly #callTimeoutMs: number;
   #sql: postgres.Sql;
   #schema: Promise<void> | undefined;
@@ -73,11 +82,25 @@ class PostgresStore implements Store {
     );
   }
 
-  rejectionOf(id: string): Promise<Rejection | undefined> {
-    return this.#call(async (sql) => {
-      const [row] = await sql<Rejection[]>`select code, message from dsproxy_dead_letters where id = ${id} limit 1`;
-      return row && { code: row.code, message: row.message };
-    });
+  count(): Promise<number> {
+    return this.#call(countDeadLetters);
+  }
+  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
+    return this.#call((sql) => listDeadLetters(sql, limit, after));
+  }
+  find(id: string): Promise<DeadLetter | undefined> {
+    return this.#call((sql) => findDeadLetter(sql, id));
+  }
+  discard(id: string): Promise<boolean> {
+    return this.#call((sql) => discardDeadLetter(sql, id));
+  }
+  async replay(id: string): Promise<string | undefined> {
+    try {
+      return await this.#call((sql) => sql.begin((tx) => replayDeadLetter(tx, id)), 2 * this.#callTimeoutMs + GRACE_MS);
+    } catch (error) {
+      if (error instanceof RejectedRowError) await this.#call((sql) => countAttempt(sql, id, error));
+      throw error;
+    }
   }
 
   latest(userId: string): Promise<Entry | undefined> {
@@ -183,13 +206,8 @@ async function putEntries(tx: postgres.TransactionSql, source: string, entries: 
 
 async function buryEntry(tx: postgres.TransactionSql, source: string, entry: Entry, reason: Rejection): Promise<void> {
   if (await lockMark(tx, source) >= entry.seq) return;
-  const { userId, value, ts, acceptedMs, instance, seq } = entry;
-  await tx`
-    insert into dsproxy_dead_letters (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
-    values (${source}, ${
-    writeId(entry)
-  }, ${userId}, ${value}, ${ts}, ${acceptedMs}, ${instance}, ${seq}, ${reason.code}, ${reason.message})`;
-  await tx`update dsproxy_marks set seq = ${seq}, updated_at = now() where source = ${source}`;
+  await buryDeadLetter(tx, source, entry, reason);
+  await tx`update dsproxy_marks set seq = ${entry.seq}, updated_at = now() where source = ${source}`;
 }
 
 /** The mark, locked until the end of the transaction. */

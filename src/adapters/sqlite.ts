@@ -5,7 +5,7 @@
 import { withDeadline } from "../deadline.ts";
 import type { Entry } from "../domain.ts";
 import { RejectedRowError } from "../errors.ts";
-import type { Rejection, Store } from "../ports.ts";
+import type { DeadLetter, DeadLetters, Rejection, Store } from "../ports.ts";
 import type { Reply, Request } from "./sqlite_worker.ts";
 
 export interface SqliteStoreOptions {
@@ -16,7 +16,7 @@ export interface SqliteStoreOptions {
 }
 
 /** Does not touch the file before the first call. */
-export function createSqliteStore(options: SqliteStoreOptions): Store {
+export function createSqliteStore(options: SqliteStoreOptions): Store & DeadLetters {
   return new SqliteStore(options);
 }
 
@@ -29,7 +29,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-class SqliteStore implements Store {
+class SqliteStore implements Store, DeadLetters {
   #thread: Thread | undefined;
   #closed = false;
 
@@ -44,8 +44,20 @@ class SqliteStore implements Store {
   async bury(source: string, entry: Entry, reason: Rejection): Promise<void> {
     await this.#call({ call: "bury", source, entry, reason });
   }
-  async rejectionOf(id: string): Promise<Rejection | undefined> {
-    return await this.#call({ call: "rejectionOf", writeId: id }) as Rejection | undefined;
+  async count(): Promise<number> {
+    return await this.#call({ call: "count" }) as number;
+  }
+  async list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
+    return await this.#call({ call: "list", limit, after }) as DeadLetter[];
+  }
+  async find(id: string): Promise<DeadLetter | undefined> {
+    return await this.#call({ call: "find", writeId: id }) as DeadLetter | undefined;
+  }
+  async replay(id: string): Promise<string | undefined> {
+    return await this.#call({ call: "replay", writeId: id }) as string | undefined;
+  }
+  async discard(id: string): Promise<boolean> {
+    return await this.#call({ call: "discard", writeId: id }) as boolean;
   }
   async latest(userId: string): Promise<Entry | undefined> {
     return await this.#call({ call: "latest", userId }) as Entry | undefined;

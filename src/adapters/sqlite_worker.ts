@@ -1,9 +1,20 @@
 /// <reference lib="deno.worker" />
 /** The embedded database in a thread of its own, as each of its calls blocks the thread it runs on. */
 import { DatabaseSync } from "node:sqlite";
-import { type Entry, writeId } from "../domain.ts";
+import type { Entry } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
 import type { Rejection } from "../ports.ts";
+import {
+  buryDeadLetter,
+  countAttempt,
+  countDeadLetters,
+  createDeadLetters,
+  discardDeadLetter,
+  findDeadLetter,
+  type LetterKey,
+  listDeadLetters,
+  replayDeadLetter,
+} from "./sqlite_dead_letters.ts";
 
 export type Request =
   | { readonly id: number; readonly call: "start"; readonly path: string }
@@ -17,7 +28,9 @@ export type Request =
     readonly entry: Entry;
     readonly reason: Rejection;
   }
-  | { readonly id: number; readonly call: "rejectionOf"; readonly writeId: string }
+  | { readonly id: number; readonly call: "count" }
+  | { readonly id: number; readonly call: "list"; readonly limit: number; readonly after: LetterKey | undefined }
+  | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
   | { readonly id: number; readonly call: "latest"; readonly userId: string };
 
 export type Reply =
@@ -53,13 +66,7 @@ function start(path: string): void {
     db.exec(`create index if not exists dsproxy_user_data_latest on user_data
       (user_id, ts desc, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc)`);
     db.exec("create table if not exists dsproxy_marks (source text primary key, seq integer not null) without rowid");
-    db.exec(
-      `create table if not exists dsproxy_dead_letters (source text not null, id text not null, user_id text not null,
-      value text not null, ts integer not null, accepted_ms integer not null, instance text not null, seq integer not null,
-      code text not null, message text not null, failed_at text not null default current_timestamp,
-      attempts integer not null default 1, primary key (source, seq))`,
-    );
-    db.exec("create index if not exists dsproxy_dead_letters_id on dsproxy_dead_letters (id)");
+    createDeadLetters(db);
   });
 }
 
@@ -94,19 +101,19 @@ function put(source: string, entries: readonly Entry[]): number {
 function bury(source: string, entry: Entry, reason: Rejection): void {
   transaction(() => {
     if (markOf(source) >= entry.seq) return;
-    const { userId, value, ts, acceptedMs, instance, seq } = entry;
-    db.prepare(
-      `insert into dsproxy_dead_letters (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
-      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    )
-      .run(source, writeId(entry), userId, value, ts, acceptedMs, instance, seq, reason.code, reason.message);
-    db.prepare("update dsproxy_marks set seq = ? where source = ?").run(seq, source);
+    buryDeadLetter(db, source, entry, reason);
+    db.prepare("update dsproxy_marks set seq = ? where source = ?").run(entry.seq, source);
   });
 }
 
-function rejectionOfWrite(id: string): Rejection | undefined {
-  const row = db.prepare("select code, message from dsproxy_dead_letters where id = ? limit 1").get(id);
-  return row && { code: String(row.code), message: String(row.message) };
+function replay(id: string): string | undefined {
+  try {
+    return transaction(() => replayDeadLetter(db, id));
+  } catch (error) {
+    const { rejected } = rejectionOf(error);
+    if (rejected !== undefined) countAttempt(db, id, { code: rejected, message: reasonOf(error) });
+    throw error;
+  }
 }
 
 function latest(userId: string): Entry | undefined {
@@ -153,8 +160,16 @@ function answer(request: Request): unknown {
       return put(request.source, request.entries);
     case "bury":
       return bury(request.source, request.entry, request.reason);
-    case "rejectionOf":
-      return rejectionOfWrite(request.writeId);
+    case "count":
+      return countDeadLetters(db);
+    case "list":
+      return listDeadLetters(db, request.limit, request.after);
+    case "find":
+      return findDeadLetter(db, request.writeId);
+    case "discard":
+      return discardDeadLetter(db, request.writeId);
+    case "replay":
+      return replay(request.writeId);
     case "latest":
       return latest(request.userId);
     case "ping":

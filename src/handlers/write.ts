@@ -2,7 +2,7 @@
 import { parseWriteId, writeId } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import { type Handler, parseQuery, readJson, TEXT_HEADERS } from "../http.ts";
-import type { Clock, Queue, Rejection, Store } from "../ports.ts";
+import type { Clock, DeadLetters, Queue, Rejection } from "../ports.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { parseRecord, type RecordLimits } from "../validate.ts";
 import { ACK_LEVELS, type AckLevel, type Writer } from "../writer.ts";
@@ -42,7 +42,7 @@ function parseAck(query: string, defaultAck: AckLevel): AckLevel {
 }
 
 /** Knows the writes of this instance; those of another one are to be asked of it. */
-export function writeStatusHandler(queue: Pick<Queue, "stats">, store: Pick<Store, "rejectionOf">): Handler {
+export function writeStatusHandler(queue: Pick<Queue, "stats">, deadLetters: Pick<DeadLetters, "find">): Handler {
   return async ({ pathParameter }) => {
     const id = parseWriteId(pathParameter);
     const { instance, ackedSeq, lastSeq } = queue.stats();
@@ -52,16 +52,16 @@ export function writeStatusHandler(queue: Pick<Queue, "stats">, store: Pick<Stor
         `"${pathParameter.slice(0, 64)}" is not the id of a write accepted by this instance.`,
       );
     }
-    return new Response(id.seq > ackedSeq ? "queued" : await settledStatus(store, pathParameter), {
+    return new Response(id.seq > ackedSeq ? "queued" : await settledStatus(deadLetters, pathParameter), {
       headers: TEXT_HEADERS,
     });
   };
 }
 
-async function settledStatus(store: Pick<Store, "rejectionOf">, id: string): Promise<string> {
+async function settledStatus(deadLetters: Pick<DeadLetters, "find">, id: string): Promise<string> {
   let rejection: Rejection | undefined;
   try {
-    rejection = await store.rejectionOf(id);
+    rejection = await deadLetters.find(id);
   } catch (cause) {
     throw new AppError(
       "store-unavailable",

@@ -10,6 +10,8 @@ export interface Gauges {
   queueDepth(): number;
   queueOldestAgeSeconds(): number;
   journalBytes(): number;
+  /** Rejects when nobody can tell; the last known number is shown then. */
+  deadLetters(): Promise<number>;
 }
 
 export class Metrics {
@@ -57,6 +59,7 @@ export class Metrics {
     this.#sampled("queue_depth", "Entries accepted and not yet in the store.", gauges.queueDepth);
     this.#sampled("queue_oldest_age_seconds", "Age of the oldest of them.", gauges.queueOldestAgeSeconds);
     this.#sampled("journal_bytes", "Bytes the journal holds on disk.", gauges.journalBytes);
+    this.#sampled("dead_letters", "Entries that the store refused and that wait for a decision.", gauges.deadLetters);
     this.#gauge("build_info", "Always 1; the labels say what runs.", ["version", "deno"])
       .set({ version: VERSION, deno: Deno.version.deno }, 1);
     this.#process(startedMs);
@@ -111,13 +114,17 @@ export class Metrics {
   #histogram<L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []): Histogram<L> {
     return new Histogram({ name: `dsproxy_${name}`, help, buckets, labelNames, registers: [this.#registry] });
   }
-  #sampled(name: string, help: string, sample: () => number): void {
+  #sampled(name: string, help: string, sample: () => number | Promise<number>): void {
     new Gauge({
       name: `dsproxy_${name}`,
       help,
       registers: [this.#registry],
-      collect() {
-        this.set(sample());
+      async collect() {
+        try {
+          this.set(await sample());
+        } catch {
+          // The other metrics are wanted most when something is down.
+        }
       },
     });
   }

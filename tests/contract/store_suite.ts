@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { type Entry, writeId } from "../../src/domain.ts";
 import { RejectedRowError } from "../../src/errors.ts";
-import type { Store } from "../../src/ports.ts";
+import type { DeadLetters, Store } from "../../src/ports.ts";
 import { entry } from "../support/fakes.ts";
 
 export interface StoreUnderTest extends AsyncDisposable {
-  readonly store: Store;
+  readonly store: Store & DeadLetters;
   /** Every row there is, in no order. */
   rows(): Promise<
     readonly { readonly user_id: string | null; readonly value: string | null; readonly ts: number | null }[]
@@ -114,14 +114,54 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     const error = await store.put(SOURCE, [refused, entry(3)]).then(() => undefined, (error: unknown) => error);
     assert.ok(error instanceof RejectedRowError, String(error));
     assert.equal((await rows()).length, 1);
-    assert.equal(await store.rejectionOf(writeId(refused)), undefined);
+    assert.equal(await store.find(writeId(refused)), undefined);
     const reason = { code: error.code, message: error.message };
     await store.bury(SOURCE, refused, reason);
     await store.bury(SOURCE, refused, reason);
     assert.equal(await store.open(SOURCE), 2);
-    assert.deepEqual(await store.rejectionOf(writeId(refused)), reason);
     assert.equal(await store.put(SOURCE, [refused, entry(3)]), 1);
     assert.equal((await store.latest("u"))?.seq, 1);
+  });
+
+  test("dead letters are counted, listed in pages, found, and discarded", async ({ store }) => {
+    await store.open(SOURCE);
+    assert.equal(await store.count(), 0);
+    const reason = { code: "X", message: "refused" };
+    for (let seq = 1; seq <= 5; seq++) await store.bury(SOURCE, entry(seq, { value: "é'\n" }), reason);
+    assert.equal(await store.count(), 5);
+    const first = await store.list(2);
+    const second = await store.list(2, first.at(-1));
+    const third = await store.list(2, second.at(-1));
+    assert.deepEqual([first, second, third].map((page) => page.map(({ seq }) => seq)), [[1, 2], [3, 4], [5]]);
+    const found = await store.find(writeId(entry(3)));
+    assert.ok(found !== undefined && Math.abs(found.failedAtMs - Date.now()) < 3_600_000);
+    assert.deepEqual({ ...found, failedAtMs: 0 }, {
+      ...entry(3, { value: "é'\n" }),
+      ...reason,
+      source: SOURCE,
+      attempts: 1,
+      failedAtMs: 0,
+    });
+    assert.equal(await store.discard(writeId(entry(3))), true);
+    assert.equal(await store.discard(writeId(entry(3))), false);
+    assert.equal(await store.find(writeId(entry(3))), undefined);
+    assert.equal(await store.count(), 4);
+  });
+
+  test("a dead letter replayed is stored as it was accepted, once however often it is replayed", async ({ store, rows, execute }) => {
+    await store.open(SOURCE);
+    await execute("create unique index one_row_a_user on user_data (user_id)");
+    await store.put(SOURCE, [entry(1, { userId: "u" })]);
+    const refused = entry(2, { userId: "u", ts: 2_000, value: "newer" });
+    await store.bury(SOURCE, refused, { code: "X", message: "refused" });
+    await assert.rejects(store.replay(writeId(refused)), RejectedRowError);
+    assert.equal((await store.find(writeId(refused)))?.attempts, 2);
+    await execute("drop index one_row_a_user");
+    const replays = await Promise.all(Array.from({ length: 4 }, () => store.replay(writeId(refused))));
+    assert.deepEqual(replays.filter((user) => user !== undefined), ["u"]);
+    assert.equal((await rows()).length, 2);
+    assert.deepEqual(await store.latest("u"), refused);
+    assert.equal(await store.count(), 0);
   });
 
   test("an unknown user has no entry", async ({ store }) => {

@@ -99,9 +99,6 @@ export class FakeStore implements Store {
     this.dead.push(entry);
     this.marks.set(source, entry.seq);
   }
-  rejectionOf(): Promise<undefined> {
-    return Promise.resolve(undefined);
-  }
   async latest(userId: string): Promise<Entry | undefined> {
     this.lookUps++;
     await this.#failIfDown();
