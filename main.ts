@@ -1,8 +1,10 @@
 /** Arguments → configuration → application → signals. */
 import { checkConfiguration, createApp } from "./src/app.ts";
-import { askReady, helpText, parseCommandLine } from "./src/command_line.ts";
+import { type Command, helpText, parseCommandLine } from "./src/command_line.ts";
 import { type Config, describeConfig, loadConfigFromProcess } from "./src/config.ts";
+import { runDeadLetters } from "./src/dead_letters_command.ts";
 import { reasonOf } from "./src/errors.ts";
+import { askReady, instanceCaller } from "./src/instance_client.ts";
 import { VERSION } from "./src/version.ts";
 
 const EXIT_FAILURE = 1;
@@ -10,6 +12,7 @@ const EXIT_FAILURE = 1;
 const EXIT_BAD_CONFIGURATION = 78;
 /** Ctrl-C reaches the program from the terminal and again through a task runner: that is one signal, not a second one. */
 const SAME_SIGNAL_MS = 150;
+const COMMAND_LIMIT_MS = 30_000;
 
 async function main(): Promise<number> {
   const parsed = parseCommandLine(Deno.args);
@@ -24,12 +27,16 @@ async function main(): Promise<number> {
   }
   const { config, settings } = loaded;
   if (parsed.command === "print-config") return print(describeConfig(settings));
-  if (parsed.command === "ready" || parsed.command === "check-config") {
-    const ready = parsed.command === "ready";
-    const { ok, message } = await (ready ? askReady(config) : checkConfiguration(config));
-    return ok ? print(message) : fail(message, ready ? EXIT_FAILURE : EXIT_BAD_CONFIGURATION);
+  if (parsed.command === "serve" || parsed.command === "dev") return await serve(config);
+  const { ok, message } = await carryOut(parsed, config);
+  return ok ? print(message) : fail(message, parsed.command === "check-config" ? EXIT_BAD_CONFIGURATION : EXIT_FAILURE);
+}
+
+function carryOut(parsed: Command, config: Config): Promise<{ ok: boolean; message: string }> {
+  if (parsed.command === "dead-letters") {
+    return runDeadLetters(parsed.request, instanceCaller(config, COMMAND_LIMIT_MS));
   }
-  return await serve(config);
+  return parsed.command === "ready" ? askReady(config) : checkConfiguration(config);
 }
 
 async function serve(config: Config): Promise<number> {

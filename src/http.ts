@@ -8,7 +8,9 @@ export interface RequestContext {
   /** What the route's `{…}` stands for. */
   readonly pathParameter: string;
   /** The address of the other side of the connection. */
-  readonly remoteHostname: string;
+  readonly remoteAddress: string;
+  /** What the server was told to listen on. */
+  readonly boundAddress: string;
 }
 
 export type Handler = (context: RequestContext) => Response | Promise<Response>;

@@ -77,7 +77,7 @@ export class Server {
     await this.#server?.shutdown();
   }
 
-  async #serve(request: Request, remoteHostname: string): Promise<Response> {
+  async #serve(request: Request, remoteAddress: string): Promise<Response> {
     const startedMs = performance.now();
     const { url } = request;
     const pathAt = url.indexOf("/", url.indexOf("//") + 2);
@@ -89,7 +89,13 @@ export class Server {
     let response: Response;
     try {
       if (route === undefined) throw new AppError("no-such-path", `There is nothing at ${path.slice(0, 128)}.`);
-      response = await this.#answer(route, { request, query, pathParameter, remoteHostname });
+      response = await this.#answer(route, {
+        request,
+        query,
+        pathParameter,
+        remoteAddress,
+        boundAddress: this.options.host,
+      });
     } catch (error) {
       response = this.#refuse(error, label);
     }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { askReady, helpText, parseCommandLine } from "../src/command_line.ts";
+import { helpText, parseCommandLine } from "../src/command_line.ts";
 import { OPTION_NAMES } from "../src/config_options.ts";
+import { askReady } from "../src/instance_client.ts";
 
 Deno.test("no argument means to serve", () => {
   assert.deepEqual(parseCommandLine([]), { command: "serve" });
@@ -19,6 +20,22 @@ Deno.test("unknown flags and arguments are errors that point to --help", () => {
     assert.match(parsed.error, /--help/);
   }
   assert.match((parseCommandLine(["--verison"]) as { error: string }).error, /unknown flag "--verison"/);
+});
+
+Deno.test("dead-letters takes an action and write ids, or all of them", () => {
+  const parse = (...args: string[]) => parseCommandLine(["dead-letters", ...args]);
+  const id = "0123456789ab-42";
+  const command = "dead-letters";
+  assert.deepEqual(parse("list"), { command, request: { action: "list", after: undefined } });
+  assert.deepEqual(parse("list", "7.x/y"), { command, request: { action: "list", after: "7.x/y" } });
+  assert.deepEqual(parse("show", id), { command, request: { action: "show", id } });
+  assert.deepEqual(parse("replay", id, id), { command, request: { action: "replay", ids: [id, id] } });
+  assert.deepEqual(parse("discard", "--all"), { command, request: { action: "discard", ids: "all" } });
+  for (
+    const args of [[], ["drop"], ["show"], ["show", "--all"], ["replay"], ["replay", "x"], ["discard", "--all", id]]
+  ) {
+    assert.ok("error" in parse(...args), args.join(" "));
+  }
 });
 
 Deno.test("the help text names every flag, every option and the exit codes", () => {
@@ -49,8 +66,7 @@ Deno.test("askReady asks /readyz over loopback when the instance listens on ever
     path = new URL(request.url).pathname;
     return new Response("ok\n");
   }, async (port) => {
-    const message = `ready at 127.0.0.1:${port}`;
-    assert.deepEqual(await askReady({ listen: { host: "0.0.0.0", port } }), { ok: true, message });
+    assert.deepEqual(await askReady({ listen: { host: "0.0.0.0", port } }), { ok: true, message: "ready" });
   });
   assert.equal(path, "/readyz");
 });
@@ -64,7 +80,7 @@ Deno.test("askReady passes on why an instance is not ready", async () => {
 });
 
 Deno.test("askReady does not take another program's endless answer", async () => {
-  await withServer(() => new Response("x".repeat(1_000_000)), async (port) => {
+  await withServer(() => new Response("x".repeat(32_000_000)), async (port) => {
     const { ok, message } = await askReady({ listen: { host: "127.0.0.1", port } });
     assert.equal(ok, false);
     assert.match(message, /no answer from .*too long/);

@@ -9,7 +9,11 @@ const LAYERS: readonly (readonly RegExp[])[] = [
   [/^src\/(domain|errors|deadline|version)\.ts$/],
   [/^src\/ports\.ts$/, /^src\/telemetry\//],
   [/^src\/(pending|cache_client|batcher|writer|reader|validate|http|cross_site|admin_access)\.ts$/, /^src\/journal\//],
-  [/^src\/handlers\//, /^src\/(config|config_loader|config_options|config_parsers|command_line)\.ts$/],
+  [
+    /^src\/handlers\//,
+    /^src\/(config|config_loader|config_options|config_parsers)\.ts$/,
+    /^src\/(command_line|instance_client|dead_letters_command)\.ts$/,
+  ],
   [/^src\/server\.ts$/],
   [/^src\/app\.ts$/],
   [/^main\.ts$/],

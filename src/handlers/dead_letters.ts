@@ -45,18 +45,13 @@ export function deadLetterHandlers(deadLetters: DeadLetters, cache: CacheClient)
 
 function admin(handler: Handler): Handler {
   return async (context) => {
-    requireLocalAdmin(context.request, context.remoteHostname);
+    requireLocalAdmin(context.request, context.remoteAddress, context.boundAddress);
     try {
       return await handler(context);
     } catch (error) {
       if (error instanceof AppError) throw error;
-      throw new AppError(
-        "store-unavailable",
-        "The dead letters are in the database, which cannot be reached. Try again.",
-        {
-          cause: error,
-        },
-      );
+      const detail = "The dead letters are in the database, which cannot be reached. Try again.";
+      throw new AppError("store-unavailable", detail, { cause: error });
     }
   };
 }
