@@ -4,6 +4,7 @@ import { createPostgresStore } from "./adapters/postgres.ts";
 import { createRedisCache } from "./adapters/redis.ts";
 import { createSqliteStore } from "./adapters/sqlite.ts";
 import { Batcher } from "./batcher.ts";
+import { Breaker } from "./breaker.ts";
 import { CacheClient } from "./cache_client.ts";
 import type { Config } from "./config.ts";
 import { withDeadline } from "./deadline.ts";
@@ -48,6 +49,7 @@ export function createApp(config: Config, clock: Clock = systemClock): App {
 class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
+  readonly #breakers = { store: new Breaker("The store"), cache: new Breaker("The cache") };
   readonly #store: Store & DeadLetters;
   readonly #cache: CacheClient;
   readonly #server: Server;
@@ -66,8 +68,9 @@ class Application implements App {
       },
       journalBytes: () => this.#queue?.stats().bytes ?? 0,
       deadLetters: () => withDeadline(this.#store.count(), SCRAPE_LIMIT_MS, "The store"),
+      breakers: this.#breakers,
     }, clock.now());
-    this.#store = createStore(config);
+    this.#store = this.#breakers.store.guard(createStore(config));
     const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
@@ -75,7 +78,8 @@ class Application implements App {
       this.#metrics.cacheErrors.inc();
       logCacheFault(error);
     };
-    this.#cache = new CacheClient(createCache(config, logCacheFault), config.cache.ttlMs, clock, onCacheFault);
+    const cache = this.#breakers.cache.guard(createCache(config, logCacheFault));
+    this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault);
     const { host, port } = config.listen;
     this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
       metrics: this.#metrics,

@@ -2,6 +2,7 @@
  * The flush path: on a timer, or as soon as a batch is full, take → store.put → cache.update → ack. One flush at a time, in
  * order. A batch that fails stays in hand and is tried again until the store has it: nothing is dropped, nothing overtakes.
  */
+import { BreakerOpenError } from "./breaker.ts";
 import type { CacheClient } from "./cache_client.ts";
 import { type Entry, writeId } from "./domain.ts";
 import { RejectedRowError } from "./errors.ts";
@@ -208,7 +209,12 @@ export class Batcher {
   #failed(error: unknown): void {
     const { metrics, log } = this.parts;
     // A store too slow for so many rows within its deadline must not be asked for the same again for ever.
-    this.#sliceRows = Math.max(1, Math.floor(Math.min(this.#sliceRows, this.#inHand?.entries.length ?? Infinity) / 2));
+    if (!(error instanceof BreakerOpenError)) {
+      this.#sliceRows = Math.max(
+        1,
+        Math.floor(Math.min(this.#sliceRows, this.#inHand?.entries.length ?? Infinity) / 2),
+      );
+    }
     // The store may have come back as another one: ask for the mark again before the next put.
     this.#openedSource = undefined;
     this.#failures++;

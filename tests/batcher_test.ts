@@ -29,6 +29,7 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
     queueOldestAgeSeconds: () => 0,
     journalBytes: () => 0,
     deadLetters: () => Promise.resolve(0),
+    breakers: {},
   }, 0);
   const parts = { queue, store, pending, clock, metrics, log: quiet, random: () => 0.5 };
   const batcher = new Batcher(options, { ...parts, cache: new CacheClient(cache, 1_000, clock, () => {}) });

@@ -8,7 +8,10 @@ import { fileURLToPath } from "node:url";
 const LAYERS: readonly (readonly RegExp[])[] = [
   [/^src\/(domain|errors|deadline|version)\.ts$/],
   [/^src\/ports\.ts$/, /^src\/telemetry\//],
-  [/^src\/(pending|cache_client|batcher|writer|reader|validate|http|cross_site|admin_access)\.ts$/, /^src\/journal\//],
+  [
+    /^src\/(pending|cache_client|batcher|breaker|writer|reader|validate|http|cross_site|admin_access)\.ts$/,
+    /^src\/journal\//,
+  ],
   [
     /^src\/handlers\//,
     /^src\/(config|config_loader|config_options|config_parsers)\.ts$/,

@@ -12,6 +12,8 @@ export interface Gauges {
   journalBytes(): number;
   /** Rejects when nobody can tell; the last known number is shown then. */
   deadLetters(): Promise<number>;
+  /** By dependency. 0 closed, 1 half-open, 2 open. */
+  readonly breakers: Readonly<Record<string, { readonly state: 0 | 1 | 2 }>>;
 }
 
 export class Metrics {
@@ -60,6 +62,7 @@ export class Metrics {
     this.#sampled("queue_oldest_age_seconds", "Age of the oldest of them.", gauges.queueOldestAgeSeconds);
     this.#sampled("journal_bytes", "Bytes the journal holds on disk.", gauges.journalBytes);
     this.#sampled("dead_letters", "Entries that the store refused and that wait for a decision.", gauges.deadLetters);
+    this.#breakers(gauges.breakers);
     this.#gauge("build_info", "Always 1; the labels say what runs.", ["version", "deno"])
       .set({ version: VERSION, deno: Deno.version.deno }, 1);
     this.#process(startedMs);
@@ -79,6 +82,18 @@ export class Metrics {
     });
     this.#scrape = scrape.catch(() => {});
     return scrape;
+  }
+
+  #breakers(breakers: Gauges["breakers"]): void {
+    new Gauge({
+      name: "dsproxy_breaker_state",
+      help: "0 calls go through, 1 one call tries whether the dependency is back, 2 calls are refused at once.",
+      labelNames: ["dependency"],
+      registers: [this.#registry],
+      collect() {
+        for (const [dependency, { state }] of Object.entries(breakers)) this.set({ dependency }, state);
+      },
+    });
   }
 
   #process(startedMs: number): void {

@@ -112,8 +112,12 @@ Deno.test("with PostgreSQL stopped writes succeed and can be read, and land exac
     const unknown = await fetch(`${proxy.url}/read?user_id=nobody`);
     assert.equal(unknown.status, 503);
     assert.equal((await unknown.json()).type, "store-unavailable");
+    const breaker = () => proxy.metric('dsproxy_breaker_state{dependency="store"}');
+    await eventually("the breaker opens", async () => await breaker() === 2);
+    assert.equal(await proxy.metric('dsproxy_breaker_state{dependency="cache"}'), 0);
     await postgres.start();
     await eventually("all rows", async () => await countRows(postgres.url) >= 301);
+    assert.equal(await breaker(), 0);
     const rows = await rowsOf(postgres.url);
     assert.deepEqual(rows.map(({ user_id }) => user_id), Array.from({ length: 301 }, (_, i) => `u${i}`));
     await proxy.stop();
