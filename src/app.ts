@@ -3,10 +3,11 @@ import { createMemoryCache } from "./adapters/memory.ts";
 import { createPostgresStore } from "./adapters/postgres.ts";
 import { createRedisCache } from "./adapters/redis.ts";
 import { createSqliteStore } from "./adapters/sqlite.ts";
-import { Batcher } from "./batcher.ts";
+import type { Batcher } from "./batcher.ts";
 import { Breaker } from "./breaker.ts";
 import { CacheClient } from "./cache_client.ts";
 import type { Config } from "./config.ts";
+import { openCore } from "./core.ts";
 import { withDeadline } from "./deadline.ts";
 import { reasonOf } from "./errors.ts";
 import { deadLetterHandlers } from "./handlers/dead_letters.ts";
@@ -15,16 +16,13 @@ import { metricsHandler } from "./handlers/metrics.ts";
 import { readHandler } from "./handlers/read.ts";
 import { writeHandler, writeStatusHandler } from "./handlers/write.ts";
 import { denoFileSystem } from "./journal/file_system.ts";
-import { type JournalObserver, openJournal } from "./journal/journal.ts";
+import type { JournalObserver } from "./journal/journal.ts";
 import { type JournalCondition, verifyJournal } from "./journal/verify.ts";
-import { Pending } from "./pending.ts";
 import { type Cache, type Clock, type DeadLetters, type Queue, type Store, systemClock } from "./ports.ts";
-import { Reader } from "./reader.ts";
 import { Server } from "./server.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
-import { Writer } from "./writer.ts";
 
 const LOOP_LAG_SAMPLE_MS = 1_000;
 const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
@@ -49,7 +47,7 @@ export function createApp(config: Config, clock: Clock = systemClock): App {
 class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #breakers = { store: new Breaker("The store"), cache: new Breaker("The cache") };
+  readonly #breakers: { readonly store: Breaker; readonly cache: Breaker };
   readonly #store: Store & DeadLetters;
   readonly #cache: CacheClient;
   readonly #server: Server;
@@ -60,6 +58,7 @@ class Application implements App {
 
   constructor(private readonly config: Config, private readonly clock: Clock) {
     this.#log = new Log(config.log.level, config.log.format);
+    this.#breakers = { store: new Breaker("The store", clock), cache: new Breaker("The cache", clock) };
     this.#metrics = new Metrics({
       queueDepth: () => this.#queue?.stats().depth ?? 0,
       queueOldestAgeSeconds: () => {
@@ -127,23 +126,19 @@ class Application implements App {
 
   async #recover(): Promise<void> {
     const { config, clock } = this;
-    const pending = new Pending((seq) => queue.read(seq));
     let recovered = 0;
-    const queue = await openJournal({
-      ...config.journal,
-      now: () => clock.now(),
-      onRecovered: (entry) => {
-        pending.add(entry, true);
-        recovered++;
-      },
-      observer: this.#journalObserver(),
+    const { queue, writer, reader, batcher } = await openCore({
+      journal: { ...config.journal, onRecovered: () => recovered++, observer: this.#journalObserver() },
+      batch: config.batch,
+      store: this.#store,
+      cache: this.#cache,
+      clock,
+      metrics: this.#metrics,
+      log: this.#log,
+      random: Math.random,
     });
     this.#queue = queue;
     if (recovered > 0) this.#log.info("Recovered entries that the store may not have yet", { entries: recovered });
-    const parts = { queue, pending, store: this.#store, cache: this.#cache, metrics: this.#metrics, log: this.#log };
-    const batcher = new Batcher(config.batch, { ...parts, clock, random: Math.random });
-    const writer = new Writer(queue, pending, this.#cache, batcher, this.#log);
-    const reader = new Reader(pending, this.#cache, this.#store);
     this.#server.mount({
       write: writeHandler({ writer, limits: config.limits, defaultAck: config.ack, clock, metrics: this.#metrics }),
       writeStatus: writeStatusHandler(queue, this.#store),
@@ -190,7 +185,7 @@ class Application implements App {
   async #close(): Promise<void> {
     this.#stopSampling?.();
     const left = this.#queue?.stats().depth ?? 0;
-    await this.#queue?.close();
+    await this.#queue?.close(this.#cache.current);
     await this.#cache.close();
     await this.#store.close();
     this.#log.info("Stopped", { leftInJournal: left });

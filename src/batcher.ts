@@ -46,8 +46,10 @@ export class Batcher {
   #mark = 0;
   /** Rows in one transaction: halved by each failure, doubled by each success. */
   #sliceRows: number;
-  /** Numbers of the batch in hand that went to the dead letters. */
+  /** Numbers of the batch in hand that went to the dead letters, or may have. */
   readonly #buried = new Set<number>();
+  /** The highest number that this run has sent to the store. */
+  #triedSeq = 0;
   #failures = 0;
   #working: Promise<void> | undefined;
   #stopTicking: (() => void) | undefined;
@@ -146,7 +148,7 @@ export class Batcher {
   }
 
   async #put(batch: Batch): Promise<void> {
-    const { queue, store, cache, pending, metrics } = this.parts;
+    const { queue, store, pending, metrics } = this.parts;
     if (this.#openedSource !== batch.source) {
       this.#mark = await store.open(batch.source);
       this.#openedSource = batch.source;
@@ -163,8 +165,7 @@ export class Batcher {
       this.#mark = slice.at(-1)!.seq;
       this.#sliceRows = Math.min(this.options.max, this.#sliceRows * 2);
     }
-    const stored = this.#buried.size === 0 ? batch.entries : batch.entries.filter(({ seq }) => !this.#buried.has(seq));
-    await cache.update(stored);
+    await this.#updateCache(batch);
     // Acknowledged before it is forgotten: who finds it no longer pending must find it in the store.
     await queue.ack(batch);
     pending.settle(batch.entries, batch.lastSeq);
@@ -180,18 +181,21 @@ export class Batcher {
    * which goes to the dead letters. Its neighbours are stored without waiting.
    */
   async #putOrBury(source: string, slice: readonly Entry[]): Promise<number | undefined> {
-    const { store, cache, metrics, log } = this.parts;
+    const { store, metrics, log } = this.parts;
+    this.#triedSeq = Math.max(this.#triedSeq, slice.at(-1)!.seq);
     try {
-      return await store.put(source, slice);
+      const rows = await store.put(source, slice);
+      for (const { seq } of slice) this.#buried.delete(seq);
+      return rows;
     } catch (error) {
       if (!(error instanceof RejectedRowError)) throw error;
       this.#sliceRows = Math.max(1, Math.floor(slice.length / 2));
       const [refused, ...others] = slice;
       if (refused === undefined || others.length > 0) return undefined;
       const { code, message } = error;
-      await store.bury(source, refused, { code, message });
-      await cache.forget(refused.userId);
+      // Noted before, as the answer may be lost.
       this.#buried.add(refused.seq);
+      await store.bury(source, refused, { code, message });
       metrics.flushRows.inc({ outcome: "dead" }, 1);
       log.error("The store refuses a row: it is among the dead letters", {
         writeId: writeId(refused),
@@ -200,6 +204,14 @@ export class Batcher {
       });
       return 0;
     }
+  }
+
+  /** What a run before this one sent may have been refused: the cache forgets those users instead of learning their values. */
+  async #updateCache({ entries }: Batch): Promise<void> {
+    const { cache } = this.parts;
+    const isStored = ({ seq }: Entry) => seq <= this.#triedSeq && !this.#buried.has(seq);
+    await cache.update(entries.filter(isStored));
+    await Promise.all(entries.filter((entry) => !isStored(entry)).map(({ userId }) => cache.forget(userId)));
   }
 
   #unstored(batch: Batch): readonly Entry[] {

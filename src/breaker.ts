@@ -4,6 +4,7 @@
  */
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "cockatiel";
 import { RejectedRowError } from "./errors.ts";
+import type { Clock } from "./ports.ts";
 
 /** 0 closed: calls go through; 1 half-open: one call is trying; 2 open: calls are refused. */
 export type BreakerState = 0 | 1 | 2;
@@ -25,15 +26,12 @@ export class Breaker {
     // When to try again is decided here: the package goes by the wall clock, which may be set back.
     { breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN), halfOpenAfter: -Infinity },
   );
-  #openedMs = 0;
+  #openedMs = -Infinity;
   #lastFailure: unknown;
 
-  /**
-   * @param name of the dependency, for messages
-   * @param monotonicMs a clock that is never set back
-   */
-  constructor(private readonly name: string, private readonly monotonicMs = () => performance.now()) {
-    this.#policy.onBreak(() => this.#openedMs = this.monotonicMs());
+  /** @param name of the dependency, for messages */
+  constructor(private readonly name: string, private readonly clock: Pick<Clock, "monotonicMs">) {
+    this.#policy.onBreak(() => this.#openedMs = clock.monotonicMs());
     this.#policy.onFailure(({ reason }) => this.#lastFailure = "error" in reason ? reason.error : undefined);
   }
 
@@ -65,6 +63,6 @@ export class Breaker {
   #refuses(): boolean {
     const { state } = this.#policy;
     if (state === CircuitState.Closed) return false;
-    return state === CircuitState.HalfOpen || this.monotonicMs() - this.#openedMs < OPEN_MS;
+    return state === CircuitState.HalfOpen || this.clock.monotonicMs() - this.#openedMs < OPEN_MS;
   }
 }

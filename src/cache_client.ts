@@ -1,17 +1,29 @@
 /**
  * The cache as the handlers' paths share it: a fault is a miss, never a failed request, and a user whose update failed
- * is not read from the cache until it has been put right or the stale copy has expired.
+ * is not read from the cache until it has been put right or the stale copy has expired. After a start that does not know
+ * what the last run failed to update, that holds for every user.
  */
 import type { Entry } from "./domain.ts";
-import type { Cache, CachedEntry, Clock } from "./ports.ts";
+import { LastKnown } from "./last_known.ts";
+import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry, type Clock } from "./ports.ts";
 
 const MAX_WAITING = 10_000;
-const MAX_SUSPECT = 100_000;
+const MAX_SUSPECTS = 100_000;
+const MAX_TRUSTED = 100_000;
+
+interface Suspicion {
+  /** When the copy has expired at the latest; by the monotonic clock. */
+  readonly untilMs: number;
+}
 
 export class CacheClient {
-  /** Users whose copy in the cache may be older than an acknowledged write → when that copy is gone at the latest. */
-  readonly #suspectUntilMs = new Map<string, number>();
-  #distrustAllUntilMs = 0;
+  /** Users whose copy in the cache may be older than an acknowledged write. */
+  readonly #suspects = new Map<string, Suspicion>();
+  #distrustAllUntilMs: number | undefined;
+  /** While all others are distrusted: those whose copy was put right since. */
+  readonly #trusted = new Set<string>();
+  /** What this instance answered last, and nothing newer of its own. */
+  readonly lastKnown: LastKnown;
   #waiting: Entry[] = [];
   #sending: Promise<void> | undefined;
 
@@ -20,7 +32,9 @@ export class CacheClient {
     private readonly ttlMs: number,
     private readonly clock: Clock,
     private readonly onFault: (error: unknown) => void,
-  ) {}
+  ) {
+    this.lastKnown = new LastKnown(ttlMs, clock);
+  }
 
   async get(userId: string): Promise<CachedEntry | undefined> {
     if (this.#isSuspect(userId)) return undefined;
@@ -34,6 +48,7 @@ export class CacheClient {
 
   /** After a write became durable. Returns at once; what waits goes out together, one call at a time. */
   offer(entry: Entry): void {
+    this.lastKnown.wrote(entry);
     if (this.#waiting.length >= MAX_WAITING) return this.#suspect([entry]);
     this.#waiting.push(entry);
     this.#sending ??= this.#sendWaiting();
@@ -46,6 +61,7 @@ export class CacheClient {
 
   /** After the store refused an entry that the cache may hold. */
   async forget(userId: string): Promise<void> {
+    this.lastKnown.forget(userId);
     try {
       await this.cache.forget(userId);
     } catch (error) {
@@ -56,9 +72,27 @@ export class CacheClient {
 
   /** After a read from the store: `entry` is the newest it has. Does not keep the reader waiting. */
   fill(entry: Entry): void {
+    const { userId } = entry;
+    const suspicion = this.#suspects.get(userId);
+    const distrust = this.#distrustAllUntilMs;
     void this.#set([entry], true).then((done) => {
-      if (done) this.#suspectUntilMs.delete(entry.userId);
+      // A doubt that arose meanwhile is about a newer write.
+      const sameDoubt = this.#suspects.get(userId) === suspicion && this.#distrustAllUntilMs === distrust;
+      if (done && sameDoubt) this.#trust(userId);
     });
+  }
+
+  /** What the cache holds may be older than acknowledged writes of an earlier run: no copy is read that this run did not fill. */
+  distrustAll(): void {
+    this.#suspects.clear();
+    this.#trusted.clear();
+    this.#distrustAllUntilMs = this.#latestExpiryMs();
+  }
+
+  /** No copy is known, or feared, to be older than an acknowledged write. */
+  get current(): boolean {
+    this.#dropExpired();
+    return this.#suspects.size === 0 && this.#distrustAllUntilMs === undefined;
   }
 
   async close(): Promise<void> {
@@ -81,37 +115,49 @@ export class CacheClient {
       return true;
     } catch (error) {
       this.onFault(error);
-      if (!complete) this.#suspect(entries);
+      // It may still arrive, after something newer was there and was lost again.
+      this.#suspect(entries);
       return false;
     }
   }
 
   #suspect(entries: readonly Pick<Entry, "userId">[]): void {
-    const untilMs = this.clock.now() + this.ttlMs;
+    const untilMs = this.#latestExpiryMs();
     for (const { userId } of entries) {
+      this.#trusted.delete(userId);
       // Deleted first, so that the order of the map is the order of expiry.
-      this.#suspectUntilMs.delete(userId);
-      this.#suspectUntilMs.set(userId, untilMs);
+      this.#suspects.delete(userId);
+      this.#suspects.set(userId, { untilMs });
     }
-    if (this.#suspectUntilMs.size > MAX_SUSPECT) {
-      this.#suspectUntilMs.clear();
-      this.#distrustAllUntilMs = untilMs;
-    }
+    if (this.#suspects.size > MAX_SUSPECTS) this.distrustAll();
+  }
+
+  /** Of a copy that is there now, or comes late. */
+  #latestExpiryMs(): number {
+    return this.clock.monotonicMs() + CACHE_LATE_EFFECT_MS + this.ttlMs;
+  }
+
+  #trust(userId: string): void {
+    this.#suspects.delete(userId);
+    if (this.#distrustAllUntilMs !== undefined && this.#trusted.size < MAX_TRUSTED) this.#trusted.add(userId);
   }
 
   #isSuspect(userId: string): boolean {
-    if (this.#suspectUntilMs.size === 0 && this.#distrustAllUntilMs === 0) return false;
-    const now = this.clock.now();
-    if (now < this.#distrustAllUntilMs) return true;
-    this.#distrustAllUntilMs = 0;
-    this.#dropExpired(now);
-    return this.#suspectUntilMs.has(userId);
+    if (this.#suspects.size === 0 && this.#distrustAllUntilMs === undefined) return false;
+    this.#dropExpired();
+    if (this.#distrustAllUntilMs !== undefined && !this.#trusted.has(userId)) return true;
+    return this.#suspects.has(userId);
   }
 
-  #dropExpired(now: number): void {
-    for (const [userId, untilMs] of this.#suspectUntilMs) {
+  #dropExpired(): void {
+    const now = this.clock.monotonicMs();
+    if (this.#distrustAllUntilMs !== undefined && this.#distrustAllUntilMs <= now) {
+      this.#distrustAllUntilMs = undefined;
+      this.#trusted.clear();
+    }
+    for (const [userId, { untilMs }] of this.#suspects) {
       if (untilMs > now) return;
-      this.#suspectUntilMs.delete(userId);
+      this.#suspects.delete(userId);
     }
   }
 }

@@ -25,8 +25,16 @@ export interface Queue {
   /** One unacknowledged, durable entry by its sequence number; undefined once it may be gone. */
   read(seq: number): Promise<Entry | undefined>;
   stats(): QueueStats;
-  /** Makes everything pushed durable, then releases files and locks. */
-  close(): Promise<void>;
+  /**
+   * What {@link close} was told at the end of the last run; false after a crash. True for a queue that has never held anything:
+   * then no cache can hold an older copy of it.
+   */
+  readonly cacheWasCurrent: boolean;
+  /**
+   * Makes everything pushed durable, then releases files and locks.
+   * @param cacheCurrent the cache holds nothing older than what was acknowledged to it; for the next start to know
+   */
+  close(cacheCurrent?: boolean): Promise<void>;
 }
 
 export interface Receipt {
@@ -112,8 +120,14 @@ export interface DeadLetter extends Entry, Rejection {
 }
 
 /**
- * A bounded, expiring copy of latest entries. Never lets an older entry replace a newer one. May forget at any time.
- * Rejects (never hangs) on a fault; callers take a fault for a miss.
+ * How long after its call a set that was rejected may still take effect, milliseconds. Not later: then it could put back what
+ * has been outdated, and forgotten, since.
+ */
+export const CACHE_LATE_EFFECT_MS = 1_000;
+
+/**
+ * A bounded, expiring copy of latest entries. Never lets an older entry replace a newer one. May forget at any time, but never
+ * goes back to what it had before. Rejects (never hangs) on a fault; callers take a fault for a miss.
  */
 export interface Cache {
   get(userId: string): Promise<CachedEntry | undefined>;
@@ -140,14 +154,17 @@ export interface CachedEntry {
 
 /** Time, replaceable so that tests decide how it passes. */
 export interface Clock {
-  /** Unix milliseconds. */
+  /** Unix milliseconds; set forward and back by whoever keeps the machine's time. */
   now(): number;
+  /** Milliseconds since some moment, never set: for how long something takes or lasts. */
+  monotonicMs(): number;
   setInterval(callback: () => void, intervalMs: number): () => void;
   setTimeout(callback: () => void, delayMs: number): () => void;
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonicMs: () => performance.now(),
   setInterval(callback, intervalMs) {
     const id = setInterval(callback, intervalMs);
     return () => clearInterval(id);

@@ -10,7 +10,8 @@ import type { Store } from "./ports.ts";
 
 export interface ReadResult {
   readonly entry: Entry;
-  readonly source: "pending" | "local" | "redis" | "store";
+  /** `stale`: right within the last `CACHE_TTL`; nobody could be asked. */
+  readonly source: "pending" | "local" | "redis" | "store" | "stale";
 }
 
 interface Flight {
@@ -29,33 +30,51 @@ export class Reader {
 
   /** @throws AppError `store-unavailable` when no tier can answer. */
   async read(userId: string): Promise<ReadResult | undefined> {
+    const { settlements } = this.pending;
     // The tiers are asked in the order in which an entry moves through them, so that none can slip past.
     const pending = await this.pending.get(userId);
     const cached = await this.cache.get(userId);
     let best = newest(pending, cached?.entry);
-    let stored: Entry | undefined;
     if (!cached?.complete) {
+      if (best === undefined && this.cache.lastKnown.isAbsent(userId)) return undefined;
+      let stored: Entry | undefined;
       try {
         stored = await this.#latestInStore(userId);
-        const newestKnown = newest(stored, cached?.entry);
-        if (newestKnown !== undefined) this.cache.fill(newestKnown);
       } catch (error) {
-        // An accepted write is a better answer than none, even where a newer one might be out of reach.
-        if (best === undefined) {
-          throw new AppError(
-            "store-unavailable",
-            "The database cannot be reached, and the value is in no cache. Try again.",
-            {
-              cause: error,
-            },
-          );
-        }
+        return this.#withoutStore(userId, best, pending, error);
       }
+      this.#complete(userId, newest(stored, cached?.entry), settlements);
       best = newest(best, stored);
     }
     if (best === undefined) return undefined;
+    this.cache.lastKnown.found(userId, best);
     if (best === pending) return { entry: best, source: "pending" };
     return { entry: best, source: best === cached?.entry ? cached.source : "store" };
+  }
+
+  /** Nothing was learned when a batch was settled meanwhile: the cache may have lost it since, and this may be older. */
+  #complete(userId: string, newestKnown: Entry | undefined, settlements: number): void {
+    if (this.pending.settlements !== settlements) return;
+    if (newestKnown !== undefined) this.cache.fill(newestKnown);
+    else if (!this.pending.has(userId)) this.cache.lastKnown.found(userId, undefined);
+  }
+
+  /** An accepted write is a better answer than none, even where a newer one might be out of reach; so is an old answer. */
+  #withoutStore(
+    userId: string,
+    best: Entry | undefined,
+    pending: Entry | undefined,
+    cause: unknown,
+  ): ReadResult {
+    const entry = newest(best, this.cache.lastKnown.stale(userId));
+    if (entry === undefined) {
+      throw new AppError(
+        "store-unavailable",
+        "The database cannot be reached, and the value is in no cache. Try again.",
+        { cause },
+      );
+    }
+    return { entry, source: entry === pending ? "pending" : "stale" };
   }
 
   /** One look-up at a time for a user; but none is joined that began before the last settlement, as it may be too old. */

@@ -33,7 +33,8 @@ export class Writer {
   async write(write: Write, ack: AckLevel): Promise<WriteResult> {
     const { entry, durable } = this.queue.push(write);
     if (ack === "accepted") {
-      this.pending.add(entry, false);
+      this.pending.addVolatile(entry);
+      this.cache.lastKnown.forget(entry.userId);
       durable.then(() => this.#becameDurable(entry), (error) => this.#lostBeforeDurable(entry, error));
       return { entry, ack };
     }
@@ -47,7 +48,7 @@ export class Writer {
   }
 
   #becameDurable(entry: Entry): void {
-    this.pending.add(entry, true);
+    this.pending.addDurable(entry);
     this.cache.offer(entry);
     this.batcher.notify();
   }

@@ -4,7 +4,7 @@ import { RejectedRowError } from "../src/errors.ts";
 
 function setUp() {
   const clock = { ms: 0 };
-  const breaker = new Breaker("The store", () => clock.ms);
+  const breaker = new Breaker("The store", { monotonicMs: () => clock.ms });
   const calls: string[] = [];
   const fail = () => breaker.run(() => (calls.push("fail"), Promise.reject(new Error("connection refused"))));
   const succeed = () => breaker.run(() => (calls.push("succeed"), Promise.resolve("done")));

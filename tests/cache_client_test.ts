@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { CacheClient } from "../src/cache_client.ts";
 import type { Entry } from "../src/domain.ts";
-import type { Cache, CachedEntry } from "../src/ports.ts";
+import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../src/ports.ts";
 import { FakeClock, settle } from "./support/fake_clock.ts";
 import { entry } from "./support/fakes.ts";
 
@@ -41,8 +41,56 @@ Deno.test("a stale copy is not read after an update of it failed, until it has e
   control.fail = false;
   assert.equal(await client.get("u"), undefined);
   assert.equal((await client.get("v"))?.entry.seq, 2);
-  clock.step(TTL_MS);
+  await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
   assert.equal((await client.get("u"))?.entry.seq, 1);
+});
+
+Deno.test("setting the machine's clock does not make a stale copy readable", async () => {
+  const { clock, control, client } = setUp();
+  await client.update([entry(1, { userId: "u" })]);
+  control.fail = true;
+  await client.update([entry(2, { userId: "u" })]);
+  control.fail = false;
+  clock.step(3_600_000);
+  assert.equal(await client.get("u"), undefined);
+  assert.equal(client.current, false);
+});
+
+Deno.test("a fill that failed may arrive late, and so makes its user suspect, too", async () => {
+  const { control, held, client } = setUp();
+  control.fail = true;
+  client.fill(entry(1, { userId: "u" }));
+  await settle();
+  control.fail = false;
+  held.set("u", { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
+  assert.equal(await client.get("u"), undefined);
+});
+
+Deno.test("when what an earlier run failed to update is not known, no copy is read that this run has not filled", async () => {
+  const { clock, client } = setUp();
+  await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
+  client.distrustAll();
+  assert.equal(client.current, false);
+  assert.equal(await client.get("u"), undefined);
+  client.fill(entry(3, { userId: "u" }));
+  await settle();
+  assert.equal((await client.get("u"))?.entry.seq, 3);
+  assert.equal(await client.get("v"), undefined);
+  await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
+  assert.equal((await client.get("v"))?.entry.seq, 2);
+  assert.equal(client.current, true);
+});
+
+Deno.test("a fill does not clear a doubt that arose while it was under way", async () => {
+  const { clock, control, held, client } = setUp();
+  client.fill(entry(1, { userId: "u" }));
+  control.fail = true;
+  const failing = client.update([entry(2, { userId: "u" })]);
+  await Promise.all([failing, settle()]);
+  control.fail = false;
+  held.set("u", { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
+  assert.equal(await client.get("u"), undefined);
+  assert.equal(clock.timers, 0);
 });
 
 Deno.test("filling from the store heals a user whose update failed", async () => {
@@ -69,6 +117,6 @@ Deno.test("when more users are suspect than can be remembered, the whole cache i
   await client.update(Array.from({ length: 100_001 }, (_, i) => entry(i + 2)));
   control.fail = false;
   assert.equal(await client.get("bystander"), undefined);
-  clock.step(TTL_MS);
+  await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
   assert.equal((await client.get("bystander"))?.entry.seq, 1);
 });

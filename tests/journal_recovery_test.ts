@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { checksum } from "../src/journal/codec.ts";
+import { checksum, HEADER_BYTES } from "../src/journal/codec.ts";
 import { verifyJournal } from "../src/journal/verify.ts";
 import { FakeFileSystem } from "./support/fake_file_system.ts";
 import {
@@ -242,4 +242,24 @@ Deno.test("verifying reports what is there and changes nothing", async () => {
   assert.deepEqual(damage.map(({ kind }) => kind), ["damaged"]);
   assert.equal(fs.events.length, eventsBefore);
   assert.deepEqual(fs.paths().map((name) => [name, fs.content(name)]), before);
+});
+
+Deno.test("a segment that a full disk left empty does not make a later start miss records that never were", async () => {
+  const fs = new FakeFileSystem();
+  let nowMs = 0;
+  const first = await open(fs, { monotonicMs: () => nowMs += 1_000 });
+  await pushAll(first.journal, ["a", "b"]);
+  for (const freeBytes of [10, HEADER_BYTES]) {
+    fs.freeBytes = freeBytes;
+    await assert.rejects(pushAll(first.journal, ["lost, and its number with it"]));
+  }
+  const empty = fs.paths().filter((path) => path.endsWith(".seg")).at(-1)!;
+  assert.equal(fs.content(empty).length, HEADER_BYTES);
+
+  const disk = fs.afterPowerLoss();
+  const second = await open(disk);
+  await pushAll(second.journal, ["c"]);
+  const third = await open(disk.afterPowerLoss());
+  assert.deepEqual(valuesOf(third.recovered), ["a", "b", "c"]);
+  assert.deepEqual(third.damage, []);
 });

@@ -177,7 +177,7 @@ Deno.test("a failed fsync rejects the groups that wait behind it, too", async ()
 Deno.test("a full disk rejects what does not fit, and writing goes on when there is space", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 1_000_000;
-  const { journal } = await open(fs, { now: () => nowMs });
+  const { journal } = await open(fs, { monotonicMs: () => nowMs });
   await pushAll(journal, ["kept"]);
   fs.freeBytes = 10;
   await assert.rejects(pushAll(journal, ["does not fit"]), hasCode("queue-full"));
@@ -240,7 +240,7 @@ Deno.test("a segment is removed only after the checkpoint that says so is durabl
 Deno.test("acknowledging does not write a checkpoint each time", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 1_000_000;
-  const { journal } = await open(fs, { now: () => nowMs });
+  const { journal } = await open(fs, { monotonicMs: () => nowMs });
   await pushAll(journal, Array.from({ length: 100 }, (_, i) => `${i}`));
   fs.events.length = 0;
   for (let i = 0; i < 50; i++) await journal.ack((await journal.take(1))!);

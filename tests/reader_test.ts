@@ -7,6 +7,8 @@ import { Reader } from "../src/reader.ts";
 import { FakeClock, settle } from "./support/fake_clock.ts";
 import { entry, FakeStore } from "./support/fakes.ts";
 
+const TTL_MS = 300_000;
+
 function setUp() {
   const store = new FakeStore();
   const pending = new Pending(() => Promise.resolve(undefined));
@@ -21,8 +23,9 @@ function setUp() {
     ping: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
-  const client = new CacheClient(cache, 1_000, new FakeClock(), () => {});
-  return { store, pending, held, reader: new Reader(pending, client, store) };
+  const clock = new FakeClock();
+  const client = new CacheClient(cache, TTL_MS, clock, () => {});
+  return { clock, store, pending, held, client, reader: new Reader(pending, client, store) };
 }
 
 const u = (seq: number, ts: number) => entry(seq, { userId: "u", ts });
@@ -30,7 +33,7 @@ const u = (seq: number, ts: number) => entry(seq, { userId: "u", ts });
 Deno.test("a late write with an old ts does not hide a newer row of the store", async () => {
   const { store, pending, reader } = setUp();
   store.rows.push(u(1, 100));
-  pending.add(u(2, 50), true);
+  pending.addDurable(u(2, 50));
   assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "store" });
 });
 
@@ -53,7 +56,7 @@ Deno.test("a complete cached entry needs no look-up in the store", async () => {
 Deno.test("an accepted write is read back while the store is down", async () => {
   const { store, pending, reader } = setUp();
   store.failWith = new Error("down");
-  pending.add(u(1, 100), true);
+  pending.addDurable(u(1, 100));
   assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "pending" });
 });
 
@@ -92,10 +95,93 @@ Deno.test("a reader does not join a look-up that began before a write of the use
   const early = reader.read("u");
   await settle();
   const flushed = u(1, 100);
-  pending.add(flushed, true);
+  pending.addDurable(flushed);
   store.rows.push(flushed);
   pending.settle([flushed], 1);
   assert.equal((await reader.read("u"))?.entry.seq, 1);
   release();
   assert.equal(await early, undefined);
+});
+
+Deno.test("a user that nobody wrote is not looked up again at once, but is after a second", async () => {
+  const { clock, store, reader } = setUp();
+  for (let i = 0; i < 5; i++) assert.equal(await reader.read("u"), undefined);
+  assert.equal(store.lookUps, 1);
+  await clock.advance(1_000);
+  assert.equal(await reader.read("u"), undefined);
+  assert.equal(store.lookUps, 2);
+});
+
+Deno.test("a write ends the knowledge that nobody wrote the user, even when it is in the store already", async () => {
+  const { store, pending, client, reader } = setUp();
+  assert.equal(await reader.read("u"), undefined);
+  const written = u(1, 100);
+  pending.addDurable(written);
+  client.offer(written);
+  store.rows.push(written);
+  pending.settle([written], 1);
+  assert.equal((await reader.read("u"))?.entry.seq, 1);
+});
+
+Deno.test("that nobody wrote the user is not learned from a look-up during which a write came and went", async () => {
+  const { store, pending, client, held, reader } = setUp();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const look = store.latest.bind(store);
+  store.latest = async (userId) => {
+    const found = await look(userId);
+    await promise;
+    return found;
+  };
+  const early = reader.read("u");
+  await settle();
+  const written = u(1, 100);
+  pending.addDurable(written);
+  client.offer(written);
+  await settle();
+  store.rows.push(written);
+  pending.settle([written], 1);
+  held.clear();
+  resolve();
+  assert.equal(await early, undefined);
+  assert.equal((await reader.read("u"))?.entry.seq, 1);
+});
+
+Deno.test("a look-up during which a batch was settled does not complete the cache", async () => {
+  const { store, pending, held, reader } = setUp();
+  store.rows.push(u(1, 100));
+  const look = store.latest.bind(store);
+  store.latest = async (userId) => {
+    const found = await look(userId);
+    pending.settle([], 2);
+    return found;
+  };
+  assert.equal((await reader.read("u"))?.entry.seq, 1);
+  await settle();
+  assert.equal(held.has("u"), false);
+});
+
+Deno.test("with store and cache down the last answer is given for a while, and says that it may be old", async () => {
+  const { clock, store, held, reader } = setUp();
+  store.rows.push(u(1, 100));
+  await reader.read("u");
+  held.clear();
+  store.failWith = new Error("down");
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "stale" });
+  await clock.advance(TTL_MS);
+  await assert.rejects(reader.read("u"), (error: unknown) => (error as AppError).code === "store-unavailable");
+});
+
+Deno.test("the last answer given in need is never older than what this instance has written since", async () => {
+  const { store, pending, client, held, reader } = setUp();
+  store.rows.push(u(1, 100));
+  await reader.read("u");
+  const written = u(2, 101);
+  pending.addDurable(written);
+  client.offer(written);
+  store.rows.push(written);
+  pending.settle([written], 2);
+  await settle();
+  held.clear();
+  store.failWith = new Error("down");
+  assert.deepEqual(await reader.read("u"), { entry: written, source: "stale" });
 });

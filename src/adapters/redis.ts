@@ -4,7 +4,8 @@
  * connection is next door, in redis/connection.ts.
  *
  * `<prefix><user>` holds the plain value; beside it, in the same hash slot and with the same lifetime, a companion key
- * holds the version. A value without a readable version is a miss, and the next write replaces it.
+ * holds the version. A value without a readable version is a miss, and the next write replaces it. So is one written before
+ * the server was restarted or failed over: it may come from a snapshot or a replica that was behind.
  */
 import { createHash } from "node:crypto";
 import { ErrorReply } from "@redis/client";
@@ -45,17 +46,19 @@ const MAX_CHUNK_UNITS = 1024 * 1024;
 class RedisCache implements Cache {
   readonly #keys: KeyLayout;
   readonly #ttlMs: string;
+  readonly #callTimeoutMs: number;
   readonly #local: LocalCopies | undefined;
   readonly #connection: Connection;
 
   constructor(options: RedisCacheOptions) {
     this.#keys = new KeyLayout(options.prefix);
     this.#ttlMs = String(options.ttlMs);
+    this.#callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
     this.#local = options.local.maxEntries === 0 ? undefined : new LocalCopies(options.local, options.ttlMs);
     this.#connection = new Connection({
       address: options,
       tracking: this.#local !== undefined,
-      callTimeoutMs: options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS,
+      callTimeoutMs: this.#callTimeoutMs,
       onInvalidate: (key) => key === null ? this.#local?.clear() : this.#local?.forget(this.#keys.userOf(key)),
       onError: options.onError ?? (() => {}),
     });
@@ -70,7 +73,8 @@ class RedisCache implements Cache {
     const [value, version] = await this.#connection.call((client) =>
       client.sendCommand<(string | null)[]>(["MGET", key, this.#keys.ofVersion(userId)])
     );
-    return typeof value === "string" && typeof version === "string" ? decode(userId, value, version) : undefined;
+    if (typeof value !== "string" || typeof version !== "string") return undefined;
+    return decode(userId, value, version, this.#connection.epoch);
   }
 
   async setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
@@ -89,12 +93,11 @@ class RedisCache implements Cache {
   async #offer(client: RedisClient, entry: Entry, complete: boolean): Promise<void> {
     const { userId, value } = entry;
     const keys = ["2", this.#keys.ofValue(userId), this.#keys.ofVersion(userId)];
-    const args = [value, encodeVersion(entry), complete ? "1" : "0", this.#ttlMs];
-    try {
-      await client.sendCommand(["EVALSHA", OFFER_SCRIPT_SHA1, ...keys, ...args]);
-    } catch (error) {
-      if (!(error instanceof ErrorReply && error.message.startsWith("NOSCRIPT"))) throw error;
-      await client.sendCommand(["EVAL", OFFER_SCRIPT, ...keys, ...args]);
+    const { epoch, serverNowMs } = this.#connection;
+    const notAfterMs = String(serverNowMs + this.#callTimeoutMs);
+    const args = [value, encodeVersion(entry), complete ? "1" : "0", this.#ttlMs, epoch, notAfterMs];
+    if (await evaluate(client, [...keys, ...args]) === 0) {
+      throw new Error("Redis came to an update after its deadline, and so left it");
     }
   }
 
@@ -113,6 +116,15 @@ class RedisCache implements Cache {
 
   async close(): Promise<void> {
     await this.#connection.close();
+  }
+}
+
+async function evaluate(client: RedisClient, keysAndArgs: readonly string[]): Promise<unknown> {
+  try {
+    return await client.sendCommand(["EVALSHA", OFFER_SCRIPT_SHA1, ...keysAndArgs]);
+  } catch (error) {
+    if (!(error instanceof ErrorReply && error.message.startsWith("NOSCRIPT"))) throw error;
+    return await client.sendCommand(["EVAL", OFFER_SCRIPT, ...keysAndArgs]);
   }
 }
 
@@ -162,9 +174,9 @@ class KeyLayout {
   }
 }
 
-const VERSION_PATTERN = new RegExp(`^([0-9]{16})([0-9]{16})([0-9a-z]{${INSTANCE_ID_LENGTH}}|-+)([0-9]{16})([01])$`);
+const VERSION_PATTERN = new RegExp(`^([0-9]{16})([0-9]{16})([0-9a-z]{${INSTANCE_ID_LENGTH}}|-+)([0-9]{16})([01])(.*)$`);
 
-const VERSION_LUA_PATTERN = `^${"%d".repeat(32)}${"[0-9a-z-]".repeat(INSTANCE_ID_LENGTH)}${"%d".repeat(16)}[01]$`;
+const VERSION_LUA_PATTERN = `^${"%d".repeat(32)}${"[0-9a-z-]".repeat(INSTANCE_ID_LENGTH)}${"%d".repeat(16)}[01]`;
 
 /**
  * Text of one length, whose bytes sort as versions do: `-`, for no instance, is below digits and letters. A number that does
@@ -178,10 +190,11 @@ function digits(value: number): string {
   return String(value).padStart(16, "0");
 }
 
-function decode(userId: string, value: string, version: string): CachedEntry | undefined {
+function decode(userId: string, value: string, version: string, epoch: string): CachedEntry | undefined {
   const match = VERSION_PATTERN.exec(version);
   if (!match) return undefined;
-  const [, ts, acceptedMs, instance, seq, complete] = match;
+  const [, ts, acceptedMs, instance, seq, complete, writtenIn] = match;
+  if (writtenIn !== epoch) return undefined;
   const entry: Entry = {
     userId,
     value,
@@ -194,9 +207,10 @@ function decode(userId: string, value: string, version: string): CachedEntry | u
 }
 
 /**
- * Offers one entry. KEYS: value, version. ARGV: value, version, "1" when complete, lifetime in ms. May run twice. A stored
- * version of any other shape, or of another type, is nobody's: it is replaced. When only the value was evicted, the version
- * still keeps older entries out. Compares bytes, as Lua's `<` on text follows the server's locale.
+ * Offers one entry. KEYS: value, version. ARGV: value, version, "1" when complete, lifetime in ms, epoch, and the server's time
+ * in ms after which nothing is done and the answer is 0. May run twice. A stored version of any other shape or epoch, or of
+ * another type, is nobody's: it is replaced. When only the value was evicted, the version still keeps older entries out.
+ * Compares bytes, as Lua's `<` on text follows the server's locale.
  */
 const OFFER_SCRIPT = `
 local function older(a, b)
@@ -206,20 +220,24 @@ local function older(a, b)
   end
   return false
 end
-local version, complete, ttl = ARGV[2], ARGV[3], ARGV[4]
+local version, complete, ttl, epoch = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local time = redis.call('TIME')
+if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[6]) then return 0 end
 local stored = redis.pcall('GET', KEYS[2])
-if type(stored) == 'string' and #stored == #version + 1 and stored:find('${VERSION_LUA_PATTERN}') then
-  local present = stored:sub(1, #version)
+local size = #version
+if type(stored) == 'string' and stored:sub(size + 2) == epoch and stored:find('${VERSION_LUA_PATTERN}') then
+  local present = stored:sub(1, size)
   if older(version, present) then
     if complete == '1' and redis.call('PEXPIRE', KEYS[1], ttl) == 1 then
-      redis.call('SET', KEYS[2], present .. '1', 'PX', ttl)
+      redis.call('SET', KEYS[2], present .. '1' .. epoch, 'PX', ttl)
     end
-    return
+    return 1
   end
-  if stored:sub(-1) == '1' then complete = '1' end
+  if stored:sub(size + 1, size + 1) == '1' then complete = '1' end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ttl)
-redis.call('SET', KEYS[2], version .. complete, 'PX', ttl)
+redis.call('SET', KEYS[2], version .. complete .. epoch, 'PX', ttl)
+return 1
 `;
 const OFFER_SCRIPT_SHA1 = createHash("sha1").update(OFFER_SCRIPT).digest("hex");
 

@@ -13,6 +13,8 @@ export interface Checkpoint {
   readonly lastSeq: number;
   /** Unix milliseconds. */
   readonly lastAcceptedMs: number;
+  /** The run that wrote it ended in order, and left a cache without old copies. */
+  readonly cacheCurrent: boolean;
 }
 
 export const CHECKPOINT_FILE = "checkpoint";
@@ -21,8 +23,8 @@ export const INSTANCE_FILE = "instance";
 const encoder = new TextEncoder();
 
 export async function writeCheckpoint(fs: JournalFileSystem, dir: string, checkpoint: Checkpoint): Promise<void> {
-  const { instance, ackedSeq, lastSeq, lastAcceptedMs } = checkpoint;
-  const content = { instance, ackedSeq, lastSeq, lastAcceptedMs };
+  const { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent } = checkpoint;
+  const content = { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent };
   const crc = checksum(encoder.encode(JSON.stringify(content)));
   await replaceFile(fs, dir, CHECKPOINT_FILE, `${JSON.stringify({ ...content, crc })}\n`);
 }

@@ -23,6 +23,8 @@ export interface JournalOptions {
   readonly fs?: JournalFileSystem;
   /** Unix milliseconds. */
   readonly now?: () => number;
+  /** Milliseconds by a clock that is never set. */
+  readonly monotonicMs?: () => number;
   /** Called in order with every unacknowledged entry found at the start. */
   readonly onRecovered?: (entry: Entry) => void;
   readonly observer?: JournalObserver;
@@ -77,18 +79,20 @@ async function lockDirectory(fs: JournalFileSystem, dir: string): Promise<() => 
 }
 
 export class Journal implements Queue {
+  readonly cacheWasCurrent: boolean;
   readonly #fs: JournalFileSystem;
   readonly #dir: string;
   readonly #maxBytes: number;
   readonly #segmentBytes: number;
   readonly #now: () => number;
+  readonly #monotonicMs: () => number;
   readonly #observer: JournalObserver;
   readonly #instance: string;
   readonly #backlog: Backlog;
   readonly #commit: GroupCommit;
   #lastAcceptedMs: number;
   #waitingBytes = 0;
-  #diskFullUntilMs = 0;
+  #diskFullUntilMs = -Infinity;
   #savedMs: number;
   #saving: Promise<void> = Promise.resolve();
   #taking: Promise<unknown> = Promise.resolve();
@@ -102,17 +106,19 @@ export class Journal implements Queue {
     // Acknowledged records can fill a segment, never the journal.
     this.#segmentBytes = Math.min(options.segmentBytes ?? SEGMENT_BYTES, Math.floor(options.maxBytes / 4));
     this.#now = options.now ?? Date.now;
+    this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
+    this.cacheWasCurrent = recovered.cacheCurrent;
     this.#observer = options.observer ?? {};
     this.#instance = recovered.instance;
     this.#lastAcceptedMs = recovered.lastAcceptedMs;
-    this.#savedMs = this.#now();
+    this.#savedMs = this.#monotonicMs();
     this.#backlog = new Backlog(this.#fs, this.#dir, recovered, (report) => this.#observer.onDamage?.(report));
     this.#commit = this.#startCommit(recovered);
   }
 
   push(write: Write): Receipt {
     const nowMs = this.#now();
-    this.#refusePush(write, nowMs);
+    this.#refusePush(write);
     const entry: Entry = {
       userId: write.userId,
       value: write.value,
@@ -143,7 +149,7 @@ export class Journal implements Queue {
     this.#refuseClosed();
     this.#backlog.acknowledge(batch);
     this.#completeIdleSegment();
-    const due = this.#now() - this.#savedMs >= CHECKPOINT_INTERVAL_MS;
+    const due = this.#monotonicMs() - this.#savedMs >= CHECKPOINT_INTERVAL_MS;
     if (due || this.#backlog.removable(this.#commit.activeSegment).length > 0) await this.#save();
   }
 
@@ -166,17 +172,17 @@ export class Journal implements Queue {
     };
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
+  close(cacheCurrent = false): Promise<void> {
+    this.#closing ??= this.#close(cacheCurrent);
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
+  async #close(cacheCurrent: boolean): Promise<void> {
     try {
       await this.#commit.flush();
       await this.#taking;
       this.#commit.completeSegment();
-      await this.#save();
+      await this.#save(cacheCurrent);
       await this.#backlog.close();
     } finally {
       this.unlock();
@@ -201,16 +207,16 @@ export class Journal implements Queue {
         this.#waitingBytes -= group.length;
         this.#backlog.forget(group.records);
       },
-      onDiskFull: () => this.#diskFullUntilMs = this.#now() + DISK_FULL_PAUSE_MS,
+      onDiskFull: () => this.#diskFullUntilMs = this.#monotonicMs() + DISK_FULL_PAUSE_MS,
       onFsync: (durationMs, groupRecords) => this.#observer.onFsync?.(durationMs, groupRecords),
     });
   }
 
-  #refusePush(write: Write, nowMs: number): void {
+  #refusePush(write: Write): void {
     this.#refuseClosed();
     const { failure } = this.#commit;
     if (failure !== undefined) throw new AppError("journal-failed", failure.message, { cause: failure.cause });
-    if (nowMs < this.#diskFullUntilMs) throw new AppError("queue-full", "The disk is full. Retry later.");
+    if (this.#monotonicMs() < this.#diskFullUntilMs) throw new AppError("queue-full", "The disk is full. Retry later.");
     const { userId, value } = write;
     if (recordBytesBound(userId, value) > MAX_RECORD_BYTES || userId.length * 3 > USER_ID_BYTES_MAX) {
       throw new AppError(
@@ -233,11 +239,11 @@ export class Journal implements Queue {
   }
 
   /** One checkpoint after the other. A failed one costs nothing but space and replays: it is tried again later. */
-  #save(): Promise<void> {
-    this.#savedMs = this.#now();
+  #save(cacheCurrent = false): Promise<void> {
+    this.#savedMs = this.#monotonicMs();
     this.#saving = this.#saving.then(async () => {
       try {
-        await this.#checkpoint();
+        await this.#checkpoint(cacheCurrent);
       } catch (error) {
         this.#observer.onFault?.(`Cannot write the checkpoint or remove a segment in ${this.#dir}: ${reasonOf(error)}`);
       }
@@ -245,13 +251,14 @@ export class Journal implements Queue {
     return this.#saving;
   }
 
-  async #checkpoint(): Promise<void> {
+  async #checkpoint(cacheCurrent: boolean): Promise<void> {
     const removable = this.#backlog.removable(this.#commit.activeSegment);
     await writeCheckpoint(this.#fs, this.#dir, {
       instance: this.#instance,
       ackedSeq: this.#backlog.ackedSeq,
       lastSeq: this.#commit.durableSeq,
       lastAcceptedMs: this.#lastAcceptedMs,
+      cacheCurrent,
     });
     await this.#backlog.remove(removable);
   }

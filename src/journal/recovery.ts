@@ -29,9 +29,11 @@ export async function recover(
   const instance = await instanceToGoOnWith(fs, dir, found);
   const { lastSeq, lastAcceptedMs } = found;
   const ackedSeq = found.unacked > 0 ? found.ackedSeq : lastSeq;
-  await writeCheckpoint(fs, dir, { instance, ackedSeq, lastSeq, lastAcceptedMs });
+  // From here on the cache may fall behind.
+  await writeCheckpoint(fs, dir, { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent: false });
   for (const name of found.unreadable) await moveToQuarantine(fs, dir, name);
-  return { ...found, instance, ackedSeq, segments: await forgetAcked(fs, dir, found) };
+  const cacheCurrent = fresh || found.cacheCurrent;
+  return { ...found, instance, ackedSeq, cacheCurrent, segments: await forgetAcked(fs, dir, found) };
 }
 
 async function holdsJournal(fs: JournalFileSystem, dir: string): Promise<boolean> {

@@ -25,6 +25,8 @@ export interface Survey {
   /** No number up to this one may be given out again. */
   readonly lastSeq: number;
   readonly lastAcceptedMs: number;
+  /** As the checkpoint says; false without one. */
+  readonly cacheCurrent: boolean;
   readonly records: number;
   /** Records that the store may not have yet. */
   readonly unacked: number;
@@ -86,6 +88,7 @@ class Surveyor {
   readonly #checkpointedSeq: number;
   #lastSeq: number;
   #lastAcceptedMs: number;
+  readonly #cacheCurrent: boolean;
   #records = 0;
   #unacked = 0;
   readonly #segments: Segment[] = [];
@@ -106,6 +109,7 @@ class Surveyor {
     this.#ackedSeq = this.#lastSeq = checkpoint?.ackedSeq ?? 0;
     this.#checkpointedSeq = checkpoint?.lastSeq ?? 0;
     this.#lastAcceptedMs = checkpoint?.lastAcceptedMs ?? 0;
+    this.#cacheCurrent = checkpoint?.cacheCurrent === true;
   }
 
   async visit(found: Found, next: Found | undefined): Promise<void> {
@@ -124,7 +128,9 @@ class Surveyor {
     } finally {
       await segment.close();
     }
-    this.#lastSeq = Math.max(this.#lastSeq, segment.lastSeq);
+    // An empty one proves only what was durable before it: the numbers up to its first record were lost with their group.
+    const proven = segment.lastSeq >= header.firstSeq ? segment.lastSeq : header.previousSeq;
+    this.#lastSeq = Math.max(this.#lastSeq, proven);
   }
 
   finish(): Omit<Survey, "aborted"> {
@@ -136,6 +142,7 @@ class Surveyor {
       ackedSeq: this.#ackedSeq,
       lastSeq: Math.max(this.#lastSeq, this.#checkpointedSeq),
       lastAcceptedMs: this.#lastAcceptedMs,
+      cacheCurrent: this.#cacheCurrent,
       records: this.#records,
       unacked: this.#unacked,
       segments: this.#segments,

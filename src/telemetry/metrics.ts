@@ -55,7 +55,7 @@ export class Metrics {
   constructor(gauges: Gauges, startedMs: number) {
     // Series that exist from the first scrape let a rate() see the first event.
     for (const ack of ["accepted", "durable", "flushed"]) this.writes.inc({ ack }, 0);
-    for (const source of ["pending", "local", "redis", "store", "none"]) this.reads.inc({ source }, 0);
+    for (const source of ["pending", "local", "redis", "store", "stale", "none"]) this.reads.inc({ source }, 0);
     for (const outcome of ["ok", "failed", "dead"]) this.flushRows.inc({ outcome }, 0);
     for (const kind of ["torn-tail", "damaged"]) this.journalDamage.inc({ kind }, 0);
     this.#sampled("queue_depth", "Entries accepted and not yet in the store.", gauges.queueDepth);

@@ -1,22 +1,12 @@
 import assert from "node:assert/strict";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
 import { createDatabase, once } from "../support/postgres.ts";
+import { seeded } from "../support/random.ts";
 import { delay } from "../support/services.ts";
 
 const ROUNDS = Number(Deno.env.get("KILL_ROUNDS") ?? 20);
 const STOPS = 5;
 const WRITERS = 16;
-
-/** A small generator with a printed seed, so that the moments of the kills can be repeated. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Load on one instance after another in the same directory, each ended at a random moment; then what PostgreSQL has is compared. */
 async function assertLandsExactlyOnce(rounds: number, end: (proxy: Dsproxy) => Promise<void>): Promise<void> {

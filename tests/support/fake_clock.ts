@@ -9,10 +9,15 @@ interface Timer {
 
 export class FakeClock implements Clock {
   readonly #timers = new Set<Timer>();
+  #steppedMs = 0;
+
   constructor(private nowMs = Date.UTC(2026, 0, 1)) {}
 
   now(): number {
     return this.nowMs;
+  }
+  monotonicMs(): number {
+    return this.nowMs - this.#steppedMs;
   }
   setInterval(callback: () => void, intervalMs: number): () => void {
     return this.#add({ dueMs: this.nowMs + intervalMs, everyMs: intervalMs, callback });
@@ -26,6 +31,8 @@ export class FakeClock implements Clock {
   /** Steps the wall clock without running timers, as an administrator or NTP would. */
   step(byMs: number): void {
     this.nowMs += byMs;
+    this.#steppedMs += byMs;
+    for (const timer of this.#timers) timer.dueMs += byMs;
   }
 
   /** Runs what falls due, in order, letting promises settle after each. */

@@ -54,6 +54,7 @@ export class FakeQueue implements Queue {
       failure: undefined,
     };
   }
+  readonly cacheWasCurrent = true;
   close(): Promise<void> {
     return Promise.resolve();
   }

@@ -39,6 +39,9 @@ const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 2000;
 /** A connection can go silent without breaking; for this long, and a call's deadline, changes by others may be missed. */
 const HEARTBEAT_MS = 1000;
+const EPOCH_LENGTH = 8;
+/** Where the server does not say which run it is: then a restart that brings back old data goes unnoticed. */
+const UNKNOWN_EPOCH = "0".repeat(EPOCH_LENGTH);
 /** Commands written or waiting to be; more are refused at once. */
 const MAX_QUEUED_COMMANDS = 10_000;
 
@@ -56,12 +59,27 @@ export class Connection {
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #probing = false;
   #closed = false;
+  #epoch = UNKNOWN_EPOCH;
+  #serverAheadMs = 0;
 
   constructor(private readonly options: ConnectionOptions) {
     this.#target = targetOf(options.address);
     this.#server = `Redis at ${this.#target.label}`;
     this.#client = this.#newClient();
     this.#firstAttempt = this.#connecting = this.#connect(this.#client);
+  }
+
+  /**
+   * Which run of which server answers, as {@link EPOCH_LENGTH} characters. Another one after a restart or a failover: what it
+   * has from before may be older than what its predecessor had confirmed.
+   */
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  /** The server's time, Unix milliseconds; ahead by up to a call's deadline, never behind. */
+  get serverNowMs(): number {
+    return Math.ceil(performance.now() + this.#serverAheadMs);
   }
 
   /** @throws Error naming the server and the reason: offline, silent (DeadlineError), or refused by it. */
@@ -101,7 +119,7 @@ export class Connection {
   }
 
   async #connect(client: RedisClient): Promise<void> {
-    const attempt = client.connect();
+    const attempt = client.connect().then(() => this.#greet(client));
     try {
       await withDeadline(attempt, CONNECT_TIMEOUT_MS, "the handshake");
     } catch (error) {
@@ -113,6 +131,21 @@ export class Connection {
     this.#online = true;
     this.#failedAttempts = 0;
     this.#heartbeat = setInterval(() => void this.#probe(), HEARTBEAT_MS);
+  }
+
+  async #greet(client: RedisClient): Promise<void> {
+    const info = client.sendCommand<string>(["INFO", "server"]).catch((error) => {
+      if (error instanceof ErrorReply) return ""; // Some hosted servers forbid it.
+      throw error;
+    });
+    await this.#readClock(client);
+    this.#epoch = /run_id:([0-9a-f]{8})/.exec(await info)?.[1] ?? UNKNOWN_EPOCH;
+  }
+
+  async #readClock(client: RedisClient): Promise<void> {
+    const askedMs = performance.now();
+    const [seconds, microseconds] = await client.sendCommand<[string, string]>(["TIME"]);
+    this.#serverAheadMs = Number(seconds) * 1000 + Number(microseconds) / 1000 - askedMs;
   }
 
   #lose(error: unknown): void {
@@ -140,7 +173,7 @@ export class Connection {
     if (this.#probing || !this.#isUsed(client)) return;
     this.#probing = true;
     try {
-      await withDeadline(client.sendCommand(["PING"]), this.options.callTimeoutMs, "PING");
+      await withDeadline(this.#readClock(client), this.options.callTimeoutMs, "TIME");
     } catch (error) {
       // A refusal is a sign of life, too.
       if (!(error instanceof ErrorReply) && this.#isUsed(client)) this.#lose(error);

@@ -1,0 +1,53 @@
+/** The queue and the three paths around it, wired: what the application puts on the network, and the simulation puts to the test. */
+import { Batcher, type BatcherOptions } from "./batcher.ts";
+import type { CacheClient } from "./cache_client.ts";
+import { type JournalOptions, openJournal } from "./journal/journal.ts";
+import { Pending } from "./pending.ts";
+import type { Clock, Queue, Store } from "./ports.ts";
+import { Reader } from "./reader.ts";
+import type { Log } from "./telemetry/log.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+import { Writer } from "./writer.ts";
+
+export interface CoreParts {
+  readonly journal: JournalOptions;
+  readonly batch: BatcherOptions;
+  readonly store: Store;
+  readonly cache: CacheClient;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Values of pending entries in memory; more are read from the journal. */
+  readonly pendingBytes?: number;
+}
+
+export interface Core {
+  readonly queue: Queue;
+  readonly writer: Writer;
+  readonly reader: Reader;
+  readonly batcher: Batcher;
+}
+
+/**
+ * Opens the journal; what it recovers is readable, and flushed once the batcher is started.
+ * @throws AppError `journal-failed`
+ */
+export async function openCore(parts: CoreParts): Promise<Core> {
+  const { journal, batch, store, cache, clock, metrics, log, random, pendingBytes } = parts;
+  const pending = new Pending((seq) => queue.read(seq), pendingBytes);
+  const queue = await openJournal({
+    ...journal,
+    now: () => clock.now(),
+    monotonicMs: () => clock.monotonicMs(),
+    onRecovered: (entry) => {
+      pending.addDurable(entry);
+      journal.onRecovered?.(entry);
+    },
+  });
+  if (!queue.cacheWasCurrent) cache.distrustAll();
+  const batcher = new Batcher(batch, { queue, pending, store, cache, metrics, log, clock, random });
+  const writer = new Writer(queue, pending, cache, batcher, log);
+  return { queue, batcher, writer, reader: new Reader(pending, cache, store) };
+}

@@ -1,0 +1,78 @@
+/**
+ * Five mistakes that write-ahead journals and write-behind caches are known for, each put into a port on purpose, to show that
+ * the simulation would find them in the program.
+ */
+import type { JournalFile, JournalFileSystem } from "../../src/journal/file_system.ts";
+import type { Cache, Store } from "../../src/ports.ts";
+import type { SimulatedStore } from "./store.ts";
+
+export const BUGS = [
+  "ack-before-fsync",
+  "unlink-before-checkpoint-fsync",
+  "retry-failed-fsync",
+  "mark-without-rows",
+  "older-ts-wins",
+] as const;
+
+export type Bug = typeof BUGS[number];
+
+export function buggyDisk(fs: JournalFileSystem, bug: Bug | undefined): JournalFileSystem {
+  switch (bug) {
+    case "ack-before-fsync":
+      return withFiles(fs, (path, file) => path.endsWith(".seg") ? { ...file, sync: () => syncLater(file) } : file);
+    case "retry-failed-fsync":
+      return withFiles(fs, (_, file) => ({ ...file, sync: () => file.sync().catch(() => file.sync()) }));
+    case "unlink-before-checkpoint-fsync":
+      // The checkpoint gets its name, and the segments lose theirs, before its content is on disk.
+      return withFiles(fs, (path, file) => path.endsWith("checkpoint.tmp") ? { ...file, sync: async () => {} } : file);
+    default:
+      return fs;
+  }
+}
+
+export function buggyStore(store: Store, server: SimulatedStore, bug: Bug | undefined): Store {
+  if (bug !== "mark-without-rows") return store;
+  return {
+    ...store,
+    // The mark moves although the transaction of its rows failed.
+    put: async (source, entries) => {
+      try {
+        return await store.put(source, entries);
+      } catch (error) {
+        server.moveMark(source, entries.at(-1)!.seq);
+        throw error;
+      }
+    },
+  };
+}
+
+export function buggyCache(cache: Cache, bug: Bug | undefined): Cache {
+  if (bug !== "older-ts-wins") return cache;
+  return {
+    ...cache,
+    // The last to come wins, whatever its version.
+    setMany: async (entries, complete) => {
+      for (const entry of entries) {
+        const present = await cache.get(entry.userId);
+        await cache.forget(entry.userId);
+        await cache.setMany([entry], complete || present?.complete === true);
+      }
+    },
+  };
+}
+
+function syncLater(file: JournalFile): Promise<void> {
+  file.sync().catch(() => {});
+  return Promise.resolve();
+}
+
+function withFiles(
+  fs: JournalFileSystem,
+  wrap: (path: string, file: JournalFile) => JournalFile,
+): JournalFileSystem {
+  return {
+    ...fs,
+    create: async (path) => wrap(path, await fs.create(path)),
+    open: async (path, mode) => wrap(path, await fs.open(path, mode)),
+  };
+}

@@ -1,0 +1,313 @@
+/**
+ * A disk that is as unkind as disks are: a write is in the page cache until it is synced, a name until its directory is; a
+ * power loss keeps of the rest whatever it likes, sector by sector.
+ */
+import { basename, dirname } from "node:path";
+import type { JournalFile, JournalFileSystem } from "../../src/journal/file_system.ts";
+import { GrowingBytes } from "./growing_bytes.ts";
+import type { Process, World } from "./world.ts";
+
+export interface DiskFaults {
+  /** Of each call, while they last. */
+  failedSyncs: number;
+  failedWrites: number;
+  failedReads: number;
+  full: boolean;
+}
+
+type Change = { readonly offset: number; readonly bytes: Uint8Array } | { readonly size: number };
+
+interface Pending {
+  readonly order: number;
+  readonly change: Change;
+}
+
+class Inode {
+  /** What programs see, what a power loss leaves in any case, and what it may or may not leave. */
+  readonly visible = new GrowingBytes();
+  readonly durable = new GrowingBytes();
+  pending: Pending[] = [];
+  headerFlipped = false;
+}
+
+interface NameChange {
+  readonly dirs: readonly string[];
+  readonly apply: (names: Map<string, Inode>) => void;
+}
+
+interface Operation {
+  readonly process: Process;
+  /** What a kill in the middle of it may have brought about. */
+  readonly partly: () => void;
+}
+
+const SECTOR_BYTES = 512;
+/** Flips in one header copy are survived, in both they are not: one a file. */
+const HEADER_COPIES_END = 4096 + 68;
+
+export class SimulatedDisk {
+  readonly faults: DiskFaults = { failedSyncs: 0, failedWrites: 0, failedReads: 0, full: false };
+  #names = new Map<string, Inode>();
+  #durableNames = new Map<string, Inode>();
+  #nameChanges: NameChange[] = [];
+  #order = 0;
+  readonly #syncedBytes = new Map<string, number>();
+  readonly #locks = new Map<string, Process>();
+  readonly #underWay = new Set<Operation>();
+
+  constructor(private readonly world: World) {}
+
+  /** The disk as a process sees it. */
+  mount(process: Process): JournalFileSystem {
+    return {
+      mkdir: () => Promise.resolve(),
+      list: (path) => this.#perform(process, `list ${basename(path)}`, () => this.#list(path)),
+      create: (path) => this.#perform(process, `create ${basename(path)}`, () => this.#create(process, path)),
+      open: (path) => this.#perform(process, `open ${basename(path)}`, () => this.#handle(process, path)),
+      rename: (from, to) => this.#change(process, `rename ${basename(from)} ${basename(to)}`, renaming(from, to)),
+      remove: (path) => this.#change(process, `remove ${basename(path)}`, removal(path)),
+      syncDirectory: (path) =>
+        this.#perform(process, `sync directory ${basename(path)}`, () => this.#syncDirectory(path), this.#syncMs()),
+      lock: (path) => this.#perform(process, "lock", () => this.#lock(process, path)),
+    };
+  }
+
+  /** The process is gone; what it had asked for may be half done. */
+  kill(process: Process): void {
+    for (const operation of this.#underWay) {
+      if (operation.process !== process) continue;
+      this.#underWay.delete(operation);
+      if (this.world.random.chance(0.5)) operation.partly();
+    }
+    for (const [path, owner] of this.#locks) if (owner === process) this.#locks.delete(path);
+  }
+
+  /** Of what was not synced, some is there, and some is not. */
+  losePower(): void {
+    const { random } = this.world;
+    const kept = random.below(this.#nameChanges.length + 1);
+    for (const { apply } of this.#nameChanges.slice(0, kept)) apply(this.#durableNames);
+    this.#nameChanges = [];
+    this.#names = new Map(this.#durableNames);
+    for (const [path, inode] of this.#names) {
+      this.#syncedBytes.set(basename(path), inode.durable.length);
+      for (const { change } of inode.pending) this.#keepSome(inode.durable, change);
+      inode.pending = [];
+      inode.visible.become(inode.durable);
+    }
+  }
+
+  /** How much of a file had been synced when the power was last lost: what follows may be in pieces. */
+  syncedBytes(name: string): number {
+    return this.#syncedBytes.get(name) ?? Infinity;
+  }
+
+  /** Files by their visible content, for those who look for something to damage. */
+  get files(): readonly { path: string; bytes: Uint8Array }[] {
+    return [...this.#names].map(([path, { visible }]) => ({ path, bytes: visible.view }));
+  }
+
+  /** Flips one bit for good; false when that place has still to be written. */
+  flipBit(path: string, offset: number, bit: number): boolean {
+    const inode = this.#names.get(path);
+    if (inode === undefined || inode.pending.length > 0) return false;
+    if (offset < HEADER_COPIES_END) {
+      if (inode.headerFlipped) return false;
+      inode.headerFlipped = true;
+    }
+    for (const copy of [inode.visible, inode.durable]) copy.view[offset]! ^= 1 << bit;
+    return true;
+  }
+
+  #perform<T>(
+    process: Process,
+    what: string,
+    effect: () => T,
+    delayMs = this.world.random.between(0.02, 0.5),
+    partly: () => void = effect,
+  ): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const operation = { process, partly: () => ignoreFailure(partly) };
+    this.#underWay.add(operation);
+    this.world.after(delayMs, what, () => {
+      this.#underWay.delete(operation);
+      if (!process.alive) return;
+      try {
+        resolve(effect());
+      } catch (error) {
+        reject(error);
+      }
+    });
+    return promise;
+  }
+
+  #syncMs(): number {
+    const { random } = this.world;
+    return random.chance(0.02) ? random.between(50, 800) : random.between(0.5, 8);
+  }
+
+  #list(path: string): string[] {
+    return [...this.#names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name));
+  }
+
+  #create(process: Process, path: string): JournalFile {
+    if (this.#names.has(path)) throw new Deno.errors.AlreadyExists(path);
+    if (this.faults.full && this.world.random.chance(0.5)) throw this.#diskFull();
+    const inode = new Inode();
+    this.#rename({ dirs: [dirname(path)], apply: (names) => names.set(path, inode) });
+    return this.#handle(process, path);
+  }
+
+  #change(process: Process, what: string, change: NameChange): Promise<void> {
+    return this.#perform(process, what, () => this.#rename(change));
+  }
+
+  #rename(change: NameChange): void {
+    change.apply(this.#names);
+    this.#nameChanges.push(change);
+  }
+
+  #syncDirectory(path: string): void {
+    this.#nameChanges = this.#nameChanges.filter(({ dirs, apply }) => {
+      if (!dirs.includes(path)) return true;
+      apply(this.#durableNames);
+      return false;
+    });
+  }
+
+  #lock(process: Process, path: string): () => void {
+    if (this.#locks.has(path)) throw new Error("locked by another process");
+    this.#locks.set(path, process);
+    return () => {
+      if (this.#locks.get(path) === process) this.#locks.delete(path);
+    };
+  }
+
+  #handle(process: Process, path: string): JournalFile {
+    const inode = this.#names.get(path);
+    if (inode === undefined) throw new Deno.errors.NotFound(path);
+    const name = basename(path);
+    return {
+      size: () => this.#perform(process, `size ${name}`, () => inode.visible.length),
+      readAt: (into, offset) => this.#perform(process, `read ${name}`, () => this.#read(inode, into, offset)),
+      writeAt: (bytes, offset) => this.#write(process, name, inode, bytes.slice(), offset),
+      truncate: (size) => this.#perform(process, `truncate ${name} ${size}`, () => this.#apply(inode, { size })),
+      sync: () => this.#sync(process, name, inode),
+      close() {},
+    };
+  }
+
+  #read(inode: Inode, into: Uint8Array, offset: number): number {
+    if (this.world.random.chance(this.faults.failedReads)) throw this.#failure("EIO", "read failed");
+    const bytes = inode.visible.view.subarray(offset, offset + into.length);
+    into.set(bytes);
+    return bytes.length;
+  }
+
+  #write(process: Process, name: string, inode: Inode, bytes: Uint8Array, offset: number): Promise<void> {
+    const writeSome = () => {
+      const part = bytes.subarray(0, this.world.random.below(bytes.length + 1));
+      if (part.length > 0) this.#apply(inode, { offset, bytes: part });
+    };
+    return this.#perform(
+      process,
+      `write ${name} ${bytes.length}`,
+      () => {
+        if (this.faults.full) {
+          writeSome();
+          throw this.#diskFull();
+        }
+        if (this.world.random.chance(this.faults.failedWrites)) {
+          writeSome();
+          throw this.#failure("EIO", "write failed");
+        }
+        this.#apply(inode, { offset, bytes });
+      },
+      undefined,
+      writeSome,
+    );
+  }
+
+  #apply(inode: Inode, change: Change): void {
+    inode.visible.apply(change);
+    inode.pending.push({ order: this.#order++, change });
+  }
+
+  #sync(process: Process, name: string, inode: Inode): Promise<void> {
+    // Only what was written before the call is covered.
+    const before = this.#order;
+    const covered = () => inode.pending.filter(({ order }) => order < before);
+    const commit = () => {
+      for (const { change } of covered()) inode.durable.apply(change);
+      inode.pending = inode.pending.filter(({ order }) => order >= before);
+    };
+    return this.#perform(
+      process,
+      `sync ${name}`,
+      () => {
+        if (!this.world.random.chance(this.faults.failedSyncs)) return commit();
+        // As Linux does it: the pages are called clean, and whether a reader still sees them differs by file system.
+        inode.pending = inode.pending.filter(({ order }) => order >= before);
+        if (this.world.random.chance(0.5)) {
+          inode.visible.become(inode.durable);
+          for (const { change } of inode.pending) inode.visible.apply(change);
+        }
+        throw this.#failure("EIO", "sync failed");
+      },
+      this.#syncMs(),
+      commit,
+    );
+  }
+
+  #keepSome(durable: GrowingBytes, change: Change): void {
+    const { random } = this.world;
+    if (random.chance(0.3)) return;
+    if (!("bytes" in change) || random.chance(0.3)) return durable.apply(change);
+    for (let at = 0; at < change.bytes.length; at += SECTOR_BYTES) {
+      if (random.chance(0.3)) continue;
+      durable.apply({ offset: change.offset + at, bytes: change.bytes.subarray(at, at + SECTOR_BYTES) });
+    }
+  }
+
+  #diskFull(): Error {
+    return this.#failure("ENOSPC", "disk full");
+  }
+
+  #failure(code: string, fault: string): Error {
+    this.world.fault(fault);
+    return Object.assign(new Error(fault), { code });
+  }
+}
+
+function renaming(from: string, to: string): NameChange {
+  let moved: Inode | undefined;
+  return {
+    dirs: [dirname(from), dirname(to)],
+    apply: (names) => {
+      moved ??= names.get(from);
+      if (moved === undefined) throw new Deno.errors.NotFound(from);
+      names.set(to, moved);
+      names.delete(from);
+    },
+  };
+}
+
+function removal(path: string): NameChange {
+  let removed = false;
+  return {
+    dirs: [dirname(path)],
+    apply: (names) => {
+      if (!names.delete(path) && !removed) throw new Deno.errors.NotFound(path);
+      removed = true;
+    },
+  };
+}
+
+/** What a dead process had asked for may be impossible by now. */
+function ignoreFailure(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // Nobody waits for it any more.
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * What clients were promised, and whether it was kept: invariants 1 to 6 of the contract, checked the moment that something
+ * could break them.
+ */
+import { compareVersions, type Entry, writeId } from "../../src/domain.ts";
+import type { AckLevel, WriteResult } from "../../src/writer.ts";
+import { REFUSED, type StoredRow } from "./store.ts";
+import type { World } from "./world.ts";
+
+export interface ModelWrite {
+  readonly userId: string;
+  /** Unlike that of any other write: it names this one wherever it turns up. */
+  readonly value: string;
+  readonly ts: number;
+  /** Undefined until the answer; then what the client was told. */
+  answer: { readonly ack: AckLevel; readonly entry: Entry } | { readonly refused: string } | undefined;
+  /** A bit of its only copy was flipped: it may be lost, and no other. */
+  excused: boolean;
+  rows: number;
+  deadLetters: number;
+}
+
+export class Model {
+  readonly #writes = new Map<string, ModelWrite>();
+  readonly #byUser = new Map<string, ModelWrite[]>();
+  readonly #storedIds = new Map<string, string>();
+  /** The disk itself did not keep what it had confirmed: bits were flipped, or a sync failed. */
+  diskLied = false;
+  acknowledged = 0;
+  reads = 0;
+
+  constructor(private readonly world: World) {}
+
+  begin(userId: string, value: string, ts: number): ModelWrite {
+    const write: ModelWrite = { userId, value, ts, answer: undefined, excused: false, rows: 0, deadLetters: 0 };
+    this.#writes.set(value, write);
+    this.#byUser.set(userId, [...this.#byUser.get(userId) ?? [], write]);
+    return write;
+  }
+
+  accepted(write: ModelWrite, { entry, ack }: WriteResult): void {
+    if (entry.userId !== write.userId || entry.value !== write.value || entry.ts !== write.ts) {
+      this.world.violated(`the entry of ${nameOf(write)} is not what was written`);
+    }
+    write.answer = { ack, entry };
+    if (ack !== "accepted") this.acknowledged++;
+    if (ack === "flushed" && write.rows !== 1) {
+      this.world.violated(`${nameOf(write)} was answered flushed, and is not stored`);
+    }
+  }
+
+  refused(write: ModelWrite, code: string): void {
+    write.answer = { refused: code };
+  }
+
+  /**
+   * What a read that begins now must at least return.
+   * @param unsettledAfter only writes with a higher number: all that can be asked of a read that does not reach the store
+   */
+  floor(userId: string, unsettledAfter = 0): Entry | undefined {
+    let floor: Entry | undefined;
+    for (const write of this.#byUser.get(userId) ?? []) {
+      const entry = promisedEntry(write);
+      if (entry === undefined || write.excused || isRefusedValue(write) || entry.seq <= unsettledAfter) continue;
+      if (floor === undefined || compareVersions(entry, floor) > 0) floor = entry;
+    }
+    return floor;
+  }
+
+  wasRead(userId: string, floor: Entry | undefined, found: Entry | undefined): void {
+    this.reads++;
+    if (found === undefined) {
+      if (floor !== undefined && !this.#byValue(floor.value).excused) {
+        this.world.violated(`a read of ${userId} found nothing after ${nameOf(floor)} was acknowledged`);
+      }
+      return;
+    }
+    const write = this.#writes.get(found.value);
+    if (write?.userId !== userId || write.ts !== found.ts) {
+      this.world.violated(`a read of ${userId} returned ${nameOf(found)}, which nobody wrote so`);
+    }
+    if (floor === undefined || this.#byValue(floor.value).excused || compareVersions(found, floor) >= 0) return;
+    this.world.violated(
+      `a read of ${userId} returned ${nameOf(found)} after the newer ${nameOf(floor)} was acknowledged`,
+    );
+  }
+
+  /** A transaction of the store committed this. */
+  stored({ entry, table }: StoredRow): void {
+    const write = this.#byValue(entry.value);
+    this.world.trace(`${nameOf(entry)} of ${entry.userId} is in ${table}`);
+    if (table === "user_data") write.rows++;
+    else write.deadLetters++;
+    if (write.rows + write.deadLetters > 1) this.world.violated(`${nameOf(write)} was stored twice`);
+    if (isRefusedValue(write) !== (table === "dead_letters")) {
+      this.world.violated(`${nameOf(write)} went to ${table}`);
+    }
+    if (write.answer !== undefined && "refused" in write.answer && write.answer.refused !== "journal-failed") {
+      this.world.violated(`${nameOf(write)} was answered ${write.answer.refused}, and is stored`);
+    }
+    this.#refuseSecondId(entry);
+  }
+
+  /** The queue regards everything of `instance` through `ackedSeq` as stored. */
+  settled(instance: string, ackedSeq: number): void {
+    for (const write of this.#writes.values()) {
+      const entry = promisedEntry(write);
+      if (entry?.instance !== instance || entry.seq > ackedSeq || isStored(write) || write.excused) continue;
+      this.world.violated(`the queue lets go of ${nameOf(write)} (${writeId(entry)}), which is not stored`);
+    }
+  }
+
+  /** A start found these in the journal. */
+  recovered(entries: readonly Entry[]): void {
+    const found = new Set(entries.map(({ value }) => value));
+    for (const write of this.#writes.values()) {
+      if (promisedEntry(write) === undefined || found.has(write.value) || isStored(write) || write.excused) continue;
+      this.world.violated(`${nameOf(write)} was acknowledged, and is neither in the journal nor stored`);
+    }
+  }
+
+  damageReported(what: string): void {
+    if (!this.diskLied) this.world.violated(`damage is reported that nobody did: ${what}`);
+  }
+
+  excuse(value: string): void {
+    const write = this.#writes.get(value);
+    if (write !== undefined) write.excused = true;
+  }
+
+  /** All faults are over, and the queue is empty. */
+  finished(): void {
+    for (const write of this.#writes.values()) {
+      if (promisedEntry(write) === undefined || isStored(write) || write.excused) continue;
+      this.world.violated(`${nameOf(write)} was acknowledged, and is lost`);
+    }
+  }
+
+  get users(): Iterable<string> {
+    return this.#byUser.keys();
+  }
+
+  #byValue(value: string): ModelWrite {
+    const write = this.#writes.get(value);
+    if (write === undefined) throw new Error(`nobody wrote ${nameOf({ value })}`);
+    return write;
+  }
+
+  /** A write id names one write for ever, unless the disk lost the memory of it. */
+  #refuseSecondId(entry: Entry): void {
+    const id = writeId(entry);
+    const first = this.#storedIds.get(id);
+    this.#storedIds.set(id, nameOf(entry));
+    if (first !== undefined && !this.diskLied) {
+      this.world.violated(`${first} and ${nameOf(entry)} are both called ${id}`);
+    }
+  }
+}
+
+/** Of a write that a client was told is durable. */
+function promisedEntry({ answer }: ModelWrite): Entry | undefined {
+  return answer !== undefined && "entry" in answer && answer.ack !== "accepted" ? answer.entry : undefined;
+}
+
+function isStored({ rows, deadLetters }: ModelWrite): boolean {
+  return rows + deadLetters > 0;
+}
+
+function isRefusedValue({ value }: ModelWrite): boolean {
+  return value.startsWith(REFUSED);
+}
+
+/** A value without its padding. */
+function nameOf({ value }: Pick<ModelWrite, "value">): string {
+  return value.split(":")[0]!;
+}

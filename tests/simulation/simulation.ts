@@ -1,0 +1,120 @@
+/**
+ * One run: the real journal, batcher, writer, reader, cache client and breakers on a simulated disk, clock, database, cache and
+ * network, with clients, faults and chance from one seed.
+ */
+import type { AckLevel } from "../../src/writer.ts";
+import type { Bug } from "./bugs.ts";
+import { SimulatedCache } from "./cache.ts";
+import { SimulatedDisk } from "./disk.ts";
+import { Machine, type Settings } from "./machine.ts";
+import { Model } from "./model.ts";
+import { REFUSED, SimulatedStore } from "./store.ts";
+import { Weather } from "./weather.ts";
+import { Violation, World } from "./world.ts";
+
+export interface Outcome {
+  readonly seed: number;
+  /** The invariant that broke; undefined when all held. */
+  readonly violation: string | undefined;
+  readonly traceHash: number;
+  readonly faults: ReadonlyMap<string, number>;
+  readonly acknowledged: number;
+  readonly reads: number;
+}
+
+const ACTIVE_MS = 12_000;
+/** After the last fault everything has to be stored within this time. */
+const RECOVERY_LIMIT_MS = 60_000;
+const USERS = ["ada", "bob", "eve", "ida"];
+const TS = 1_767_225_600;
+
+export async function simulate(seed: number, bug?: Bug, onTrace?: (line: string) => void): Promise<Outcome> {
+  const world = new World(seed, onTrace);
+  const model = new Model(world);
+  const restoreRandomness = takeRandomnessFrom(world);
+  let violation: string | undefined;
+  try {
+    await run(world, model, bug);
+  } catch (error) {
+    violation = error instanceof Violation ? error.message : `a defect: ${(error as Error).stack}`;
+  } finally {
+    restoreRandomness();
+  }
+  const { traceHash, faults } = world;
+  return { seed, violation, traceHash, faults, acknowledged: model.acknowledged, reads: model.reads };
+}
+
+async function run(world: World, model: Model, bug: Bug | undefined): Promise<void> {
+  const settings = settingsOf(world);
+  const disk = new SimulatedDisk(world);
+  const store = new SimulatedStore(world, (row) => model.stored(row));
+  const cache = new SimulatedCache(world, settings.cacheTtlMs);
+  const machine = new Machine({ world, model, disk, store, cache, bug }, settings);
+  const weather = new Weather({ world, model, disk, store, cache, machine }, ACTIVE_MS);
+  weather.plan();
+  planRequests(world, machine);
+  machine.boot();
+  const step = async () => {
+    await world.step();
+    machine.check();
+  };
+  while (world.nowMs < ACTIVE_MS) await step();
+  weather.clear();
+  const giveUpMs = world.nowMs + RECOVERY_LIMIT_MS;
+  while (!machine.idle) {
+    await step();
+    if (world.nowMs > giveUpMs) throw new Violation("the faults are over, and still not everything is stored");
+  }
+  model.finished();
+  for (const user of model.users) void machine.read(user);
+  for (const untilMs = world.nowMs + 10_000; world.nowMs < untilMs;) await step();
+}
+
+function settingsOf({ random }: World): Settings {
+  const segmentBytes = random.pick([16_384, 65_536]);
+  return {
+    segmentBytes,
+    journalBytes: segmentBytes * random.pick([4, 8, 1_000]),
+    batchSize: random.pick([1, 5, 50]),
+    batchIntervalMs: random.pick([50, 300, 2_000]),
+    pendingBytes: random.pick([0, 500, 1_000_000]),
+    cacheTtlMs: random.pick([1_000, 5_000, 300_000]),
+  };
+}
+
+/** Requests of several clients over the whole time, alone and in bursts. */
+function planRequests(world: World, machine: Machine): void {
+  const { random } = world;
+  const users = USERS.slice(0, 1 + random.below(USERS.length));
+  const refusedShare = random.pick([0, 0, 0.1]);
+  const longest = random.pick([10, 300, 4_000]);
+  let count = 0;
+  const write = () => {
+    const refused = random.chance(refusedShare) ? REFUSED : "";
+    const value = `${refused}w${count++}:${"x".repeat(random.below(longest))}`;
+    const ack: AckLevel = random.pick(["accepted", "durable", "durable", "durable", "flushed"]);
+    void machine.write(random.pick(users), value, TS + random.below(5), ack);
+  };
+  const read = () => void machine.read(random.pick(users));
+  const requests = random.pick([20, 60, 120]);
+  for (let i = 0; i < requests; i++) {
+    const burst = random.chance(0.1) ? random.below(20) : 1;
+    world.after(random.between(0, ACTIVE_MS), "requests", () => {
+      for (let j = 0; j < burst; j++) random.chance(0.5) ? write() : read();
+    });
+  }
+}
+
+/** Names and salts are drawn from the seed, too: a run must not depend on anything else. */
+function takeRandomnessFrom(world: World): () => void {
+  const original = crypto.getRandomValues;
+  const simulated = <T extends ArrayBufferView | null>(array: T): T => {
+    const { buffer, byteOffset, byteLength } = array!;
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = world.random.below(256);
+    return array;
+  };
+  const replace = (value: unknown) => Object.defineProperty(crypto, "getRandomValues", { value, configurable: true });
+  replace(simulated);
+  return () => replace(original);
+}

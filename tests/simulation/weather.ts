@@ -1,0 +1,113 @@
+/** Which faults a run has, and when: each seed has some kinds and not others, so that rare meetings of two come about. */
+import type { SimulatedCache } from "./cache.ts";
+import { damageSomeRecord } from "./damage.ts";
+import type { SimulatedDisk } from "./disk.ts";
+import type { Machine } from "./machine.ts";
+import type { Model } from "./model.ts";
+import type { SimulatedServer } from "./network.ts";
+import type { SimulatedStore } from "./store.ts";
+import type { World } from "./world.ts";
+
+export interface WeatherParts {
+  readonly world: World;
+  readonly model: Model;
+  readonly disk: SimulatedDisk;
+  readonly store: SimulatedStore;
+  readonly cache: SimulatedCache;
+  readonly machine: Machine;
+}
+
+const KIND_CHANCE = 0.35;
+const MAX_OCCURRENCES = 3;
+const CLOCK_STEP_MS = 3_600_000;
+
+export class Weather {
+  #fair = false;
+
+  constructor(private readonly parts: WeatherParts, private readonly activeMs: number) {}
+
+  /** Plans the whole run ahead. */
+  plan(): void {
+    const { world, disk, store, cache, machine } = this.parts;
+    const { random } = world;
+    this.#sometimes("kill", () => machine.kill("kill", () => this.#damage()));
+    this.#sometimes("power loss", () => this.#losePower());
+    this.#sometimes("stop", () => void machine.stop());
+    this.#sometimes("clock step", () => this.#stepClock());
+    this.#sometimes("cache flushed", () => {
+      world.fault("cache flushed");
+      cache.flush();
+    });
+    this.#spells("disk full", 3_000, (on) => disk.faults.full = on);
+    this.#spells("disk writes fail", 500, (on) => disk.faults.failedWrites = on ? 0.3 : 0);
+    this.#spells("disk syncs fail", 800, (on) => {
+      disk.faults.failedSyncs = on ? 0.3 : 0;
+      if (on) this.parts.model.diskLied = true;
+    });
+    this.#spells("disk reads fail", 500, (on) => disk.faults.failedReads = on ? 0.2 : 0);
+    for (const [name, server] of [["store", store], ["cache", cache]] as const) this.#planServer(name, server);
+    if (random.chance(KIND_CHANCE)) store.conflicts = 0.2;
+  }
+
+  /** No fault from now on. What is broken mends itself, or is started anew. */
+  clear(): void {
+    const { disk, store, cache } = this.parts;
+    this.#fair = true;
+    Object.assign(disk.faults, { failedSyncs: 0, failedWrites: 0, failedReads: 0, full: false });
+    for (const server of [store, cache]) {
+      Object.assign(server.faults, { down: false, blackHole: false, slow: false, cutBefore: 0, cutAfter: 0 });
+    }
+    store.conflicts = 0;
+  }
+
+  #planServer(name: string, server: SimulatedServer): void {
+    const { random } = this.parts.world;
+    this.#spells(`${name} down`, 4_000, (on) => server.faults.down = on);
+    this.#spells(`${name} black hole`, 8_000, (on) => server.faults.blackHole = on);
+    this.#spells(`${name} slow`, 8_000, (on) => server.faults.slow = on);
+    if (random.chance(KIND_CHANCE)) server.faults.cutBefore = 0.1;
+    if (random.chance(KIND_CHANCE)) server.faults.cutAfter = 0.1;
+  }
+
+  #sometimes(what: string, happen: () => void): void {
+    const { world } = this.parts;
+    if (!world.random.chance(KIND_CHANCE)) return;
+    const times = 1 + world.random.below(MAX_OCCURRENCES);
+    for (let i = 0; i < times; i++) {
+      world.after(world.random.between(0, this.activeMs), what, () => this.#fair || happen());
+    }
+  }
+
+  #spells(what: string, longestMs: number, turn: (on: boolean) => void): void {
+    const { world } = this.parts;
+    this.#sometimes(what, () => {
+      world.fault(what);
+      turn(true);
+      world.after(world.random.between(0, longestMs), `${what} ends`, () => this.#fair || turn(false));
+    });
+  }
+
+  #losePower(): void {
+    const { machine, disk } = this.parts;
+    machine.kill("power loss", () => {
+      disk.losePower();
+      this.#damage();
+    });
+  }
+
+  #damage(): void {
+    const { world, model, disk } = this.parts;
+    if (!world.random.chance(0.1)) return;
+    const damaged = damageSomeRecord(world, disk);
+    if (damaged === undefined) return;
+    world.fault("bit flipped");
+    model.diskLied = true;
+    for (const value of damaged) model.excuse(value);
+  }
+
+  #stepClock(): void {
+    const { world, machine } = this.parts;
+    world.fault("clock step");
+    machine.wallOffsetMs += world.random.pick([-CLOCK_STEP_MS, CLOCK_STEP_MS]);
+  }
+}
