@@ -29,6 +29,7 @@ const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
 const FAULT_LOG_INTERVAL_MS = 10_000;
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
+const LAME_DUCK_MS = 500;
 const DRAIN_POLL_MS = 25;
 
 export interface App {
@@ -107,6 +108,8 @@ class Application implements App {
     const { shutdownGraceMs } = this.config;
     this.#log.info("Shutting down: finishing requests, then flushing", { graceMs: shutdownGraceMs });
     const grace = AbortSignal.timeout(shutdownGraceMs);
+    // Who asks whether it is ready is told no, before anybody is turned away.
+    await new Promise((resolve) => setTimeout(resolve, Math.min(LAME_DUCK_MS, shutdownGraceMs / 10)));
     // An idle connection can keep the server from ever being done, so it gets no more than the grace time.
     let serverDone = false;
     const serverStopped = withDeadline(this.#server.stop(), shutdownGraceMs, "Open requests").catch((error) => {

@@ -78,7 +78,7 @@ export class CacheClient {
     void this.#set([entry], true).then((done) => {
       // A doubt that arose meanwhile is about a newer write.
       const sameDoubt = this.#suspects.get(userId) === suspicion && this.#distrustAllUntilMs === distrust;
-      if (done && sameDoubt) this.#trust(userId);
+      if (done && sameDoubt && this.#isSettled(suspicion?.untilMs) && this.#isSettled(distrust)) this.#trust(userId);
     });
   }
 
@@ -135,6 +135,11 @@ export class CacheClient {
   /** Of a copy that is there now, or comes late. */
   #latestExpiryMs(): number {
     return this.clock.monotonicMs() + CACHE_LATE_EFFECT_MS + this.ttlMs;
+  }
+
+  /** Nothing of what raised a doubt can take effect any more, and undo what has put it right. */
+  #isSettled(untilMs: number | undefined): boolean {
+    return untilMs === undefined || this.clock.monotonicMs() >= untilMs - this.ttlMs;
   }
 
   #trust(userId: string): void {

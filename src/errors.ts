@@ -6,6 +6,7 @@ export type ErrorCode =
   | "invalid-record"
   | "invalid-parameter"
   | "missing-user-id"
+  | "invalid-host"
   | "user-not-found"
   | "write-not-found"
   | "dead-letter-not-found"
@@ -21,6 +22,7 @@ export type ErrorCode =
   | "journal-failed"
   | "store-unavailable"
   | "shutting-down"
+  | "overloaded"
   | "not-ready"
   | "internal-error";
 

@@ -35,6 +35,8 @@ const ROUTES: readonly Route[] = [
   { path: "/readyz", methods: { GET: "ready" } },
 ];
 
+const RELISTEN_MS = 500;
+
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
@@ -49,6 +51,8 @@ export interface ServerParts {
 export class Server {
   readonly #handlers: Partial<Handlers> = {};
   #server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  #stopping = false;
+  #relistenTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly options: ServerOptions, private readonly parts: ServerParts) {}
 
@@ -59,35 +63,53 @@ export class Server {
 
   /** Starts listening; returns the base URL with the port really bound. @throws when the address cannot be bound */
   start(): string {
-    const { host: hostname, port } = this.options;
+    const { host, port } = this.options;
     try {
-      this.#server = Deno.serve(
-        { hostname, port, onListen: () => {} },
-        (request, { remoteAddr }) => this.#serve(request, remoteAddr.hostname),
-      );
+      const { hostname, port: boundPort } = this.#listen(port).addr;
+      return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${boundPort}`;
     } catch (error) {
-      throw new Error(`Cannot listen on ${hostname}:${port}: ${reasonOf(error)}`, { cause: error });
+      throw new Error(`Cannot listen on ${host}:${port}: ${reasonOf(error)}`, { cause: error });
     }
-    const { hostname: boundHost, port: boundPort } = this.#server.addr;
-    return `http://${boundHost.includes(":") ? `[${boundHost}]` : boundHost}:${boundPort}`;
   }
 
   /** Accepts no more, and resolves when the requests under way are answered. */
   async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#relistenTimer);
     await this.#server?.shutdown();
+  }
+
+  #listen(port: number): Deno.HttpServer<Deno.NetAddr> {
+    const server = Deno.serve(
+      { hostname: this.options.host, port, onListen: () => {} },
+      (request, { remoteAddr }) => this.#serve(request, remoteAddr.hostname),
+    );
+    server.finished.catch((error) => this.#listenAgainLater(server.addr.port, error));
+    return this.#server = server;
+  }
+
+  /** Accepting can fail while all else is well: no file descriptor may be left. That passes. */
+  #listenAgainLater(port: number, error: unknown): void {
+    if (this.#stopping) return;
+    this.#server = undefined;
+    this.parts.log.error("Connections cannot be accepted; listening again in a moment", { error });
+    this.#relistenTimer = setTimeout(() => {
+      try {
+        this.#listen(port);
+      } catch (listenError) {
+        this.#listenAgainLater(port, listenError);
+      }
+    }, RELISTEN_MS);
   }
 
   async #serve(request: Request, remoteAddress: string): Promise<Response> {
     const startedMs = performance.now();
-    const { url } = request;
-    const pathAt = url.indexOf("/", url.indexOf("//") + 2);
-    const queryAt = url.indexOf("?", pathAt);
-    const path = url.slice(pathAt, queryAt < 0 ? undefined : queryAt);
+    const { path, query } = splitUrl(request.url);
     const { route, pathParameter } = findRoute(path);
     const label = route?.path ?? "other";
-    const query = queryAt < 0 ? "" : url.slice(queryAt + 1);
     let response: Response;
     try {
+      requirePlainHost(request);
       if (route === undefined) throw new AppError("no-such-path", `There is nothing at ${path.slice(0, 128)}.`);
       response = await this.#answer(route, {
         request,
@@ -130,6 +152,27 @@ export class Server {
     if (response.status === 503 || response.status === 413) this.parts.metrics.shed.inc({ reason: error.code });
     if (error.cause !== undefined) this.parts.log.debug("A request was refused", { route, error });
     return response;
+  }
+}
+
+/** The path ends where the query or a fragment begins, and so does a host that no path follows. */
+function splitUrl(url: string): { path: string; query: string } {
+  const pathAt = seek(url, /[/?#]/g, url.indexOf("//") + 2);
+  const pathEnd = seek(url, /[?#]/g, pathAt);
+  const query = url[pathEnd] === "?" ? url.slice(pathEnd + 1, seek(url, /#/g, pathEnd)) : "";
+  return { path: url.slice(pathAt, pathEnd), query };
+}
+
+function seek(text: string, pattern: RegExp, from: number): number {
+  pattern.lastIndex = from;
+  return pattern.exec(text)?.index ?? text.length;
+}
+
+/** The runtime puts the Host header in front of the target, whatever is in it: a path in it would be taken for the target's. */
+function requirePlainHost(request: Request): void {
+  const host = request.headers.get("host");
+  if (host !== null && /[/?#\\@\s]/.test(host)) {
+    throw new AppError("invalid-host", `Host: ${host.slice(0, 64)} is not a host and port.`);
   }
 }
 

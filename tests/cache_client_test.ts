@@ -72,6 +72,7 @@ Deno.test("when what an earlier run failed to update is not known, no copy is re
   client.distrustAll();
   assert.equal(client.current, false);
   assert.equal(await client.get("u"), undefined);
+  await clock.advance(CACHE_LATE_EFFECT_MS);
   client.fill(entry(3, { userId: "u" }));
   await settle();
   assert.equal((await client.get("u"))?.entry.seq, 3);
@@ -93,11 +94,15 @@ Deno.test("a fill does not clear a doubt that arose while it was under way", asy
   assert.equal(clock.timers, 0);
 });
 
-Deno.test("filling from the store heals a user whose update failed", async () => {
-  const { control, client } = setUp();
+Deno.test("filling from the store heals a user whose update failed, once that can take no effect any more", async () => {
+  const { clock, control, client } = setUp();
   control.fail = true;
   await client.update([entry(1, { userId: "u" })]);
   control.fail = false;
+  client.fill(entry(1, { userId: "u" }));
+  await settle();
+  assert.equal(await client.get("u"), undefined);
+  await clock.advance(CACHE_LATE_EFFECT_MS);
   client.fill(entry(1, { userId: "u" }));
   await settle();
   assert.deepEqual(await client.get("u"), { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });

@@ -9,7 +9,7 @@ const LAYERS: readonly (readonly RegExp[])[] = [
   [/^src\/(domain|errors|deadline|version)\.ts$/],
   [/^src\/ports\.ts$/, /^src\/telemetry\//],
   [
-    /^src\/(pending|cache_client|last_known|batcher|breaker|writer|reader|validate|http|cross_site|admin_access)\.ts$/,
+    /^src\/(pending|cache_client|last_known|batcher|breaker|writer|reader|validate|http|body|cross_site|admin_access)\.ts$/,
     /^src\/journal\//,
   ],
   [/^src\/core\.ts$/],

@@ -94,7 +94,7 @@ function cursorOf({ source, seq }: DeadLetter): string {
 
 function parseCursor(text: string | undefined): Pick<DeadLetter, "source" | "seq"> | undefined {
   if (text === undefined) return undefined;
-  const match = /^(\d{1,16})\.(.{1,200})$/.exec(text);
+  const match = /^(\d{1,16})\.([\x20-\x7e]{1,200})$/.exec(text);
   if (match === null) throw new AppError("invalid-parameter", "after must be the `next` of the page before.");
   return { seq: Number(match[1]), source: match[2]! };
 }

@@ -1,7 +1,8 @@
 /** `POST /write`: one record in, an acknowledgement out. `GET /writes/{id}`: what became of it. */
+import { BodyReader } from "../body.ts";
 import { parseWriteId, writeId } from "../domain.ts";
 import { AppError } from "../errors.ts";
-import { type Handler, parseQuery, readJson, TEXT_HEADERS } from "../http.ts";
+import { type Handler, parseQuery, TEXT_HEADERS } from "../http.ts";
 import type { Clock, DeadLetters, Queue, Rejection } from "../ports.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { parseRecord, type RecordLimits } from "../validate.ts";
@@ -16,9 +17,10 @@ export interface WriteHandlerParts {
 }
 
 export function writeHandler({ writer, limits, defaultAck, clock, metrics }: WriteHandlerParts): Handler {
+  const bodies = new BodyReader({ maxBytes: limits.bodyBytes });
   return async ({ request, query }) => {
     const wanted = parseAck(query, defaultAck);
-    const record = parseRecord(await readJson(request, limits.bodyBytes), limits, clock.now());
+    const record = parseRecord(await bodies.readJson(request), limits, clock.now());
     const { entry, ack } = await writer.write(record, wanted);
     metrics.writes.inc({ ack });
     const id = writeId(entry);

@@ -78,7 +78,14 @@ export class Metrics {
     const scrape = this.#scrape.then(async () => {
       const type = openMetrics ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE;
       (this.#registry as { setContentType(type: string): void }).setContentType(type);
-      return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+      // The package writes names without `_total` into the counters for OpenMetrics, and would keep them so.
+      const metrics = this.#registry.getMetricsAsArray() as unknown as { name: string }[];
+      const names = metrics.map(({ name }) => name);
+      try {
+        return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+      } finally {
+        metrics.forEach((metric, i) => metric.name = names[i]!);
+      }
     });
     this.#scrape = scrape.catch(() => {});
     return scrape;

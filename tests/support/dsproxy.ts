@@ -9,6 +9,13 @@ const START_LIMIT_MS = 60_000;
 
 export type Environment = Readonly<Record<string, string>>;
 
+export interface HowToRun {
+  /** A program of the tests in place of `main.ts`, by its path in the repository. */
+  readonly main?: string;
+  /** The most file descriptors it may have. */
+  readonly openFiles?: number;
+}
+
 export class Dsproxy implements AsyncDisposable {
   #log = "";
   readonly #logRead: Promise<void>;
@@ -18,8 +25,8 @@ export class Dsproxy implements AsyncDisposable {
   }
 
   /** Starts the program on a free port of this machine. It must become ready. */
-  static async start(settings: Environment): Promise<Dsproxy> {
-    const started = Dsproxy.spawn(settings);
+  static async start(settings: Environment, how: HowToRun = {}): Promise<Dsproxy> {
+    const started = Dsproxy.spawn(settings, [], how);
     const giveUpAt = Date.now() + START_LIMIT_MS;
     while (started.#url === undefined) {
       assert.ok(Date.now() < giveUpAt, `dsproxy does not start:\n${started.#log}`);
@@ -30,9 +37,9 @@ export class Dsproxy implements AsyncDisposable {
   }
 
   /** Starts the program without waiting for anything. */
-  static spawn(settings: Environment, args: readonly string[] = []): Dsproxy {
+  static spawn(settings: Environment, args: readonly string[] = [], how: HowToRun = {}): Dsproxy {
     const env = { PROXY_HOST: "127.0.0.1", PROXY_PORT: "0", LOG_FORMAT: "json", ...settings };
-    const { command, programArgs } = programUnderTest();
+    const { command, programArgs } = programUnderTest(how);
     const process = new Deno.Command(command, {
       args: [...programArgs, ...args],
       env: { ...inherited(), ...env },
@@ -125,10 +132,14 @@ export class Dsproxy implements AsyncDisposable {
 }
 
 /** `DSPROXY_BINARY` names a compiled program to test instead of the sources. */
-function programUnderTest(): { command: string; programArgs: string[] } {
+function programUnderTest({ main, openFiles }: HowToRun): { command: string; programArgs: string[] } {
   const binary = Deno.env.get("DSPROXY_BINARY");
-  if (binary) return { command: binary, programArgs: [] };
-  return { command: Deno.execPath(), programArgs: ["run", ...taskPermissions(), "main.ts"] };
+  const [command, ...programArgs] = binary && main === undefined
+    ? [binary]
+    // A program of the tests may end itself, to be found dead at the worst moment.
+    : [Deno.execPath(), "run", ...taskPermissions(), ...(main === undefined ? [] : ["--allow-run"]), main ?? "main.ts"];
+  if (openFiles === undefined) return { command, programArgs };
+  return { command: "sh", programArgs: ["-c", `ulimit -n ${openFiles}; exec "$@"`, "sh", command, ...programArgs] };
 }
 
 /** Those of `deno task start`, so that a missing one is found here. */
