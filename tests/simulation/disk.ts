@@ -27,6 +27,7 @@ class Inode {
   readonly visible = new GrowingBytes();
   readonly durable = new GrowingBytes();
   pending: Pending[] = [];
+  wholeBytes = Infinity;
   headerFlipped = false;
 }
 
@@ -51,7 +52,6 @@ export class SimulatedDisk {
   #durableNames = new Map<string, Inode>();
   #nameChanges: NameChange[] = [];
   #order = 0;
-  readonly #syncedBytes = new Map<string, number>();
   readonly #locks = new Map<string, Process>();
   readonly #underWay = new Set<Operation>();
 
@@ -89,17 +89,17 @@ export class SimulatedDisk {
     for (const { apply } of this.#nameChanges.slice(0, kept)) apply(this.#durableNames);
     this.#nameChanges = [];
     this.#names = new Map(this.#durableNames);
-    for (const [path, inode] of this.#names) {
-      this.#syncedBytes.set(basename(path), inode.durable.length);
+    for (const inode of new Set(this.#names.values())) {
+      inode.wholeBytes = Math.min(inode.wholeBytes, inode.durable.length);
       for (const { change } of inode.pending) this.#keepSome(inode.durable, change);
       inode.pending = [];
       inode.visible.become(inode.durable);
     }
   }
 
-  /** How much of a file had been synced when the power was last lost: what follows may be in pieces. */
-  syncedBytes(name: string): number {
-    return this.#syncedBytes.get(name) ?? Infinity;
+  /** How much of a file had been synced whenever the power was lost: what follows may be in pieces. */
+  wholeBytes(path: string): number {
+    return this.#names.get(path)?.wholeBytes ?? Infinity;
   }
 
   /** Files by their visible content, for those who look for something to damage. */

@@ -210,7 +210,7 @@ export class Machine {
         observer: {
           onDamage: ({ kind, segment, offset }) => {
             if (kind === "torn-tail") return world.trace(`torn tail of ${segment} at ${offset}`);
-            if (offset < disk.syncedBytes(segment)) model.damageReported(`${segment} at ${offset}`);
+            if (offset < disk.wholeBytes(`${DIR}/${segment}`)) model.damageReported(`${segment} at ${offset}`);
           },
         },
       },
