@@ -12,6 +12,7 @@ export type Environment = Readonly<Record<string, string>>;
 export interface HowToRun {
   /** A program of the tests in place of `main.ts`, by its path in the repository. */
   readonly main?: string;
+  readonly args?: readonly string[];
   /** The most file descriptors it may have. */
   readonly openFiles?: number;
 }
@@ -132,12 +133,19 @@ export class Dsproxy implements AsyncDisposable {
 }
 
 /** `DSPROXY_BINARY` names a compiled program to test instead of the sources. */
-function programUnderTest({ main, openFiles }: HowToRun): { command: string; programArgs: string[] } {
+function programUnderTest({ main, args = [], openFiles }: HowToRun): { command: string; programArgs: string[] } {
   const binary = Deno.env.get("DSPROXY_BINARY");
   const [command, ...programArgs] = binary && main === undefined
     ? [binary]
     // A program of the tests may end itself, to be found dead at the worst moment.
-    : [Deno.execPath(), "run", ...taskPermissions(), ...(main === undefined ? [] : ["--allow-run"]), main ?? "main.ts"];
+    : [
+      Deno.execPath(),
+      "run",
+      ...taskPermissions(),
+      ...(main === undefined ? [] : ["--allow-run"]),
+      main ?? "main.ts",
+      ...args,
+    ];
   if (openFiles === undefined) return { command, programArgs };
   return { command: "sh", programArgs: ["-c", `ulimit -n ${openFiles}; exec "$@"`, "sh", command, ...programArgs] };
 }

@@ -69,6 +69,16 @@ export async function createDatabase(): Promise<TestDatabase> {
   };
 }
 
+/** Runs `work` with a database that is dropped afterwards. */
+export async function withDatabase<T>(work: (url: string) => Promise<T>): Promise<T> {
+  const database = await createDatabase();
+  try {
+    return await work(database.url);
+  } finally {
+    await database.drop();
+  }
+}
+
 /** Runs `work` on one connection that is closed afterwards. */
 export async function once<T>(url: string, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
   const sql = postgres(url, { max: 1, connect_timeout: 10, fetch_types: false, onnotice: () => {} });

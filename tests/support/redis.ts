@@ -34,10 +34,15 @@ export function sharedRedisUrl(): string {
 }
 
 async function ping(port: number): Promise<void> {
+  const answer = await redisCommand(port, "PING");
+  if (!answer.startsWith("+PONG")) throw new Error(`Redis answers ${JSON.stringify(answer)} to PING`);
+}
+
+/** The beginning of the answer to one command without special characters. */
+export async function redisCommand(port: number, command: string): Promise<string> {
   using connection = await Deno.connect({ hostname: "127.0.0.1", port });
-  await connection.write(new TextEncoder().encode("PING\r\n"));
-  const answer = new Uint8Array(64);
+  await connection.write(new TextEncoder().encode(`${command}\r\n`));
+  const answer = new Uint8Array(16 * 1024);
   const length = await connection.read(answer) ?? 0;
-  const text = new TextDecoder().decode(answer.subarray(0, length));
-  if (!text.startsWith("+PONG")) throw new Error(`Redis answers ${JSON.stringify(text)} to PING`);
+  return new TextDecoder().decode(answer.subarray(0, length));
 }

@@ -1,0 +1,111 @@
+/** Clients that write and read back all the time, whatever is done to the service, and keep account of what it promised them. */
+import assert from "node:assert/strict";
+import type { Dsproxy } from "../support/dsproxy.ts";
+import { once } from "../support/postgres.ts";
+import { delay } from "../support/services.ts";
+
+export interface Account {
+  readonly acknowledged: number;
+  /** Acknowledged and not in the database. */
+  readonly lost: string[];
+  /** In the database more than once. */
+  readonly doubled: string[];
+  /** Reads that returned something older than what their client had been promised. */
+  readonly stale: string[];
+  /** Answers that nobody should get: neither a promise kept nor an honest 503. */
+  readonly unexpected: string[];
+}
+
+const PAUSE_MS = 3;
+const REQUEST_LIMIT_MS = 30_000;
+const FIRST_TS = 1_700_000_000;
+
+export class Load {
+  #target: Dsproxy | undefined;
+  #running = true;
+  readonly #acknowledged = new Set<string>();
+  readonly #stale: string[] = [];
+  readonly #unexpected: string[] = [];
+  readonly #workers: Promise<void>[];
+
+  /** @param writers each writes one user after the other, so that it knows what a read has to return */
+  constructor(writers = 8) {
+    this.#workers = Array.from({ length: writers }, (_, writer) => this.#work(writer));
+  }
+
+  /** Sends what follows to this instance; undefined while there is none. */
+  use(target: Dsproxy | undefined): void {
+    this.#target = target;
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    await Promise.all(this.#workers);
+  }
+
+  /** After {@link stop}, once the queue is empty. */
+  async account(databaseUrl: string): Promise<Account> {
+    const rows = await once(
+      databaseUrl,
+      (sql) => sql<{ value: string; n: number }[]>`select value, count(*)::int as n from user_data group by value`,
+    );
+    const counts = new Map(rows.map(({ value, n }) => [value, n]));
+    return {
+      acknowledged: this.#acknowledged.size,
+      lost: [...this.#acknowledged].filter((value) => !counts.has(value)),
+      doubled: rows.filter(({ n }) => n > 1).map(({ value }) => value),
+      stale: this.#stale,
+      unexpected: this.#unexpected,
+    };
+  }
+
+  async #work(writer: number): Promise<void> {
+    const user = `writer${writer}`;
+    let promised = -1;
+    for (let i = 0; this.#running; i++) {
+      await delay(PAUSE_MS);
+      const target = this.#target;
+      if (target === undefined) continue;
+      try {
+        if (await this.#write(target, user, i)) promised = i;
+        if (i % 4 === 0) await this.#readBack(target, user, promised, i);
+      } catch (error) {
+        // The instance went away before its answer: nothing was promised.
+        if (!(error instanceof TypeError)) this.#unexpected.push(String(error));
+      }
+    }
+  }
+
+  async #write(target: Dsproxy, user: string, i: number): Promise<boolean> {
+    const value = `${user}/${i}`;
+    const response = await fetch(`${target.url}/write?ack=durable`, {
+      method: "POST",
+      body: JSON.stringify({ user_id: user, value, ts: FIRST_TS + i }),
+      signal: AbortSignal.timeout(REQUEST_LIMIT_MS),
+    });
+    const text = await response.text();
+    if (response.status === 202) this.#acknowledged.add(value);
+    else if (response.status !== 503) this.#unexpected.push(`write: ${response.status} ${text}`);
+    return response.status === 202;
+  }
+
+  async #readBack(target: Dsproxy, user: string, promised: number, sent: number): Promise<void> {
+    const response = await fetch(`${target.url}/read?user_id=${user}`, {
+      signal: AbortSignal.timeout(REQUEST_LIMIT_MS),
+    });
+    const text = await response.text();
+    if (response.status === 503 || (response.status === 404 && promised < 0)) return;
+    const found = response.status === 200 ? Number(text.split("/")[1]) : -1;
+    if (found < promised || found > sent) this.#stale.push(`${user}: ${response.status} ${text}, promised ${promised}`);
+  }
+}
+
+export function assertNothingBroken({ acknowledged, lost, doubled, stale, unexpected }: Account, hint: string): void {
+  assert.ok(acknowledged > 50, `only ${acknowledged} writes were acknowledged; ${hint}`);
+  const first = (list: string[]) => list.slice(0, 5);
+  assert.deepEqual(
+    { lost: first(lost), doubled: first(doubled), stale: first(stale), unexpected: first(unexpected) },
+    { lost: [], doubled: [], stale: [], unexpected: [] },
+    hint,
+  );
+}
