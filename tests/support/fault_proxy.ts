@@ -13,10 +13,10 @@ const DRIP_MS = 2;
 export class FaultProxy implements AsyncDisposable {
   weather: Weather = "pass";
   latencyMs = 0;
-  /** Pieces from client to server that hold this text are passed on; then the connection is cut before any answer. */
-  cutAfter: string | undefined;
-  /** How often {@link cutAfter} came true. */
-  cuts = 0;
+  /** The next answer of the server that holds this text gets lost, and its connection breaks. */
+  loseAnswer: string | undefined;
+  /** How often that has happened. */
+  lostAnswers = 0;
   readonly #listener: Deno.TcpListener;
   readonly #connections = new Set<Deno.TcpConn>();
   readonly #accepting: Promise<void>;
@@ -70,18 +70,16 @@ export class FaultProxy implements AsyncDisposable {
       return this.#close(client); // The server is down: so is the way to it.
     }
     this.#connections.add(server);
-    const link = { answersLost: false };
-    await Promise.all([this.#pump(client, server, link, true), this.#pump(server, client, link, false)]);
+    await Promise.all([this.#pump(client, server, false), this.#pump(server, client, true)]);
   }
 
-  async #pump(from: Deno.TcpConn, to: Deno.TcpConn, link: { answersLost: boolean }, up: boolean): Promise<void> {
+  async #pump(from: Deno.TcpConn, to: Deno.TcpConn, answers: boolean): Promise<void> {
     const piece = new Uint8Array(64 * 1024);
     try {
       for (let length = await from.read(piece); length !== null; length = await from.read(piece)) {
         const bytes = piece.subarray(0, length);
-        if (up && this.#isToBeCut(bytes)) link.answersLost = true;
-        await this.#passOn(bytes, to, !up && link.answersLost);
-        if (!up && link.answersLost) break;
+        if (answers && this.#isToBeLost(bytes)) break;
+        await this.#passOn(bytes, to);
       }
     } catch {
       // One side is gone: the other follows.
@@ -90,16 +88,15 @@ export class FaultProxy implements AsyncDisposable {
     this.#close(to);
   }
 
-  #isToBeCut(bytes: Uint8Array): boolean {
-    if (this.cutAfter === undefined || !new TextDecoder().decode(bytes).includes(this.cutAfter)) return false;
-    this.cuts++;
-    this.cutAfter = undefined;
+  #isToBeLost(bytes: Uint8Array): boolean {
+    if (this.loseAnswer === undefined || !new TextDecoder().decode(bytes).includes(this.loseAnswer)) return false;
+    this.lostAnswers++;
+    this.loseAnswer = undefined;
     return true;
   }
 
-  async #passOn(bytes: Uint8Array, to: Deno.TcpConn, lost: boolean): Promise<void> {
+  async #passOn(bytes: Uint8Array, to: Deno.TcpConn): Promise<void> {
     while (this.weather === "black hole") await delay(20);
-    if (lost) return;
     if (this.weather === "slow") await delay(this.latencyMs);
     const step = this.weather === "drip" ? DRIP_BYTES : bytes.length;
     for (let at = 0; at < bytes.length; at += step) {
