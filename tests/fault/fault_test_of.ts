@@ -1,5 +1,6 @@
 import { assertNothingBroken } from "./load.ts";
-import { Random, type Scenario, seedOf } from "./scenario.ts";
+import { Random } from "../support/random.ts";
+import { type Scenario, seedOf } from "./scenario.ts";
 
 /** A short run of each scenario. What each has to show is the same: see {@link assertNothingBroken}. */
 export function testScenarios(scenarios: readonly Scenario[]): void {

@@ -17,6 +17,8 @@ export interface Account {
 }
 
 const PAUSE_MS = 3;
+/** Enough that some were last written before a fault, and are read after it without having been written again. */
+const USERS_PER_WRITER = 500;
 const REQUEST_LIMIT_MS = 30_000;
 const FIRST_TS = 1_700_000_000;
 
@@ -28,7 +30,7 @@ export class Load {
   readonly #unexpected: string[] = [];
   readonly #workers: Promise<void>[];
 
-  /** @param writers each writes one user after the other, so that it knows what a read has to return */
+  /** @param writers each has users of its own, and so knows what a read of them has to return */
   constructor(writers = 8) {
     this.#workers = Array.from({ length: writers }, (_, writer) => this.#work(writer));
   }
@@ -60,15 +62,19 @@ export class Load {
   }
 
   async #work(writer: number): Promise<void> {
-    const user = `writer${writer}`;
-    let promised = -1;
+    const promised = new Array<number>(USERS_PER_WRITER).fill(-1);
+    const sent = [...promised];
     for (let i = 0; this.#running; i++) {
       await delay(PAUSE_MS);
       const target = this.#target;
       if (target === undefined) continue;
       try {
-        if (await this.#write(target, user, i)) promised = i;
-        if (i % 4 === 0) await this.#readBack(target, user, promised, i);
+        const written = i % USERS_PER_WRITER;
+        sent[written] = i;
+        if (await this.#write(target, `writer${writer}-${written}`, i)) promised[written] = i;
+        // Each time another one, and none twice in a row of all.
+        const read = i % 2 === 0 ? written : (i * 7) % USERS_PER_WRITER;
+        await this.#readBack(target, `writer${writer}-${read}`, promised[read]!, sent[read]!);
       } catch (error) {
         // The instance went away before its answer: nothing was promised.
         if (!(error instanceof TypeError)) this.#unexpected.push(String(error));

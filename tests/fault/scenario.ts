@@ -82,5 +82,3 @@ async function untilCommitted(proxy: Dsproxy, round: number): Promise<void> {
 export function seedOf(variable: string): number {
   return Number(Deno.env.get(variable) ?? Date.now() % 1_000_000);
 }
-
-export { Random };
