@@ -14,6 +14,7 @@ import {
   listDeadLetters,
   replayDeadLetter,
 } from "./postgres_dead_letters.ts";
+import { onLostWrite } from "./postgres_lost_write.ts";
 import { ensureSchema, INDEXED_KEY_BYTES } from "./postgres_schema.ts";
 
 export type SslMode = "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full";
@@ -41,6 +42,8 @@ const DEFAULT_CALL_TIMEOUT_MS = 5_000;
 /** The server ends a statement that takes too long by itself; only silence beyond that means that it is gone. */
 const GRACE_MS = 1_000;
 const CONNECT_TIMEOUT_SECONDS = 3;
+/** What is under way on the other connections of a pool that is given up may finish. */
+const DRAIN_SECONDS = 5;
 const MIGRATION_LIMIT_MS = 600_000;
 
 interface LatestRow {
@@ -56,10 +59,12 @@ class PostgresStore implements Store, DeadLetters {
   #sql: postgres.Sql;
   #schema: Promise<void> | undefined;
   #closed = false;
+  readonly #stopWatching: () => void;
 
   constructor(private readonly options: PostgresStoreOptions) {
     this.#callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
     this.#sql = this.#connect();
+    this.#stopWatching = onLostWrite(() => this.#replace(this.#sql, 0));
   }
 
   open(source: string): Promise<number> {
@@ -122,6 +127,7 @@ class PostgresStore implements Store, DeadLetters {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#sql.end({ timeout: 1 });
+    this.#stopWatching();
   }
 
   async #call<T>(work: (sql: postgres.Sql) => Promise<T>, limitMs = this.#callTimeoutMs + GRACE_MS): Promise<T> {
@@ -149,7 +155,8 @@ class PostgresStore implements Store, DeadLetters {
     try {
       return await withDeadline(work, limitMs, this.#name);
     } catch (error) {
-      if (error instanceof DeadlineError) this.#replace(sql);
+      if (error instanceof DeadlineError) this.#replace(sql, 0);
+      else if (!(error instanceof postgres.PostgresError)) this.#replace(sql, DRAIN_SECONDS);
       throw isRejection(error) ? new RejectedRowError(error.code, error.message, { cause: error }) : error;
     }
   }
@@ -158,11 +165,14 @@ class PostgresStore implements Store, DeadLetters {
     return `PostgreSQL at ${this.options.host}:${this.options.port}`;
   }
 
-  /** Connections into a black hole never come back, and would fill the pool. */
-  #replace(silent: postgres.Sql): void {
-    if (this.#sql !== silent || this.#closed) return;
+  /**
+   * Connections into a black hole never come back, and would fill the pool. One that broke may be of no more use either: the
+   * driver can keep what it had still to write, and never write again.
+   */
+  #replace(broken: postgres.Sql, drainSeconds: number): void {
+    if (this.#sql !== broken || this.#closed) return;
     this.#sql = this.#connect();
-    void silent.end({ timeout: 0 }).catch(() => {});
+    void broken.end({ timeout: drainSeconds }).catch(() => {});
   }
 
   #connect(): postgres.Sql {

@@ -15,7 +15,7 @@ import { PROCESS } from "./scenarios/process.ts";
 import { REDIS } from "./scenarios/redis.ts";
 
 const REPORT = new URL("../../docs/reliability.md", import.meta.url);
-const SIMULATED_SEEDS = 50_000;
+const SIMULATED_SEEDS = 20_000;
 /** What the simulation counts, in the report's words. */
 const SIMULATED: readonly (readonly [string, string, string])[] = [
   ["power loss", "the power goes", "unsynced writes are lost by sector, unsynced names from some moment on"],

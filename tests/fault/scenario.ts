@@ -1,4 +1,5 @@
 /** One kind of fault, tried a number of times under load on real processes: what the tests run briefly and the report at length. */
+import assert from "node:assert/strict";
 import { Dsproxy, type Environment, eventually, type HowToRun } from "../support/dsproxy.ts";
 import { Random } from "../support/random.ts";
 import { delay } from "../support/services.ts";
@@ -69,11 +70,12 @@ async function hasEnded(proxy: Dsproxy): Promise<boolean> {
 }
 
 async function untilCommitted(proxy: Dsproxy, round: number): Promise<void> {
-  await eventually(`a write is committed after round ${round}:\n${proxy.log.slice(-2_000)}`, async () => {
-    const response = await proxy.write(
-      { user_id: "probe", value: `probe ${round} ${crypto.randomUUID()}` },
-      "?ack=flushed",
-    );
+  await eventually(`a write is committed after round ${round}`, async () => {
+    assert.equal(await hasEnded(proxy), false, `it ended by itself: ${proxy.log.slice(-3_000)}`);
+    const record = { user_id: "probe", value: `probe ${round} ${crypto.randomUUID()}` };
+    const response = await proxy.write(record, "?ack=flushed").catch((cause) => {
+      throw new Error(`it does not answer: ${proxy.log.slice(-3_000)}`, { cause });
+    });
     await response.body?.cancel();
     return response.status === 201;
   }, RECOVERY_LIMIT_MS);
