@@ -33,8 +33,8 @@ const SCENES: readonly Scene[] = [
     gather: async (url) => (await Crowd.gather(url, SLOW_CLIENTS / 2, `${counted}{`)).drip(" "),
   },
   {
-    name: `${SLOW_CLIENTS / 10} clients that send a body in chunks of one byte`,
-    gather: async (url) => (await Crowd.gather(url, SLOW_CLIENTS / 10, inChunks)).drip("1\r\n \r\n"),
+    name: `${SLOW_CLIENTS / 2} clients that send a body in chunks of one byte`,
+    gather: async (url) => (await Crowd.gather(url, SLOW_CLIENTS / 2, inChunks)).drip("1\r\n \r\n"),
   },
   {
     name: `${SLOW_CLIENTS} clients that connect and say nothing`,

@@ -1,18 +1,13 @@
+import { seeded } from "../support/random.ts";
+
 /** Choices that can be made again: everything random in a run comes from one printed number. */
 export class Seeded {
-  #state: number;
+  /** 0 up to, but not including, 1. */
+  readonly fraction: () => number;
 
   /** @param stream another sequence of the same seed, so that one more case does not change those after it */
   constructor(readonly seed: number, stream = 0) {
-    this.#state = (Math.imul(seed, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca6b)) >>> 0;
-  }
-
-  /** 0 up to, but not including, 1. */
-  fraction(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    this.fraction = seeded(Math.imul(seed, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca6b));
   }
 
   /** A whole number from `low` to `high`, both included. */
