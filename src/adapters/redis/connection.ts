@@ -134,12 +134,12 @@ export class Connection {
   }
 
   async #greet(client: RedisClient): Promise<void> {
-    const info = client.sendCommand<string>(["INFO", "server"]).catch((error) => {
+    const asked = client.sendCommand<string>(["INFO", "server"]).catch((error) => {
       if (error instanceof ErrorReply) return ""; // Some hosted servers forbid it.
       throw error;
     });
-    await this.#readClock(client);
-    this.#epoch = /run_id:([0-9a-f]{8})/.exec(await info)?.[1] ?? UNKNOWN_EPOCH;
+    const [info] = await Promise.all([asked, this.#readClock(client)]);
+    this.#epoch = /run_id:([0-9a-f]{8})/.exec(info)?.[1] ?? UNKNOWN_EPOCH;
   }
 
   async #readClock(client: RedisClient): Promise<void> {
