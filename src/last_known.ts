@@ -6,57 +6,71 @@ import { LRUCache } from "lru-cache";
 import { type Entry, newest } from "./domain.ts";
 import type { Clock } from "./ports.ts";
 
-interface Finding {
-  /** undefined: there was nothing. */
-  readonly entry: Entry | undefined;
+interface Answer {
+  readonly entry: Entry;
   readonly foundMs: number;
 }
 
 /** Another instance may write the user; the shared cache tells at once, the store within this time. */
 const ABSENT_MS = 1_000;
-const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_ANSWERS_BYTES = 64 * 1024 * 1024;
+/** Whoever asks for ever other users that do not exist gets no more memory for it. */
+const MAX_ABSENCES_BYTES = 2 * 1024 * 1024;
 /** What a finding costs besides its text, rather too high. */
 const OVERHEAD_BYTES = 256;
 
 export class LastKnown {
-  readonly #findings = new LRUCache<string, Finding>({
-    maxSize: MAX_BYTES,
-    sizeCalculation: ({ entry }, userId) => OVERHEAD_BYTES + 2 * (userId.length + (entry?.value.length ?? 0)),
+  readonly #answers = new LRUCache<string, Answer>({
+    maxSize: MAX_ANSWERS_BYTES,
+    sizeCalculation: ({ entry }, userId) => OVERHEAD_BYTES + 2 * (userId.length + entry.value.length),
+  });
+  /** Users that are not there → when that was found out. */
+  readonly #absences = new LRUCache<string, number>({
+    maxSize: MAX_ABSENCES_BYTES,
+    sizeCalculation: (_, userId) => OVERHEAD_BYTES + 2 * userId.length,
   });
 
   /** @param staleMs how long an answer may be given without asking anybody */
   constructor(private readonly staleMs: number, private readonly clock: Pick<Clock, "monotonicMs">) {}
 
-  /** A read has just found this out, and it is the whole truth. */
-  found(userId: string, entry: Entry | undefined): void {
-    this.#findings.set(userId, { entry, foundMs: this.clock.monotonicMs() });
+  /** A read has just found this entry, and it is the newest there is. */
+  found(entry: Entry): void {
+    this.#absences.delete(entry.userId);
+    this.#answers.set(entry.userId, { entry, foundMs: this.clock.monotonicMs() });
+  }
+
+  /** A read has just found out that there is none. */
+  foundNothing(userId: string): void {
+    this.#answers.delete(userId);
+    this.#absences.set(userId, this.clock.monotonicMs());
   }
 
   /** An entry became durable: an older finding must not be answered any more. */
   wrote(entry: Entry): void {
-    const finding = this.#findings.peek(entry.userId);
-    if (finding === undefined) return;
-    if (finding.entry === undefined) this.forget(entry.userId);
-    else this.#findings.set(entry.userId, { ...finding, entry: newest(finding.entry, entry) });
+    this.#absences.delete(entry.userId);
+    const answer = this.#answers.peek(entry.userId);
+    if (answer === undefined) return;
+    this.#answers.set(entry.userId, { ...answer, entry: newest(answer.entry, entry) ?? entry });
   }
 
   forget(userId: string): void {
-    this.#findings.delete(userId);
+    this.#absences.delete(userId);
+    this.#answers.delete(userId);
   }
 
   /** Nothing was there a moment ago, and this instance has written nothing since. */
   isAbsent(userId: string): boolean {
-    const finding = this.#findings.get(userId);
-    return finding !== undefined && finding.entry === undefined && this.#ageMs(finding) < ABSENT_MS;
+    const foundMs = this.#absences.get(userId);
+    return foundMs !== undefined && this.#ageMs(foundMs) < ABSENT_MS;
   }
 
   /** The last answer, while it is not too old. */
   stale(userId: string): Entry | undefined {
-    const finding = this.#findings.get(userId);
-    return finding !== undefined && this.#ageMs(finding) < this.staleMs ? finding.entry : undefined;
+    const answer = this.#answers.get(userId);
+    return answer !== undefined && this.#ageMs(answer.foundMs) < this.staleMs ? answer.entry : undefined;
   }
 
-  #ageMs({ foundMs }: Finding): number {
+  #ageMs(foundMs: number): number {
     return this.clock.monotonicMs() - foundMs;
   }
 }

@@ -47,7 +47,7 @@ export class Reader {
       best = newest(best, stored);
     }
     if (best === undefined) return undefined;
-    this.cache.lastKnown.found(userId, best);
+    this.cache.lastKnown.found(best);
     if (best === pending) return { entry: best, source: "pending" };
     return { entry: best, source: best === cached?.entry ? cached.source : "store" };
   }
@@ -56,7 +56,7 @@ export class Reader {
   #complete(userId: string, newestKnown: Entry | undefined, settlements: number): void {
     if (this.pending.settlements !== settlements) return;
     if (newestKnown !== undefined) this.cache.fill(newestKnown);
-    else if (!this.pending.has(userId)) this.cache.lastKnown.found(userId, undefined);
+    else if (!this.pending.has(userId)) this.cache.lastKnown.foundNothing(userId);
   }
 
   /** An accepted write is a better answer than none, even where a newer one might be out of reach; so is an old answer. */

@@ -185,3 +185,13 @@ Deno.test("the last answer given in need is never older than what this instance 
   store.failWith = new Error("down");
   assert.deepEqual(await reader.read("u"), { entry: written, source: "stale" });
 });
+
+Deno.test("who asks for ever other users that do not exist gets no more memory for it", async () => {
+  const { store, reader } = setUp();
+  for (let i = 0; i < 20_000; i++) await reader.read(`nobody${i}`);
+  const { lookUps } = store;
+  await reader.read("nobody19999");
+  assert.equal(store.lookUps, lookUps, "the last one is known");
+  await reader.read("nobody0");
+  assert.equal(store.lookUps, lookUps + 1, "the first one has been forgotten");
+});
