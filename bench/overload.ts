@@ -1,7 +1,7 @@
 /**
  * `deno task bench:overload [seconds]`: more writes than the database takes. A PostgreSQL behind a slow network, a small journal, and
- * clients that send at a fixed rate whatever the answer: what is accepted at twice the load that fills the journal, against the most
- * that is accepted at any. The last line is that ratio, median (min..max) of the rounds.
+ * clients that send at a fixed rate whatever the answer: what is accepted at the highest rate, several times of what the database takes,
+ * against the most that is accepted at any. The last line is that ratio, median (min..max) of the rounds.
  */
 import { Dsproxy } from "../tests/support/dsproxy.ts";
 import { FaultProxy } from "../tests/support/fault_proxy.ts";

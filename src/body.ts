@@ -1,15 +1,9 @@
 /** Reads request bodies within limits: each in size and time, and all that are under way together in memory. */
 import { AppError } from "./errors.ts";
 
-export interface BodyLimits {
-  readonly maxBytes: number;
-  /** How long a client may take to send one. */
-  readonly timeoutMs?: number;
-  /** Of bodies that are longer than {@link SMALL_BYTES}, those under way together. */
-  readonly budgetBytes?: number;
-}
-
+/** How long a client may take to send one. */
 const TIMEOUT_MS = 30_000;
+/** Of bodies that are longer than {@link SMALL_BYTES}, those under way together. */
 const BUDGET_BYTES = 128 * 1024 * 1024;
 /** Up to this length a body costs no more than its connection does, and does not count: small writes go on beside a flood of large ones. */
 const SMALL_BYTES = 64 * 1024;
@@ -20,15 +14,11 @@ const LINGER_MS = 1_000;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 export class BodyReader {
-  readonly #maxBytes: number;
-  readonly #timeoutMs: number;
   #budgetBytes: number;
 
-  constructor({ maxBytes, timeoutMs = TIMEOUT_MS, budgetBytes = BUDGET_BYTES }: BodyLimits) {
-    this.#maxBytes = maxBytes;
-    this.#timeoutMs = timeoutMs;
+  constructor(private readonly maxBytes: number) {
     // One body of the largest size must fit, whatever was configured.
-    this.#budgetBytes = Math.max(budgetBytes, maxBytes);
+    this.#budgetBytes = Math.max(BUDGET_BYTES, maxBytes);
   }
 
   /** @throws AppError `unsupported-media-type`, `body-too-large`, `body-timeout`, `overloaded`, `invalid-json` */
@@ -50,16 +40,18 @@ export class BodyReader {
 
   async #read(request: Request): Promise<Uint8Array> {
     const declared = request.headers.get("content-length");
-    if (declared !== null && Number(declared) > this.#maxBytes) throw this.#tooLarge();
+    if (declared !== null && Number(declared) > this.maxBytes) throw this.#tooLarge();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const timeout = new Promise<never>((_, reject) => {
-      const message = `The body did not arrive within ${this.#timeoutMs / 1000} s.`;
-      timer = setTimeout(() => reject(new AppError("body-timeout", message)), this.#timeoutMs);
+      const message = `The body did not arrive within ${TIMEOUT_MS / 1000} s.`;
+      timer = setTimeout(() => reject(new AppError("body-timeout", message)), TIMEOUT_MS);
     });
     const share = new Share(this);
     try {
       // A declared length is enforced by the HTTP layer, so that only an undeclared one has to be counted here.
-      const body = declared === null ? this.#readCounted(request.body, share) : this.#readDeclared(request, share);
+      const body = declared === null
+        ? this.#readCounted(request.body, share)
+        : this.#readDeclared(request, Number(declared), share);
       return await Promise.race([body, timeout]);
     } catch (error) {
       if (error instanceof AppError) throw error;
@@ -70,8 +62,8 @@ export class BodyReader {
     }
   }
 
-  #readDeclared(request: Request, share: Share): Promise<Uint8Array> {
-    share.take(Number(request.headers.get("content-length")));
+  #readDeclared(request: Request, length: number, share: Share): Promise<Uint8Array> {
+    share.take(length);
     return request.bytes();
   }
 
@@ -84,7 +76,7 @@ export class BodyReader {
       const { done, value } = await reader.read();
       if (done) return bytes.subarray(0, length);
       try {
-        if (length + value.length > this.#maxBytes) throw this.#tooLarge();
+        if (length + value.length > this.maxBytes) throw this.#tooLarge();
         if (length + value.length > bytes.length) bytes = this.#grown(bytes, length + value.length, share);
       } catch (error) {
         // Cancelled at once, the server would go on to read the rest, however long. A moment later, after the answer, it closes.
@@ -98,7 +90,7 @@ export class BodyReader {
   }
 
   #grown(bytes: Uint8Array, needed: number, share: Share): Uint8Array<ArrayBuffer> {
-    const size = Math.max(needed, Math.min(2 * bytes.length, this.#maxBytes));
+    const size = Math.max(needed, Math.min(2 * bytes.length, this.maxBytes));
     share.take(size);
     const grown = new Uint8Array(size);
     grown.set(bytes);
@@ -115,7 +107,7 @@ export class BodyReader {
   #tooLarge(): AppError {
     return new AppError(
       "body-too-large",
-      `The body is larger than ${this.#maxBytes} bytes, the most that is accepted.`,
+      `The body is larger than ${this.maxBytes} bytes, the most that is accepted.`,
     );
   }
 }

@@ -5,9 +5,8 @@ import { CacheClient } from "../src/cache_client.ts";
 import { createMemoryCache } from "../src/adapters/memory.ts";
 import { Pending } from "../src/pending.ts";
 import { Log } from "../src/telemetry/log.ts";
-import { Metrics } from "../src/telemetry/metrics.ts";
 import { FakeClock } from "./support/fake_clock.ts";
-import { entry, FakeQueue, FakeStore } from "./support/fakes.ts";
+import { entry, FakeQueue, FakeStore, idleMetrics } from "./support/fakes.ts";
 
 const SEED = Number(Deno.env.get("PROPERTY_SEED") ?? 1);
 
@@ -23,13 +22,7 @@ const scenario = fc.record({
   max: fc.constantFrom(1, 7, 100, 5_000),
 });
 
-const metrics = new Metrics({
-  queueDepth: () => 0,
-  queueOldestAgeSeconds: () => 0,
-  journalBytes: () => 0,
-  deadLetters: () => Promise.resolve(0),
-  breakers: {},
-}, 0);
+const metrics = idleMetrics();
 
 Deno.test("whatever arrives, is refused or fails, each entry ends up once where it belongs, in order", async () => {
   await fc.assert(

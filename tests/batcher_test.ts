@@ -4,9 +4,8 @@ import { CacheClient } from "../src/cache_client.ts";
 import { Pending } from "../src/pending.ts";
 import type { Cache } from "../src/ports.ts";
 import { Log } from "../src/telemetry/log.ts";
-import { Metrics } from "../src/telemetry/metrics.ts";
 import { FakeClock, settle } from "./support/fake_clock.ts";
-import { entry, FakeQueue, FakeStore } from "./support/fakes.ts";
+import { entry, FakeQueue, FakeStore, idleMetrics } from "./support/fakes.ts";
 
 const quiet = new Log("error", "json", () => {});
 
@@ -24,13 +23,7 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
     ping: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
-  const metrics = new Metrics({
-    queueDepth: () => 0,
-    queueOldestAgeSeconds: () => 0,
-    journalBytes: () => 0,
-    deadLetters: () => Promise.resolve(0),
-    breakers: {},
-  }, 0);
+  const metrics = idleMetrics();
   const parts = { queue, store, pending, clock, metrics, log: quiet, random: () => 0.5 };
   const batcher = new Batcher(options, { ...parts, cache: new CacheClient(cache, 1_000, clock, () => {}) });
   return { clock, queue, store, pending, updates, forgotten, batcher, metrics };

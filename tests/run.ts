@@ -3,6 +3,7 @@
  * TEST_DATABASE_URL and TEST_REDIS_URL name), runs the tests, and leaves no process behind. Options that take a value
  * are written with `=`, as `--filter=name`. The last line is `N passed, N failed`; an ignored test counts as failed.
  */
+import { stripVTControlCharacters } from "node:util";
 import { installed, POSTGRES, REDIS } from "./support/installed.ts";
 import { output, type TestServer } from "./support/services.ts";
 import { startPostgres } from "./support/postgres.ts";
@@ -103,8 +104,7 @@ async function copyOut(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise
 
 /** Reads `ok | 3 passed (2 steps) | 0 failed | 1 ignored (5ms)`, the line that `deno test` ends with. */
 function summary(tail: string, code: number): Result {
-  // deno-lint-ignore no-control-regex -- colours begin with the control character ESC
-  const plain = tail.replace(/\u001b\[[0-9;]*m/g, "");
+  const plain = stripVTControlCharacters(tail);
   const line = plain.split("\n").findLast((text) => /^(ok|FAILED) \| \d+ passed/.test(text)) ?? "";
   const count = (word: string) => Number(new RegExp(`\\| (\\d+) ${word}`).exec(line)?.[1] ?? 0);
   const failed = count("failed") + count("ignored");

@@ -5,10 +5,9 @@ import { AppError } from "../src/errors.ts";
 import { createMemoryCache } from "../src/adapters/memory.ts";
 import { Pending } from "../src/pending.ts";
 import { Log } from "../src/telemetry/log.ts";
-import { Metrics } from "../src/telemetry/metrics.ts";
 import { Writer } from "../src/writer.ts";
 import { FakeClock, settle } from "./support/fake_clock.ts";
-import { FakeQueue, FakeStore } from "./support/fakes.ts";
+import { FakeQueue, FakeStore, idleMetrics } from "./support/fakes.ts";
 
 const log = new Log("error", "json", () => {});
 
@@ -18,13 +17,7 @@ function setUp(maxPendingUsers: number) {
   const store = new FakeStore();
   const pending = new Pending((seq) => queue.read(seq));
   const cache = new CacheClient(createMemoryCache({ maxEntries: 100, ttlMs: 1_000 }), 1_000, clock, () => {});
-  const metrics = new Metrics({
-    queueDepth: () => 0,
-    queueOldestAgeSeconds: () => 0,
-    journalBytes: () => 0,
-    deadLetters: () => Promise.resolve(0),
-    breakers: {},
-  }, 0);
+  const metrics = idleMetrics();
   const parts = { queue, store, pending, cache, clock, metrics, log, random: () => 0.5 };
   const batcher = new Batcher({ size: 1_000, intervalMs: 1_000, max: 1_000 }, parts);
   return { clock, queue, batcher, writer: new Writer(queue, pending, cache, batcher, log, maxPendingUsers) };

@@ -17,7 +17,7 @@ export interface WriteHandlerParts {
 }
 
 export function writeHandler({ writer, limits, defaultAck, clock, metrics }: WriteHandlerParts): Handler {
-  const bodies = new BodyReader({ maxBytes: limits.bodyBytes });
+  const bodies = new BodyReader(limits.bodyBytes);
   return async ({ request, query }) => {
     const wanted = parseAck(query, defaultAck);
     const record = parseRecord(await bodies.readJson(request), limits, clock.now());

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Dsproxy, type Environment, eventually, type HowToRun } from "../support/dsproxy.ts";
 import { Random } from "../support/random.ts";
+import { withDatabase } from "../support/postgres.ts";
 import { delay } from "../support/services.ts";
 import { type Account, Load } from "./load.ts";
 
@@ -28,6 +29,17 @@ export interface Trial {
   readonly how?: HowToRun;
   /** Brings the fault about once, and ends it. The instance is started anew where it has ended. */
   inject(proxy: Dsproxy, round: number): Promise<void>;
+}
+
+/** {@link tryFault} on a database of its own of the PostgreSQL that all tests share. */
+export function tryFaultOnDatabase(
+  trial: Omit<Trial, "databaseUrl" | "settings">,
+  rounds: number,
+  random: Random,
+): Promise<Tally> {
+  return withDatabase((databaseUrl) =>
+    tryFault({ ...trial, databaseUrl, settings: { DATABASE_URL: databaseUrl } }, rounds, random)
+  );
 }
 
 /** What the load had time to do before a fault comes. */

@@ -6,8 +6,8 @@ import type { Entry } from "../../src/domain.ts";
 import { AppError, reasonOf } from "../../src/errors.ts";
 import { HEADER_BYTES } from "../../src/journal/codec.ts";
 import { Log } from "../../src/telemetry/log.ts";
-import { Metrics } from "../../src/telemetry/metrics.ts";
 import type { AckLevel } from "../../src/writer.ts";
+import { idleMetrics } from "../support/fakes.ts";
 import { type Bug, buggyCache, buggyDisk, buggyStore } from "./bugs.ts";
 import type { SimulatedCache } from "./cache.ts";
 import type { SimulatedDisk } from "./disk.ts";
@@ -50,13 +50,7 @@ const GRACE_MS = 5_000;
 
 const log = new Log("error", "json", () => {});
 // One for all runs: to make one takes longer than most runs.
-const metrics = new Metrics({
-  queueDepth: () => 0,
-  queueOldestAgeSeconds: () => 0,
-  journalBytes: () => 0,
-  deadLetters: () => Promise.resolve(0),
-  breakers: {},
-}, 0);
+const metrics = idleMetrics();
 
 export class Machine {
   /** Of the wall clock against the time of the world; set by whoever steps the clock. */

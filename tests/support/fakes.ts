@@ -2,6 +2,7 @@
 import type { Entry, Write } from "../../src/domain.ts";
 import { compareVersions } from "../../src/domain.ts";
 import { RejectedRowError } from "../../src/errors.ts";
+import { Metrics } from "../../src/telemetry/metrics.ts";
 import type { Batch, Queue, QueueStats, Receipt, Store } from "../../src/ports.ts";
 
 export const INSTANCE = "instance0001";
@@ -114,4 +115,15 @@ export class FakeStore implements Store {
   #failIfDown(): Promise<void> {
     return this.failWith === undefined ? Promise.resolve() : Promise.reject(this.failWith);
   }
+}
+
+/** Counts, and has nothing to show by itself. */
+export function idleMetrics(): Metrics {
+  return new Metrics({
+    queueDepth: () => 0,
+    queueOldestAgeSeconds: () => 0,
+    journalBytes: () => 0,
+    deadLetters: () => Promise.resolve(0),
+    breakers: {},
+  }, 0);
 }

@@ -1,30 +1,25 @@
 /** Faults of the disk that the journal is on, brought about in the program's own file system calls. */
 import type { Dsproxy } from "../../support/dsproxy.ts";
-import { withDatabase } from "../../support/postgres.ts";
 import type { Random } from "../../support/random.ts";
 import { delay } from "../../support/services.ts";
 import type { DiskFault } from "../disk_faults.ts";
-import { type Scenario, tryFault } from "../scenario.ts";
+import { type Scenario, tryFaultOnDatabase } from "../scenario.ts";
 
 function scenario(fault: DiskFault, end: (proxy: Dsproxy) => Promise<void>): Scenario["run"] {
   return (rounds: number, random: Random) =>
-    withDatabase((databaseUrl) =>
-      tryFault(
-        {
-          databaseUrl,
-          settings: { DATABASE_URL: databaseUrl },
-          how: { main: "tests/fault/failpoint_main.ts" },
-          inject: async (proxy) => {
-            const switchPath = `${proxy.settings.DATA_DIR}/fault`;
-            await Deno.writeTextFile(switchPath, fault);
-            await delay(random.between(50, 500));
-            await Deno.remove(switchPath);
-            await end(proxy);
-          },
+    tryFaultOnDatabase(
+      {
+        how: { main: "tests/fault/failpoint_main.ts" },
+        inject: async (proxy) => {
+          const switchPath = `${proxy.settings.DATA_DIR}/fault`;
+          await Deno.writeTextFile(switchPath, fault);
+          await delay(random.between(50, 500));
+          await Deno.remove(switchPath);
+          await end(proxy);
         },
-        rounds,
-        random,
-      )
+      },
+      rounds,
+      random,
     );
 }
 

@@ -1,26 +1,21 @@
 /** Faults of the program's own process. */
 import assert from "node:assert/strict";
 import type { Dsproxy } from "../../support/dsproxy.ts";
-import { withDatabase } from "../../support/postgres.ts";
 import { delay } from "../../support/services.ts";
 import { FAILPOINTS } from "../failpoints.ts";
-import { type Scenario, tryFault } from "../scenario.ts";
+import { type Scenario, tryFaultOnDatabase } from "../scenario.ts";
 
 const killed: Scenario = {
   fault: "the process is killed",
   how: "`kill -9` at a random moment",
   rounds: { few: 15, many: 50 },
   run: (rounds, random) =>
-    withDatabase((databaseUrl) =>
-      tryFault(
-        {
-          databaseUrl,
-          settings: { DATABASE_URL: databaseUrl },
-          inject: (proxy) => proxy.kill(),
-        },
-        rounds,
-        random,
-      )
+    tryFaultOnDatabase(
+      {
+        inject: (proxy) => proxy.kill(),
+      },
+      rounds,
+      random,
     ),
 };
 
@@ -30,21 +25,17 @@ const killedAtFailpoints: readonly Scenario[] = FAILPOINTS.map((failpoint) => ({
   how: "`kill -9` of itself, as soon as the journal gets there",
   rounds: { few: 2, many: 20 },
   run: (rounds, random) =>
-    withDatabase((databaseUrl) =>
-      tryFault(
-        {
-          databaseUrl,
-          settings: { DATABASE_URL: databaseUrl },
-          how: { main: "tests/fault/failpoint_main.ts", args: [failpoint] },
-          inject: async (proxy) => {
-            await ready(proxy);
-            proxy.process.kill("SIGUSR1");
-            await proxy.ended();
-          },
+    tryFaultOnDatabase(
+      {
+        how: { main: "tests/fault/failpoint_main.ts", args: [failpoint] },
+        inject: async (proxy) => {
+          await ready(proxy);
+          proxy.process.kill("SIGUSR1");
+          await proxy.ended();
         },
-        rounds,
-        random,
-      )
+      },
+      rounds,
+      random,
     ),
 }));
 
@@ -53,22 +44,18 @@ const terminated: Scenario = {
   how: "SIGTERM under load; it must exit with 0, and say that it is not ready before it refuses anybody",
   rounds: { few: 5, many: 20 },
   run: (rounds, random) =>
-    withDatabase((databaseUrl) =>
-      tryFault(
-        {
-          databaseUrl,
-          settings: { DATABASE_URL: databaseUrl },
-          inject: async (proxy) => {
-            const seen = watchReadiness(proxy);
-            await delay(50);
-            await proxy.stop();
-            const statuses = (await seen).join(" ");
-            assert.match(statuses, /^(200 )+(503 )+gone$/, "readiness: ready, not ready, gone");
-          },
+    tryFaultOnDatabase(
+      {
+        inject: async (proxy) => {
+          const seen = watchReadiness(proxy);
+          await delay(50);
+          await proxy.stop();
+          const statuses = (await seen).join(" ");
+          assert.match(statuses, /^(200 )+(503 )+gone$/, "readiness: ready, not ready, gone");
         },
-        rounds,
-        random,
-      )
+      },
+      rounds,
+      random,
     ),
 };
 
@@ -77,21 +64,17 @@ const clockStepped: Scenario = {
   how: "one hour forward or back, in the program's own clock",
   rounds: { few: 6, many: 40 },
   run: (rounds, random) =>
-    withDatabase((databaseUrl) =>
-      tryFault(
-        {
-          databaseUrl,
-          settings: { DATABASE_URL: databaseUrl },
-          how: { main: "tests/fault/failpoint_main.ts" },
-          inject: async (proxy) => {
-            await ready(proxy);
-            proxy.process.kill("SIGUSR2");
-            await delay(50);
-          },
+    tryFaultOnDatabase(
+      {
+        how: { main: "tests/fault/failpoint_main.ts" },
+        inject: async (proxy) => {
+          await ready(proxy);
+          proxy.process.kill("SIGUSR2");
+          await delay(50);
         },
-        rounds,
-        random,
-      )
+      },
+      rounds,
+      random,
     ),
 };
 
