@@ -80,6 +80,7 @@ async function lockDirectory(fs: JournalFileSystem, dir: string): Promise<() => 
 
 export class Journal implements Queue {
   readonly cacheWasCurrent: boolean;
+  readonly settledBefore: Queue["settledBefore"] = undefined;
   readonly #fs: JournalFileSystem;
   readonly #dir: string;
   readonly #maxBytes: number;

@@ -39,6 +39,11 @@ export class Metrics {
     ],
   );
   readonly flushRetries = this.#counter("flush_retries_total", "Flushes tried again after a failure.");
+  readonly storeWentBack = this.#counter(
+    "store_went_back_total",
+    "Times that the store no longer had what it had confirmed: a restored backup, a replica that was behind.",
+  );
+  readonly storeWentBackWrites = this.#counter("store_went_back_writes_total", "Confirmed writes that were gone then.");
   readonly batchRows = this.#histogram("batch_rows", "Rows in a flush.", ROWS_BUCKETS);
   readonly fsyncDuration = this.#histogram(
     "journal_fsync_duration_seconds",
