@@ -1,5 +1,6 @@
 /** Arguments → configuration → application → signals. */
-import { checkConfiguration, createApp } from "./src/app.ts";
+import { createApp } from "./src/app.ts";
+import { checkConfiguration } from "./src/check_configuration.ts";
 import { type Command, helpText, parseCommandLine } from "./src/command_line.ts";
 import { type Config, describeConfig, loadConfigFromProcess } from "./src/config.ts";
 import { runDeadLetters } from "./src/dead_letters_command.ts";

@@ -1,11 +1,8 @@
-/** The composition root: the only importer of adapters. Starts the parts in order and stops them in the reverse one. */
-import { createMemoryCache } from "./adapters/memory.ts";
-import { createPostgresStore } from "./adapters/postgres.ts";
-import { createRedisCache } from "./adapters/redis.ts";
-import { createSqliteStore } from "./adapters/sqlite.ts";
+/** The composition root: wires the parts, starts them in order and stops them in the reverse one. */
 import type { Batcher } from "./batcher.ts";
 import { Breaker } from "./breaker.ts";
 import { CacheClient } from "./cache_client.ts";
+import { CacheNamespace } from "./cache_namespace.ts";
 import type { Config } from "./config.ts";
 import { openCore } from "./core.ts";
 import { withDeadline } from "./deadline.ts";
@@ -15,17 +12,15 @@ import { type HealthCheck, healthHandler } from "./handlers/health.ts";
 import { metricsHandler } from "./handlers/metrics.ts";
 import { readHandler } from "./handlers/read.ts";
 import { writeHandler, writeStatusHandler } from "./handlers/write.ts";
-import { denoFileSystem } from "./journal/file_system.ts";
 import type { JournalObserver } from "./journal/journal.ts";
-import { type JournalCondition, verifyJournal } from "./journal/verify.ts";
-import { type Cache, type Clock, type DeadLetters, type Queue, type Store, systemClock } from "./ports.ts";
+import { createCache, createStore } from "./parts.ts";
+import { type Clock, type DeadLetters, type Queue, type Store, type StoreIdentity, systemClock } from "./ports.ts";
 import { Server } from "./server.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
 
 const LOOP_LAG_SAMPLE_MS = 1_000;
-const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
 const FAULT_LOG_INTERVAL_MS = 10_000;
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
@@ -49,7 +44,8 @@ class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #breakers: { readonly store: Breaker; readonly cache: Breaker };
-  readonly #store: Store & DeadLetters;
+  readonly #store: Store & StoreIdentity & DeadLetters;
+  readonly #namespace: CacheNamespace;
   readonly #cache: CacheClient;
   readonly #server: Server;
   #phase: Phase = "starting";
@@ -78,8 +74,11 @@ class Application implements App {
       this.#metrics.cacheErrors.inc();
       logCacheFault(error);
     };
-    const cache = this.#breakers.cache.guard(createCache(config, logCacheFault));
-    this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault);
+    this.#namespace = new CacheNamespace(this.#store, clock, () => {});
+    const cache = this.#breakers.cache.guard(createCache(config, () => this.#namespace.text, logCacheFault));
+    // Copies in this process alone are nobody else's concern.
+    const outdate = config.cache.kind === "memory" ? () => Promise.resolve() : () => this.#namespace.outdate();
+    this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault, outdate);
     const { host, port } = config.listen;
     this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
       metrics: this.#metrics,
@@ -149,6 +148,7 @@ class Application implements App {
       read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
     });
     this.#batcher = batcher;
+    if (config.cache.kind !== "memory") this.#namespace.start();
     batcher.start();
   }
 
@@ -162,6 +162,7 @@ class Application implements App {
     return [
       { name: "phase", failure: () => phases[this.#phase] },
       { name: "journal", failure: () => this.#queue?.stats().failure },
+      { name: "store", failure: () => this.#batcher?.refusal },
     ];
   }
 
@@ -187,68 +188,11 @@ class Application implements App {
 
   async #close(): Promise<void> {
     this.#stopSampling?.();
+    this.#namespace.stop();
     const left = this.#queue?.stats().depth ?? 0;
     await this.#queue?.close(this.#cache.current);
     await this.#cache.close();
     await this.#store.close();
     this.#log.info("Stopped", { leftInJournal: left });
   }
-}
-
-function createStore(config: Config): Store & DeadLetters {
-  const { store } = config;
-  if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
-  return createPostgresStore(store);
-}
-
-function createCache(config: Config, onError: (error: unknown) => void): Cache {
-  const { cache } = config;
-  const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
-  if (cache.kind === "memory") return createMemoryCache({ ...local, ttlMs: cache.ttlMs });
-  return createRedisCache({ ...cache, local, onError });
-}
-
-/** What `--check-config` prints: each configured part opened, read-only, and asked whether it works. */
-export async function checkConfiguration(config: Config): Promise<{ ok: boolean; message: string }> {
-  const store = createStore(config);
-  const cache = createCache(config, () => {});
-  const checks: [string, () => Promise<string>][] = [
-    ["journal", async () => describeJournal(await verifyJournal(denoFileSystem, config.journal.dir))],
-    [`store (${config.store.kind})`, () => checkStore(config, store)],
-    [`cache (${config.cache.kind})`, () => cache.ping().then(() => "answers")],
-  ];
-  const lines: string[] = [];
-  let ok = true;
-  for (const [name, check] of checks) {
-    try {
-      lines.push(`ok      ${name}: ${await check()}`);
-    } catch (error) {
-      ok = false;
-      lines.push(`failed  ${name}: ${reasonOf(error)}`);
-    }
-  }
-  await Promise.allSettled([store.close(), cache.close()]);
-  return { ok, message: lines.join("\n") };
-}
-
-async function checkStore({ store }: Config, opened: Store): Promise<string> {
-  if (store.kind === "sqlite") {
-    try {
-      await Deno.stat(store.path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return "not there yet; it is made at the first start";
-      throw error;
-    }
-  }
-  await opened.ping();
-  return "answers";
-}
-
-function describeJournal({ instance, segments, bytes, records, unacked, damage }: JournalCondition): string {
-  if (instance === undefined) return "not there yet; it is made at the first start";
-  const stretches = damage.map(({ kind, segment, offset, bytes }) =>
-    `${kind} in ${segment} at ${offset} (${bytes} bytes)`
-  );
-  const condition = damage.length === 0 ? "no damage" : `damage: ${stretches.join(", ")}`;
-  return `instance ${instance}, ${records} records in ${segments} segments (${bytes} bytes), ${unacked} not in the store; ${condition}`;
 }

@@ -2,15 +2,9 @@
  * What takes a refused batch apart on the server: one round trip instead of three for each row. Needs PL/pgSQL, which every
  * database has unless somebody took it out.
  */
+import { MAY_PASS_PATTERN } from "./sql_state.ts";
 
-/** Failures that pass by themselves: connection, conflict, resources, operator, system, a lock not had in time, a read-only server. */
-const MAY_PASS = /^(08|40|53|57|58)|^(55P03|25006)$/;
-
-export function mayPass(sqlState: string): boolean {
-  return MAY_PASS.test(sqlState);
-}
-
-const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS.source}' then raise; end if;`;
+const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS_PATTERN}' then raise; end if;`;
 const COLUMNS = "user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq";
 /** Rows tried together before each of them is tried alone. */
 const CHUNK_ROWS = 64;

@@ -1,0 +1,32 @@
+/** The adapters that the configuration chooses. The only importer of adapters. */
+import { createMemoryCache } from "./adapters/memory.ts";
+import { createPostgresStore, type IdentityGate } from "./adapters/postgres/store.ts";
+import { createRedisCache } from "./adapters/redis/cache.ts";
+import { createSqliteStore } from "./adapters/sqlite.ts";
+import type { Config } from "./config.ts";
+import type { Cache, DeadLetters, Store, StoreIdentity } from "./ports.ts";
+
+const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
+/** Without a cache that instances share nobody says when another one has written: a copy is good for this long. */
+const UNSHARED_COPY_MS = 1_000;
+
+export function createStore({ store }: Config, gate?: IdentityGate): Store & StoreIdentity & DeadLetters {
+  if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
+  return createPostgresStore({ ...store, ...(gate !== undefined && { gate }) });
+}
+
+/**
+ * @param namespace see {@link CacheNamespace.text}
+ * @param onFault told each time that the connection to the cache is lost or cannot be made
+ */
+export function createCache(
+  { cache, store }: Config,
+  namespace: () => string | undefined,
+  onFault: (error: unknown) => void,
+): Cache {
+  const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
+  if (cache.kind === "redis") return createRedisCache({ ...cache, local, namespace, onError: onFault });
+  // The embedded store is this instance's alone.
+  const ttlMs = store.kind === "sqlite" ? cache.ttlMs : Math.min(cache.ttlMs, UNSHARED_COPY_MS);
+  return createMemoryCache({ ...local, ttlMs });
+}
