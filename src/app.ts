@@ -1,6 +1,6 @@
 /** The composition root: the only importer of adapters. Starts the parts in order and stops them in the reverse one. */
 import { createMemoryCache } from "./adapters/memory.ts";
-import { createPostgresStore } from "./adapters/postgres.ts";
+import { createPostgresStore } from "./adapters/postgres/store.ts";
 import { createRedisCache } from "./adapters/redis.ts";
 import { createSqliteStore } from "./adapters/sqlite.ts";
 import type { Batcher } from "./batcher.ts";

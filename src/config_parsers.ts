@@ -110,6 +110,22 @@ export function host(value: string): string {
   return bare;
 }
 
+/** Of PostgreSQL: names, addresses or folders of Unix sockets, comma-separated. Never empty. */
+export function hosts(value: string): readonly string[] {
+  return list(value).map((item) => item.startsWith("/") ? pathText(item) : host(item));
+}
+
+/** Comma-separated ports to connect to. Never empty. */
+export function ports(value: string): readonly number[] {
+  return list(value).map(port);
+}
+
+function list(value: string): string[] {
+  const items = value.split(",").map((item) => item.trim());
+  if (items.includes("")) throw new InvalidValue("has nothing before or after a comma; take the comma out");
+  return items;
+}
+
 export interface HostPort {
   readonly host: string;
   readonly port: number;
@@ -141,28 +157,97 @@ export function origins(value: string): readonly string[] {
 export const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
 export type SslMode = typeof SSL_MODES[number];
 
+/** As in libpq, and the default of this program, `prefer-read-write`. */
+export const SESSION_ATTRS = [
+  "any",
+  "read-write",
+  "read-only",
+  "primary",
+  "standby",
+  "prefer-standby",
+  "prefer-read-write",
+] as const;
+export type SessionAttrs = typeof SESSION_ATTRS[number];
+
 /** What a URL says of PostgreSQL; what it leaves out is undefined. */
 export interface DatabaseUrl {
-  readonly host: string | undefined;
-  readonly port: number | undefined;
+  readonly hosts: readonly string[] | undefined;
+  /** As many as hosts, or one for all of them. */
+  readonly ports: readonly number[] | undefined;
   readonly user: string | undefined;
   readonly password: string | undefined;
   readonly database: string | undefined;
   readonly sslMode: SslMode | undefined;
   /** A path. */
   readonly sslRootCert: string | undefined;
+  readonly sessionAttrs: SessionAttrs | undefined;
+  readonly applicationName: string | undefined;
+  readonly connectTimeoutMs: number | undefined;
 }
 
-/** `postgres://user:password@host:port/database?sslmode=require&sslrootcert=/path`. */
+const DATABASE_SCHEMES = ["postgres:", "postgresql:"];
+const DATABASE_PARAMETERS = [
+  "sslmode",
+  "sslrootcert",
+  "target_session_attrs",
+  "application_name",
+  "connect_timeout",
+  "host",
+  "port",
+];
+const DEFAULT_DATABASE_PORT = 5432;
+
+/** `postgres://user:password@host:port,host:port/database?sslmode=require&…`; a folder as host, `%2Frun%2Fpostgresql`, is a Unix socket. */
 export function databaseUrl(value: string): DatabaseUrl {
-  const url = serverUrl(value, ["postgres:", "postgresql:"], ["sslmode", "sslrootcert"]);
-  const sslMode = url.searchParams.get("sslmode");
-  return {
-    ...authority(url),
-    database: decode(url.pathname.slice(1)),
-    sslMode: sslMode ? oneOf(...SSL_MODES)(sslMode) : undefined,
-    sslRootCert: url.searchParams.get("sslrootcert") || undefined,
+  const { servers, rest } = splitServers(value);
+  const url = serverUrl(rest, DATABASE_SCHEMES, DATABASE_PARAMETERS);
+  const parameter = <T>(name: string, parse: Parser<T>): T | undefined => {
+    const text = url.searchParams.get(name);
+    return text ? within(name, () => parse(text)) : undefined;
   };
+  const named = servers === "" ? [] : servers.split(",").map(databaseServer);
+  const someHavePorts = named.some((server) => server.port !== undefined);
+  return {
+    hosts: parameter("host", hosts) ?? (named.length > 0 ? named.map((server) => server.host) : undefined),
+    ports: parameter("port", ports) ??
+      (someHavePorts ? named.map((server) => server.port ?? DEFAULT_DATABASE_PORT) : undefined),
+    user: decode(url.username),
+    password: decode(url.password),
+    database: decode(url.pathname.slice(1)),
+    sslMode: parameter("sslmode", oneOf(...SSL_MODES)),
+    sslRootCert: parameter("sslrootcert", pathText),
+    sessionAttrs: parameter("target_session_attrs", oneOf(...SESSION_ATTRS)),
+    applicationName: parameter("application_name", pathText),
+    connectTimeoutMs: parameter("connect_timeout", (text) => 1000 * integer(1, 600)(text)),
+  };
+}
+
+/** A list of hosts is no part of the URL standard: it is cut out before the rest is read. */
+function splitServers(value: string): { servers: string; rest: string } {
+  const parts = /^([a-z]+:\/\/)([^/?#]*@)?([^/?#@]*)(.*)$/is.exec(value);
+  if (parts === null) return { servers: "", rest: value };
+  const [, scheme = "", login = "", servers = "", path = ""] = parts;
+  // A login needs a host to belong to.
+  return { servers, rest: `${scheme}${login}${login === "" && servers === "" ? "" : "h"}${path}` };
+}
+
+function databaseServer(item: string): { host: string; port: number | undefined } {
+  const [, name = "", portText] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/s.exec(item) ?? [];
+  const decoded = decode(name) ?? "";
+  return {
+    host: decoded.startsWith("/") ? pathText(decoded) : host(decoded),
+    port: portText ? port(portText) : undefined,
+  };
+}
+
+/** Says which parameter a problem is about. */
+function within<T>(name: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof InvalidValue)) throw error;
+    throw new InvalidValue(`has a ${name} that ${error.message}`);
+  }
 }
 
 /** What a URL says of Redis; what it leaves out is undefined. */
@@ -237,7 +322,14 @@ export function maskUrl(value: string): string {
   if (url === undefined) return MASK;
   if (url.password !== "") url.password = MASK;
   for (const name of new Set(url.searchParams.keys())) {
-    if (name !== "sslmode" && name !== "sslrootcert") url.searchParams.set(name, MASK);
+    if (!DATABASE_PARAMETERS.includes(name)) url.searchParams.set(name, MASK);
   }
   return url.href;
+}
+
+/** As {@link maskUrl}, with the hosts as they were written. */
+export function maskDatabaseUrl(value: string): string {
+  const { servers, rest } = splitServers(value);
+  const masked = maskUrl(rest);
+  return masked === MASK ? MASK : masked.replace(/^([a-z]+:\/\/(?:[^/?#@]*@)?)h?/i, (_, before) => before + servers);
 }
