@@ -11,7 +11,8 @@ import {
   type Setting,
 } from "./config_loader.ts";
 import type { Values } from "./config_options.ts";
-import type { HostPort, SessionAttrs, SslMode } from "./config_parsers.ts";
+import type { HostPort } from "./config_parsers.ts";
+import type { SessionAttrs, SslMode } from "./config_urls.ts";
 import { reasonOf } from "./errors.ts";
 
 export type { ConfigProblem, ConfigProblems, ConfigSources, Setting } from "./config_loader.ts";

@@ -4,7 +4,8 @@
  */
 import { parse as parseDotenv } from "dotenv";
 import { OPTION_NAMES, type OptionName, optionOf, RESERVED_NAMES, shown, type Values } from "./config_options.ts";
-import { databaseUrl, type HostPort, InvalidValue } from "./config_parsers.ts";
+import { type HostPort, InvalidValue } from "./config_parsers.ts";
+import { databaseUrl } from "./config_urls.ts";
 import { reasonOf } from "./errors.ts";
 
 export interface ConfigProblem {

@@ -1,25 +1,19 @@
 /** The one table of options. Help, `.env.example`, the permission list and every check come from it. */
 import {
-  databaseUrl,
   durationMs,
   host,
   hostPort,
   hosts,
   integer,
   listenPort,
-  MASK,
-  maskDatabaseUrl,
-  maskUrl,
   oneOf,
   origins,
   type Parser,
   pathText,
   ports,
-  redisUrl,
-  SESSION_ATTRS,
   sizeBytes,
-  SSL_MODES,
 } from "./config_parsers.ts";
+import { databaseUrl, MASK, maskDatabaseUrl, maskUrl, redisUrl, SESSION_ATTRS, SSL_MODES } from "./config_urls.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;

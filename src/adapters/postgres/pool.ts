@@ -44,7 +44,7 @@ const SECOND_CHOICE_AGE_MS = 2_000;
 const CLOSE_GRACE_MS = 1_000;
 /** The library wants limits; each call has its own, which is lower. */
 const UNUSED_LIMIT_MS = 2 ** 31 - 1;
-const RETRY_CONNECT_MS = 100;
+const RETRY_CONNECT_MS = 500;
 const CLOSED = "The PostgreSQL store is closed";
 
 interface Pooled {
@@ -55,8 +55,11 @@ interface Pooled {
   isRetired: boolean;
 }
 
+type Waiting = ReturnType<Resources<Pooled>["acquire"]>;
+
 class ConnectionPool implements Pool {
   readonly #all = new Set<Pooled>();
+  readonly #waiting = new Set<Waiting>();
   readonly #resources: Resources<Pooled>;
   readonly #closing = new AbortController();
 
@@ -71,8 +74,8 @@ class ConnectionPool implements Pool {
       acquireTimeoutMillis: UNUSED_LIMIT_MS,
       createTimeoutMillis: UNUSED_LIMIT_MS,
       createRetryIntervalMillis: RETRY_CONNECT_MS,
-      propagateCreateError: true,
     });
+    this.#resources.on("createFail", (_id, error) => this.#tellWaiting(error));
   }
 
   describe(): string {
@@ -111,10 +114,12 @@ class ConnectionPool implements Pool {
   async #use<T>(limitMs: number, work: (pooled: Pooled) => Promise<T>): Promise<T> {
     if (this.#closing.signal.aborted) throw new Error(CLOSED);
     const wanted = this.#resources.acquire();
+    this.#waiting.add(wanted);
     let taken: Pooled | undefined;
     let isLate = false;
     const attempt = wanted.promise.then(async (pooled) => {
       taken = pooled;
+      this.#waiting.delete(wanted);
       pooled.inUse = true;
       try {
         if (isLate) throw new DeadlineError("The connection came too late");
@@ -132,7 +137,15 @@ class ConnectionPool implements Pool {
         if (taken !== undefined) this.#giveUp(taken, error);
       }
       throw error;
+    } finally {
+      this.#waiting.delete(wanted);
     }
+  }
+
+  /** One more connection could not be made: no matter while there are others, as one of them will be free. */
+  #tellWaiting(error: Error): void {
+    for (const pooled of this.#all) if (pooled.inUse || isUsable(pooled)) return;
+    for (const wanted of this.#waiting) wanted.reject(error);
   }
 
   /** Into a black hole every connection is dead, and each would take its time to show it. */
