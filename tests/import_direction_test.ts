@@ -15,7 +15,7 @@ const LAYERS: readonly (readonly RegExp[])[] = [
   [/^src\/core\.ts$/],
   [
     /^src\/handlers\//,
-    /^src\/(config|config_loader|config_options|config_parsers)\.ts$/,
+    /^src\/(config|config_loader|config_options|config_parsers|config_urls)\.ts$/,
     /^src\/(command_line|instance_client|dead_letters_command)\.ts$/,
   ],
   [/^src\/(server|parts)\.ts$/],

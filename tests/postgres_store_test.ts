@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createPostgresStore } from "../src/adapters/postgres.ts";
+import { createPostgresStore } from "../src/adapters/postgres/store.ts";
 import { eventually } from "./support/dsproxy.ts";
 import { entry } from "./support/fakes.ts";
 import { createDatabase, once, startPostgres } from "./support/postgres.ts";
@@ -67,7 +67,7 @@ Deno.test("a start on a complete schema changes nothing and needs no right to cr
       grant select, insert on user_data to ${role}; grant select, insert, update on dsproxy_marks to ${role}`,
     );
     try {
-      const limited = createPostgresStore(postgresOptions(url, { user: role, password: "pw" }));
+      const limited = createPostgresStore(postgresOptions(url, { user: role, password: () => "pw" }));
       await limited.open("limited/1");
       assert.equal(await limited.put("limited/1", [entry(1)]), 1);
       await limited.close();

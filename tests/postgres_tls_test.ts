@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createPostgresStore, type PostgresStoreOptions } from "../src/adapters/postgres.ts";
+import { createPostgresStore, type PostgresStoreOptions } from "../src/adapters/postgres/store.ts";
 import { entry } from "./support/fakes.ts";
 import { startPostgres } from "./support/postgres.ts";
 import { postgresOptions } from "./support/postgres_options.ts";
@@ -41,6 +41,7 @@ Deno.test("sslmode means what it means in libpq", async (t) => {
     "server.key": key,
     "pg_hba.conf": hba,
   });
+  const hosts = [{ host: "localhost", port: server.port }];
   const cases: [string, Partial<PostgresStoreOptions>, boolean][] = [
     ["disable connects in the clear", { sslMode: "disable" }, true],
     ["prefer connects", { sslMode: "prefer" }, true],
@@ -48,8 +49,8 @@ Deno.test("sslmode means what it means in libpq", async (t) => {
     ["verify-full connects where certificate and name fit", { sslMode: "verify-full", sslRootCert: cert }, true],
     ["verify-full refuses a certificate that it does not know", { sslMode: "verify-full" }, false],
     ["verify-full refuses another one of the same name", { sslMode: "verify-full", sslRootCert: stranger.cert }, false],
-    ["verify-full refuses another name", { sslMode: "verify-full", sslRootCert: cert, host: "localhost" }, false],
-    ["verify-ca connects under another name", { sslMode: "verify-ca", sslRootCert: cert, host: "localhost" }, true],
+    ["verify-full refuses another name", { sslMode: "verify-full", sslRootCert: cert, hosts }, false],
+    ["verify-ca connects under another name", { sslMode: "verify-ca", sslRootCert: cert, hosts }, true],
     [
       "verify-ca refuses a certificate that it does not know",
       { sslMode: "verify-ca", sslRootCert: stranger.cert },

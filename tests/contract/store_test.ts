@@ -1,5 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
-import { createPostgresStore } from "../../src/adapters/postgres.ts";
+import { createPostgresStore } from "../../src/adapters/postgres/store.ts";
 import { createSqliteStore } from "../../src/adapters/sqlite.ts";
 import { postgresOptions } from "../support/postgres_options.ts";
 import { createDatabase, once } from "../support/postgres.ts";

@@ -2,10 +2,10 @@
  * The store in PostgreSQL. Owns the statements on rows and marks; connections (pool.ts), schema (schema.ts), what is refused (put.ts) and
  * the dead letters (dead_letters.ts) are next door.
  */
+import { withDeadline } from "../../deadline.ts";
 import type { Entry } from "../../domain.ts";
 import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../errors.ts";
 import type { DeadLetter, DeadLetters, Identity, PutResult, Store, StoreIdentity } from "../../ports.ts";
-import { withDeadline } from "../../deadline.ts";
 import {
   countAttempt,
   countDeadLetters,
@@ -14,6 +14,7 @@ import {
   listDeadLetters,
   replayDeadLetter,
 } from "./dead_letters.ts";
+import { ConnectionLostError } from "./connection.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
 import { putOneByOne, putTogether } from "./put.ts";
 import { ensureIndex, ensureTables, INDEXED_KEY_BYTES } from "./schema.ts";
@@ -23,9 +24,9 @@ import { isRefusal, isSchemaGone } from "./sql_state.ts";
 /** Decides whether this is the database that is meant. */
 export interface IdentityGate {
   /** @param found undefined in a database that has none yet. @throws StoreRefusesError when it is another one; nothing is changed in it then */
-  admit(found: string | undefined): void | Promise<void>;
+  admit(found: string | undefined): Promise<void>;
   /** The database has been made ready, and is this one. */
-  bind(identity: string): void | Promise<void>;
+  bind(identity: string): Promise<void>;
 }
 
 export interface PostgresStoreOptions extends PoolOptions {
@@ -71,11 +72,14 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
     this.#callLimitMs = callTimeoutMs + GRACE_MS;
     this.#transactionLimitMs = 2 * callTimeoutMs + GRACE_MS;
-    this.#pool = createPool({ ...options, statementTimeoutMs: callTimeoutMs });
+    const { gate } = options;
+    const admit = async (session: Session) => await gate?.admit(await findIdentity(session));
+    this.#pool = createPool(gate === undefined ? options : { ...options, admit });
   }
 
+  /** As one transaction, so that a pooler that allows none is found out at the start. */
   open(source: string): Promise<number> {
-    return this.#run(async (session) => {
+    return this.#transaction(async (session) => {
       await session.query("insert into dsproxy_marks (source, seq) values ($1, 0) on conflict do nothing", [source]);
       const { rows: [row] } = await session.query<{ seq: string }>(
         "select seq from dsproxy_marks where source = $1",
@@ -86,26 +90,27 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   }
 
   put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
+    const limitMs = this.#transactionLimitMs;
     return this.#call(async () => {
       try {
-        return await this.#pool.transaction(
-          this.#transactionLimitMs,
-          (session) => putTogether(session, source, entries, confirmedSeq),
-        );
+        return await this.#pool.transaction(limitMs, (session) => putTogether(session, source, entries, confirmedSeq));
       } catch (error) {
         if (!isRefusal(error)) throw error;
-        return await this.#pool.transaction(
-          this.#transactionLimitMs,
-          (session) => putOneByOne(session, source, entries, confirmedSeq),
-        );
+        return await this.#pool.transaction(limitMs, (session) => putOneByOne(session, source, entries, confirmedSeq));
       }
     });
   }
 
   latest(userId: string): Promise<Entry | undefined> {
-    return this.#run(async (session) => {
-      const { rows: [row] } = await session.query<LatestRow>(LATEST, [userId]);
-      return row && entryOf(userId, row);
+    const read = () => this.#pool.read(this.#callLimitMs, (session) => latestEntry(session, userId));
+    return this.#call(async () => {
+      try {
+        return await read();
+      } catch (error) {
+        // A connection that the server had ended while it was idle: asking again does no harm, and is no reason for an error.
+        if (!(error instanceof ConnectionLostError)) throw error;
+        return await read();
+      }
     });
   }
 
@@ -160,6 +165,10 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     return this.#call(() => this.#pool.run(this.#callLimitMs, work));
   }
 
+  #transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#call(() => this.#pool.transaction(this.#transactionLimitMs, work));
+  }
+
   async #call<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closing.signal.aborted) throw new Error("The PostgreSQL store is closed");
     try {
@@ -186,11 +195,9 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   }
 
   async #prepare(): Promise<void> {
-    const { gate } = this.options;
-    await gate?.admit(await this.#pool.run(this.#callLimitMs, findIdentity));
-    await ensureTables(this.#pool);
+    await ensureTables(this.#pool, { signal: this.#closing.signal });
     const { id } = await this.#pool.run(this.#callLimitMs, identityOf);
-    await gate?.bind(id);
+    await this.options.gate?.bind(id);
     this.#indexing ??= this.#index().finally(() => this.#indexing = undefined);
   }
 
@@ -202,6 +209,11 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
       if (!this.#closing.signal.aborted) this.options.onIndexFault?.(error);
     }
   }
+}
+
+async function latestEntry(session: Session, userId: string): Promise<Entry | undefined> {
+  const { rows: [row] } = await session.query<LatestRow>(LATEST, [userId]);
+  return row && entryOf(userId, row);
 }
 
 async function findIdentity(session: Session): Promise<string | undefined> {
