@@ -52,6 +52,19 @@ export class RejectedRowError extends Error {
   }
 }
 
+/**
+ * The store answers, and refuses whatever it is given: no rights, wrong types, another database. A person has to change something;
+ * until then nothing is lost and nothing is tried often.
+ */
+export class StoreRefusesError extends Error {
+  override readonly name = "StoreRefusesError";
+
+  /** @param code what the database calls it, such as the SQLSTATE 42501 */
+  constructor(readonly code: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
 /** A readable reason of anything thrown. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") return error.errors.map(reasonOf).join("; ");
