@@ -17,6 +17,7 @@ import { type Connections, sqlStateOf } from "./connections.ts";
 import { createIndex, INDEX_NAME, type IndexVariant } from "./ddl.ts";
 import { pause } from "./pause.ts";
 import type { MigrationOptions } from "./schema.ts";
+import type { Session } from "./session.ts";
 
 export interface IndexOptions extends MigrationOptions {
   /** For all of it; default six hours. */
@@ -82,8 +83,21 @@ interface Step {
   readonly blocked: boolean;
 }
 
+/**
+ * For the check. @returns the first statement that the index needs; undefined when it is there
+ * @throws StoreRefusesError when the role may not run it
+ */
+export async function checkIndexRights(session: Session): Promise<string | undefined> {
+  const step = stepOf(await readParts(session, INDEX_NAME), "full");
+  if (step !== undefined) checkRights(step);
+  return step?.statement;
+}
+
 async function nextStep(connections: Connections, wanted: IndexVariant): Promise<Step | undefined> {
-  const parts = await connections.run(STATEMENT_LIMIT_MS, (session) => readParts(session, INDEX_NAME));
+  return stepOf(await connections.run(STATEMENT_LIMIT_MS, (session) => readParts(session, INDEX_NAME)), wanted);
+}
+
+function stepOf(parts: readonly Part[], wanted: IndexVariant): Step | undefined {
   const root = parts[0];
   if (root === undefined) throw new Error("The table user_data is gone: was the database replaced?");
   const joined = !isPartitioned(root) || root.indexes.some(({ variant }) => variant !== undefined);
