@@ -1,102 +1,107 @@
-/** The table of the original, extended in place. Cheap when nothing is to be done; safe when many instances start at once. */
-import type { Pool } from "./pool.ts";
-import type { Session } from "./session.ts";
+/**
+ * The tables, those of the original extended in place. Cheap when nothing is to be done, safe when many instances start at once, and
+ * never in anybody's way: see brief_lock.ts. Nothing is left running: each statement waits for milliseconds at most, so it has
+ * ended on the server before anybody could miss its client.
+ */
+import { StoreRefusesError } from "../../errors.ts";
+import { changeInPassing } from "./brief_lock.ts";
+import { type Catalogue, checkUsable, missingFrom, readCatalogue } from "./catalogue.ts";
+import type { Connections } from "./connections.ts";
+import { addColumns, createTables } from "./ddl.ts";
+import { sqlStateOf } from "./sql_state.ts";
 
-/** A B-tree entry has no room for more; see {@link LATEST_INDEX_PARTIAL}. */
-export const INDEXED_KEY_BYTES = 1024;
-
+/** Of a transaction: every migrating instance of a database waits for the one before it, for some milliseconds. */
 const MIGRATION_LOCK = 0x6473_7072; // "dspr"
-const MIGRATION_LIMIT_MS = 600_000;
-const PROGRAM_LIMIT_EXCEEDED = "54000";
+const MIGRATION_LOCK_LIMIT_MS = 5_000;
+const STATEMENT_LIMIT_MS = 10_000;
+const PATIENCE_MS = 30_000;
+const INSUFFICIENT_PRIVILEGE = "42501";
 
-const COLUMNS = [
-  { name: "user_id", type: "text", own: "" },
-  { name: "value", type: "text", own: "" },
-  { name: "ts", type: "bigint", own: "" },
-  { name: "dsproxy_accepted_ms", type: "bigint", own: "bigint not null default 0" },
-  { name: "dsproxy_instance", type: "text", own: `text collate "C" not null default ''` },
-  { name: "dsproxy_seq", type: "bigint", own: "bigint not null default 0" },
-] as const;
+export interface MigrationOptions {
+  /** How long to wait for a moment in which nobody holds the table; default 30 s. */
+  readonly patienceMs?: number;
+  /** Ends the waiting, when the service is about to stop. */
+  readonly signal?: AbortSignal;
+}
 
-const ORDER = "user_id, ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc";
-const LATEST_INDEX = `create index dsproxy_user_data_latest on user_data (${ORDER})`;
-const LATEST_INDEX_PARTIAL = `${LATEST_INDEX} where octet_length(user_id) <= ${INDEXED_KEY_BYTES}`;
-
-/** @throws Error naming column and types when an existing table cannot be used */
-export async function ensureSchema(pool: Pool): Promise<void> {
-  if (await pool.run(MIGRATION_LIMIT_MS, isComplete)) return;
+/**
+ * What every other statement needs. The index may be missing afterwards: see `ensureIndex` in latest_index.ts.
+ * @throws StoreRefusesError when a person has to do something; any other error may pass, and the call be repeated
+ */
+export async function ensureTables(connections: Connections, options: MigrationOptions = {}): Promise<void> {
+  const catalogue = await look(connections);
+  const { columns, tables } = missingFrom(catalogue);
+  if (columns.length === 0 && tables.length === 0) return;
+  checkRights(catalogue);
   try {
-    await pool.transaction(MIGRATION_LIMIT_MS, (session) => migrate(session, LATEST_INDEX));
+    if (tables.length > 0) await create(connections, catalogue, tables);
+    if (columns.length > 0) await extend(connections, catalogue, columns, options);
   } catch (error) {
-    if ((error as { code?: string }).code !== PROGRAM_LIMIT_EXCEEDED) throw error;
-    // A row of somebody else has a user_id too long for an index entry: it stays, outside the index.
-    await pool.transaction(MIGRATION_LIMIT_MS, (session) => migrate(session, LATEST_INDEX_PARTIAL));
+    throw sqlStateOf(error) === INSUFFICIENT_PRIVILEGE ? refusal(catalogue, (error as Error).message, error) : error;
   }
-}
-
-interface State {
-  readonly columns: Map<string, string>;
-  readonly indexed: boolean;
-  readonly marked: boolean;
-  readonly buries: boolean;
-}
-
-async function inspect(session: Session): Promise<State> {
-  const { rows } = await session.query<{ name: string; type: string }>(
-    `select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute
-    where attrelid = to_regclass('user_data') and attnum > 0 and not attisdropped`,
-  );
-  const { rows: [found] } = await session.query<Omit<State, "columns">>(
-    `select to_regclass('dsproxy_user_data_latest') is not null as indexed,
-      to_regclass('dsproxy_marks') is not null as marked, to_regclass('dsproxy_dead_letters') is not null as buries`,
-  );
-  return { columns: new Map(rows.map(({ name, type }) => [name, type])), ...found! };
-}
-
-async function isComplete(session: Session): Promise<boolean> {
-  const { columns, indexed, marked, buries } = await inspect(session);
-  checkTypes(columns);
-  return indexed && marked && buries && COLUMNS.every(({ name }) => columns.has(name));
-}
-
-function checkTypes(columns: Map<string, string>): void {
-  if (columns.size === 0) return;
-  for (const { name, type, own } of COLUMNS) {
-    const found = columns.get(name);
-    if (found === undefined && own === "") {
-      throw new Error(`The table user_data has no column ${name} (${type}): add it, or use another database.`);
-    }
-    if (found !== undefined && found !== type && !(type === "text" && found.startsWith("character varying"))) {
-      throw new Error(
-        `The column user_data.${name} is of type ${found}, but ${type} is needed: change it, or use another database.`,
-      );
-    }
-  }
-}
-
-async function migrate(session: Session, index: string): Promise<void> {
-  await session.query("select pg_advisory_xact_lock($1)", [MIGRATION_LOCK]);
-  await session.query("create table if not exists user_data (user_id text, value text, ts bigint)");
-  // Looked at again behind the lock: another instance may have done it all meanwhile.
-  const { columns, indexed, marked, buries } = await inspect(session);
-  checkTypes(columns);
-  const additions = COLUMNS.filter(({ name }) => !columns.has(name)).map(({ name, own }) =>
-    `add column ${name} ${own}`
-  );
-  if (additions.length > 0) await session.query(`alter table user_data ${additions.join(", ")}`);
-  if (!indexed) await session.query(index);
-  if (!marked) {
-    await session.query(
-      "create table dsproxy_marks (source text primary key, seq bigint not null, updated_at timestamptz not null default now())",
+  const left = missingFrom(await look(connections));
+  if (left.columns.length + left.tables.length > 0) {
+    throw new Error(
+      `Still missing after the migration: ${[...left.tables, ...left.columns].join(", ")}. Is the search_path (` +
+        `${catalogue.searchPath}) the same on every connection?`,
     );
   }
-  if (!buries) {
-    await session.query(
-      `create table dsproxy_dead_letters (source text not null, id text not null, user_id text not null,
-      value text not null, ts bigint not null, accepted_ms bigint not null, instance text not null, seq bigint not null,
-      code text not null, message text not null, failed_at timestamptz not null default now(), attempts int not null default 1,
-      primary key (source, seq))`,
-    );
-    await session.query("create index dsproxy_dead_letters_id on dsproxy_dead_letters (id)");
+}
+
+async function look(connections: Connections): Promise<Catalogue> {
+  const catalogue = await connections.run(STATEMENT_LIMIT_MS, readCatalogue);
+  checkUsable(catalogue);
+  return catalogue;
+}
+
+/** One statement, so that it is all there or not at all: a store without its identity is never seen. */
+async function create({ run }: Connections, { schema }: Catalogue, tables: readonly string[]): Promise<void> {
+  const statements = createTables(schema!, tables, crypto.randomUUID());
+  const text = `do $dsproxy$ begin
+    perform set_config('lock_timeout', '${MIGRATION_LOCK_LIMIT_MS}ms', true), set_config('client_min_messages', 'warning', true);
+    perform pg_advisory_xact_lock(${MIGRATION_LOCK});
+    ${statements.map((statement) => `${statement};`).join("\n    ")}
+  end $dsproxy$`;
+  await run(STATEMENT_LIMIT_MS, (session) => session.query(text));
+}
+
+function extend(
+  connections: Connections,
+  { userData }: Catalogue,
+  columns: readonly string[],
+  { patienceMs = PATIENCE_MS, signal }: MigrationOptions,
+): Promise<void> {
+  const { name } = userData!;
+  const change = { table: name, mode: "access exclusive", statement: addColumns(name, columns) } as const;
+  return changeInPassing(connections, change, patienceMs, signal);
+}
+
+/** @throws StoreRefusesError with what the owner has to do, when the role may not do it itself */
+export function checkRights(catalogue: Catalogue): void {
+  const { columns, tables } = missingFrom(catalogue);
+  const { role, schema, mayCreate, userData } = catalogue;
+  if (tables.length > 0 && !mayCreate) {
+    throw refusal(catalogue, `The role ${role} may not create tables in the schema ${schema}`);
   }
+  if (columns.length > 0 && !userData!.owned) {
+    throw refusal(
+      catalogue,
+      `The role ${role} may not extend the table ${userData!.name}, which belongs to ${userData!.owner}`,
+    );
+  }
+}
+
+function refusal(catalogue: Catalogue, reason: string, cause?: unknown): StoreRefusesError {
+  const { columns, tables } = missingFrom(catalogue);
+  const statements = [
+    ...createTables(catalogue.schema!, tables, crypto.randomUUID()),
+    ...(columns.length > 0 ? [addColumns(catalogue.userData!.name, columns)] : []),
+  ];
+  return new StoreRefusesError(
+    INSUFFICIENT_PRIVILEGE,
+    `${reason}. Let its owner or a superuser run this, and grant the role ${catalogue.role} the use of it: ${
+      statements.map((statement) => `${statement};`).join(" ")
+    }`,
+    { cause },
+  );
 }

@@ -14,10 +14,13 @@ import {
   listDeadLetters,
   replayDeadLetter,
 } from "./dead_letters.ts";
+import { ConnectError } from "./connect.ts";
 import { ConnectionLostError } from "./connection.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
 import { putOneByOne, putTogether } from "./put.ts";
-import { ensureIndex, ensureTables, INDEXED_KEY_BYTES } from "./schema.ts";
+import { INDEXED_KEY_BYTES } from "./ddl.ts";
+import { ensureIndex } from "./latest_index.ts";
+import { ensureTables } from "./schema.ts";
 import type { Session } from "./session.ts";
 import { isRefusal, isSchemaGone } from "./sql_state.ts";
 
@@ -172,13 +175,25 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   async #call<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closing.signal.aborted) throw new Error("The PostgreSQL store is closed");
     try {
-      await withDeadline(this.#prepared(), this.#callLimitMs, `${this.#pool.describe()}, whose schema is being prepared,`);
+      await withDeadline(
+        this.#prepared(),
+        this.#callLimitMs,
+        `${this.#pool.describe()}, whose schema is being prepared,`,
+      );
       return await work();
     } catch (error) {
       if (isSchemaGone(error) || error instanceof StoreWentBackError) this.#ready = undefined;
-      if (!isRefusal(error)) throw error;
-      throw new StoreRefusesError(error.code, `${this.#pool.describe()}: ${error.message}`, { cause: error });
+      throw this.#explained(error);
     }
+  }
+
+  /** A login that is refused, too, is an answer that only a person can change. */
+  #explained(error: unknown): unknown {
+    if (isRefusal(error)) {
+      return new StoreRefusesError(error.code, `${this.#pool.describe()}: ${error.message}`, { cause: error });
+    }
+    const loginRefused = error instanceof ConnectError && /^(28|3D000$|42501$)/.test(error.code ?? "");
+    return loginRefused ? new StoreRefusesError(error.code!, error.message, { cause: error }) : error;
   }
 
   /** Once for each set of connections: behind new ones there may be another server, or another database. */
@@ -204,7 +219,7 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   /** Reads are right without the index, only slower: nobody waits for it. */
   async #index(): Promise<void> {
     try {
-      await ensureIndex(this.#pool, this.#closing.signal);
+      await ensureIndex(this.#pool, { signal: this.#closing.signal });
     } catch (error) {
       if (!this.#closing.signal.aborted) this.options.onIndexFault?.(error);
     }
@@ -229,7 +244,9 @@ async function identityOf(session: Session): Promise<Identity> {
   const { rows: [row] } = await session.query<{ identity: string; cache_generation: string }>(
     "select identity, cache_generation from dsproxy_store",
   );
-  if (row === undefined) throw new Error("dsproxy_store has no row: was it emptied? Drop that table, and it is made anew");
+  if (row === undefined) {
+    throw new Error("dsproxy_store has no row: was it emptied? Drop that table, and it is made anew");
+  }
   return { id: row.identity, cacheGeneration: row.cache_generation };
 }
 
