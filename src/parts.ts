@@ -1,7 +1,7 @@
 /** The adapters that the configuration chooses. The only importer of adapters. */
 import { createMemoryCache } from "./adapters/memory.ts";
 import { createPostgresStore, type IdentityGate } from "./adapters/postgres/store.ts";
-import { createRedisCache } from "./adapters/redis/cache.ts";
+import { createRedisCache } from "./adapters/redis.ts";
 import { createSqliteStore } from "./adapters/sqlite.ts";
 import type { Config } from "./config.ts";
 import type { Cache, DeadLetters, Store, StoreIdentity } from "./ports.ts";
@@ -25,7 +25,7 @@ export function createCache(
   onFault: (error: unknown) => void,
 ): Cache {
   const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
-  if (cache.kind === "redis") return createRedisCache({ ...cache, local, namespace, onError: onFault });
+  if (cache.kind === "redis") return createRedisCache({ ...cache, local, onError: onFault });
   // The embedded store is this instance's alone.
   const ttlMs = store.kind === "sqlite" ? cache.ttlMs : Math.min(cache.ttlMs, UNSHARED_COPY_MS);
   return createMemoryCache({ ...local, ttlMs });

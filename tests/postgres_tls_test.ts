@@ -23,7 +23,7 @@ async function works(url: string, others: Partial<PostgresStoreOptions>): Promis
   const store = createPostgresStore(postgresOptions(url, others));
   try {
     await store.open("tls/1");
-    await store.put("tls/1", [entry(1)]);
+    await store.put("tls/1", [entry(1)], 0);
     return (await store.latest("user1"))?.value === "value1";
   } catch {
     return false;

@@ -64,7 +64,8 @@ export class SimulatedCache extends SimulatedServer {
 
   #get(userId: string, namespace: string | undefined): CachedEntry | undefined {
     const held = this.#held.get(userId);
-    return held?.namespace === namespace && held.expiresMs > this.world.nowMs ? held.cached : undefined;
+    if (held === undefined || held.namespace !== namespace) return undefined;
+    return held.expiresMs > this.world.nowMs ? held.cached : undefined;
   }
 
   #set(entries: readonly Entry[], complete: boolean, namespace: string): void {

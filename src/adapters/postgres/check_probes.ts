@@ -1,7 +1,6 @@
 /** The part of the check that does as the service does: each statement behind a savepoint, so that one refusal does not hide the next. */
 import { type Catalogue, missingFrom } from "./catalogue.ts";
 import type { Finding } from "./check_catalogue.ts";
-import { sqlStateOf } from "./connections.ts";
 import { INDEXED_KEY_BYTES } from "./ddl.ts";
 import type { Result, Session } from "./session.ts";
 import { sqlStateOf } from "./sql_state.ts";

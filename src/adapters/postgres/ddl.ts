@@ -49,7 +49,11 @@ export function addColumns(table: string, missing: readonly string[]): string {
 export function createTables(schema: string, missing: readonly string[], identity: string): string[] {
   const columns = COLUMNS.map(({ name, type, added }) => `${name} ${added ?? type}`).join(", ");
   const statements: Record<string, string[]> = {
-    user_data: [`create table if not exists ${schema}.user_data (${columns})`],
+    // Nobody else knows of a table that is being made: its index holds nobody up.
+    user_data: [
+      `create table if not exists ${schema}.user_data (${columns})`,
+      createIndex(INDEX_NAME, `${schema}.user_data`, "full", "").replace("index ", "index if not exists "),
+    ],
     dsproxy_marks: [
       `create table if not exists ${schema}.dsproxy_marks (source text primary key, seq bigint not null, updated_at timestamptz not null default now())`,
     ],

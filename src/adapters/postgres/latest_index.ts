@@ -149,8 +149,8 @@ async function take(
 }
 
 /** @returns what to release; undefined when somebody else has the claim */
-async function claim({ run }: Connections): Promise<string | undefined> {
-  const { rows } = await run(STATEMENT_LIMIT_MS, (session) =>
+async function claim(connections: Connections): Promise<string | undefined> {
+  const { rows } = await connections.run(STATEMENT_LIMIT_MS, (session) =>
     session.query<{ claimed: string }>(
       // A claim from the future is that of a clock that was set back.
       `update dsproxy_store set index_claimed_at = clock_timestamp()
@@ -160,10 +160,10 @@ async function claim({ run }: Connections): Promise<string | undefined> {
   return rows[0]?.claimed;
 }
 
-async function release({ run }: Connections, claimed: string): Promise<void> {
+async function release(connections: Connections, claimed: string): Promise<void> {
   const statement = "update dsproxy_store set index_claimed_at = 'epoch' where index_claimed_at = $1::timestamptz";
   // A claim that cannot be released ends by itself, and the reason of the failure matters more than this one.
-  await run(STATEMENT_LIMIT_MS, (session) => session.query(statement, [claimed])).catch(() => {});
+  await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(statement, [claimed])).catch(() => {});
 }
 
 function checkRights({ part, statement }: Step): void {

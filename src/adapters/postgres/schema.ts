@@ -55,14 +55,14 @@ async function look(connections: Connections): Promise<Catalogue> {
 }
 
 /** One statement, so that it is all there or not at all: a store without its identity is never seen. */
-async function create({ run }: Connections, { schema }: Catalogue, tables: readonly string[]): Promise<void> {
+async function create(connections: Connections, { schema }: Catalogue, tables: readonly string[]): Promise<void> {
   const statements = createTables(schema!, tables, crypto.randomUUID());
   const text = `do $dsproxy$ begin
     perform set_config('lock_timeout', '${MIGRATION_LOCK_LIMIT_MS}ms', true), set_config('client_min_messages', 'warning', true);
     perform pg_advisory_xact_lock(${MIGRATION_LOCK});
     ${statements.map((statement) => `${statement};`).join("\n    ")}
   end $dsproxy$`;
-  await run(STATEMENT_LIMIT_MS, (session) => session.query(text));
+  await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(text));
 }
 
 function extend(
