@@ -31,6 +31,11 @@ export interface Queue {
    */
   readonly cacheWasCurrent: boolean;
   /**
+   * The last batch that the store was known to have when this run began, by its mark: the store's mark of that source is not
+   * below it, unless it is another store, or an older state of it. Undefined when nothing is known.
+   */
+  readonly settledBefore: { readonly source: string; readonly seq: number } | undefined;
+  /**
    * Makes everything pushed durable, then releases files and locks.
    * @param cacheCurrent the cache holds nothing older than what was acknowledged to it; for the next start to know
    */

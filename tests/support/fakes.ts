@@ -56,6 +56,7 @@ export class FakeQueue implements Queue {
     };
   }
   readonly cacheWasCurrent = true;
+  settledBefore: Queue["settledBefore"];
   close(): Promise<void> {
     return Promise.resolve();
   }
