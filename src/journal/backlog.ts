@@ -161,10 +161,10 @@ export class Backlog {
   }
 
   /** As {@link JournalFile.displaced}, of the first segment that is. */
-  async displaced(): Promise<string | undefined> {
-    for (const segment of [...this.#segments]) {
-      const reason = await segment.displaced();
-      if (reason !== undefined && !segment.removed) return reason;
+  displaced(): string | undefined {
+    for (const segment of this.#segments) {
+      const reason = segment.displaced();
+      if (reason !== undefined) return reason;
     }
     return undefined;
   }

@@ -17,9 +17,10 @@ export interface JournalFile {
   sync(): Promise<void>;
   /**
    * Why the path by which it was opened does not lead to this file any more, for a person: it was removed, moved, mounted over.
-   * Undefined while it does. What is written into a displaced file is gone with the process.
+   * Undefined while it does. What is written into a displaced file is gone with the process. Answers at once: to be asked after
+   * each sync, it must not cost a turn of the event loop.
    */
-  displaced(): Promise<string | undefined>;
+  displaced(): string | undefined;
   close(): void;
 }
 
@@ -92,10 +93,10 @@ class DenoFile implements JournalFile {
     return this.#inTurn(() => this.file.syncData());
   }
 
-  async displaced(): Promise<string | undefined> {
+  displaced(): string | undefined {
     try {
-      this.#identity ??= await this.file.stat();
-      const { dev, ino } = await Deno.stat(this.path);
+      this.#identity ??= this.file.statSync();
+      const { dev, ino } = Deno.statSync(this.path);
       if (dev === this.#identity.dev && ino === this.#identity.ino) return undefined;
       return `another file has taken the place of ${this.path}`;
     } catch (error) {

@@ -59,7 +59,7 @@ export interface GroupCommitOptions {
   readonly durableSeq: number;
   readonly lastAcceptedMs: number;
   /** As {@link JournalFile.displaced}, of the directory. */
-  readonly displaced: () => Promise<string | undefined>;
+  readonly displaced: () => string | undefined;
   readonly onSegment: (segment: Segment) => void;
   /** The group is durable: called before its waiters are told. */
   readonly onCommitted: (segment: Segment, group: Group) => void;
@@ -180,14 +180,14 @@ export class GroupCommit {
     const startedMs = performance.now();
     await syncFile(file, segment.name);
     this.options.onFsync(performance.now() - startedMs, group.records);
-    const displaced = await file.displaced();
+    const displaced = file.displaced();
     if (displaced !== undefined) throw displacedError(displaced);
     return segment;
   }
 
   async #nextSegment(group: Group): Promise<{ segment: Segment; file: JournalFile }> {
     const { fs, dir, instance, run, onSegment } = this.options;
-    const displaced = await this.options.displaced();
+    const displaced = this.options.displaced();
     if (displaced !== undefined) throw displacedError(displaced);
     const header: SegmentHeader = {
       instance,

@@ -123,7 +123,6 @@ export class Journal implements Queue {
   #saving: Promise<void> = Promise.resolve();
   #taking: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
-  #looking: Promise<void> | undefined;
   readonly #stopLooking: (() => void) | undefined;
 
   /** Use {@link openJournal}. */
@@ -144,9 +143,7 @@ export class Journal implements Queue {
     this.#savedMs = this.#monotonicMs();
     this.#backlog = new Backlog(this.#fs, this.#dir, recovered, (report) => this.#observer.onDamage?.(report));
     this.#commit = this.#startCommit(recovered);
-    this.#stopLooking = options.setInterval?.(() => {
-      this.#looking ??= this.#lookAround().finally(() => this.#looking = undefined);
-    }, PLACE_CHECK_MS);
+    this.#stopLooking = options.setInterval?.(() => this.#lookAround(), PLACE_CHECK_MS);
   }
 
   push(write: Write): Receipt {
@@ -275,10 +272,8 @@ export class Journal implements Queue {
   }
 
   /** Notices that the directory or a file in it is not at its place any more, also when nobody writes. */
-  async #lookAround(): Promise<void> {
-    if (this.#commit.failure !== undefined) return;
-    const reason = await this.lock.displaced() ?? await this.#backlog.displaced();
-    if (this.#closing === undefined) this.#giveUpWhen(reason);
+  #lookAround(): void {
+    if (this.#commit.failure === undefined) this.#giveUpWhen(this.lock.displaced() ?? this.#backlog.displaced());
   }
 
   /** True when there is a reason to: see {@link JournalFile.displaced}. */
@@ -302,7 +297,7 @@ export class Journal implements Queue {
 
   async #checkpoint(cacheCurrent: boolean): Promise<void> {
     // What is at its place now may be another journal, of which nothing must be replaced or removed.
-    if (this.#giveUpWhen(await this.lock.displaced())) return;
+    if (this.#giveUpWhen(this.lock.displaced())) return;
     const removable = this.#backlog.removable(this.#commit.activeSegment);
     await writeCheckpoint(this.#fs, this.#dir, {
       instance: this.#instance,

@@ -24,6 +24,7 @@ export class Segment {
   readonly #marks: Mark[] = [];
   readonly #damage = new Map<number, Damage>();
   #handle: Promise<JournalFile> | undefined;
+  #held: JournalFile | undefined;
   #removed = false;
 
   constructor(
@@ -91,18 +92,18 @@ export class Segment {
 
   /** Opens the file for reading, so that its records can be read even when its name is gone. */
   async hold(): Promise<void> {
-    await this.#open();
+    this.#held = await this.#open();
   }
 
   /** As {@link JournalFile.displaced}; undefined, too, when it is not held. */
-  async displaced(): Promise<string | undefined> {
-    return await (await this.#handle)?.displaced();
+  displaced(): string | undefined {
+    return this.#held?.displaced();
   }
 
   /** Closes the handle for reading; the next read opens it again. */
   async close(): Promise<void> {
     const handle = this.#handle;
-    this.#handle = undefined;
+    this.#handle = this.#held = undefined;
     (await handle?.catch(() => undefined))?.close();
   }
 

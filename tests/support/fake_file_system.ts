@@ -143,8 +143,8 @@ export class FakeFileSystem implements JournalFileSystem {
       },
       displaced: () => {
         const found = this.#names.get(path);
-        if (found === inode) return Promise.resolve(undefined);
-        return Promise.resolve(found === undefined ? `${path} is gone` : `${path} is another file`);
+        if (found === inode) return undefined;
+        return found === undefined ? `${path} is gone` : `${path} is another file`;
       },
       close() {},
     };
