@@ -6,8 +6,10 @@ import { createSqliteStore } from "./adapters/sqlite.ts";
 import type { Batcher } from "./batcher.ts";
 import { Breaker } from "./breaker.ts";
 import { CacheClient } from "./cache_client.ts";
+import { ClockWatch } from "./clock_watch.ts";
 import type { Config } from "./config.ts";
 import { openCore } from "./core.ts";
+import { dataDirChecks } from "./data_dir_check.ts";
 import { withDeadline } from "./deadline.ts";
 import { reasonOf } from "./errors.ts";
 import { deadLetterHandlers } from "./handlers/dead_letters.ts";
@@ -15,11 +17,10 @@ import { type HealthCheck, healthHandler } from "./handlers/health.ts";
 import { metricsHandler } from "./handlers/metrics.ts";
 import { readHandler } from "./handlers/read.ts";
 import { writeHandler, writeStatusHandler } from "./handlers/write.ts";
-import { denoFileSystem } from "./journal/file_system.ts";
 import type { JournalObserver } from "./journal/journal.ts";
-import { type JournalCondition, verifyJournal } from "./journal/verify.ts";
 import { type Cache, type Clock, type DeadLetters, type Queue, type Store, systemClock } from "./ports.ts";
 import { Server } from "./server.ts";
+import { checkStoreBinding, openStoreBinding } from "./store_binding.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
@@ -52,6 +53,7 @@ class Application implements App {
   readonly #store: Store & DeadLetters;
   readonly #cache: CacheClient;
   readonly #server: Server;
+  readonly #clockWatch: ClockWatch;
   #phase: Phase = "starting";
   #queue: Queue | undefined;
   #batcher: Batcher | undefined;
@@ -80,6 +82,7 @@ class Application implements App {
     };
     const cache = this.#breakers.cache.guard(createCache(config, logCacheFault));
     this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault);
+    this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
     const { host, port } = config.listen;
     this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
       metrics: this.#metrics,
@@ -88,6 +91,8 @@ class Application implements App {
   }
 
   async start(): Promise<string> {
+    // Before anybody is served: what waits in the directory must not go to another store.
+    await checkStoreBinding(this.config.dataDir, this.config.store.kind);
     this.#server.mount({
       metrics: metricsHandler(this.#metrics),
       live: healthHandler([]),
@@ -141,6 +146,7 @@ class Application implements App {
       random: Math.random,
     });
     this.#queue = queue;
+    await openStoreBinding(config.dataDir, config.store.kind);
     if (recovered > 0) this.#log.info("Recovered entries that the store may not have yet", { entries: recovered });
     this.#server.mount({
       write: writeHandler({ writer, limits: config.limits, defaultAck: config.ack, clock, metrics: this.#metrics }),
@@ -172,7 +178,9 @@ class Application implements App {
         this.#metrics.journalDamage.inc({ kind: damage.kind }, 1);
         this.#log.error("The journal has a damaged stretch; what could be read around it is kept", { ...damage });
       },
-      onFault: (reason) => this.#log.warn(reason),
+      onFault: limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, reason) => this.#log.warn(String(reason), { suppressed })),
+      onFailed: (reason) => this.#log.error("No write is accepted any more", { reason }),
+      onOpened: (lastAcceptedMs) => this.#clockWatch.start(lastAcceptedMs),
     };
   }
 
@@ -187,7 +195,12 @@ class Application implements App {
 
   async #close(): Promise<void> {
     this.#stopSampling?.();
+    this.#clockWatch.stop();
     const left = this.#queue?.stats().depth ?? 0;
+    const failure = this.#queue?.stats().failure;
+    if (failure !== undefined && left > 0) {
+      this.#log.error("Accepted writes did not reach the store, and the journal has failed", { writes: left, failure });
+    }
     await this.#queue?.close(this.#cache.current);
     await this.#cache.close();
     await this.#store.close();
@@ -213,7 +226,7 @@ export async function checkConfiguration(config: Config): Promise<{ ok: boolean;
   const store = createStore(config);
   const cache = createCache(config, () => {});
   const checks: [string, () => Promise<string>][] = [
-    ["journal", async () => describeJournal(await verifyJournal(denoFileSystem, config.journal.dir))],
+    ...dataDirChecks({ dataDir: config.dataDir, journalDir: config.journal.dir, storeKind: config.store.kind }),
     [`store (${config.store.kind})`, () => checkStore(config, store)],
     [`cache (${config.cache.kind})`, () => cache.ping().then(() => "answers")],
   ];
@@ -242,13 +255,4 @@ async function checkStore({ store }: Config, opened: Store): Promise<string> {
   }
   await opened.ping();
   return "answers";
-}
-
-function describeJournal({ instance, segments, bytes, records, unacked, damage }: JournalCondition): string {
-  if (instance === undefined) return "not there yet; it is made at the first start";
-  const stretches = damage.map(({ kind, segment, offset, bytes }) =>
-    `${kind} in ${segment} at ${offset} (${bytes} bytes)`
-  );
-  const condition = damage.length === 0 ? "no damage" : `damage: ${stretches.join(", ")}`;
-  return `instance ${instance}, ${records} records in ${segments} segments (${bytes} bytes), ${unacked} not in the store; ${condition}`;
 }

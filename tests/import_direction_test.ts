@@ -7,16 +7,17 @@ import { fileURLToPath } from "node:url";
  */
 const LAYERS: readonly (readonly RegExp[])[] = [
   [/^src\/(domain|errors|deadline|version)\.ts$/],
-  [/^src\/ports\.ts$/, /^src\/telemetry\//],
+  [/^src\/ports\.ts$/, /^src\/(clock_watch|signals)\.ts$/, /^src\/telemetry\//],
   [
     /^src\/(pending|cache_client|last_known|batcher|breaker|writer|reader|validate|http|body|cross_site|admin_access)\.ts$/,
+    /^src\/(store_binding|data_dir_check)\.ts$/,
     /^src\/journal\//,
   ],
   [/^src\/core\.ts$/],
   [
     /^src\/handlers\//,
     /^src\/(config|config_loader|config_options|config_parsers)\.ts$/,
-    /^src\/(command_line|instance_client|dead_letters_command)\.ts$/,
+    /^src\/(command_line|instance_client|dead_letters_command|change_store)\.ts$/,
   ],
   [/^src\/server\.ts$/],
   [/^src\/app\.ts$/],

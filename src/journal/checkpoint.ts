@@ -55,6 +55,16 @@ export async function readCheckpoint(fs: JournalFileSystem, dir: string): Promis
 }
 
 /**
+ * For a journal whose records go to another store from here on: that one has none of its marks, and the cache may hold what the
+ * other one said. Only under the journal's lock. A damaged checkpoint is left to the next start.
+ */
+export async function forgetStore(fs: JournalFileSystem, dir: string): Promise<void> {
+  const checkpoint = await readCheckpoint(fs, dir);
+  if (checkpoint === undefined || checkpoint === "damaged") return;
+  await writeCheckpoint(fs, dir, { ...checkpoint, cacheCurrent: false, settled: undefined });
+}
+
+/**
  * The stable instance id; undefined when there is none yet.
  * @throws AppError `journal-failed` when the file does not hold one
  */

@@ -30,7 +30,7 @@ export interface JournalFileSystem {
    * is in the way when something else is: a file, a symbolic link to nowhere.
    */
   mkdir(path: string): Promise<void>;
-  /** The names in a directory; none when there is no such directory. */
+  /** The names in a directory; none when there is no such directory. Rejects as {@link mkdir} when something else is there. */
   list(path: string): Promise<string[]>;
   /** A new file, open for reading and writing. Rejects when the name is taken. */
   create(path: string): Promise<JournalFile>;
@@ -121,8 +121,7 @@ export const denoFileSystem: JournalFileSystem = {
     try {
       await Deno.mkdir(path);
     } catch (error) {
-      const obstacle = await obstacleAt(path);
-      if (obstacle !== undefined) throw new Error(obstacle, { cause: error });
+      await refuseObstacle(path);
       if (error instanceof Deno.errors.AlreadyExists) return;
       if (!(error instanceof Deno.errors.NotFound) || dirname(path) === path) throw error;
       await this.mkdir(dirname(path));
@@ -135,6 +134,7 @@ export const denoFileSystem: JournalFileSystem = {
     try {
       return (await Array.fromAsync(Deno.readDir(path))).map((item) => item.name);
     } catch (error) {
+      await refuseObstacle(path);
       if (error instanceof Deno.errors.NotFound) return [];
       throw error;
     }
@@ -172,11 +172,16 @@ export const denoFileSystem: JournalFileSystem = {
   },
 };
 
+async function refuseObstacle(path: string): Promise<void> {
+  const obstacle = await obstacleAt(path);
+  if (obstacle !== undefined) throw new Error(`Cannot use the directory ${path}: ${obstacle}`);
+}
+
 /**
  * What is in the way of a directory at `path`, for a person; undefined when it is there, or nothing keeps it from being made but
  * directories that are missing.
  */
-export async function obstacleAt(path: string): Promise<string | undefined> {
+async function obstacleAt(path: string): Promise<string | undefined> {
   let found: Deno.FileInfo;
   try {
     found = await Deno.lstat(path);

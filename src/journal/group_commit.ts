@@ -6,6 +6,7 @@ import type { Entry } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import { encodeRecord, recordBytesBound, type SegmentHeader } from "./codec.ts";
 import { isDiskFull, type JournalFile, type JournalFileSystem } from "./file_system.ts";
+import { displacedError } from "./place.ts";
 import { createSegment, type Segment, syncFile } from "./segment.ts";
 
 /** Records that become durable, or not, together. */
@@ -242,12 +243,4 @@ export class GroupCommit {
     this.#spare = undefined;
     return buffer;
   }
-}
-
-/** @param reason see {@link JournalFile.displaced} */
-export function displacedError(reason: string): Error {
-  return new Error(
-    `${reason}. What was accepted is still open in this process, and goes to the store: do not kill it, but stop it in order ` +
-      "(SIGTERM) while the store answers. Then put the directory back, and start it",
-  );
 }

@@ -2,7 +2,6 @@
  * The default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes live on disk until the store
  * has them; memory holds what is not durable yet and a sparse index.
  */
-import { join } from "node:path";
 import type { Entry, Write } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import type { Batch, Clock, Queue, QueueStats, Receipt } from "../ports.ts";
@@ -10,7 +9,8 @@ import { Backlog } from "./backlog.ts";
 import { randomId, type Settled, writeCheckpoint } from "./checkpoint.ts";
 import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./codec.ts";
 import { denoFileSystem, type JournalFile, type JournalFileSystem } from "./file_system.ts";
-import { displacedError, GroupCommit } from "./group_commit.ts";
+import { GroupCommit } from "./group_commit.ts";
+import { displacedError, lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import type { DamageReport } from "./survey.ts";
 
@@ -48,7 +48,6 @@ const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Each takes a file descriptor: a journal larger than so many segments gets larger ones. */
 const SEGMENTS_MAX = 256;
 const PLACE_CHECK_MS = 500;
-const LOCK_LIMIT_MS = 2_000;
 /** What waits for the disk is held in memory. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 const CHECKPOINT_INTERVAL_MS = 1_000;
@@ -71,35 +70,6 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   } catch (error) {
     lock.close();
     throw error;
-  }
-}
-
-async function makeDirectory(fs: JournalFileSystem, dir: string): Promise<void> {
-  try {
-    await fs.mkdir(dir);
-  } catch (cause) {
-    const message = `Cannot make the journal's directory ${dir}: ${
-      reasonOf(cause)
-    }. Mend that, or choose another DATA_DIR.`;
-    throw new AppError("journal-failed", message, { cause });
-  }
-}
-
-/**
- * The lock that says that this process has the journal in `dir`, until it is closed.
- * @throws AppError `journal-failed` when another process has it
- */
-export async function lockJournal(fs: JournalFileSystem, dir: string): Promise<JournalFile> {
-  try {
-    return await fs.lock(join(dir, "lock"), LOCK_LIMIT_MS);
-  } catch (cause) {
-    throw new AppError(
-      "journal-failed",
-      `Cannot open the journal in ${dir}: it could not be locked (${
-        reasonOf(cause)
-      }). Another dsproxy seems to use it: stop that one, or choose another DATA_DIR.`,
-      { cause },
-    );
   }
 }
 

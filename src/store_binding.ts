@@ -1,0 +1,169 @@
+/**
+ * The file `store` in DATA_DIR: which store the writes that wait there are for. Without it a start with other settings would move
+ * them, silently and for good, into a store where nobody looks for them.
+ */
+import { join } from "node:path";
+import { denoFileSystem, type JournalFileSystem } from "./journal/file_system.ts";
+import { readSmallFile, replaceFile } from "./journal/small_file.ts";
+
+export type StoreKind = "postgres" | "sqlite";
+
+/** What the file holds, as JSON. */
+export interface BoundStore {
+  readonly kind: StoreKind;
+  /** The name that the store gave itself when it was made; null until it was reached for the first time. */
+  readonly identity: string | null;
+  /** The highest that was seen; 0 before the first. */
+  readonly cacheGeneration: number;
+}
+
+/** The data directory belongs to another store than the one that is configured, or reached. Nothing was moved. */
+export class WrongStoreError extends Error {
+  override readonly name = "WrongStoreError";
+
+  constructor(dataDir: string, readonly bound: BoundStore, readonly found: Pick<BoundStore, "kind" | "identity">) {
+    super(
+      `The data directory ${dataDir} belongs to the store ${describeStore(bound)}, not to ${describeStore(found)}.`,
+    );
+  }
+}
+
+export const STORE_FILE = "store";
+
+/** For people. */
+export function describeStore({ kind, identity }: Pick<BoundStore, "kind" | "identity">): string {
+  return identity === null ? kind : `${kind} with the identity ${identity}`;
+}
+
+/**
+ * Reads what `dataDir` is bound to; undefined when it is bound to nothing yet. Changes nothing.
+ * @throws WrongStoreError when that is another kind; an Error that says what to do when the file is damaged
+ */
+export async function checkStoreBinding(
+  dataDir: string,
+  kind: StoreKind,
+  fs: JournalFileSystem = denoFileSystem,
+): Promise<BoundStore | undefined> {
+  const bound = await readBinding(fs, dataDir);
+  if (bound !== undefined && bound.kind !== kind) throw new WrongStoreError(dataDir, bound, { kind, identity: null });
+  return bound;
+}
+
+/**
+ * As {@link checkStoreBinding}, and binds a directory that is not bound yet. Only while this process has the lock of the
+ * directory's journal.
+ */
+export async function openStoreBinding(
+  dataDir: string,
+  kind: StoreKind,
+  fs: JournalFileSystem = denoFileSystem,
+): Promise<StoreBinding> {
+  let bound = await checkStoreBinding(dataDir, kind, fs);
+  if (bound === undefined) await writeBinding(fs, dataDir, bound = { kind, identity: null, cacheGeneration: 0 });
+  return new StoreBinding(fs, dataDir, bound);
+}
+
+/**
+ * Binds the directory to a store of this kind, whose identity is learned at the next start. Returns what it was bound to: undefined
+ * for nothing, `damaged` when nobody can tell. Only while this process has the lock of the directory's journal.
+ */
+export async function changeStore(
+  dataDir: string,
+  kind: StoreKind,
+  fs: JournalFileSystem = denoFileSystem,
+): Promise<BoundStore | "damaged" | undefined> {
+  const before = parse(await readSmallFile(fs, dataDir, STORE_FILE));
+  await writeBinding(fs, dataDir, { kind, identity: null, cacheGeneration: 0 });
+  return before;
+}
+
+/** Use {@link openStoreBinding}. */
+export class StoreBinding {
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly fs: JournalFileSystem,
+    private readonly dataDir: string,
+    private bound: BoundStore,
+  ) {}
+
+  /** Undefined until {@link confirm} was told, in this run or before. */
+  get identity(): string | undefined {
+    return this.bound.identity ?? undefined;
+  }
+
+  get cacheGeneration(): number {
+    return this.bound.cacheGeneration;
+  }
+
+  /**
+   * The store that was reached calls itself `identity`. Kept when it is the first one.
+   * @throws WrongStoreError when another one was reached before; what the disk says when it cannot be kept
+   */
+  confirm(identity: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { kind } = this.bound;
+      if (this.bound.identity === null) return await this.#replace({ ...this.bound, identity });
+      if (this.bound.identity !== identity) throw new WrongStoreError(this.dataDir, this.bound, { kind, identity });
+    });
+  }
+
+  /** Keeps the highest generation that it is told. @throws what the disk says */
+  noteCacheGeneration(cacheGeneration: number): Promise<void> {
+    return this.#inTurn(async () => {
+      if (cacheGeneration > this.bound.cacheGeneration) await this.#replace({ ...this.bound, cacheGeneration });
+    });
+  }
+
+  /** The directory may have been exchanged for another one: what is bound there is not ours to change. */
+  async #replace(next: BoundStore): Promise<void> {
+    const present = await readBinding(this.fs, this.dataDir);
+    if (present === undefined || serialize(present) !== serialize(this.bound)) {
+      throw new Error(`${join(this.dataDir, STORE_FILE)} is not what this process left there; it is not changed`);
+    }
+    await writeBinding(this.fs, this.dataDir, next);
+    this.bound = next;
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+}
+
+async function readBinding(fs: JournalFileSystem, dataDir: string): Promise<BoundStore | undefined> {
+  const bound = parse(await readSmallFile(fs, dataDir, STORE_FILE));
+  if (bound !== "damaged") return bound;
+  throw new Error(
+    `${
+      join(dataDir, STORE_FILE)
+    }, which says to which store this directory belongs, is damaged. Restore it; or, if you are sure ` +
+      "that it belongs to the store that is configured, run dsproxy --change-store once.",
+  );
+}
+
+function parse(text: string | undefined): BoundStore | "damaged" | undefined {
+  if (text === undefined) return undefined;
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch {
+    return "damaged"; // Parsing throws nothing but a SyntaxError.
+  }
+  const { kind, identity, cacheGeneration } = (content ?? {}) as Partial<Record<keyof BoundStore, unknown>>;
+  if (kind !== "postgres" && kind !== "sqlite") return "damaged";
+  if (identity !== null && (typeof identity !== "string" || identity === "")) return "damaged";
+  if (typeof cacheGeneration !== "number" || !Number.isSafeInteger(cacheGeneration) || cacheGeneration < 0) {
+    return "damaged";
+  }
+  return { kind, identity, cacheGeneration };
+}
+
+function writeBinding(fs: JournalFileSystem, dataDir: string, bound: BoundStore): Promise<void> {
+  return replaceFile(fs, dataDir, STORE_FILE, serialize(bound));
+}
+
+function serialize({ kind, identity, cacheGeneration }: BoundStore): string {
+  return `${JSON.stringify({ kind, identity, cacheGeneration })}\n`;
+}
