@@ -3,7 +3,8 @@ import type { Batcher } from "./batcher.ts";
 import { Breaker } from "./breaker.ts";
 import { CacheClient } from "./cache_client.ts";
 import { CacheNamespace } from "./cache_namespace.ts";
-import type { Config } from "./config.ts";
+import { ClockWatch } from "./clock_watch.ts";
+import { type Config, storePlace } from "./config.ts";
 import { openCore } from "./core.ts";
 import { withDeadline } from "./deadline.ts";
 import { reasonOf } from "./errors.ts";
@@ -16,6 +17,8 @@ import type { JournalObserver } from "./journal/journal.ts";
 import { createCache, createStore } from "./parts.ts";
 import { type Clock, type DeadLetters, type Queue, type Store, type StoreIdentity, systemClock } from "./ports.ts";
 import { Server } from "./server.ts";
+import { checkStoreBinding, openStoreBinding } from "./store_binding.ts";
+import { StoreGate } from "./store_gate.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
@@ -25,6 +28,8 @@ const FAULT_LOG_INTERVAL_MS = 10_000;
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
 const LAME_DUCK_MS = 500;
+/** A start waits for so long to find out that the store is not the one that is meant. */
+const WRONG_STORE_LIMIT_MS = 4_000;
 const DRAIN_POLL_MS = 25;
 
 export interface App {
@@ -48,6 +53,8 @@ class Application implements App {
   readonly #namespace: CacheNamespace;
   readonly #cache: CacheClient;
   readonly #server: Server;
+  readonly #clockWatch: ClockWatch;
+  readonly #gate: StoreGate;
   #phase: Phase = "starting";
   #queue: Queue | undefined;
   #batcher: Batcher | undefined;
@@ -66,7 +73,11 @@ class Application implements App {
       deadLetters: () => withDeadline(this.#store.count(), SCRAPE_LIMIT_MS, "The store"),
       breakers: this.#breakers,
     }, clock.now());
-    this.#store = this.#breakers.store.guard(createStore(config));
+    this.#gate = new StoreGate(storePlace(config.store), this.#log);
+    this.#store = this.#breakers.store.guard(createStore(config, {
+      gate: this.#gate,
+      onIndexFault: (error) => this.#log.warn("The index for reads could not be made; it is tried again", { error }),
+    }));
     const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
@@ -74,7 +85,8 @@ class Application implements App {
       this.#metrics.cacheErrors.inc();
       logCacheFault(error);
     };
-    this.#namespace = new CacheNamespace(this.#store, clock, () => {});
+    this.#namespace = new CacheNamespace(this.#store, clock);
+    this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
     const cache = this.#breakers.cache.guard(createCache(config, () => this.#namespace.text, logCacheFault));
     // Copies in this process alone are nobody else's concern.
     const outdate = config.cache.kind === "memory" ? () => Promise.resolve() : () => this.#namespace.outdate();
@@ -87,6 +99,8 @@ class Application implements App {
   }
 
   async start(): Promise<string> {
+    // Before anybody is served: what waits in the directory must not go to another store.
+    await checkStoreBinding(this.config.dataDir, this.config.store.kind);
     this.#server.mount({
       metrics: metricsHandler(this.#metrics),
       live: healthHandler([]),
@@ -140,6 +154,8 @@ class Application implements App {
       random: Math.random,
     });
     this.#queue = queue;
+    const binding = this.#gate.binding = await openStoreBinding(config.dataDir, config.store.kind);
+    await this.#gate.check(() => withDeadline(this.#store.ping(), WRONG_STORE_LIMIT_MS, "The store"));
     if (recovered > 0) this.#log.info("Recovered entries that the store may not have yet", { entries: recovered });
     this.#server.mount({
       write: writeHandler({ writer, limits: config.limits, defaultAck: config.ack, clock, metrics: this.#metrics }),
@@ -148,7 +164,7 @@ class Application implements App {
       read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
     });
     this.#batcher = batcher;
-    if (config.cache.kind !== "memory") this.#namespace.start();
+    if (config.cache.kind !== "memory") this.#namespace.start(binding.lastKnown);
     batcher.start();
   }
 
@@ -173,7 +189,9 @@ class Application implements App {
         this.#metrics.journalDamage.inc({ kind: damage.kind }, 1);
         this.#log.error("The journal has a damaged stretch; what could be read around it is kept", { ...damage });
       },
-      onFault: (reason) => this.#log.warn(reason),
+      onFault: limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, reason) => this.#log.warn(String(reason), { suppressed })),
+      onFailed: (reason) => this.#log.error("No write is accepted any more", { reason }),
+      onOpened: (lastAcceptedMs) => this.#clockWatch.start(lastAcceptedMs),
     };
   }
 
@@ -189,10 +207,23 @@ class Application implements App {
   async #close(): Promise<void> {
     this.#stopSampling?.();
     this.#namespace.stop();
-    const left = this.#queue?.stats().depth ?? 0;
+    this.#clockWatch.stop();
+    const { depth: left, failure } = this.#queue?.stats() ?? { depth: 0, failure: undefined };
+    if (failure !== undefined && left > 0) {
+      this.#log.error("Accepted writes did not reach the store, and the journal has failed", { writes: left, failure });
+    }
+    await this.#noteGeneration();
     await this.#queue?.close(this.#cache.current);
     await this.#cache.close();
     await this.#store.close();
     this.#log.info("Stopped", { leftInJournal: left });
+  }
+  /** For a start while the store is away. Without it copies are not believed then: that is no reason not to stop in order. */
+  async #noteGeneration(): Promise<void> {
+    const { known } = this.#namespace;
+    if (known === undefined) return;
+    await this.#gate.binding?.noteCacheGeneration(known.cacheGeneration).catch((error) =>
+      this.#log.warn("The data directory does not take the last cache generation", { error })
+    );
   }
 }

@@ -14,25 +14,21 @@ export class CacheNamespace {
   #asking = false;
   #stopPolling: (() => void) | undefined;
 
-  /**
-   * @param onLearned told of each new identity or generation
-   * @param known what an earlier run learned last, for as long as the store cannot be asked
-   */
-  constructor(
-    private readonly store: StoreIdentity,
-    private readonly clock: Pick<Clock, "setInterval">,
-    private readonly onLearned: (identity: Identity) => void,
-    known?: Identity,
-  ) {
-    this.#known = known;
+  constructor(private readonly store: StoreIdentity, private readonly clock: Pick<Clock, "setInterval">) {}
+
+  /** What the store told last; undefined as long as it has never told. */
+  get known(): Identity | undefined {
+    return this.#known;
   }
 
-  /** Undefined as long as the store has never told. */
+  /** Of what is {@link known}. */
   get text(): string | undefined {
     return this.#known && `${this.#known.id.slice(0, ID_LENGTH)}.${this.#known.cacheGeneration}`;
   }
 
-  start(): void {
+  /** @param known what an earlier run learned last, for as long as the store cannot be asked */
+  start(known?: Identity): void {
+    this.#known ??= known;
     this.#stopPolling = this.clock.setInterval(() => void this.#ask(), POLL_MS);
     void this.#ask();
   }
@@ -46,7 +42,7 @@ export class CacheNamespace {
     this.#turn++;
     const identity = await this.store.outdateCopies();
     this.#turn++;
-    this.#learn(identity);
+    this.#known = identity;
   }
 
   async #ask(): Promise<void> {
@@ -55,18 +51,11 @@ export class CacheNamespace {
     const turn = this.#turn;
     try {
       const identity = await this.store.identify();
-      if (turn === this.#turn) this.#learn(identity);
+      if (turn === this.#turn) this.#known = identity;
     } catch {
       // Whoever needs the store meets the same failure and reports it; what is known stays known, and the next turn asks again.
     } finally {
       this.#asking = false;
     }
-  }
-
-  #learn(identity: Identity): void {
-    const { id, cacheGeneration } = this.#known ?? {};
-    if (id === identity.id && cacheGeneration === identity.cacheGeneration) return;
-    this.#known = identity;
-    this.onLearned(identity);
   }
 }

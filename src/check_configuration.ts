@@ -1,8 +1,7 @@
 /** `--check-config`: each configured part opened, without changing anything, and asked whether it will do. */
 import type { Config } from "./config.ts";
+import { dataDirChecks } from "./data_dir_check.ts";
 import { reasonOf } from "./errors.ts";
-import { denoFileSystem } from "./journal/file_system.ts";
-import { type JournalCondition, verifyJournal } from "./journal/verify.ts";
 import { createCache, createStore } from "./parts.ts";
 import type { Store } from "./ports.ts";
 
@@ -11,7 +10,7 @@ export async function checkConfiguration(config: Config): Promise<{ ok: boolean;
   const store = createStore(config);
   const cache = createCache(config, () => undefined, () => {});
   const checks: [string, () => Promise<string>][] = [
-    ["journal", async () => describeJournal(await verifyJournal(denoFileSystem, config.journal.dir))],
+    ...dataDirChecks({ dataDir: config.dataDir, journalDir: config.journal.dir, storeKind: config.store.kind }),
     [`store (${config.store.kind})`, () => checkStore(config, store)],
     [`cache (${config.cache.kind})`, () => cache.ping().then(() => "answers")],
   ];
@@ -40,13 +39,4 @@ async function checkStore({ store }: Config, opened: Store): Promise<string> {
   }
   await opened.ping();
   return "answers";
-}
-
-function describeJournal({ instance, segments, bytes, records, unacked, damage }: JournalCondition): string {
-  if (instance === undefined) return "not there yet; it is made at the first start";
-  const stretches = damage.map(({ kind, segment, offset, bytes }) =>
-    `${kind} in ${segment} at ${offset} (${bytes} bytes)`
-  );
-  const condition = damage.length === 0 ? "no damage" : `damage: ${stretches.join(", ")}`;
-  return `instance ${instance}, ${records} records in ${segments} segments (${bytes} bytes), ${unacked} not in the store; ${condition}`;
 }

@@ -56,6 +56,12 @@ export interface PostgresConfig {
   readonly poolSize: number;
 }
 
+/** Where the store is, for people, and to tell one place from another. */
+export function storePlace(store: SqliteConfig | PostgresConfig): string {
+  if (store.kind === "sqlite") return store.path;
+  return `database ${store.database} on ${store.hosts.map(({ host, port }) => `${host}:${port}`).join(",")}`;
+}
+
 export interface MemoryCacheConfig {
   readonly kind: "memory";
   readonly ttlMs: number;

@@ -1,6 +1,6 @@
 /** The adapters that the configuration chooses. The only importer of adapters. */
 import { createMemoryCache } from "./adapters/memory.ts";
-import { createPostgresStore, type IdentityGate } from "./adapters/postgres/store.ts";
+import { createPostgresStore, type StoreWatcher } from "./adapters/postgres/store.ts";
 import { createRedisCache } from "./adapters/redis.ts";
 import { createSqliteStore } from "./adapters/sqlite.ts";
 import type { Config } from "./config.ts";
@@ -10,9 +10,10 @@ const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
 /** Without a cache that instances share nobody says when another one has written: a copy is good for this long. */
 const UNSHARED_COPY_MS = 1_000;
 
-export function createStore({ store }: Config, gate?: IdentityGate): Store & StoreIdentity & DeadLetters {
+/** @param watcher of a store that others can change and exchange: not of the embedded one */
+export function createStore({ store }: Config, watcher: StoreWatcher = {}): Store & StoreIdentity & DeadLetters {
   if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
-  return createPostgresStore({ ...store, ...(gate !== undefined && { gate }) });
+  return createPostgresStore({ ...store, ...watcher });
 }
 
 /**

@@ -30,7 +30,10 @@ export interface Queue {
    * then no cache can hold an older copy of it.
    */
   readonly cacheWasCurrent: boolean;
-  /** How far the store had confirmed what the last run gave it, of the source it was at; undefined when that is not known. */
+  /**
+   * The last batch that the store was known to have when this run began, by its mark: the store's mark of that source is not
+   * below it, unless it is another store, or an older state of it. Undefined when nothing is known.
+   */
   readonly settledBefore: { readonly source: string; readonly seq: number } | undefined;
   /**
    * Makes everything pushed durable, then releases files and locks.

@@ -7,16 +7,17 @@ import { fileURLToPath } from "node:url";
  */
 const LAYERS: readonly (readonly RegExp[])[] = [
   [/^src\/(domain|errors|deadline|version)\.ts$/],
-  [/^src\/ports\.ts$/, /^src\/telemetry\//],
+  [/^src\/ports\.ts$/, /^src\/(clock_watch|signals)\.ts$/, /^src\/telemetry\//],
   [
     /^src\/(pending|cache_client|cache_namespace|confirmed_marks|last_known|delivery|batcher|breaker|writer|reader|validate|http|body|cross_site|admin_access)\.ts$/,
+    /^src\/(store_binding|store_gate|data_dir_check)\.ts$/,
     /^src\/journal\//,
   ],
   [/^src\/core\.ts$/],
   [
     /^src\/handlers\//,
     /^src\/(config|config_loader|config_options|config_parsers|config_urls)\.ts$/,
-    /^src\/(command_line|instance_client|dead_letters_command)\.ts$/,
+    /^src\/(command_line|instance_client|dead_letters_command|change_store)\.ts$/,
   ],
   [/^src\/(server|parts)\.ts$/],
   [/^src\/(app|check_configuration)\.ts$/],

@@ -53,6 +53,10 @@ export class Metrics {
   readonly journalDamage = this.#counter("journal_damage_total", "Damaged stretches found in the journal, by kind.", [
     "kind",
   ]);
+  readonly clockSteps = this.#counter(
+    "clock_steps_total",
+    "Steps of the wall clock by more than a minute: while this runs, or behind the last write of an earlier run.",
+  );
   readonly cacheErrors = this.#counter("cache_errors_total", "Cache calls that failed or ran out of time.");
   readonly shed = this.#counter("shed_total", "Requests refused at a limit, by reason.", ["reason"]);
   readonly #loopLag = this.#gauge("event_loop_lag_seconds", "How late the last timer of the event loop ran.");

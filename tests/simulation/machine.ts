@@ -205,7 +205,7 @@ export class Machine {
     const clock = new SimulatedClock(world, process, () => this.wallOffsetMs);
     const breaker = new Breaker("The store", clock);
     const guardedStore = breaker.guard({ ...store.client(process), ...buggyStore(store.client(process), store, bug) });
-    const namespace = new CacheNamespace(guardedStore, clock, () => {});
+    const namespace = new CacheNamespace(guardedStore, clock);
     const cacheClient = new CacheClient(
       new Breaker("The cache", clock).guard(buggyCache(cache.client(process, () => namespace.text), bug)),
       settings.cacheTtlMs,

@@ -32,9 +32,12 @@ export interface IdentityGate {
   bind(identity: string): Promise<void>;
 }
 
-export interface PostgresStoreOptions extends PoolOptions {
+export interface PostgresStoreOptions extends Omit<PoolOptions, "admit">, StoreWatcher {
   /** How long a statement may take; default 5 s. A call waits a little longer. */
   readonly callTimeoutMs?: number;
+}
+
+export interface StoreWatcher {
   readonly gate?: IdentityGate;
   /** Told when the index of the latest entries cannot be made for now; it is tried again. */
   readonly onIndexFault?: (error: unknown) => void;
