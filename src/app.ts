@@ -1,7 +1,7 @@
 /** The composition root: the only importer of adapters. Starts the parts in order and stops them in the reverse one. */
 import { createMemoryCache } from "./adapters/memory.ts";
 import { createPostgresStore } from "./adapters/postgres.ts";
-import { createRedisCache } from "./adapters/redis.ts";
+import { createRedisCache } from "./adapters/redis/cache.ts";
 import { createSqliteStore } from "./adapters/sqlite.ts";
 import type { Batcher } from "./batcher.ts";
 import { Breaker } from "./breaker.ts";
@@ -78,7 +78,7 @@ class Application implements App {
       this.#metrics.cacheErrors.inc();
       logCacheFault(error);
     };
-    const cache = this.#breakers.cache.guard(createCache(config, logCacheFault));
+    const cache = this.#breakers.cache.guard(createCache(config, logCacheFault, (message) => this.#log.warn(message)));
     this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault);
     const { host, port } = config.listen;
     this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
@@ -201,17 +201,17 @@ function createStore(config: Config): Store & DeadLetters {
   return createPostgresStore(store);
 }
 
-function createCache(config: Config, onError: (error: unknown) => void): Cache {
+function createCache(config: Config, onError: (error: unknown) => void, onNotice: (message: string) => void): Cache {
   const { cache } = config;
   const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
   if (cache.kind === "memory") return createMemoryCache({ ...local, ttlMs: cache.ttlMs });
-  return createRedisCache({ ...cache, local, onError });
+  return createRedisCache({ ...cache, local, onError, onNotice, namespace: () => "standalone" });
 }
 
 /** What `--check-config` prints: each configured part opened, read-only, and asked whether it works. */
 export async function checkConfiguration(config: Config): Promise<{ ok: boolean; message: string }> {
   const store = createStore(config);
-  const cache = createCache(config, () => {});
+  const cache = createCache(config, () => {}, () => {});
   const checks: [string, () => Promise<string>][] = [
     ["journal", async () => describeJournal(await verifyJournal(denoFileSystem, config.journal.dir))],
     [`store (${config.store.kind})`, () => checkStore(config, store)],
