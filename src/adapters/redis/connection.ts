@@ -16,7 +16,7 @@ import {
   withoutRefused,
 } from "./handshake.ts";
 import { Peer } from "./peer.ts";
-import { explain } from "./refusals.ts";
+import { explain, NO_TRACKING } from "./refusals.ts";
 
 export interface ConnectionOptions {
   readonly address: RedisAddress;
@@ -37,8 +37,6 @@ const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 2000;
 /** A connection can go silent without breaking; for this long, and a call's deadline, changes by others may be missed. */
 const HEARTBEAT_MS = 1000;
-export const NO_TRACKING = "has no CLIENT TRACKING for this user, so no copies are kept in this process";
-
 export class Connection {
   readonly #target: Target;
   readonly #server: string;

@@ -25,6 +25,8 @@ const ADVICE: readonly (readonly [RegExp, string | ((...found: string[]) => stri
   [/unknown command .?HELLO/i, "it is older than Redis 6, or HELLO is renamed"],
 ];
 
+export const NO_TRACKING = "has no CLIENT TRACKING for this user, so no copies are kept in this process";
+
 /** The server's own words, and advice where there is some. */
 export function explain(reply: string): string {
   const words = reply.replace(/^@user_script:.*?\d+: -?/, "").trim();
