@@ -21,6 +21,9 @@ local function drop()
 end
 `;
 
+/** Longer than a look-up in the store takes, and the update that follows it. */
+const GUARD_MS = 10_000;
+
 /** KEYS: value, version. */
 export const FORGET = script(`${DROP}
 local err = drop()
@@ -33,7 +36,7 @@ export type Outcome =
   | "stored"
   /** A key of another type has the value's name: nothing was written. */
   | "foreign"
-  /** Refused; nothing is held of the user now. */
+  /** Refused; no value is held of the user now. */
   | "dropped"
   /** Refused, even to drop what is there, which may be older. */
   | "stale";
@@ -45,10 +48,16 @@ export type Outcome =
  * A stored version of any other shape or epoch, or of another type, is nobody's: it is replaced. When only the value was
  * evicted, the version still keeps older entries out. Compares bytes, as Lua's `<` on text follows the server's locale. Where
  * TIME is forbidden, an offer that comes late takes effect.
+ *
+ * What was refused leaves its version behind for a while, without a value: a look-up that found what is older, and comes late,
+ * would else be stored. That is allowed in a full server, too, as the first thing that a script does there is to delete.
  */
 export const OFFER = script(`${DROP}
+local version, complete, ttl, epoch = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local function refused(reason)
-  return (drop() and 'stale ' or 'dropped ') .. reason
+  if drop() then return 'stale ' .. reason end
+  redis.pcall('SET', KEYS[2], version .. '0' .. epoch, 'PX', math.min(ttl, ${GUARD_MS}))
+  return 'dropped ' .. reason
 end
 local function older(a, b)
   for i = 1, ${LUA_VERSION_LENGTH} do
@@ -57,25 +66,24 @@ local function older(a, b)
   end
   return false
 end
-local version, complete, ttl, epoch = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local time = redis.pcall('TIME')
-if not time.err and time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[6]) then
-  return refused('Redis came to it after its deadline')
+local function is_late()
+  local time = redis.pcall('TIME')
+  return not time.err and time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[6])
 end
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'none' and kind ~= 'string' then return 'foreign ' .. kind end
 local stored = redis.pcall('GET', KEYS[2])
 local size = #version
-if type(stored) == 'string' and stored:sub(size + 2) == epoch and stored:find('${LUA_PATTERN}') then
-  local present = stored:sub(1, size)
-  if older(version, present) then
-    if complete == '1' and redis.pcall('PEXPIRE', KEYS[1], ttl) == 1 then
-      redis.pcall('SET', KEYS[2], present .. '1' .. epoch, 'PX', ttl)
-    end
-    return 'stored'
+local is_ours = type(stored) == 'string' and stored:sub(size + 2) == epoch and stored:find('${LUA_PATTERN}')
+local is_older = is_ours and older(version, stored:sub(1, size))
+if is_late() then return is_older and 'stored' or refused('Redis came to it after its deadline') end
+if is_older then
+  if complete == '1' and redis.pcall('PEXPIRE', KEYS[1], ttl) == 1 then
+    redis.pcall('SET', KEYS[2], stored:sub(1, size) .. '1' .. epoch, 'PX', ttl)
   end
-  if stored:sub(size + 1, size + 1) == '1' then complete = '1' end
+  return 'stored'
 end
+if is_ours and stored:sub(size + 1, size + 1) == '1' then complete = '1' end
 local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ttl)
 if not set.err then set = redis.pcall('SET', KEYS[2], version .. complete .. epoch, 'PX', ttl) end
 if set.err then return refused(set.err) end
