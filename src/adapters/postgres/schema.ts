@@ -7,7 +7,7 @@ import { StoreRefusesError } from "../../errors.ts";
 import { changeInPassing } from "./brief_lock.ts";
 import { type Catalogue, checkUsable, missingFrom, readCatalogue } from "./catalogue.ts";
 import { type Connections, sqlStateOf } from "./connections.ts";
-import { addColumns, createTables } from "./ddl.ts";
+import { addColumns, createTables, grants } from "./ddl.ts";
 
 /** Of a transaction: every migrating instance of a database waits for the one before it, for some milliseconds. */
 const MIGRATION_LOCK = 0x6473_7072; // "dspr"
@@ -95,12 +95,11 @@ function refusal(catalogue: Catalogue, reason: string, cause?: unknown): StoreRe
   const statements = [
     ...createTables(catalogue.schema!, tables, crypto.randomUUID()),
     ...(columns.length > 0 ? [addColumns(catalogue.userData!.name, columns)] : []),
+    ...grants(catalogue.schema!, catalogue.role),
   ];
   return new StoreRefusesError(
     INSUFFICIENT_PRIVILEGE,
-    `${reason}. Let its owner or a superuser run this, and grant the role ${catalogue.role} the use of it: ${
-      statements.map((statement) => `${statement};`).join(" ")
-    }`,
+    `${reason}. Let its owner or a superuser run this: ${statements.map((statement) => `${statement};`).join(" ")}`,
     { cause },
   );
 }
