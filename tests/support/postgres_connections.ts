@@ -43,7 +43,7 @@ export function connectionsTo(
   };
 }
 
-function clientOptions(url: string): pg.ClientConfig {
+export function clientOptions(url: string): pg.ClientConfig {
   const { hostname, port, username, password, pathname } = new URL(url);
   return {
     host: hostname,
