@@ -16,21 +16,30 @@ const INDEX_OPTIONS = { pollMs: 50 };
 
 const execute = (url: string, text: string) => once(url, (sql) => sql.unsafe(text));
 
-/** Somebody's transaction that has done `statement` and goes on until `end`. */
-async function openTransaction(url: string, statement: string): Promise<{ end(): Promise<void> }> {
+interface Activity<T> extends AsyncDisposable {
+  end(): Promise<T>;
+}
+
+/** Ends once, at the latest when its scope does. */
+function activity<T>(finish: () => Promise<T>): Activity<T> {
+  let ended: Promise<T> | undefined;
+  const end = () => ended ??= finish();
+  return { end, [Symbol.asyncDispose]: async () => void await end() };
+}
+
+/** Somebody's transaction that has done `statement` and goes on until its end. */
+async function openTransaction(url: string, statement: string): Promise<Activity<void>> {
   const client = new pg.Client({ ...clientOptions(url), application_name: "report" });
   await client.connect();
   await client.query(`begin; ${statement}`);
-  return {
-    async end() {
-      await client.query("commit");
-      await client.end();
-    },
-  };
+  return activity(async () => {
+    await client.query("commit");
+    await client.end();
+  });
 }
 
-/** Others at work: each call is short, and one follows the other. @returns what ends it, and says how many were answered */
-function othersAtWork(url: string): () => Promise<number> {
+/** Others at work: each call is short, and one follows the other. Its end says how many were answered. */
+function othersAtWork(url: string): Activity<number> {
   let stopped = false;
   let answered = 0;
   const worker = (statement: string) =>
@@ -44,15 +53,15 @@ function othersAtWork(url: string): () => Promise<number> {
       "begin; insert into user_data (user_id, value, ts) values ('u3', 'theirs', 1); select pg_sleep(0.003); commit",
     ),
   ];
-  return async () => {
+  return activity(async () => {
     stopped = true;
     await Promise.all(workers);
     return answered;
-  };
+  });
 }
 
-/** Looks all the time whether anybody waits for a lock on a table. @returns what ends it, and says in how many looks somebody did */
-function watchQueue(url: string): () => Promise<{ looks: number; waiting: number }> {
+/** Looks all the time whether anybody waits for a lock on a table. Its end says in how many looks somebody did. */
+function watchQueue(url: string): Activity<{ looks: number; waiting: number }> {
   let stopped = false;
   const seen = { looks: 0, waiting: 0 };
   const watching = once(url, async (sql) => {
@@ -65,11 +74,18 @@ function watchQueue(url: string): () => Promise<{ looks: number; waiting: number
       await delay(2);
     }
   });
-  return async () => {
+  return activity(async () => {
     stopped = true;
     await watching;
     return seen;
-  };
+  });
+}
+
+/** Work that goes on meanwhile. Its failure is told to whoever waits for `result`. */
+function background(work: Promise<void>): { readonly done: boolean; readonly result: Promise<void> } {
+  const state = { done: false, result: work.then(() => void (state.done = true)) };
+  state.result.catch(() => {});
+  return state;
 }
 
 async function isValid(url: string): Promise<boolean> {
@@ -80,86 +96,76 @@ async function isValid(url: string): Promise<boolean> {
 Deno.test("while a long transaction holds the table nobody queues, others work on, and the columns are added after it", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
-    const long = await openTransaction(url, "select * from user_data limit 1");
-    const endWatching = watchQueue(url);
-    const endWork = othersAtWork(url);
-    let done = false;
-    const migrating = ensureTables(connectionsTo(url)).then(() => done = true);
+    await using long = await openTransaction(url, "select * from user_data limit 1");
+    await using queue = watchQueue(url);
+    await using others = othersAtWork(url);
+    const migrating = background(ensureTables(connectionsTo(url)));
     await delay(1_500);
-    const queue = await endWatching();
-    assert.equal(done, false, "the columns need the table for a moment");
-    assert.equal(queue.waiting, 0, `somebody waited in ${queue.waiting} of ${queue.looks} looks`);
-    assert.ok(queue.looks > 20, `only ${queue.looks} looks`);
+    const { waiting, looks } = await queue.end();
+    assert.equal(migrating.done, false, "the columns need the table for a moment");
+    assert.equal(waiting, 0, `somebody waited in ${waiting} of ${looks} looks`);
+    assert.ok(looks > 20, `only ${looks} looks`);
     await long.end();
-    await migrating;
-    assert.ok(await endWork() > 100);
+    await migrating.result;
+    assert.ok(await others.end() > 100);
     await ensureTables(connectionsTo(url));
   }));
 
 Deno.test("a busy table, on which one transaction always overlaps the next, is migrated too", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
-    const work = [othersAtWork(url), othersAtWork(url), othersAtWork(url)];
-    try {
-      await ensureTables(connectionsTo(url));
-      await ensureIndex(connectionsTo(url), INDEX_OPTIONS);
-      assert.equal(await isValid(url), true);
-    } finally {
-      await Promise.all(work.map((end) => end()));
-    }
+    await using _some = othersAtWork(url);
+    await using _more = othersAtWork(url);
+    await using _others = othersAtWork(url);
+    await ensureTables(connectionsTo(url));
+    await ensureIndex(connectionsTo(url), INDEX_OPTIONS);
+    assert.equal(await isValid(url), true);
   }));
 
 Deno.test("where no moment comes the error names who holds the table, and nothing stays locked", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
-    const long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
-    try {
-      await assert.rejects(
-        ensureTables(connectionsTo(url), { patienceMs: 400 }),
-        /held by process \d+ \(postgres, report, idle in transaction since .*alter table public\.user_data/,
-      );
-      const held = await execute(
-        url,
-        "select 1 from pg_locks where mode = 'AccessExclusiveLock' and relation = 'user_data'::regclass",
-      );
-      assert.equal(held.length, 0);
-    } finally {
-      await long.end();
-    }
+    await using long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
+    await assert.rejects(
+      ensureTables(connectionsTo(url), { patienceMs: 400 }),
+      /held by process \d+ \(postgres, report, idle in transaction since .*alter table public\.user_data/,
+    );
+    const held = await execute(
+      url,
+      "select 1 from pg_locks where mode = 'AccessExclusiveLock' and relation = 'user_data'::regclass",
+    );
+    assert.equal(held.length, 0);
+    await long.end();
     await ensureTables(connectionsTo(url));
   }));
 
 Deno.test("a service that stops while it waits for its moment stops at once", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
-    const long = await openTransaction(url, "select * from user_data limit 1");
-    try {
-      const stop = new AbortController();
-      const migrating = ensureTables(connectionsTo(url), { signal: stop.signal });
-      await delay(300);
-      stop.abort(new Error("stopping"));
-      await assert.rejects(migrating, /stopping/);
-    } finally {
-      await long.end();
-    }
+    await using long = await openTransaction(url, "select * from user_data limit 1");
+    const stop = new AbortController();
+    const migrating = background(ensureTables(connectionsTo(url), { signal: stop.signal }));
+    await delay(300);
+    stop.abort(new Error("stopping"));
+    await assert.rejects(migrating.result, /stopping/);
+    await long.end();
   }));
 
 Deno.test("writes and reads go on while the index is built, and wait for nobody whom the build waits for", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await ensureTables(connectionsTo(url));
-    const long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
-    let done = false;
-    const building = ensureIndex(connectionsTo(url), INDEX_OPTIONS).then(() => done = true);
+    await using long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
+    const building = background(ensureIndex(connectionsTo(url), INDEX_OPTIONS));
     await buildIsRunning(url);
-    const endWatching = watchQueue(url);
-    const endWork = othersAtWork(url);
+    await using queue = watchQueue(url);
+    await using others = othersAtWork(url);
     await delay(500);
-    assert.ok(await endWork() > 50);
-    assert.equal((await endWatching()).waiting, 0);
-    assert.equal(done, false);
+    assert.ok(await others.end() > 50);
+    assert.equal((await queue.end()).waiting, 0);
+    assert.equal(building.done, false);
     await long.end();
-    await building;
+    await building.result;
     assert.equal(await isValid(url), true);
   }));
 
@@ -172,7 +178,7 @@ Deno.test("what an interrupted build left behind is dropped, and built anew", ()
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await ensureTables(connectionsTo(url));
-    const long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
+    await using long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
     const build = assert.rejects(execute(url, BUILD), /canceling statement/);
     await buildIsRunning(url);
     await execute(
@@ -195,7 +201,7 @@ Deno.test("an instance that dies during its build leaves it to the server: the n
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await ensureTables(connectionsTo(url));
-    const long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
+    await using long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
     const dead = new pg.Client(clientOptions(url));
     dead.on("error", () => {}); // The death is meant.
     await dead.connect();
@@ -204,11 +210,11 @@ Deno.test("an instance that dies during its build leaves it to the server: the n
     dead.connection.stream.destroy();
     await unanswered;
     const statements: string[] = [];
-    const waiting = ensureIndex(connectionsTo(url, {}, (text) => statements.push(text)), INDEX_OPTIONS);
+    const waiting = background(ensureIndex(connectionsTo(url, {}, (text) => statements.push(text)), INDEX_OPTIONS));
     await delay(300);
     await buildIsRunning(url);
     await long.end();
-    await waiting;
+    await waiting.result;
     assert.equal(await isValid(url), true);
     assert.deepEqual(statements.filter((text) => /^(drop|create)/.test(text)), []);
   }));
@@ -222,15 +228,12 @@ Deno.test("a statement_timeout that is too short for the build is named, with wh
         alter role ${role.user} set statement_timeout = '700ms'`,
       );
       await ensureTables(connectionsTo(url, role));
-      const long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
-      try {
-        await assert.rejects(
-          ensureIndex(connectionsTo(url, role), INDEX_OPTIONS),
-          new RegExp(`statement_timeout of the role ${role.user} \\(700ms\\).*create index concurrently`),
-        );
-      } finally {
-        await long.end();
-      }
+      await using long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
+      await assert.rejects(
+        ensureIndex(connectionsTo(url, role), INDEX_OPTIONS),
+        new RegExp(`statement_timeout of the role ${role.user} \\(700ms\\).*create index concurrently`),
+      );
+      await long.end();
       await ensureIndex(connectionsTo(url, role), INDEX_OPTIONS);
       assert.equal(await isValid(url), true);
     })
