@@ -69,6 +69,16 @@ Deno.test("of many instances that start at once on a large table one builds the 
     assert.equal(await single(url, "select count(*)::int from dsproxy_store"), 1);
   }));
 
+Deno.test("many instances can start at once on a database whose transactions are serializable", () =>
+  withDatabase(async (url) => {
+    await execute(
+      url,
+      "do $$ begin execute format('alter database %I set default_transaction_isolation = serializable', current_database()); end $$",
+    );
+    await Promise.all(Array.from({ length: 6 }, () => migrate(url)));
+    assert.equal(await single(url, "select count(*)::int from dsproxy_store"), 1);
+  }));
+
 Deno.test("a database keeps its identity, and has no second one", () =>
   withDatabase(async (url) => {
     await migrate(url);

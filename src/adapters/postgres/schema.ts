@@ -15,6 +15,8 @@ const MIGRATION_LOCK_LIMIT_MS = 5_000;
 const STATEMENT_LIMIT_MS = 10_000;
 const PATIENCE_MS = 30_000;
 const INSUFFICIENT_PRIVILEGE = "42501";
+/** Serialization failure, duplicate key, duplicate table. */
+const COLLISIONS = ["40001", "23505", "42P07"];
 
 export interface MigrationOptions {
   /** How long to wait for a moment in which nobody holds the table; default 30 s. */
@@ -54,14 +56,19 @@ async function look(connections: Connections): Promise<Catalogue> {
 }
 
 /** One statement, so that it is all there or not at all: a store without its identity is never seen. */
-async function create({ run }: Connections, { schema }: Catalogue, tables: readonly string[]): Promise<void> {
+async function create(connections: Connections, { schema }: Catalogue, tables: readonly string[]): Promise<void> {
   const statements = createTables(schema!, tables, crypto.randomUUID());
   const text = `do $dsproxy$ begin
     perform set_config('lock_timeout', '${MIGRATION_LOCK_LIMIT_MS}ms', true), set_config('client_min_messages', 'warning', true);
     perform pg_advisory_xact_lock(${MIGRATION_LOCK});
     ${statements.map((statement) => `${statement};`).join("\n    ")}
   end $dsproxy$`;
-  await run(STATEMENT_LIMIT_MS, (session) => session.query(text));
+  try {
+    await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(text));
+  } catch (error) {
+    // Another instance was first; in the stricter isolation levels even behind the lock. The look that follows shows what is there.
+    if (!COLLISIONS.includes(sqlStateOf(error) ?? "")) throw error;
+  }
 }
 
 function extend(
