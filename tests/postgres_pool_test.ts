@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { createPool, type Pool, type PoolOptions } from "../src/adapters/postgres/pool.ts";
 import type { Session } from "../src/adapters/postgres/session.ts";
-import { Dsproxy, eventually } from "./support/dsproxy.ts";
+import { eventually } from "./support/dsproxy.ts";
 import { FaultProxy } from "./support/fault_proxy.ts";
-import { makeFolder, once, startPostgres, unprivilegedOwner, withDatabase } from "./support/postgres.ts";
+import { once, startPostgres, withDatabase } from "./support/postgres.ts";
 import { startPgBouncer } from "./support/pgbouncer.ts";
 import { postgresOptions } from "./support/postgres_options.ts";
 import { delay } from "./support/services.ts";
@@ -238,27 +238,6 @@ Deno.test("a password that is changed is used for new connections, and those tha
       await once(url, (sql) => sql.unsafe(`drop role ${role}`));
     }
   }));
-
-Deno.test("the program connects to a Unix socket by its folder, with the permissions that it has", async () => {
-  const folder = await makeFolder(await unprivilegedOwner());
-  try {
-    await using server = await startPostgres({ unix_socket_directories: folder });
-    const { password } = new URL(server.url);
-    const url = `postgresql://postgres:${password}@/postgres?host=${folder}&port=${server.port}&sslmode=verify-full`;
-    await using dsproxy = await Dsproxy.start({ DATABASE_URL: url, DATA_DIR: `${folder}/data` });
-    await dsproxy.accept({ user_id: "ada", value: "hello" }, "?ack=flushed");
-    const [found] = await once(
-      server.url,
-      (sql) =>
-        sql`select value, (select bool_and(client_addr is null) from pg_stat_activity where application_name = 'dsproxy') as local
-      from user_data`,
-    );
-    assert.deepEqual({ ...found }, { value: "hello", local: true });
-    await dsproxy.stop();
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
 
 Deno.test("a password that the server keeps as MD5 works, too", async () => {
   await using server = await startPostgres({ password_encryption: "md5" });
