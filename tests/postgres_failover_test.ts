@@ -12,7 +12,7 @@ import { delay } from "./support/services.ts";
 import { caughtUp, promote, startStandby } from "./support/standby.ts";
 
 const SOURCE = "failover/1";
-const RECOVERY_LIMIT_MS = 4_000;
+const RECOVERY_LIMIT_MS = 6_000;
 
 /** How long it takes until the store can be written to. */
 async function untilWritable(store: ReturnType<typeof createPostgresStore>, entries: ReturnType<typeof entry>[]) {

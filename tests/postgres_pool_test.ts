@@ -49,7 +49,7 @@ Deno.test("a statement that takes too long is ended here in time, and on the ser
         const startedMs = performance.now();
         const sleep = () => pool.run(500, (session) => session.query("select pg_sleep(3600), 'run'"));
         await assert.rejects(sleep(), { name: "DeadlineError", message: /PostgreSQL at 127\.0\.0\.1:\d+ gave no/ });
-        assert.ok(performance.now() - startedMs < 1_000);
+        assert.ok(performance.now() - startedMs < 2_500);
         await assertGone(url, "pg_sleep");
         // As a transaction, the server has a limit of its own, should it not hear of ours.
         const slow = () => pool.transaction(1_000, (session) => session.query("select pg_sleep(3600), 'transaction'"));
@@ -178,7 +178,7 @@ Deno.test("in silence every call ends in time, and the first one afterwards work
       const calls = Array.from({ length: 20 }, () => pool.run(1_000, pidOf));
       const ended = await Promise.allSettled(calls);
       assert.deepEqual(new Set(ended.map(({ status }) => status)), new Set(["rejected"]));
-      assert.ok(performance.now() - startedMs < 1_500);
+      assert.ok(performance.now() - startedMs < 3_000);
       proxy.weather = "pass";
       proxy.cut();
       await currentPid(pool);

@@ -90,7 +90,7 @@ Deno.test("under TLS, too, a statement is ended on the server, and a server that
     await server.kill();
     const killedMs = performance.now();
     await ended;
-    assert.ok(performance.now() - killedMs < 1_000);
+    assert.ok(performance.now() - killedMs < 2_500);
     await assert.rejects(asleep(), {
       name: "ConnectError",
       message: /^Cannot connect to PostgreSQL at 127\.0\.0\.1:\d+: 127\.0\.0\.1:\d+: .*ECONNREFUSED/,
