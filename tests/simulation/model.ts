@@ -67,12 +67,13 @@ export class Model {
     return floor;
   }
 
-  /** The newest that the queue has let go of, as the store has it. */
+  /** The newest that the queue has let go of, as the store has it; without what only a damaged journal could have told the cache of. */
   settledEntry(userId: string, ackedSeq: number): Entry | undefined {
     let newestSettled: Entry | undefined;
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
-      if (entry !== undefined && write.rows > 0 && entry.seq <= ackedSeq) newestSettled = newest(newestSettled, entry);
+      if (entry === undefined || write.excused || write.rows === 0 || entry.seq > ackedSeq) continue;
+      newestSettled = newest(newestSettled, entry);
     }
     return newestSettled;
   }
