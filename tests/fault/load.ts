@@ -26,6 +26,8 @@ export interface LoadOptions {
   readonly writers: number;
   /** Each writes its users once, and reads them as fast as it is answered: they come from where they are stored. */
   readonly readers: number;
+  /** After so many a writer begins anew with its first one. */
+  readonly usersPerWriter: number;
   /** Tells this load's users and values from those of another one. */
   readonly name: string;
   /** The acknowledgement that writers ask for. */
@@ -54,10 +56,16 @@ interface User {
   before: number;
 }
 
-const DEFAULTS: LoadOptions = { writers: 8, readers: 0, name: "writer", ack: "durable", graceMs: 0 };
+const DEFAULTS: LoadOptions = {
+  writers: 8,
+  readers: 0,
+  // Enough that some were last written before a fault, and are read after it without having been written again.
+  usersPerWriter: 500,
+  name: "writer",
+  ack: "durable",
+  graceMs: 0,
+};
 const PAUSE_MS = 3;
-/** Enough that some were last written before a fault, and are read after it without having been written again. */
-const USERS_PER_WRITER = 500;
 const USERS_PER_READER = 40;
 const REQUEST_LIMIT_MS = 30_000;
 const FIRST_TS = 1_700_000_000;
@@ -118,12 +126,13 @@ export class Load {
   }
 
   async #write(writer: number): Promise<void> {
-    const users = usersOf(`${this.#options.name}${writer}`, USERS_PER_WRITER);
+    const { name, usersPerWriter } = this.#options;
+    const users = usersOf(`${name}${writer}`, usersPerWriter);
     for (let i = 0; this.#running; i++) {
       await delay(PAUSE_MS);
-      const written = users[i % USERS_PER_WRITER]!;
+      const written = users[i % usersPerWriter]!;
       // Each time another one, and none twice in a row of all.
-      const read = i % 2 === 0 ? written : users[(i * 7) % USERS_PER_WRITER]!;
+      const read = i % 2 === 0 ? written : users[(i * 7) % usersPerWriter]!;
       await this.#ask(writer, async (target) => {
         await this.#writeOne(target, written, i);
         await this.#readBack(target, read);

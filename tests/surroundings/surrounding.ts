@@ -33,6 +33,8 @@ export interface Place {
   readonly load?: Partial<LoadOptions>;
   /** What clients talk to; default: the instances themselves. */
   readonly targets?: (scene: Scene) => readonly { readonly url: string }[];
+  /** Before any instance is started. */
+  readonly prepare?: () => Promise<void>;
   /** Done once a round, under load. */
   happen(scene: Scene, round: number): Promise<void>;
 }
@@ -64,6 +66,7 @@ export async function live(place: Place, rounds: number, random: Random): Promis
   const scene: Scene = { databaseUrl: place.databaseUrl, random, proxies, load, deadMeant: 0, note: "" };
   const crossings: Crossing[] = [];
   try {
+    await place.prepare?.();
     for (let i = 0; i < (place.instances ?? 1); i++) proxies.push(await start(place, folder, i));
     load.use(...place.targets?.(scene) ?? proxies);
     if (proxies.length > 1) crossings.push(new Crossing(scene, 0, 1), new Crossing(scene, 1, 0));
@@ -94,8 +97,8 @@ function start({ settings }: Place, folder: string, instance: number): Promise<D
 /** Something written now is in the database, within the limit. */
 export function untilCommitted(proxy: Dsproxy, limitMs: number): Promise<void> {
   return eventually("a write is committed", async () => {
-    const record = { user_id: "probe", value: `probe ${crypto.randomUUID()}` };
-    const response = await proxy.write(record, "?ack=flushed");
+    const name = `probe ${crypto.randomUUID()}`;
+    const response = await proxy.write({ user_id: name, value: name }, "?ack=flushed");
     await response.body?.cancel();
     return response.status === 201;
   }, limitMs).catch((cause) => {
@@ -107,6 +110,21 @@ export async function untilEmpty(proxy: Dsproxy): Promise<void> {
   await eventually("the queue is empty", async () => await proxy.metric("dsproxy_queue_depth") === 0).catch((cause) => {
     throw new Error(`${cause.message}; the instance says: ${proxy.log.slice(-3_000)}`, { cause });
   });
+}
+
+/** It says that it is not ready, and why: what a person has to change, in words that match. */
+export async function untilNotReady(proxy: Dsproxy, why: RegExp, limitMs = 20_000): Promise<void> {
+  let said = "";
+  await eventually(`it is not ready, for ${why}`, async () => {
+    said = await (await fetch(`${proxy.url}/readyz?verbose`)).text();
+    return said.includes("not ok") && why.test(said);
+  }, limitMs).catch((cause) => {
+    throw new Error(`${cause.message}; it says: ${said}; its log: ${proxy.log.slice(-2_000)}`, { cause });
+  });
+}
+
+export function untilReady(proxy: Dsproxy): Promise<void> {
+  return eventually("it is ready again", async () => await proxy.status("/readyz") === 200, COMMIT_LIMIT_MS);
 }
 
 /** @throws AssertionError when others than those meant are dead */
