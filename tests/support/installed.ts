@@ -11,29 +11,32 @@ export interface Program {
   /** The package of Debian and Ubuntu that has it. */
   readonly aptPackage: string;
   /** Names a running server to be used instead. */
-  readonly urlVariable: string;
+  readonly urlVariable?: string;
 }
 
-export const POSTGRES: Program = {
+export const POSTGRES = {
   names: ["postgres"],
   folders: ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin"],
   aptPackage: "postgresql",
   urlVariable: "TEST_DATABASE_URL",
-};
+} as const satisfies Program;
 
-export const REDIS: Program = {
+export const REDIS = {
   names: ["redis-server", "valkey-server"],
   folders: [],
   aptPackage: "redis-server",
   urlVariable: "TEST_REDIS_URL",
-};
+} as const satisfies Program;
+
+export const PGBOUNCER: Program = { names: ["pgbouncer"], folders: ["/usr/sbin"], aptPackage: "pgbouncer" };
 
 /** The full path of a program, which is installed first if need be. */
 export async function installed(program: Program): Promise<string> {
   const found = await find(program);
   if (found !== undefined) return found;
   const names = program.names.join(" or ");
-  const help = `Install ${program.aptPackage}, put ${names} on PATH, or set ${program.urlVariable} to a running server`;
+  const instead = program.urlVariable === undefined ? "" : `, or set ${program.urlVariable} to a running server`;
+  const help = `Install ${program.aptPackage} or put ${names} on PATH${instead}`;
   if (Deno.uid() !== 0 || await find({ names: ["apt-get"], folders: [] }) === undefined) {
     throw new Error(`Cannot find ${names}. ${help}`);
   }

@@ -13,9 +13,29 @@ const PASSWORD = "test password: ü/@?";
  * @param settings further lines of `postgresql.conf`, by name
  * @param files written into the data folder, readable by the server only, by name
  */
-export async function startPostgres(
+export function startPostgres(
   settings: Readonly<Record<string, string>> = {},
   files: Readonly<Record<string, string>> = {},
+): Promise<PostgresServer> {
+  return startOnNewData(settings, async ({ command, data, folder, owner }) => {
+    await initialise(command.replace(/postgres$/, "initdb"), data, `${folder}/password`, owner);
+    for (const [name, text] of Object.entries(files)) await writeOwned(`${data}/${name}`, text, owner);
+  });
+}
+
+export interface NewData {
+  /** The full path of `postgres`; its other programs are in the same folder. */
+  readonly command: string;
+  readonly folder: string;
+  /** The data folder to be made, inside `folder`. */
+  readonly data: string;
+  readonly owner: Owner | undefined;
+}
+
+/** A server on a free port and on the data that `fill` makes. Its superuser has the name and password of {@link startPostgres}. */
+export async function startOnNewData(
+  settings: Readonly<Record<string, string>>,
+  fill: (data: NewData) => Promise<void>,
 ): Promise<PostgresServer> {
   const command = await installed(POSTGRES);
   const owner = await unprivilegedOwner();
@@ -24,25 +44,19 @@ export async function startPostgres(
   const port = freePort();
   const url = `postgres://postgres:${encodeURIComponent(PASSWORD)}@127.0.0.1:${port}/postgres`;
   const options = { listen_addresses: "127.0.0.1", unix_socket_directories: "", ...settings };
+  const lines = Object.entries(options).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const server = new TestServer(url, {
     name: "PostgreSQL",
     port,
     folder,
     command,
-    args: [
-      "-D",
-      data,
-      "-p",
-      `${port}`,
-      ...Object.entries(options).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
-    ],
+    args: ["-D", data, "-p", `${port}`, ...lines],
     owner,
     stopSignal: "SIGINT", // The "fast" shutdown: sessions are ended, data is flushed.
     probe: () => selectOne(url),
   });
   try {
-    await initialise(command.replace(/postgres$/, "initdb"), data, `${folder}/password`, owner);
-    for (const [name, text] of Object.entries(files)) await writeOwned(`${data}/${name}`, text, owner);
+    await fill({ command, folder, data, owner });
     await server.start();
   } catch (error) {
     await server.dispose();
@@ -89,8 +103,9 @@ export async function once<T>(url: string, work: (sql: postgres.Sql) => Promise<
   }
 }
 
-async function selectOne(url: string): Promise<void> {
-  await once(url, (sql) => sql`select 1`);
+/** Without a prepared statement, which a pooler in front of the server may not know. */
+export async function selectOne(url: string): Promise<void> {
+  await once(url, (sql) => sql.unsafe("select 1"));
 }
 
 async function initialise(initdb: string, data: string, passwordFile: string, owner: Owner | undefined): Promise<void> {
@@ -102,13 +117,13 @@ async function initialise(initdb: string, data: string, passwordFile: string, ow
   await output(initdb, args, owner);
 }
 
-async function writeOwned(path: string, text: string, owner: Owner | undefined): Promise<void> {
+export async function writeOwned(path: string, text: string, owner: Owner | undefined): Promise<void> {
   await Deno.writeTextFile(path, text, { mode: 0o600 });
   if (owner !== undefined) await Deno.chown(path, owner.uid, owner.gid);
 }
 
-/** PostgreSQL refuses to run as root. */
-async function unprivilegedOwner(): Promise<Owner | undefined> {
+/** PostgreSQL and PgBouncer refuse to run as root. */
+export async function unprivilegedOwner(): Promise<Owner | undefined> {
   if (Deno.uid() !== 0) return undefined;
   for (const user of ["postgres", "nobody"]) {
     try {
@@ -123,7 +138,7 @@ async function unprivilegedOwner(): Promise<Owner | undefined> {
 }
 
 /** A folder that `owner` can reach: the usual place for temporary files may be private to root. */
-async function makeFolder(owner: Owner | undefined): Promise<string> {
+export async function makeFolder(owner: Owner | undefined): Promise<string> {
   const prefix = "dsproxy_postgres_";
   const folder = await Deno.makeTempDir({ prefix });
   if (owner === undefined) return folder;
