@@ -28,8 +28,10 @@ export interface LoadOptions {
   readonly readers: number;
   /** After so many a writer begins anew with its first one. */
   readonly usersPerWriter: number;
-  /** Tells this load's users and values from those of another one. */
+  /** Tells this load's users from those of another one. */
   readonly name: string;
+  /** Ends each value: tells them from those of another load for the same users. */
+  readonly mark: string;
   /** The acknowledgement that writers ask for. */
   readonly ack: "durable" | "flushed";
   /**
@@ -62,6 +64,7 @@ const DEFAULTS: LoadOptions = {
   // Enough that some were last written before a fault, and are read after it without having been written again.
   usersPerWriter: 500,
   name: "writer",
+  mark: "",
   ack: "durable",
   graceMs: 0,
 };
@@ -78,6 +81,9 @@ export class Load {
   readonly #wrong: string[] = [];
   readonly #absent: string[] = [];
   readonly #unexpected: string[] = [];
+  readonly #users: User[] = [];
+  #takenBack = 0;
+  #asking = 0;
   #reads = 0;
   #refused = 0;
   readonly #workers: Promise<void>[];
@@ -96,9 +102,22 @@ export class Load {
     this.#targets = targets;
   }
 
-  /** Acknowledged so far. */
+  /** Acknowledged so far, but for what was taken back. */
   get acknowledged(): number {
     return this.#acknowledged.size;
+  }
+
+  /** Sends nothing more until the next {@link use}; returns when all that was sent has been answered. */
+  async pause(): Promise<void> {
+    this.use();
+    while (this.#asking > 0) await delay(PAUSE_MS);
+  }
+
+  /** While paused: somebody destroyed what has been stored, so that nothing of it is promised any more. */
+  takeBack(): void {
+    this.#takenBack += this.#acknowledged.size;
+    this.#acknowledged.clear();
+    for (const user of this.#users) user.promised = user.before = -1;
   }
 
   async stop(): Promise<void> {
@@ -114,7 +133,7 @@ export class Load {
     }));
     const known = new Set([...rows, ...dead].map(({ value }) => value));
     return {
-      acknowledged: this.#acknowledged.size,
+      acknowledged: this.#takenBack + this.#acknowledged.size,
       reads: this.#reads,
       refused: this.#refused,
       lost: [...this.#acknowledged].filter((value) => !known.has(value)),
@@ -127,7 +146,7 @@ export class Load {
 
   async #write(writer: number): Promise<void> {
     const { name, usersPerWriter } = this.#options;
-    const users = usersOf(`${name}${writer}`, usersPerWriter);
+    const users = this.#usersOf(`${name}${writer}`, usersPerWriter);
     for (let i = 0; this.#running; i++) {
       await delay(PAUSE_MS);
       const written = users[i % usersPerWriter]!;
@@ -141,7 +160,7 @@ export class Load {
   }
 
   async #read(reader: number): Promise<void> {
-    const users = usersOf(`${this.#options.name}-reader${reader}`, USERS_PER_READER);
+    const users = this.#usersOf(`${this.#options.name}-reader${reader}`, USERS_PER_READER);
     for (let i = 0; this.#running; i++) {
       await delay(0);
       const user = users[i % USERS_PER_READER]!;
@@ -156,16 +175,19 @@ export class Load {
   async #ask(client: number, work: (target: Target) => Promise<void>): Promise<void> {
     const target = this.#targets[client % this.#targets.length];
     if (target === undefined) return await delay(PAUSE_MS);
+    this.#asking++;
     try {
       await work(target);
     } catch (error) {
       // The instance went away before its answer: nothing was promised.
       if (!(error instanceof TypeError)) this.#unexpected.push(String(error));
+    } finally {
+      this.#asking--;
     }
   }
 
   async #writeOne(target: Target, user: User, i: number): Promise<void> {
-    const value = `${user.id}/${i}`;
+    const value = `${user.id}/${i}/${this.#options.mark}`;
     user.sent.add(i);
     const response = await fetch(`${target.url}/write?ack=${this.#options.ack}`, {
       method: "POST",
@@ -208,24 +230,21 @@ export class Load {
     }
     const report = `${user.id}: ${response.status} ${text.slice(0, 200)}, promised ${floor}`;
     if (response.status === 404) this.#absent.push(report);
-    else if (!isOneOf(user, text, floor)) this.#wrong.push(report);
+    else if (!isOneOf(user, text, this.#options.mark, floor)) this.#wrong.push(report);
+  }
+
+  #usersOf(client: string, count: number): User[] {
+    const nothing = () => ({ sent: new Set<number>(), promised: -1, promisedAtMs: 0, before: -1 });
+    const users = Array.from({ length: count }, (_, i) => ({ id: `${client}-${i}`, ...nothing() }));
+    this.#users.push(...users);
+    return users;
   }
 }
 
-function usersOf(client: string, count: number): User[] {
-  return Array.from({ length: count }, (_, i) => ({
-    id: `${client}-${i}`,
-    sent: new Set<number>(),
-    promised: -1,
-    promisedAtMs: 0,
-    before: -1,
-  }));
-}
-
 /** Whether `text` was written for this user, and not before `floor`. */
-function isOneOf({ id, sent }: User, text: string, floor: number): boolean {
+function isOneOf({ id, sent }: User, text: string, mark: string, floor: number): boolean {
   const i = Number(text.split("/")[1]);
-  return text === `${id}/${i}` && sent.has(i) && i >= floor;
+  return text === `${id}/${i}/${mark}` && sent.has(i) && i >= floor;
 }
 
 /** The promises that nothing may break; 503s are honest. */

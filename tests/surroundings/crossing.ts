@@ -41,7 +41,7 @@ export class Crossing {
     await to.read(user);
     const response = await from.write({ user_id: user, value }, "?ack=flushed");
     await response.body?.cancel();
-    if (response.status !== 201) return;
+    if (response.status !== 201) return await delay(READ_EVERY_MS);
     const oldUntilMs = performance.now() + MAY_BE_OLD_MS;
     while (performance.now() < oldUntilMs) {
       await to.read(user);

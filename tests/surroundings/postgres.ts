@@ -41,7 +41,7 @@ const DDL = [
   "analyze user_data",
 ];
 
-async function runDdl({ databaseUrl }: Scene): Promise<void> {
+export async function runDdl({ databaseUrl }: Scene): Promise<void> {
   await once(databaseUrl, async (sql) => {
     for (const statement of DDL) {
       await sql.unsafe(statement);

@@ -192,7 +192,7 @@ export const ROWS: readonly Surrounding[] = [
     how: "every user is written once, some twice",
     rounds: { few: 3, many: 30 },
     run: onTable("create table user_data (user_id text primary key, value text, ts bigint)", writeAUserTwice, {
-      usersPerWriter: 50_000,
+      usersPerWriter: 10_000,
     }),
   },
   {

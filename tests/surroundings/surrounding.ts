@@ -33,6 +33,8 @@ export interface Place {
   readonly load?: Partial<LoadOptions>;
   /** What clients talk to; default: the instances themselves. */
   readonly targets?: (scene: Scene) => readonly { readonly url: string }[];
+  /** How soon something written after it is in the database; default: a minute. */
+  readonly commitLimitMs?: number;
   /** Before any instance is started. */
   readonly prepare?: () => Promise<void>;
   /** Done once a round, under load. */
@@ -41,10 +43,13 @@ export interface Place {
 
 /** What is there while things happen. */
 export interface Scene {
-  readonly databaseUrl: string;
+  /** Where the rows are counted at the end. */
+  databaseUrl: string;
   readonly random: Random;
   readonly proxies: Dsproxy[];
   readonly load: Load;
+  /** Ends an instance in order and starts it again, with the same data and settings. */
+  restart(instance: number): Promise<void>;
   /** Rows that the database is meant to refuse for good. */
   deadMeant: number;
   /** For the table. */
@@ -55,6 +60,7 @@ export interface Scene {
 export const READS_FROM_STORE: Environment = { CACHE_LOCAL_MAX: "0", BATCH_INTERVAL: "50ms" };
 
 const CALM_MS = { from: 50, to: 300 };
+const START_LIMIT_MS = 10_000;
 const COMMIT_LIMIT_MS = 60_000;
 /** For answers that are old for more than a second to show. */
 const CROSSING_MS = 2_500;
@@ -63,17 +69,23 @@ export async function live(place: Place, rounds: number, random: Random): Promis
   const folder = await Deno.makeTempDir({ prefix: "dsproxy-around-" });
   const proxies: Dsproxy[] = [];
   const load = new Load({ readers: 8, ...place.load });
-  const scene: Scene = { databaseUrl: place.databaseUrl, random, proxies, load, deadMeant: 0, note: "" };
+  const restart = async (instance: number) => {
+    await proxies[instance]!.stop();
+    proxies[instance] = await start(place, folder, instance);
+  };
+  const { databaseUrl } = place;
+  const scene: Scene = { databaseUrl, random, proxies, load, restart, deadMeant: 0, note: "" };
   const crossings: Crossing[] = [];
   try {
     await place.prepare?.();
     for (let i = 0; i < (place.instances ?? 1); i++) proxies.push(await start(place, folder, i));
+    for (const proxy of proxies) await untilCommitted(proxy, START_LIMIT_MS);
     load.use(...place.targets?.(scene) ?? proxies);
     if (proxies.length > 1) crossings.push(new Crossing(scene, 0, 1), new Crossing(scene, 1, 0));
     for (let round = 0; round < rounds; round++) {
       await delay(random.between(CALM_MS.from, CALM_MS.to));
       await place.happen(scene, round);
-      for (const proxy of proxies) await untilCommitted(proxy, COMMIT_LIMIT_MS);
+      for (const proxy of proxies) await untilCommitted(proxy, place.commitLimitMs ?? COMMIT_LIMIT_MS);
       if (crossings.length > 0) await delay(CROSSING_MS);
     }
     await Promise.all([load, ...crossings].map((client) => client.stop()));
@@ -81,7 +93,7 @@ export async function live(place: Place, rounds: number, random: Random): Promis
     const stale = crossings.flatMap((crossing) => crossing.stale);
     const dead = await deadLetters(scene);
     for (const proxy of proxies) await proxy.stop();
-    return { ...await load.account(place.databaseUrl), stale, dead, note: scene.note };
+    return { ...await load.account(scene.databaseUrl), stale, dead, note: scene.note };
   } finally {
     await Promise.all([load, ...crossings].map((client) => client.stop()));
     for (const proxy of proxies) await proxy[Symbol.asyncDispose]();
