@@ -31,6 +31,8 @@ export interface Place {
   readonly settings: Environment | ((instance: number) => Environment);
   readonly instances?: number;
   readonly load?: Partial<LoadOptions>;
+  /** The second instance serves nobody but who reads there what was written through the first one. */
+  readonly secondOnlyReads?: boolean;
   /** What clients talk to; default: the instances themselves. */
   readonly targets?: (scene: Scene) => readonly { readonly url: string }[];
   /** How soon something written after it is in the database; default: a minute. */
@@ -80,8 +82,9 @@ export async function live(place: Place, rounds: number, random: Random): Promis
     await place.prepare?.();
     for (let i = 0; i < (place.instances ?? 1); i++) proxies.push(await start(place, folder, i));
     for (const proxy of proxies) await untilCommitted(proxy, START_LIMIT_MS);
-    load.use(...place.targets?.(scene) ?? proxies);
-    if (proxies.length > 1) crossings.push(new Crossing(scene, 0, 1), new Crossing(scene, 1, 0));
+    load.use(...place.targets?.(scene) ?? (place.secondOnlyReads ? proxies.slice(0, 1) : proxies));
+    if (proxies.length > 1) crossings.push(new Crossing(scene, 0, 1));
+    if (proxies.length > 1 && !place.secondOnlyReads) crossings.push(new Crossing(scene, 1, 0));
     for (let round = 0; round < rounds; round++) {
       await delay(random.between(CALM_MS.from, CALM_MS.to));
       await place.happen(scene, round);
