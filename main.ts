@@ -1,17 +1,20 @@
 /** Arguments → configuration → application → signals. */
-import { checkConfiguration, createApp } from "./src/app.ts";
+import { createApp } from "./src/app.ts";
+import { explainWrongStore, runChangeStore } from "./src/change_store.ts";
+import { checkConfiguration } from "./src/check_configuration.ts";
 import { type Command, helpText, parseCommandLine } from "./src/command_line.ts";
 import { type Config, describeConfig, loadConfigFromProcess } from "./src/config.ts";
 import { runDeadLetters } from "./src/dead_letters_command.ts";
 import { reasonOf } from "./src/errors.ts";
 import { askReady, instanceCaller } from "./src/instance_client.ts";
+import { listenToSignals } from "./src/signals.ts";
+import { WrongStoreError } from "./src/store_binding.ts";
+import { Log } from "./src/telemetry/log.ts";
 import { VERSION } from "./src/version.ts";
 
 const EXIT_FAILURE = 1;
 /** EX_CONFIG of sysexits.h. */
 const EXIT_BAD_CONFIGURATION = 78;
-/** Ctrl-C reaches the program from the terminal and again through a task runner: that is one signal, not a second one. */
-const SAME_SIGNAL_MS = 150;
 const COMMAND_LIMIT_MS = 30_000;
 
 async function main(): Promise<number> {
@@ -36,21 +39,19 @@ function carryOut(parsed: Command, config: Config): Promise<{ ok: boolean; messa
   if (parsed.command === "dead-letters") {
     return runDeadLetters(parsed.request, instanceCaller(config, COMMAND_LIMIT_MS));
   }
+  if (parsed.command === "change-store") return runChangeStore(config);
   return parsed.command === "ready" ? askReady(config) : checkConfiguration(config);
 }
 
 async function serve(config: Config): Promise<number> {
+  const stopRequested = listenToSignals(new Log(config.log.level, config.log.format), () => Deno.exit(EXIT_FAILURE));
   const app = createApp(config);
-  const stopRequested = new Promise<void>((resolve) => {
-    let firstMs: number | undefined;
-    const onSignal = () => {
-      firstMs ??= performance.now();
-      if (performance.now() - firstMs > SAME_SIGNAL_MS) Deno.exit(EXIT_FAILURE);
-      resolve();
-    };
-    for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
-  });
-  await app.start();
+  try {
+    await app.start();
+  } catch (error) {
+    if (!(error instanceof WrongStoreError)) throw error;
+    return fail(`dsproxy: ${await explainWrongStore(config, error)}`, EXIT_BAD_CONFIGURATION);
+  }
   await stopRequested;
   return await app.stop().then(() => 0);
 }

@@ -1,12 +1,10 @@
-/** The composition root: the only importer of adapters. Starts the parts in order and stops them in the reverse one. */
-import { createMemoryCache } from "./adapters/memory.ts";
-import { createPostgresStore } from "./adapters/postgres.ts";
-import { createRedisCache } from "./adapters/redis.ts";
-import { createSqliteStore } from "./adapters/sqlite.ts";
+/** The composition root: wires the parts, starts them in order and stops them in the reverse one. */
 import type { Batcher } from "./batcher.ts";
 import { Breaker } from "./breaker.ts";
 import { CacheClient } from "./cache_client.ts";
-import type { Config } from "./config.ts";
+import { CacheNamespace } from "./cache_namespace.ts";
+import { ClockWatch } from "./clock_watch.ts";
+import { type Config, storePlace } from "./config.ts";
 import { openCore } from "./core.ts";
 import { withDeadline } from "./deadline.ts";
 import { reasonOf } from "./errors.ts";
@@ -15,21 +13,23 @@ import { type HealthCheck, healthHandler } from "./handlers/health.ts";
 import { metricsHandler } from "./handlers/metrics.ts";
 import { readHandler } from "./handlers/read.ts";
 import { writeHandler, writeStatusHandler } from "./handlers/write.ts";
-import { denoFileSystem } from "./journal/file_system.ts";
 import type { JournalObserver } from "./journal/journal.ts";
-import { type JournalCondition, verifyJournal } from "./journal/verify.ts";
-import { type Cache, type Clock, type DeadLetters, type Queue, type Store, systemClock } from "./ports.ts";
+import { createCache, createStore } from "./parts.ts";
+import { type Clock, type DeadLetters, type Queue, type Store, type StoreIdentity, systemClock } from "./ports.ts";
 import { Server } from "./server.ts";
+import { checkStoreBinding, openStoreBinding } from "./store_binding.ts";
+import { StoreGate } from "./store_gate.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
 
 const LOOP_LAG_SAMPLE_MS = 1_000;
-const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
 const FAULT_LOG_INTERVAL_MS = 10_000;
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
 const LAME_DUCK_MS = 500;
+/** A start waits for so long to find out that the store is not the one that is meant. */
+const WRONG_STORE_LIMIT_MS = 4_000;
 const DRAIN_POLL_MS = 25;
 
 export interface App {
@@ -49,9 +49,12 @@ class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #breakers: { readonly store: Breaker; readonly cache: Breaker };
-  readonly #store: Store & DeadLetters;
+  readonly #store: Store & StoreIdentity & DeadLetters;
+  readonly #namespace: CacheNamespace;
   readonly #cache: CacheClient;
   readonly #server: Server;
+  readonly #clockWatch: ClockWatch;
+  readonly #gate: StoreGate;
   #phase: Phase = "starting";
   #queue: Queue | undefined;
   #batcher: Batcher | undefined;
@@ -70,7 +73,11 @@ class Application implements App {
       deadLetters: () => withDeadline(this.#store.count(), SCRAPE_LIMIT_MS, "The store"),
       breakers: this.#breakers,
     }, clock.now());
-    this.#store = this.#breakers.store.guard(createStore(config));
+    this.#gate = new StoreGate(storePlace(config.store), this.#log);
+    this.#store = this.#breakers.store.guard(createStore(config, {
+      gate: this.#gate,
+      onIndexFault: (error) => this.#log.warn("The index for reads could not be made; it is tried again", { error }),
+    }));
     const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
@@ -78,8 +85,12 @@ class Application implements App {
       this.#metrics.cacheErrors.inc();
       logCacheFault(error);
     };
-    const cache = this.#breakers.cache.guard(createCache(config, logCacheFault));
-    this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault);
+    this.#namespace = new CacheNamespace(this.#store, clock);
+    this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
+    const cache = this.#breakers.cache.guard(createCache(config, () => this.#namespace.text, logCacheFault));
+    // Copies in this process alone are nobody else's concern.
+    const outdate = config.cache.kind === "memory" ? () => Promise.resolve() : () => this.#namespace.outdate();
+    this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault, outdate);
     const { host, port } = config.listen;
     this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
       metrics: this.#metrics,
@@ -88,6 +99,8 @@ class Application implements App {
   }
 
   async start(): Promise<string> {
+    // Before anybody is served: what waits in the directory must not go to another store.
+    await checkStoreBinding(this.config.dataDir, this.config.store.kind);
     this.#server.mount({
       metrics: metricsHandler(this.#metrics),
       live: healthHandler([]),
@@ -141,6 +154,8 @@ class Application implements App {
       random: Math.random,
     });
     this.#queue = queue;
+    const binding = this.#gate.binding = await openStoreBinding(config.dataDir, config.store.kind);
+    await this.#gate.check(() => withDeadline(this.#store.ping(), WRONG_STORE_LIMIT_MS, "The store"));
     if (recovered > 0) this.#log.info("Recovered entries that the store may not have yet", { entries: recovered });
     this.#server.mount({
       write: writeHandler({ writer, limits: config.limits, defaultAck: config.ack, clock, metrics: this.#metrics }),
@@ -149,6 +164,7 @@ class Application implements App {
       read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
     });
     this.#batcher = batcher;
+    if (config.cache.kind !== "memory") this.#namespace.start(binding.lastKnown);
     batcher.start();
   }
 
@@ -162,6 +178,7 @@ class Application implements App {
     return [
       { name: "phase", failure: () => phases[this.#phase] },
       { name: "journal", failure: () => this.#queue?.stats().failure },
+      { name: "store", failure: () => this.#batcher?.refusal },
     ];
   }
 
@@ -172,7 +189,9 @@ class Application implements App {
         this.#metrics.journalDamage.inc({ kind: damage.kind }, 1);
         this.#log.error("The journal has a damaged stretch; what could be read around it is kept", { ...damage });
       },
-      onFault: (reason) => this.#log.warn(reason),
+      onFault: limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, reason) => this.#log.warn(String(reason), { suppressed })),
+      onFailed: (reason) => this.#log.error("No write is accepted any more", { reason }),
+      onOpened: (lastAcceptedMs) => this.#clockWatch.start(lastAcceptedMs),
     };
   }
 
@@ -187,68 +206,24 @@ class Application implements App {
 
   async #close(): Promise<void> {
     this.#stopSampling?.();
-    const left = this.#queue?.stats().depth ?? 0;
+    this.#namespace.stop();
+    this.#clockWatch.stop();
+    const { depth: left, failure } = this.#queue?.stats() ?? { depth: 0, failure: undefined };
+    if (failure !== undefined && left > 0) {
+      this.#log.error("Accepted writes did not reach the store, and the journal has failed", { writes: left, failure });
+    }
+    await this.#noteGeneration();
     await this.#queue?.close(this.#cache.current);
     await this.#cache.close();
     await this.#store.close();
     this.#log.info("Stopped", { leftInJournal: left });
   }
-}
-
-function createStore(config: Config): Store & DeadLetters {
-  const { store } = config;
-  if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
-  return createPostgresStore(store);
-}
-
-function createCache(config: Config, onError: (error: unknown) => void): Cache {
-  const { cache } = config;
-  const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
-  if (cache.kind === "memory") return createMemoryCache({ ...local, ttlMs: cache.ttlMs });
-  return createRedisCache({ ...cache, local, onError });
-}
-
-/** What `--check-config` prints: each configured part opened, read-only, and asked whether it works. */
-export async function checkConfiguration(config: Config): Promise<{ ok: boolean; message: string }> {
-  const store = createStore(config);
-  const cache = createCache(config, () => {});
-  const checks: [string, () => Promise<string>][] = [
-    ["journal", async () => describeJournal(await verifyJournal(denoFileSystem, config.journal.dir))],
-    [`store (${config.store.kind})`, () => checkStore(config, store)],
-    [`cache (${config.cache.kind})`, () => cache.ping().then(() => "answers")],
-  ];
-  const lines: string[] = [];
-  let ok = true;
-  for (const [name, check] of checks) {
-    try {
-      lines.push(`ok      ${name}: ${await check()}`);
-    } catch (error) {
-      ok = false;
-      lines.push(`failed  ${name}: ${reasonOf(error)}`);
-    }
+  /** For a start while the store is away. Without it copies are not believed then: that is no reason not to stop in order. */
+  async #noteGeneration(): Promise<void> {
+    const { known } = this.#namespace;
+    if (known === undefined) return;
+    await this.#gate.binding?.noteCacheGeneration(known.cacheGeneration).catch((error) =>
+      this.#log.warn("The data directory does not take the last cache generation", { error })
+    );
   }
-  await Promise.allSettled([store.close(), cache.close()]);
-  return { ok, message: lines.join("\n") };
-}
-
-async function checkStore({ store }: Config, opened: Store): Promise<string> {
-  if (store.kind === "sqlite") {
-    try {
-      await Deno.stat(store.path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return "not there yet; it is made at the first start";
-      throw error;
-    }
-  }
-  await opened.ping();
-  return "answers";
-}
-
-function describeJournal({ instance, segments, bytes, records, unacked, damage }: JournalCondition): string {
-  if (instance === undefined) return "not there yet; it is made at the first start";
-  const stretches = damage.map(({ kind, segment, offset, bytes }) =>
-    `${kind} in ${segment} at ${offset} (${bytes} bytes)`
-  );
-  const condition = damage.length === 0 ? "no damage" : `damage: ${stretches.join(", ")}`;
-  return `instance ${instance}, ${records} records in ${segments} segments (${bytes} bytes), ${unacked} not in the store; ${condition}`;
 }

@@ -3,7 +3,7 @@
  * deadline, and one call a second finds out whether it is back.
  */
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "cockatiel";
-import { RejectedRowError } from "./errors.ts";
+import { RejectedRowError, StoreRefusesError } from "./errors.ts";
 import type { Clock } from "./ports.ts";
 
 /** 0 closed: calls go through; 1 half-open: one call is trying; 2 open: calls are refused. */
@@ -21,8 +21,8 @@ const UNGUARDED = new Set<PropertyKey>(["ping", "close"]);
 
 export class Breaker {
   readonly #policy = circuitBreaker(
-    // A refused row is an answer: who gives it is well.
-    handleWhen((error) => !(error instanceof RejectedRowError)),
+    // A refusal is an answer: who gives it is not away.
+    handleWhen((error) => !(error instanceof RejectedRowError || error instanceof StoreRefusesError)),
     // When to try again is decided here: the package goes by the wall clock, which may be set back.
     { breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN), halfOpenAfter: -Infinity },
   );

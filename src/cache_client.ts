@@ -32,6 +32,8 @@ export class CacheClient {
     private readonly ttlMs: number,
     private readonly clock: Clock,
     private readonly onFault: (error: unknown) => void,
+    /** Tells all who share the cache that no copy in it is good any more; rejects when they cannot be told. */
+    private readonly outdateCopies: () => Promise<void>,
   ) {
     this.lastKnown = new LastKnown(ttlMs, clock);
   }
@@ -54,19 +56,29 @@ export class CacheClient {
     this.#sending ??= this.#sendWaiting();
   }
 
-  /** After a flush: when this settles, each user is up to date in the cache, or known not to be. */
+  /**
+   * After a flush: when this settles, nobody reads older copies of these users, here or in another instance that shares the cache.
+   * @throws when the cache fails, and the others cannot be told of it either
+   */
   async update(entries: readonly Entry[]): Promise<void> {
-    await this.#set(entries, false);
+    if (!await this.#set(entries, false)) await this.outdateCopies();
   }
 
-  /** After the store refused an entry that the cache may hold. */
-  async forget(userId: string): Promise<void> {
+  /** After the store refused entries that the cache may hold. @throws as {@link update} */
+  async forget(userIds: readonly string[]): Promise<void> {
+    const forgotten = await Promise.all(userIds.map((userId) => this.#forget(userId)));
+    if (forgotten.includes(false)) await this.outdateCopies();
+  }
+
+  async #forget(userId: string): Promise<boolean> {
     this.lastKnown.forget(userId);
     try {
       await this.cache.forget(userId);
+      return true;
     } catch (error) {
       this.onFault(error);
       this.#suspect([{ userId }]);
+      return false;
     }
   }
 

@@ -14,6 +14,11 @@ const FLAGS = {
     help: "print every option's value and where it came from, secrets masked",
   },
   "--dev": { command: "dev", help: "serve for development: on 127.0.0.1 unless PROXY_HOST says otherwise" },
+  "--change-store": {
+    command: "change-store",
+    help:
+      "let what waits in DATA_DIR for another store go to the one that is configured; only while nothing runs there",
+  },
   "--ready": { command: "ready", help: "ask the running instance whether it is ready, for container health checks" },
 } as const;
 

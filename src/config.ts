@@ -3,9 +3,16 @@
  * environment ({@link loadConfigFromProcess}); the rest is pure. Every problem is reported at once.
  */
 import { join } from "node:path";
-import { ConfigLoader, type ConfigProblems, type ConfigSources, type Setting } from "./config_loader.ts";
+import {
+  type CheckedOptions,
+  ConfigLoader,
+  type ConfigProblems,
+  type ConfigSources,
+  type Setting,
+} from "./config_loader.ts";
 import type { Values } from "./config_options.ts";
-import type { SslMode } from "./config_parsers.ts";
+import type { HostPort } from "./config_parsers.ts";
+import type { SessionAttrs, SslMode } from "./config_urls.ts";
 import { reasonOf } from "./errors.ts";
 
 export type { ConfigProblem, ConfigProblems, ConfigSources, Setting } from "./config_loader.ts";
@@ -34,15 +41,25 @@ export interface SqliteConfig {
 
 export interface PostgresConfig {
   readonly kind: "postgres";
-  readonly host: string;
-  readonly port: number;
+  /** Tried in this order; a host that begins with a slash is the folder of a Unix socket. */
+  readonly hosts: readonly HostPort[];
   readonly user: string;
-  readonly password: string;
+  /** As it is now: read anew from the file that names it, if one does. */
+  readonly password: () => string;
   readonly database: string;
   readonly sslMode: SslMode;
   /** Certificates in PEM. */
   readonly sslRootCert?: string;
+  readonly targetSessionAttrs: SessionAttrs;
+  readonly applicationName?: string;
+  readonly connectTimeoutMs?: number;
   readonly poolSize: number;
+}
+
+/** Where the store is, for people, and to tell one place from another. */
+export function storePlace(store: SqliteConfig | PostgresConfig): string {
+  if (store.kind === "sqlite") return store.path;
+  return `database ${store.database} on ${store.hosts.map(({ host, port }) => `${host}:${port}`).join(",")}`;
 }
 
 export interface MemoryCacheConfig {
@@ -72,7 +89,7 @@ export interface LoadedConfig {
 export function loadConfig(sources: ConfigSources): LoadedConfig | ConfigProblems {
   const checked = new ConfigLoader(sources).load();
   if ("problems" in checked) return checked;
-  return { config: buildConfig(checked.values, checked.sslRootCert), settings: checked.settings };
+  return { config: buildConfig(checked), settings: checked.settings };
 }
 
 /** As {@link loadConfig}; reads only the variables of {@link environmentNames}, `.env` and the files that these name. */
@@ -107,10 +124,10 @@ export function describeConfig(settings: readonly Setting[]): string {
   return lines.join("");
 }
 
-function buildConfig(values: Values, sslRootCert: string | undefined): Config {
+function buildConfig({ values, ...others }: CheckedOptions): Config {
   return {
     listen: { host: values.PROXY_HOST, port: values.PROXY_PORT },
-    store: values.STORE === "postgres" ? postgresConfig(values, sslRootCert) : {
+    store: values.STORE === "postgres" ? postgresConfig(values, others) : {
       kind: "sqlite",
       path: join(values.DATA_DIR, "dsproxy.db"),
     },
@@ -130,16 +147,22 @@ function buildConfig(values: Values, sslRootCert: string | undefined): Config {
   };
 }
 
-function postgresConfig(values: Values, sslRootCert: string | undefined): PostgresConfig {
+function postgresConfig(
+  values: Values,
+  { sslRootCert, databasePassword }: Pick<CheckedOptions, "sslRootCert" | "databasePassword">,
+): PostgresConfig {
+  const { DB_HOST: hosts, DB_PORT: ports, DATABASE_URL: url } = values;
   return {
     kind: "postgres",
-    host: values.DB_HOST,
-    port: values.DB_PORT,
+    hosts: hosts.map((host, i) => ({ host, port: ports.length === 1 ? ports[0]! : ports[i]! })),
     user: values.DB_USER,
-    password: values.DB_PASS,
+    password: databasePassword,
     database: values.DB_NAME,
     sslMode: values.DB_SSLMODE,
     ...(sslRootCert !== undefined && { sslRootCert }),
+    targetSessionAttrs: values.DB_TARGET_SESSION_ATTRS,
+    ...(url?.applicationName !== undefined && { applicationName: url.applicationName }),
+    ...(url?.connectTimeoutMs !== undefined && { connectTimeoutMs: url.connectTimeoutMs }),
     poolSize: values.DB_POOL_SIZE,
   };
 }

@@ -5,6 +5,7 @@
 import { parse as parseDotenv } from "dotenv";
 import { OPTION_NAMES, type OptionName, optionOf, RESERVED_NAMES, shown, type Values } from "./config_options.ts";
 import { type HostPort, InvalidValue } from "./config_parsers.ts";
+import { databaseUrl } from "./config_urls.ts";
 import { reasonOf } from "./errors.ts";
 
 export interface ConfigProblem {
@@ -32,6 +33,8 @@ export interface CheckedOptions {
   readonly values: Values;
   /** The content of the file DB_SSLROOTCERT. */
   readonly sslRootCert: string | undefined;
+  /** DB_PASS as it is now: where a file holds it, that is read anew; while that cannot be, the last one read holds. */
+  readonly databasePassword: () => string;
   readonly settings: readonly Setting[];
 }
 
@@ -51,6 +54,8 @@ export interface ConfigSources {
 interface Found {
   readonly text: string | undefined;
   readonly origin: Origin;
+  /** Of the file, where that is the origin. */
+  readonly path?: string;
 }
 
 const DB_CONNECTION = ["DATABASE_URL", "DB_HOST", "DB_PORT", "DB_USER", "DB_PASS", "DB_NAME"] as const;
@@ -77,7 +82,8 @@ export class ConfigLoader {
     const sslRootCert = this.#readRootCert();
     if (this.#problems.length > 0) return { problems: this.#problems };
     // Without a problem every option has been parsed, or has neither a value nor a default.
-    return { values: this.#values as Values, sslRootCert, settings: this.#settings() };
+    const databasePassword = this.#databasePassword();
+    return { values: this.#values as Values, sslRootCert, databasePassword, settings: this.#settings() };
   }
 
   /** Whoever sets one of these believes to be protected by it. */
@@ -121,11 +127,16 @@ export class ConfigLoader {
       }
       if (text !== undefined) return { text, origin };
       if (path !== undefined) {
-        return { text: this.#readFile(path).replace(/\r?\n$/, ""), origin: "file" };
+        return { text: this.#readSecret(path), origin: "file", path };
       }
     }
     const replaced = name === "PROXY_HOST" ? this.sources.defaultHost : undefined;
     return { text: replaced ?? option.default, origin: "default" };
+  }
+
+  /** Editors end a file with a line feed, which is no part of the secret. */
+  #readSecret(path: string): string {
+    return this.#readFile(path).replace(/\r?\n$/, "");
   }
 
   #readFile(path: string): string {
@@ -151,14 +162,15 @@ export class ConfigLoader {
   /** What a URL names replaces what the single variables say. */
   #spreadUrls(): void {
     const { DATABASE_URL: database, REDIS_URL: redis } = this.#values;
-    const parts: [OptionName, string | number | undefined][] = [
-      ["DB_HOST", database?.host],
-      ["DB_PORT", database?.port],
+    const parts: [OptionName, string | readonly (string | number)[] | undefined][] = [
+      ["DB_HOST", database?.hosts],
+      ["DB_PORT", database?.ports],
       ["DB_USER", database?.user],
       ["DB_PASS", database?.password],
       ["DB_NAME", database?.database],
       ["DB_SSLMODE", database?.sslMode],
       ["DB_SSLROOTCERT", database?.sslRootCert],
+      ["DB_TARGET_SESSION_ATTRS", database?.sessionAttrs],
     ];
     for (const [name, value] of parts) {
       if (value !== undefined) this.#override(name, value, String(value), "DATABASE_URL");
@@ -185,6 +197,11 @@ export class ConfigLoader {
       const message = `${BATCH_SIZE} is more than BATCH_MAX=${BATCH_MAX}: lower it, or raise BATCH_MAX.`;
       this.#problems.push({ variable: "BATCH_SIZE", message });
     }
+    const { DB_HOST: { length: hosts } = [], DB_PORT: { length: ports } = [] } = this.#values;
+    if (ports > 1 && ports !== hosts) {
+      const message = `${ports} ports for ${hosts} host${hosts === 1 ? "" : "s"}: give one for all, or one for each.`;
+      this.#problems.push({ variable: "DB_PORT", message });
+    }
     if (JOURNAL_MAX_BYTES < 4 * MAX_BODY_BYTES) {
       const [journal, body] = [this.#found.get("JOURNAL_MAX_BYTES")?.text, this.#found.get("MAX_BODY_BYTES")?.text];
       const message = `${journal} is less than 4 × MAX_BODY_BYTES=${body}: raise it, or lower the other.`;
@@ -203,6 +220,26 @@ export class ConfigLoader {
       }
     });
     return pem;
+  }
+
+  #databasePassword(): () => string {
+    const { text = "", origin, path } = this.#found.get("DB_PASS")!;
+    const urlPath = origin === "DATABASE_URL" ? this.#found.get("DATABASE_URL")?.path : undefined;
+    const read = path !== undefined
+      ? () => this.#readSecret(path)
+      : urlPath !== undefined
+      ? () => databaseUrl(this.#readSecret(urlPath)).password
+      : () => text;
+    let last = text;
+    return () => {
+      try {
+        last = read() ?? last;
+      } catch (error) {
+        // Half written, or away for a moment while it is replaced: the server says whether the last one still holds.
+        if (!(error instanceof InvalidValue)) throw error;
+      }
+      return last;
+    };
   }
 
   #settings(): Setting[] {

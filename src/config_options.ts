@@ -1,22 +1,19 @@
 /** The one table of options. Help, `.env.example`, the permission list and every check come from it. */
 import {
-  databaseUrl,
   durationMs,
   host,
   hostPort,
+  hosts,
   integer,
   listenPort,
-  MASK,
-  maskUrl,
   oneOf,
   origins,
   type Parser,
   pathText,
-  port,
-  redisUrl,
+  ports,
   sizeBytes,
-  SSL_MODES,
 } from "./config_parsers.ts";
+import { databaseUrl, MASK, maskDatabaseUrl, maskUrl, redisUrl, SESSION_ATTRS, SSL_MODES } from "./config_urls.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -50,16 +47,28 @@ export const OPTIONS = {
   DATABASE_URL: {
     parse: databaseUrl,
     secret: true,
-    mask: maskUrl,
-    help: "postgres://user:password@host:port/database?sslmode=…&sslrootcert=…; what it names wins over DB_*",
+    mask: maskDatabaseUrl,
+    help:
+      "postgres://user:password@host:port/database?sslmode=…&sslrootcert=…&target_session_attrs=…&application_name=…" +
+      "&connect_timeout=…; several hosts as host:port,host:port; what it names wins over DB_*",
   },
-  DB_HOST: { parse: host, default: "localhost", help: "PostgreSQL server" },
-  DB_PORT: { parse: port, default: "5432", help: "its port" },
+  DB_HOST: {
+    parse: hosts,
+    default: "localhost",
+    help: "PostgreSQL server, or several as in host1,host2, or the folder of its Unix socket",
+  },
+  DB_PORT: { parse: ports, default: "5432", help: "its port, or one for each host" },
   DB_USER: { parse: pathText, default: "postgres", help: "user" },
   DB_PASS: { parse: pathText, default: "postgres", secret: true, mayBeEmpty: true, help: "password" },
   DB_NAME: { parse: pathText, default: "mydb", help: "database" },
   DB_SSLMODE: { parse: oneOf(...SSL_MODES), default: "prefer", help: `TLS as in libpq: ${SSL_MODES.join(", ")}` },
   DB_SSLROOTCERT: { parse: pathText, help: "file with the certificates (PEM) to trust for PostgreSQL" },
+  DB_TARGET_SESSION_ATTRS: {
+    parse: oneOf(...SESSION_ATTRS),
+    default: "prefer-read-write",
+    help: `which of the servers to use, as in libpq: ${SESSION_ATTRS.slice(0, -1).join(", ")}; ` +
+      "prefer-read-write: one that takes writes, else a primary that is read-only for now",
+  },
   DB_POOL_SIZE: { parse: integer(1, 1000), default: "8", help: "connections to PostgreSQL" },
 
   CACHE: {

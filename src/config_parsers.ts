@@ -110,6 +110,22 @@ export function host(value: string): string {
   return bare;
 }
 
+/** Of PostgreSQL: names, addresses or folders of Unix sockets, comma-separated. Never empty. */
+export function hosts(value: string): readonly string[] {
+  return list(value).map((item) => item.startsWith("/") ? pathText(item) : host(item));
+}
+
+/** Comma-separated ports to connect to. Never empty. */
+export function ports(value: string): readonly number[] {
+  return list(value).map(port);
+}
+
+function list(value: string): string[] {
+  const items = value.split(",").map((item) => item.trim());
+  if (items.includes("")) throw new InvalidValue("has nothing before or after a comma; take the comma out");
+  return items;
+}
+
 export interface HostPort {
   readonly host: string;
   readonly port: number;
@@ -136,108 +152,4 @@ export function origins(value: string): readonly string[] {
     }
     return url.origin;
   });
-}
-
-export const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
-export type SslMode = typeof SSL_MODES[number];
-
-/** What a URL says of PostgreSQL; what it leaves out is undefined. */
-export interface DatabaseUrl {
-  readonly host: string | undefined;
-  readonly port: number | undefined;
-  readonly user: string | undefined;
-  readonly password: string | undefined;
-  readonly database: string | undefined;
-  readonly sslMode: SslMode | undefined;
-  /** A path. */
-  readonly sslRootCert: string | undefined;
-}
-
-/** `postgres://user:password@host:port/database?sslmode=require&sslrootcert=/path`. */
-export function databaseUrl(value: string): DatabaseUrl {
-  const url = serverUrl(value, ["postgres:", "postgresql:"], ["sslmode", "sslrootcert"]);
-  const sslMode = url.searchParams.get("sslmode");
-  return {
-    ...authority(url),
-    database: decode(url.pathname.slice(1)),
-    sslMode: sslMode ? oneOf(...SSL_MODES)(sslMode) : undefined,
-    sslRootCert: url.searchParams.get("sslrootcert") || undefined,
-  };
-}
-
-/** What a URL says of Redis; what it leaves out is undefined. */
-export interface RedisUrl {
-  readonly host: string | undefined;
-  readonly port: number | undefined;
-  readonly user: string | undefined;
-  readonly password: string | undefined;
-  readonly database: number;
-  readonly tls: boolean;
-}
-
-/** `redis://user:password@host:port/database`, or `rediss://` for TLS. */
-export function redisUrl(value: string): RedisUrl {
-  const url = serverUrl(value, ["redis:", "rediss:"], []);
-  const database = decode(url.pathname.slice(1));
-  if (database !== undefined && !/^[0-9]{1,5}$/.test(database)) {
-    throw new InvalidValue("has a database that is not a number; end it with /0, /1 …");
-  }
-  return { ...authority(url), database: Number(database ?? 0), tls: url.protocol === "rediss:" };
-}
-
-function serverUrl(value: string, schemes: readonly string[], parameters: readonly string[]): URL {
-  const url = plainUrl(value);
-  if (url === undefined) {
-    throw new InvalidValue(
-      "is not a URL; special characters in its password must be percent-encoded (# is %23, / is %2F)",
-    );
-  }
-  const named = schemes.map((scheme) => `${scheme}//`).join(" or ");
-  if (!schemes.includes(url.protocol)) throw new InvalidValue(`does not begin with ${named}`);
-  for (const name of url.searchParams.keys()) {
-    if (parameters.includes(name)) continue;
-    const known = parameters.length > 0 ? `known are ${parameters.join(" and ")}` : "none are known";
-    throw new InvalidValue(`has the parameter ${JSON.stringify(name)}, which is not supported; remove it (${known})`);
-  }
-  return url;
-}
-
-function authority(url: URL) {
-  const hostname = decode(url.hostname);
-  return {
-    host: hostname === undefined ? undefined : host(hostname),
-    port: url.port === "" ? undefined : port(url.port),
-    user: decode(url.username),
-    password: decode(url.password),
-  };
-}
-
-/** Undefined for an empty part. */
-function decode(part: string): string | undefined {
-  try {
-    return part === "" ? undefined : decodeURIComponent(part);
-  } catch (error) {
-    throw new InvalidValue("has a % that is not the start of a percent-encoded character; write it as %25", {
-      cause: error,
-    });
-  }
-}
-
-/** Undefined for what is no URL, and for one that a password with `#`, `/` or `?` has cut in the wrong places. */
-function plainUrl(value: string): URL | undefined {
-  const url = value.includes("://") && URL.canParse(value) ? new URL(value) : undefined;
-  return url?.hash === "" && !(url.pathname + url.search).includes("@") ? url : undefined;
-}
-
-export const MASK = "****";
-
-/** The URL for human eyes: its password, and parameters that could hide one, are masked. */
-export function maskUrl(value: string): string {
-  const url = plainUrl(value);
-  if (url === undefined) return MASK;
-  if (url.password !== "") url.password = MASK;
-  for (const name of new Set(url.searchParams.keys())) {
-    if (name !== "sslmode" && name !== "sslrootcert") url.searchParams.set(name, MASK);
-  }
-  return url.href;
 }

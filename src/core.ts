@@ -41,6 +41,7 @@ export async function openCore(parts: CoreParts): Promise<Core> {
     ...journal,
     now: () => clock.now(),
     monotonicMs: () => clock.monotonicMs(),
+    setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
     onRecovered: (entry) => {
       pending.addDurable(entry);
       journal.onRecovered?.(entry);

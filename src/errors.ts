@@ -52,6 +52,24 @@ export class RejectedRowError extends Error {
   }
 }
 
+/**
+ * The store answers, and refuses whatever it is asked: no rights, a table that takes no row, another database. Nothing gets better
+ * by itself, a person has to change something; until then what waits is kept.
+ */
+export class StoreRefusesError extends Error {
+  override readonly name = "StoreRefusesError";
+
+  /** @param code what the database calls it, such as the SQLSTATE 42501 */
+  constructor(readonly code: string, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** The store no longer has what it had confirmed: an older backup was restored, or a replica that was behind took over. */
+export class StoreWentBackError extends Error {
+  override readonly name = "StoreWentBackError";
+}
+
 /** A readable reason of anything thrown. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") return error.errors.map(reasonOf).join("; ");

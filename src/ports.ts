@@ -31,6 +31,11 @@ export interface Queue {
    */
   readonly cacheWasCurrent: boolean;
   /**
+   * The last batch that the store was known to have when this run began, by its mark: the store's mark of that source is not
+   * below it, unless it is another store, or an older state of it. Undefined when nothing is known.
+   */
+  readonly settledBefore: { readonly source: string; readonly seq: number } | undefined;
+  /**
    * Makes everything pushed durable, then releases files and locks.
    * @param cacheCurrent the cache holds nothing older than what was acknowledged to it; for the next start to know
    */
@@ -77,16 +82,42 @@ export interface Store {
   open(source: string): Promise<number>;
   /**
    * Inserts the entries and moves the source's mark to the last one's `seq`, in one transaction. Entries at or below the
-   * mark are left out, so a repeat after a lost answer writes nothing twice. Returns the number of rows inserted.
-   * @throws RejectedRowError when the database refuses one of the rows, and would again; nothing is written then
+   * mark are left out, so a repeat after a lost answer writes nothing twice. A row that is refused while others go through is
+   * kept among the dead letters, in that same transaction.
+   * @param confirmedSeq the mark that the caller has been told of, or found, before
+   * @throws StoreRefusesError when every row is refused alike, as the table then is at fault; StoreWentBackError when the mark is
+   *   below `confirmedSeq`; nothing is written then
    */
-  put(source: string, entries: readonly Entry[]): Promise<number>;
-  /** Keeps an entry that the store refuses among the dead letters, and moves the mark past it, in one transaction. */
-  bury(source: string, entry: Entry, reason: Rejection): Promise<void>;
+  put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult>;
   /** The newest entry of a user by {@link compareVersions}; undefined when there is none. */
   latest(userId: string): Promise<Entry | undefined>;
   ping(): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface PutResult {
+  /** Rows inserted by this call. */
+  readonly rows: number;
+  /** Those of the entries that are dead letters, by this call or by an earlier one whose answer was lost. */
+  readonly dead: readonly RefusedEntry[];
+}
+
+export interface RefusedEntry extends Rejection {
+  readonly seq: number;
+}
+
+/** Who the store is, and which copies in caches that instances share are still to be believed. Errors as {@link Store}'s. */
+export interface StoreIdentity {
+  identify(): Promise<Identity>;
+  /** No copy made so far is to be believed by anybody: one is outdated, and nothing else can be done about it. */
+  outdateCopies(): Promise<Identity>;
+}
+
+export interface Identity {
+  /** The same for ever, wherever the database is moved to. */
+  readonly id: string;
+  /** Copies made under another one are outdated. */
+  readonly cacheGeneration: string;
 }
 
 /** Why a store refused an entry. */
@@ -136,6 +167,7 @@ export interface Cache {
    * @param complete true when each entry is known to be the newest the store has (it was just read from there); false on the
    *   write path, where the store may hold a newer one. An entry stored over a complete one stays complete, because the newest
    *   of all is still the newest of all.
+   * @throws when some could not be set; older copies of them are forgotten as far as that is possible
    */
   setMany(entries: readonly Entry[], complete: boolean): Promise<void>;
   /** Drops what is held of a user, whatever its version. */

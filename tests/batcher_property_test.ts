@@ -31,7 +31,13 @@ Deno.test("whatever arrives, is refused or fails, each entry ends up once where 
       const queue = new FakeQueue();
       const store = new FakeStore();
       const pending = new Pending((seq) => queue.read(seq));
-      const cache = new CacheClient(createMemoryCache({ maxEntries: 1_000, ttlMs: 1_000 }), 1_000, clock, () => {});
+      const cache = new CacheClient(
+        createMemoryCache({ maxEntries: 1_000, ttlMs: 1_000 }),
+        1_000,
+        clock,
+        () => {},
+        () => Promise.resolve(),
+      );
       const log = new Log("error", "json", () => {});
       const parts = { queue, store, pending, cache, clock, metrics, log, random: () => 0.5 };
       const batcher = new Batcher({ size, max, intervalMs: 1_000 }, parts);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Batcher } from "../src/batcher.ts";
 import { CacheClient } from "../src/cache_client.ts";
+import { StoreRefusesError } from "../src/errors.ts";
 import { Pending } from "../src/pending.ts";
 import type { Cache } from "../src/ports.ts";
 import { Log } from "../src/telemetry/log.ts";
@@ -9,24 +10,29 @@ import { entry, FakeQueue, FakeStore, idleMetrics } from "./support/fakes.ts";
 
 const quiet = new Log("error", "json", () => {});
 
-function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
+function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }, log = quiet) {
   const clock = new FakeClock();
   const queue = new FakeQueue();
   const store = new FakeStore();
   const pending = new Pending((seq) => queue.read(seq));
   const updates: number[][] = [];
   const forgotten: string[] = [];
+  const cacheFault = { refuse: false, tell: () => Promise.resolve() };
   const cache: Cache = {
     get: () => Promise.resolve(undefined),
-    setMany: (entries) => Promise.resolve(void updates.push(entries.map(({ seq }) => seq))),
+    setMany: (entries) =>
+      cacheFault.refuse
+        ? Promise.reject(new Error("READONLY"))
+        : Promise.resolve(void updates.push(entries.map(({ seq }) => seq))),
     forget: (userId) => Promise.resolve(void forgotten.push(userId)),
     ping: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
   const metrics = idleMetrics();
-  const parts = { queue, store, pending, clock, metrics, log: quiet, random: () => 0.5 };
-  const batcher = new Batcher(options, { ...parts, cache: new CacheClient(cache, 1_000, clock, () => {}) });
-  return { clock, queue, store, pending, updates, forgotten, batcher, metrics };
+  const parts = { queue, store, pending, clock, metrics, log, random: () => 0.5 };
+  const client = new CacheClient(cache, 1_000, clock, () => {}, () => cacheFault.tell());
+  const batcher = new Batcher(options, { ...parts, cache: client });
+  return { clock, queue, store, pending, updates, forgotten, cacheFault, batcher, metrics };
 }
 
 function fill(queue: FakeQueue, from: number, to: number): void {
@@ -131,29 +137,124 @@ Deno.test("a row that the store refuses goes to the dead letters; its neighbours
   await batcher.stop();
 });
 
-Deno.test("a refused row whose burial lost its answer is not taken for flushed", async () => {
+Deno.test("a refused row of a batch whose answer was lost is not taken for flushed", async () => {
   const { clock, queue, store, updates, batcher } = setUp({ size: 1, intervalMs: 1_000, max: 10 });
   store.refused.add(1);
-  const bury = store.bury.bind(store);
-  store.bury = async (source, entry) => {
-    store.bury = bury;
-    await bury(source, entry);
-    throw new Error("connection reset after COMMIT");
+  store.loseNextAnswer = true;
+  fill(queue, 1, 2);
+  batcher.start();
+  const refused = batcher.whenFlushed(1, 60_000);
+  const stored = batcher.whenFlushed(2, 60_000);
+  await clock.advance(10_000);
+  assert.deepEqual([await refused, await stored], [false, true]);
+  assert.deepEqual([store.dead.length, queue.ackedSeq, updates.flat()], [1, 2, [2]]);
+  await batcher.stop();
+});
+
+Deno.test("rows that are refused are one line of the log, however many", async () => {
+  const lines: string[] = [];
+  const { queue, store, batcher } = setUp(undefined, new Log("error", "json", (line) => lines.push(line)));
+  for (let seq = 1; seq <= 900; seq++) store.refused.add(seq);
+  fill(queue, 1, 1_000);
+  batcher.start();
+  for (let i = 0; i < 20; i++) await settle();
+  assert.equal(store.dead.length, 900);
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]!, /"rows":900,"of":1000,"writeId":"instance0001-1","code":"23514"/);
+  await batcher.stop();
+});
+
+Deno.test("a table that refuses every row keeps the queue, says so, and gets all of it once it takes rows again", async () => {
+  const { clock, queue, store, batcher } = setUp();
+  batcher.start();
+  store.failWith = new StoreRefusesError("23502", "user_data takes no row at all: tenant is null");
+  fill(queue, 1, 60);
+  await clock.advance(30_000);
+  assert.match(batcher.refusal!, /tenant is null/);
+  assert.deepEqual([store.rows.length, queue.stats().depth], [0, 60]);
+  store.failWith = undefined;
+  await clock.advance(10_000);
+  assert.equal(batcher.refusal, undefined);
+  assert.deepEqual(store.batches, [60], "a refusal is no reason for smaller batches");
+  await batcher.stop();
+});
+
+Deno.test("a store that went back is reported once, and gets again what is still in hand", async () => {
+  const lines: string[] = [];
+  const { clock, queue, store, metrics, batcher } = setUp(
+    { size: 50, intervalMs: 1_000, max: 100 },
+    new Log("error", "json", (line) => lines.push(line)),
+  );
+  batcher.start();
+  fill(queue, 1, 30);
+  await clock.advance(1_000);
+  assert.equal(store.rows.length, 30);
+  store.rows.length = 20;
+  store.marks.set(queue.source, 20);
+  fill(queue, 31, 45);
+  await clock.advance(5_000);
+  assert.deepEqual(store.rows.map(({ seq }) => seq).slice(20), Array.from({ length: 15 }, (_, i) => i + 31));
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]!, /"firstLostSeq":21,"lastLostSeq":30,"writes":10/);
+  const { text } = await metrics.expose(false);
+  assert.match(text, /dsproxy_store_went_back_total 1\n/);
+  assert.match(text, /dsproxy_store_went_back_writes_total 10\n/);
+  await batcher.stop();
+});
+
+Deno.test("a store that went back within a batch gets all of it again", async () => {
+  const { clock, queue, store, batcher } = setUp({ size: 50, intervalMs: 1_000, max: 100 });
+  const put = store.put.bind(store);
+  let puts = 0;
+  store.put = async (...args) => {
+    if (++puts === 1) throw new Error("no answer: from now on in halves");
+    if (puts === 3) {
+      store.rows.length = 0;
+      store.marks.set(queue.source, 0);
+    }
+    return await put(...args);
   };
+  fill(queue, 1, 100);
+  batcher.start();
+  await clock.advance(10_000);
+  assert.deepEqual(store.rows.map(({ seq }) => seq), Array.from({ length: 100 }, (_, i) => i + 1));
+  await batcher.stop();
+});
+
+Deno.test("what the last run had been told is held against the store at the start", async () => {
+  const lines: string[] = [];
+  const { clock, queue, store, batcher } = setUp(undefined, new Log("error", "json", (line) => lines.push(line)));
+  queue.settledBefore = { source: "instance0001/run0", seq: 500 };
+  store.marks.set("instance0001/run0", 480);
+  fill(queue, 501, 510);
+  batcher.start();
+  await clock.advance(5_000);
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]!, /"source":"instance0001\/run0","firstLostSeq":481,"lastLostSeq":500/);
+  assert.equal(store.rows.length, 10);
+  await batcher.stop();
+});
+
+Deno.test("a batch is not let go of while others may read outdated copies and cannot be told", async () => {
+  const { clock, queue, store, cacheFault, batcher } = setUp({ size: 1, intervalMs: 1_000, max: 10 });
+  cacheFault.refuse = true;
+  cacheFault.tell = () => Promise.reject(new Error("the store is away"));
   fill(queue, 1, 1);
   batcher.start();
-  const flushed = batcher.whenFlushed(1, 60_000);
-  await clock.advance(10_000);
-  assert.equal(await flushed, false);
-  assert.deepEqual([store.dead.length, queue.ackedSeq, updates.flat()], [1, 1, []]);
+  await clock.advance(20_000);
+  assert.deepEqual([store.rows.length, queue.ackedSeq], [1, 0]);
+  let told = 0;
+  cacheFault.tell = () => Promise.resolve(void told++);
+  await clock.advance(20_000);
+  assert.deepEqual([store.rows.length, queue.ackedSeq, told], [1, 1, 1]);
   await batcher.stop();
 });
 
 Deno.test("a store too slow for a whole batch gets it in pieces, in order, each once", async () => {
   const { clock, queue, store, batcher } = setUp();
   const put = store.put.bind(store);
-  store.put = (source, entries) =>
-    entries.length > 100 ? Promise.reject(new Error("no answer within 5000 ms")) : put(source, entries);
+  store.put = (source, entries, confirmedSeq) =>
+    entries.length > 100 ? Promise.reject(new Error("no answer within 5000 ms")) : put(source, entries, confirmedSeq);
   fill(queue, 1, 1_000);
   batcher.start();
   await clock.advance(120_000);

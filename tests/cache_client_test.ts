@@ -18,12 +18,14 @@ function setUp() {
     get: (userId) => call(() => held.get(userId)),
     setMany: (entries: readonly Entry[], complete) =>
       call(() => entries.forEach((entry) => held.set(entry.userId, { entry, complete, source: "redis" }))),
-    forget: (userId) => Promise.resolve(void held.delete(userId)),
+    forget: (userId) => call(() => void held.delete(userId)),
     ping: () => call(() => {}),
     close: () => Promise.resolve(),
   };
-  const client = new CacheClient(cache, TTL_MS, clock, (error) => faults.push(error));
-  return { clock, held, control, faults, client };
+  const told: number[] = [];
+  const tell = () => Promise.resolve(void told.push(clock.now()));
+  const client = new CacheClient(cache, TTL_MS, clock, (error) => faults.push(error), tell);
+  return { clock, held, control, faults, told, client };
 }
 
 Deno.test("a cache fault is a miss and is reported", async () => {
@@ -43,6 +45,18 @@ Deno.test("a stale copy is not read after an update of it failed, until it has e
   assert.equal((await client.get("v"))?.entry.seq, 2);
   await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
   assert.equal((await client.get("u"))?.entry.seq, 1);
+});
+
+Deno.test("others are told when an update or an invalidation failed, and not otherwise", async () => {
+  const { control, told, client } = setUp();
+  await client.update([entry(1)]);
+  await client.forget(["user1", "user2"]);
+  assert.equal(told.length, 0);
+  control.fail = true;
+  await client.update([entry(2)]);
+  assert.equal(told.length, 1);
+  await client.forget(["user1", "user2"]);
+  assert.equal(told.length, 2);
 });
 
 Deno.test("setting the machine's clock does not make a stale copy readable", async () => {

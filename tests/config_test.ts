@@ -96,18 +96,18 @@ Deno.test("an empty or blank variable is as good as none, so that .env or the de
 });
 
 Deno.test("an empty password is an empty password", () => {
-  assert.equal(postgresOf({ DB_PASS: "" }).password, "");
-  assert.equal(postgresOf({ DB_HOST: "db" }).password, "postgres");
+  assert.equal(postgresOf({ DB_PASS: "" }).password(), "");
+  assert.equal(postgresOf({ DB_HOST: "db" }).password(), "postgres");
   assert.equal(redisOf({ REDIS_ADDR: "cache", REDIS_PASS: "" }).password, undefined);
 });
 
 Deno.test(".env is taken literally: no expansion of $ in it", () => {
-  assert.equal(postgresOf({}, { dotenv: "DB_PASS=a$DB_HOST${X}\n" }).password, "a$DB_HOST${X}");
+  assert.equal(postgresOf({}, { dotenv: "DB_PASS=a$DB_HOST${X}\n" }).password(), "a$DB_HOST${X}");
 });
 
 Deno.test("blanks around a value do not count, but those of a password do", () => {
-  assert.equal(postgresOf({ DB_HOST: " db\r", DB_PASS: " x " }).host, "db");
-  assert.equal(postgresOf({ DB_PASS: " x " }).password, " x ");
+  assert.equal(postgresOf({ DB_HOST: " db\r", DB_PASS: " x " }).hosts[0]!.host, "db");
+  assert.equal(postgresOf({ DB_PASS: " x " }).password(), " x ");
 });
 
 Deno.test("setting any part of the PostgreSQL connection selects PostgreSQL", () => {
@@ -130,20 +130,20 @@ Deno.test("STORE and CACHE win over what the other settings select", () => {
   const config = configOf({ STORE: "sqlite", CACHE: "memory", DB_HOST: "db", REDIS_ADDR: "cache" });
   assert.equal(config.store.kind, "sqlite");
   assert.equal(config.cache.kind, "memory");
-  assert.equal(postgresOf({ STORE: "postgres" }).host, "localhost");
+  assert.equal(postgresOf({ STORE: "postgres" }).hosts[0]!.host, "localhost");
   assert.equal(redisOf({ CACHE: "redis" }).port, 6379);
 });
 
 Deno.test("the original's variables give the original's connection", () => {
   const variables = { DB_HOST: "pg", DB_PORT: "5433", DB_USER: "u", DB_PASS: "p", DB_NAME: "n", DB_POOL_SIZE: "3" };
-  assert.deepEqual(postgresOf(variables), {
+  assert.deepEqual(plain(postgresOf(variables)), {
     kind: "postgres",
-    host: "pg",
-    port: 5433,
+    hosts: [{ host: "pg", port: 5433 }],
     user: "u",
     password: "p",
     database: "n",
     sslMode: "prefer",
+    targetSessionAttrs: "prefer-read-write",
     poolSize: 3,
   });
 });
@@ -152,26 +152,93 @@ Deno.test("DATABASE_URL is decoded and wins over DB_*, which fill what it leaves
   const url = "postgresql://us%40er:p%2Fa%3As%23s@[::1]:5433/my%20db?sslmode=verify-full&sslrootcert=/ca.pem";
   const ca = "-----BEGIN CERTIFICATE-----\n…";
   const store = postgresOf({ DATABASE_URL: url, DB_HOST: "other", DB_PASS: "other" }, { files: { "/ca.pem": ca } });
-  assert.deepEqual(store, {
+  assert.deepEqual(plain(store), {
     kind: "postgres",
-    host: "::1",
-    port: 5433,
+    hosts: [{ host: "::1", port: 5433 }],
     user: "us@er",
     password: "p/a:s#s",
     database: "my db",
     sslMode: "verify-full",
     sslRootCert: ca,
+    targetSessionAttrs: "prefer-read-write",
     poolSize: 8,
   });
   const partial = postgresOf({ DATABASE_URL: "postgres://db", DB_PASS: "secret", DB_PORT: "6000" });
-  assert.deepEqual([partial.host, partial.port, partial.user, partial.password, partial.database], [
-    "db",
-    6000,
+  assert.deepEqual([partial.hosts, partial.user, partial.password(), partial.database], [
+    [{ host: "db", port: 6000 }],
     "postgres",
     "secret",
     "mydb",
   ]);
 });
+
+Deno.test("several hosts, and the folder of a Unix socket, are written as in libpq", () => {
+  const hostsOf = (variables: Variables) => postgresOf(variables).hosts.map(({ host, port }) => `${host} ${port}`);
+  for (
+    const [url, expected] of [
+      ["postgres://u:p@h1,h2:6000/d", ["h1 5432", "h2 6000"]],
+      ["postgres://h1,[::1]:6000,10.0.0.1/d", ["h1 5432", "::1 6000", "10.0.0.1 5432"]],
+      ["postgres://h1,h2/d?port=6000", ["h1 6000", "h2 6000"]],
+      ["postgres://u@%2Fvar%2Frun%2Fpostgresql/d", ["/var/run/postgresql 5432"]],
+      ["postgres://u@%2Frun:6000/d", ["/run 6000"]],
+      ["postgresql:///d?host=/var/run/postgresql&port=6000", ["/var/run/postgresql 6000"]],
+      ["postgresql://u@/d?host=h1,h2&port=1,2", ["h1 1", "h2 2"]],
+      ["postgresql:///d", ["localhost 5432"]],
+    ] as const
+  ) {
+    assert.deepEqual(hostsOf({ DATABASE_URL: url }), expected, url);
+    assert.equal(postgresOf({ DATABASE_URL: url }).database, "d", url);
+  }
+  assert.deepEqual(hostsOf({ DB_HOST: "h1, h2" }), ["h1 5432", "h2 5432"]);
+  assert.deepEqual(hostsOf({ DB_HOST: "h1,h2", DB_PORT: "1,2" }), ["h1 1", "h2 2"]);
+  assert.deepEqual(hostsOf({ DB_HOST: "/run/postgresql", DB_PORT: "2" }), ["/run/postgresql 2"]);
+  assert.deepEqual(hostsOf({ DATABASE_URL: "postgres://h1,h2/d", DB_PORT: "1,2" }), ["h1 1", "h2 2"]);
+  assertProblem({ DB_HOST: "h1,h2,h3", DB_PORT: "1,2" }, /^DB_PORT: 2 ports for 3 hosts: give one for all, or one/);
+  assertProblem({ DB_HOST: "h1,,h2" }, /^DB_HOST: "h1,,h2" has nothing before or after a comma/);
+  assertProblem({ DATABASE_URL: "postgres://h1,/d" }, /^DATABASE_URL: .*is not one host name/);
+});
+
+Deno.test("target_session_attrs, application_name and connect_timeout are those of libpq", () => {
+  const url = "postgres://u:hunter2@h1,h2/d?target_session_attrs=primary&application_name=a%20b&connect_timeout=7";
+  const store = postgresOf({ DATABASE_URL: url, DB_TARGET_SESSION_ATTRS: "any" });
+  assert.deepEqual([store.targetSessionAttrs, store.applicationName, store.connectTimeoutMs], ["primary", "a b", 7000]);
+  assert.equal(postgresOf({ DB_HOST: "h", DB_TARGET_SESSION_ATTRS: "any" }).targetSessionAttrs, "any");
+  assertProblem(
+    { DATABASE_URL: "postgres://h/d?target_session_attrs=master" },
+    /^DATABASE_URL: .* has a target_session_attrs that is not known; choose any, read-write/,
+  );
+  assertProblem({ DATABASE_URL: "postgres://h/d?connect_timeout=0" }, /connect_timeout that is out of range; use 1 to/);
+  const loaded = load({ DATABASE_URL: url });
+  assert.ok("settings" in loaded);
+  assert.match(
+    describeConfig(loaded.settings),
+    /^DATABASE_URL +postgres:\/\/u:\*\*\*\*@h1,h2\/d\?target_session_attrs=primary&application_name=a%20b&connect_timeout=7 /m,
+  );
+});
+
+Deno.test("a password that is changed in its file is the new one, and the last one while the file cannot be read", () => {
+  const files: Variables = { "/p": "one\n", "/url": "postgres://u:one@h/d\n" };
+  for (
+    const [variables, path, another] of [
+      [{ DB_PASS_FILE: "/p" }, "/p", "two"],
+      [{ DATABASE_URL_FILE: "/url" }, "/url", "postgres://u:two@h/d"],
+    ] as const
+  ) {
+    const store = postgresOf(variables, { files });
+    assert.equal(store.password(), "one");
+    delete files[path];
+    assert.equal(store.password(), "one");
+    files[path] = another;
+    assert.equal(store.password(), "two");
+    files[path] = "\0";
+    assert.equal(store.password(), path === "/url" ? "two" : "\0");
+  }
+});
+
+/** With the password that it gives now, to be compared. */
+function plain(store: ReturnType<typeof postgresOf>) {
+  return { ...store, password: store.password() };
+}
 
 Deno.test("a DATABASE_URL that cannot be used is a problem that says why, without showing the password", () => {
   for (
@@ -183,7 +250,7 @@ Deno.test("a DATABASE_URL that cannot be used is a problem that says why, withou
       ["postgres://u:hunter2%@h/d", /%25/],
       ["hunter2", /not a URL/],
       ["postgres:hunter2", /not a URL/],
-      ["postgres://u:hunter2@h1,h2/d", /not one host/],
+      ["postgres://u:hunter2@h1,h 2/d", /not one host/],
       ["postgres://u:hunter2@h:0/d", /out of range/],
       ["postgres://u:hunter2@h/d?sslmode=maybe", /choose disable, allow/],
       ["postgres://u@h/d?password=hunter2", /the parameter "password", which is not supported; remove it/],
@@ -255,9 +322,9 @@ Deno.test("REDIS_URL gives user, password, TLS and database, and wins over REDIS
 
 Deno.test("a secret comes from the file that NAME_FILE names, less one trailing newline", () => {
   const files = { "/p": "a\n\n", "/u": "redis://:x@h\r\n" };
-  assert.equal(postgresOf({ DB_PASS_FILE: "/p" }, { files }).password, "a\n");
+  assert.equal(postgresOf({ DB_PASS_FILE: "/p" }, { files }).password(), "a\n");
   assert.equal(redisOf({ REDIS_URL_FILE: "/u" }, { files }).password, "x");
-  assert.equal(postgresOf({ DB_PASS_FILE: "/p" }, { files, dotenv: "DB_PASS=dev" }).password, "a\n");
+  assert.equal(postgresOf({ DB_PASS_FILE: "/p" }, { files, dotenv: "DB_PASS=dev" }).password(), "a\n");
   assertProblem({ DB_PASS_FILE: "/absent" }, /^DB_PASS: The file "\/absent" cannot be read: no such file/);
   assertProblem({ DB_PASS_FILE: "/p", DB_PASS: "x" }, /^DB_PASS: is set together with DB_PASS_FILE/, { files });
   assertProblem(
@@ -382,7 +449,7 @@ Deno.test("any user, password and database survive a percent-encoded DATABASE_UR
     // The URL standard resolves a path of dots, even when encoded.
     fc.pre(!/^(\.|%2e){1,2}$/i.test(d!));
     const store = postgresOf({ DATABASE_URL: `postgres://${u}:${p}@h/${d}` });
-    assert.deepEqual([store.user, store.password, store.database], [user, password, database]);
+    assert.deepEqual([store.user, store.password(), store.database], [user, password, database]);
   }));
 });
 

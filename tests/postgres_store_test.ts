@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createPostgresStore } from "../src/adapters/postgres.ts";
+import { createPostgresStore } from "../src/adapters/postgres/store.ts";
 import { eventually } from "./support/dsproxy.ts";
 import { entry } from "./support/fakes.ts";
 import { createDatabase, once, startPostgres } from "./support/postgres.ts";
@@ -41,7 +41,7 @@ Deno.test("a table of the original is extended in place: every row is still ther
     await withStore(url, async (store) => {
       assert.equal(await store.open(SOURCE), 0);
       assert.equal((await store.latest("u7"))?.value, "v9907");
-      await store.put(SOURCE, [entry(1, { userId: "u7", ts: 20_000, value: "new" })]);
+      await store.put(SOURCE, [entry(1, { userId: "u7", ts: 20_000, value: "new" })], 0);
       assert.equal((await store.latest("u7"))?.value, "new");
     });
     const [count] = await execute(url, "select count(*)::int as n from user_data");
@@ -64,12 +64,13 @@ Deno.test("a start on a complete schema changes nothing and needs no right to cr
     await execute(
       url,
       `create role ${role} login password 'pw'; revoke create on schema public from public;
-      grant select, insert on user_data to ${role}; grant select, insert, update on dsproxy_marks to ${role}`,
+      grant select, insert on user_data to ${role}; grant select, insert, update on dsproxy_marks to ${role};
+      grant select on dsproxy_dead_letters, dsproxy_store to ${role}`,
     );
     try {
-      const limited = createPostgresStore(postgresOptions(url, { user: role, password: "pw" }));
+      const limited = createPostgresStore(postgresOptions(url, { user: role, password: () => "pw" }));
       await limited.open("limited/1");
-      assert.equal(await limited.put("limited/1", [entry(1)]), 1);
+      assert.equal((await limited.put("limited/1", [entry(1)], 0)).rows, 1);
       await limited.close();
     } finally {
       await execute(url, `drop owned by ${role}; drop role ${role}`);
@@ -85,11 +86,23 @@ Deno.test("a row with a user_id too long for an index is kept, and does not stop
     );
     await withStore(url, async (store) => {
       assert.equal((await store.latest("u"))?.value, "v");
+      await indexed(url);
     });
     const [count] = await execute(url, "select count(*)::int as n from user_data");
     assert.equal(count!.n, 2);
     assert.match(await planOfLatest(url, "and octet_length(user_id) <= 1024"), /Index.*dsproxy_user_data_latest/);
   }));
+
+/** The index is built while the store works already. */
+function indexed(url: string): Promise<void> {
+  return eventually("the index is there", async () => {
+    const [found] = await execute(
+      url,
+      "select from pg_index where indexrelid = to_regclass('dsproxy_user_data_latest') and indisvalid",
+    );
+    return found !== undefined;
+  });
+}
 
 async function planOfLatest(url: string, more = ""): Promise<string> {
   const rows = await once(url, (sql) =>
@@ -104,7 +117,10 @@ Deno.test("the latest entry is one look-up in the index, without a sort", () =>
       url,
       `${ORIGINAL}; insert into user_data select 'u' || i % 500, 'v', i from generate_series(1, 20000) i`,
     );
-    await withStore(url, async (store) => void await store.open(SOURCE));
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      await indexed(url);
+    });
     await execute(url, "analyze user_data");
     const plan = await planOfLatest(url);
     assert.match(plan, /Index (Only )?Scan using dsproxy_user_data_latest/);
@@ -122,14 +138,73 @@ Deno.test("a table that cannot be used is refused with its column and types", ()
     });
   }));
 
-Deno.test("a refused row leaves nothing of its batch behind", () =>
+Deno.test("a constraint that speaks up at the commit refuses its row alone", () =>
   withDatabase(async (url) => {
     await withStore(url, async (store) => {
       await store.open(SOURCE);
-      await execute(url, "alter table user_data add constraint no_bad check (value <> 'bad')");
-      await assert.rejects(store.put(SOURCE, [entry(1), entry(2, { value: "bad" })]), { code: "23514" });
+      await execute(url, "alter table user_data add constraint one_row unique (user_id) deferrable initially deferred");
+      const batch = [entry(1), entry(2, { userId: "user1" }), entry(3)];
+      const { rows, dead } = await store.put(SOURCE, batch, 0);
+      assert.deepEqual([rows, dead.map(({ seq, code }) => [seq, code])], [2, [[2, "23505"]]]);
+    });
+  }));
+
+Deno.test("rows are refused one by one whatever the reason is called: row-level security, an index entry too large", () =>
+  withDatabase(async (url) => {
+    await withStore(url, async (store) => void await store.open(SOURCE));
+    const role = `limited_${crypto.randomUUID().slice(0, 8)}`;
+    await execute(
+      url,
+      `create role ${role} login password 'pw'; grant select, insert on user_data to ${role};
+      grant all on dsproxy_marks, dsproxy_dead_letters, dsproxy_store to ${role};
+      create index operators_own on user_data (user_id, value);
+      alter table user_data enable row level security; create policy readable on user_data for select using (true);
+      create policy no_eve on user_data for insert with check (user_id <> 'eve')`,
+    );
+    const store = createPostgresStore(postgresOptions(url, { user: role, password: () => "pw" }));
+    try {
+      await store.open("limited/1");
+      const incompressible = Array.from({ length: 300 }, () => crypto.randomUUID()).join("");
+      const batch = [entry(1, { userId: "eve" }), entry(2), entry(3, { value: incompressible })];
+      const { rows, dead } = await store.put("limited/1", batch, 0);
+      assert.deepEqual([rows, dead.map(({ seq, code }) => [seq, code])], [1, [[1, "42501"], [3, "54000"]]]);
+    } finally {
+      await store.close();
+      await execute(url, `drop owned by ${role}; drop role ${role}`);
+    }
+  }));
+
+Deno.test("a database without rights to insert refuses as a whole, and nothing is dead", () =>
+  withDatabase(async (url) => {
+    await withStore(url, async (store) => void await store.open(SOURCE));
+    const role = `reader_${crypto.randomUUID().slice(0, 8)}`;
+    await execute(
+      url,
+      `create role ${role} login password 'pw'; grant select on user_data to ${role};
+      grant all on dsproxy_marks, dsproxy_dead_letters, dsproxy_store to ${role}`,
+    );
+    const store = createPostgresStore(postgresOptions(url, { user: role, password: () => "pw" }));
+    try {
+      await store.open("limited/1");
+      await assert.rejects(store.put("limited/1", [entry(1), entry(2)], 0), /takes no row at all.*permission denied/);
+      assert.equal(await store.count(), 0);
+    } finally {
+      await store.close();
+      await execute(url, `drop owned by ${role}; drop role ${role}`);
+    }
+  }));
+
+Deno.test("a database dropped and made anew under a running store is made ready again", () =>
+  withDatabase(async (url) => {
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      await store.put(SOURCE, [entry(1)], 0);
+      const first = await store.identify();
+      await execute(url, "drop table user_data, dsproxy_marks, dsproxy_dead_letters, dsproxy_store");
+      await assert.rejects(store.put(SOURCE, [entry(2)], 1));
       assert.equal(await store.open(SOURCE), 0);
-      assert.equal(await store.latest("user1"), undefined);
+      assert.equal((await store.put(SOURCE, [entry(2)], 0)).rows, 1);
+      assert.notEqual((await store.identify()).id, first.id);
     });
   }));
 
@@ -148,7 +223,7 @@ Deno.test("synchronous_commit off is raised for the rows, as the journal forgets
           $$ begin insert into seen values (current_setting('synchronous_commit')); return new; end $$;
         create trigger note after insert on user_data for each row execute function note()`,
       );
-      await store.put(SOURCE, [entry(1)]);
+      await store.put(SOURCE, [entry(1)], 0);
     });
     assert.deepEqual([...await execute(url, "select setting from seen")], [{ setting: "on" }]);
   }));
@@ -158,9 +233,9 @@ Deno.test("calls reject in time while the server is dead or silent, and work aga
   const store = createPostgresStore(postgresOptions(server.url, { callTimeoutMs: 1_000 }));
   try {
     assert.equal(await store.open(SOURCE), 0);
-    await store.put(SOURCE, [entry(1)]);
+    await store.put(SOURCE, [entry(1)], 0);
     await server.kill();
-    await assert.rejects(store.put(SOURCE, [entry(2)]));
+    await assert.rejects(store.put(SOURCE, [entry(2)], 0));
     await server.start();
     await eventually(
       "works after a restart",
@@ -170,14 +245,14 @@ Deno.test("calls reject in time while the server is dead or silent, and work aga
     // More calls than connections: none may wait for one that never comes back.
     const silent = await Promise.allSettled(Array.from({ length: 10 }, () => store.latest("user1")));
     assert.deepEqual(new Set(silent.map(({ status }) => status)), new Set(["rejected"]));
-    await assert.rejects(store.put(SOURCE, [entry(2)]));
+    await assert.rejects(store.put(SOURCE, [entry(2)], 0));
     await server.resume();
     await eventually(
       "works after the silence",
       () => store.latest("user1").then((found) => found !== undefined, () => false),
     );
     // The put into the silence may have got through after all: a repeat must not double it.
-    await store.put(SOURCE, [entry(2)]);
+    await store.put(SOURCE, [entry(2)], 0);
     const [count] = await once(
       server.url,
       (sql) => sql`select count(*)::int as n from user_data where user_id = 'user2'`,

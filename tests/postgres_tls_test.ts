@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createPostgresStore, type PostgresStoreOptions } from "../src/adapters/postgres.ts";
+import { createPostgresStore, type PostgresStoreOptions } from "../src/adapters/postgres/store.ts";
 import { certificate } from "./support/certificate.ts";
 import { entry } from "./support/fakes.ts";
 import { startPostgres } from "./support/postgres.ts";
@@ -9,7 +9,7 @@ async function works(url: string, others: Partial<PostgresStoreOptions>): Promis
   const store = createPostgresStore(postgresOptions(url, others));
   try {
     await store.open("tls/1");
-    await store.put("tls/1", [entry(1)]);
+    await store.put("tls/1", [entry(1)], 0);
     return (await store.latest("user1"))?.value === "value1";
   } catch {
     return false;
@@ -27,6 +27,7 @@ Deno.test("sslmode means what it means in libpq", async (t) => {
     "server.key": key,
     "pg_hba.conf": hba,
   });
+  const hosts = [{ host: "localhost", port: server.port }];
   const cases: [string, Partial<PostgresStoreOptions>, boolean][] = [
     ["disable connects in the clear", { sslMode: "disable" }, true],
     ["prefer connects", { sslMode: "prefer" }, true],
@@ -34,8 +35,8 @@ Deno.test("sslmode means what it means in libpq", async (t) => {
     ["verify-full connects where certificate and name fit", { sslMode: "verify-full", sslRootCert: cert }, true],
     ["verify-full refuses a certificate that it does not know", { sslMode: "verify-full" }, false],
     ["verify-full refuses another one of the same name", { sslMode: "verify-full", sslRootCert: stranger.cert }, false],
-    ["verify-full refuses another name", { sslMode: "verify-full", sslRootCert: cert, host: "localhost" }, false],
-    ["verify-ca connects under another name", { sslMode: "verify-ca", sslRootCert: cert, host: "localhost" }, true],
+    ["verify-full refuses another name", { sslMode: "verify-full", sslRootCert: cert, hosts }, false],
+    ["verify-ca connects under another name", { sslMode: "verify-ca", sslRootCert: cert, hosts }, true],
     [
       "verify-ca refuses a certificate that it does not know",
       { sslMode: "verify-ca", sslRootCert: stranger.cert },

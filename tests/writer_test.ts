@@ -16,7 +16,13 @@ function setUp(maxPendingUsers: number) {
   const queue = new FakeQueue();
   const store = new FakeStore();
   const pending = new Pending((seq) => queue.read(seq));
-  const cache = new CacheClient(createMemoryCache({ maxEntries: 100, ttlMs: 1_000 }), 1_000, clock, () => {});
+  const cache = new CacheClient(
+    createMemoryCache({ maxEntries: 100, ttlMs: 1_000 }),
+    1_000,
+    clock,
+    () => {},
+    () => Promise.resolve(),
+  );
   const metrics = idleMetrics();
   const parts = { queue, store, pending, cache, clock, metrics, log, random: () => 0.5 };
   const batcher = new Batcher({ size: 1_000, intervalMs: 1_000, max: 1_000 }, parts);

@@ -4,8 +4,8 @@
  */
 import { withDeadline } from "../deadline.ts";
 import type { Entry } from "../domain.ts";
-import { RejectedRowError } from "../errors.ts";
-import type { DeadLetter, DeadLetters, Rejection, Store } from "../ports.ts";
+import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
+import type { DeadLetter, DeadLetters, Identity, PutResult, Store, StoreIdentity } from "../ports.ts";
 import type { Reply, Request } from "./sqlite_worker.ts";
 
 export interface SqliteStoreOptions {
@@ -16,7 +16,7 @@ export interface SqliteStoreOptions {
 }
 
 /** Does not touch the file before the first call. */
-export function createSqliteStore(options: SqliteStoreOptions): Store & DeadLetters {
+export function createSqliteStore(options: SqliteStoreOptions): Store & StoreIdentity & DeadLetters {
   return new SqliteStore(options);
 }
 
@@ -29,7 +29,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-class SqliteStore implements Store, DeadLetters {
+class SqliteStore implements Store, StoreIdentity, DeadLetters {
   #thread: Thread | undefined;
   #closed = false;
 
@@ -38,11 +38,14 @@ class SqliteStore implements Store, DeadLetters {
   async open(source: string): Promise<number> {
     return await this.#call({ call: "open", source }) as number;
   }
-  async put(source: string, entries: readonly Entry[]): Promise<number> {
-    return await this.#call({ call: "put", source, entries }) as number;
+  async put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
+    return await this.#call({ call: "put", source, entries, confirmedSeq }) as PutResult;
   }
-  async bury(source: string, entry: Entry, reason: Rejection): Promise<void> {
-    await this.#call({ call: "bury", source, entry, reason });
+  async identify(): Promise<Identity> {
+    return await this.#call({ call: "identify" }) as Identity;
+  }
+  async outdateCopies(): Promise<Identity> {
+    return await this.#call({ call: "outdateCopies" }) as Identity;
   }
   async count(): Promise<number> {
     return await this.#call({ call: "count" }) as number;
@@ -107,8 +110,11 @@ class SqliteStore implements Store, DeadLetters {
   }
 }
 
-function errorOf(path: string, { error, rejected }: Extract<Reply, { readonly error: string }>): Error {
-  return rejected === undefined ? new Error(`SQLite (${path}): ${error}`) : new RejectedRowError(rejected, error);
+function errorOf(path: string, { error, kind, code = "" }: Extract<Reply, { readonly error: string }>): Error {
+  if (kind === "rejected") return new RejectedRowError(code, error);
+  const message = `SQLite (${path}): ${error}`;
+  if (kind === "refuses") return new StoreRefusesError(code, message);
+  return kind === "went back" ? new StoreWentBackError(message) : new Error(message);
 }
 
 /** One worker and the calls it has not answered. */

@@ -1,7 +1,7 @@
 /** The dead letters' table in SQLite; runs in the worker of sqlite_worker.ts. */
 import type { DatabaseSync } from "node:sqlite";
 import { type Entry, writeId } from "../domain.ts";
-import type { DeadLetter, Rejection } from "../ports.ts";
+import type { DeadLetter, RefusedEntry, Rejection } from "../ports.ts";
 
 export type LetterKey = Pick<DeadLetter, "source" | "seq">;
 
@@ -20,6 +20,12 @@ export function buryDeadLetter(db: DatabaseSync, source: string, entry: Entry, {
   db.prepare(`insert into dsproxy_dead_letters
     (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message, failed_at_ms) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
     .run(source, writeId(entry), userId, value, ts, acceptedMs, instance, seq, code, message, Date.now());
+}
+
+export function deadAmong(db: DatabaseSync, source: string, firstSeq: number, lastSeq: number): RefusedEntry[] {
+  return db.prepare("select seq, code, message from dsproxy_dead_letters where source = ? and seq between ? and ?")
+    .all(source, firstSeq, lastSeq)
+    .map(({ seq, code, message }) => ({ seq: Number(seq), code: String(code), message: String(message) }));
 }
 
 export function countDeadLetters(db: DatabaseSync): number {

@@ -1,14 +1,15 @@
 /// <reference lib="deno.worker" />
 /** The embedded database in a thread of its own, as each of its calls blocks the thread it runs on. */
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Entry } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
-import type { Rejection } from "../ports.ts";
+import type { Identity, PutResult, RefusedEntry, Rejection } from "../ports.ts";
 import {
   buryDeadLetter,
   countAttempt,
   countDeadLetters,
   createDeadLetters,
+  deadAmong,
   discardDeadLetter,
   findDeadLetter,
   type LetterKey,
@@ -20,15 +21,14 @@ export type Request =
   | { readonly id: number; readonly call: "start"; readonly path: string }
   | { readonly id: number; readonly call: "ping" | "stop" }
   | { readonly id: number; readonly call: "open"; readonly source: string }
-  | { readonly id: number; readonly call: "put"; readonly source: string; readonly entries: readonly Entry[] }
   | {
     readonly id: number;
-    readonly call: "bury";
+    readonly call: "put";
     readonly source: string;
-    readonly entry: Entry;
-    readonly reason: Rejection;
+    readonly entries: readonly Entry[];
+    readonly confirmedSeq: number;
   }
-  | { readonly id: number; readonly call: "count" }
+  | { readonly id: number; readonly call: "identify" | "outdateCopies" | "count" }
   | { readonly id: number; readonly call: "list"; readonly limit: number; readonly after: LetterKey | undefined }
   | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
   | { readonly id: number; readonly call: "latest"; readonly userId: string };
@@ -38,8 +38,9 @@ export type Reply =
   | {
     readonly id: number;
     readonly error: string;
-    /** SQLite's result code where a row was refused. */
-    readonly rejected?: string;
+    /** A refusal of one row, or of all of them, with SQLite's result code; or a mark below what was confirmed. */
+    readonly kind?: "rejected" | "refuses" | "went back";
+    readonly code?: string;
   };
 
 let db: DatabaseSync;
@@ -67,43 +68,102 @@ function start(path: string): void {
       (user_id, ts desc, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc)`);
     db.exec("create table if not exists dsproxy_marks (source text primary key, seq integer not null) without rowid");
     createDeadLetters(db);
+    db.exec("create table if not exists dsproxy_store (identity text not null, cache_generation text not null)");
+    db.prepare("insert into dsproxy_store select ?, ? where not exists (select 1 from dsproxy_store)")
+      .run(crypto.randomUUID(), newGeneration());
   });
+}
+
+function newGeneration(): string {
+  return crypto.randomUUID().slice(0, 8);
+}
+
+function identify(): Identity {
+  const row = db.prepare("select identity, cache_generation from dsproxy_store").get()!;
+  return { id: String(row.identity), cacheGeneration: String(row.cache_generation) };
+}
+
+function outdateCopies(): Identity {
+  db.prepare("update dsproxy_store set cache_generation = ?").run(newGeneration());
+  return identify();
 }
 
 function open(source: string): number {
   db.prepare("insert into dsproxy_marks (source, seq) values (?, 0) on conflict do nothing").run(source);
-  return markOf(source);
+  return markOf(source)!;
 }
 
-function markOf(source: string): number {
+function markOf(source: string): number | undefined {
   const row = db.prepare("select seq from dsproxy_marks where source = ?").get(source);
-  if (row === undefined) throw new Error(`The mark of ${source} is gone: was the database replaced?`);
-  return Number(row.seq);
+  return row && Number(row.seq);
 }
 
-function put(source: string, entries: readonly Entry[]): number {
+function put(source: string, entries: readonly Entry[], confirmedSeq: number): PutResult {
   return transaction(() => {
     const mark = markOf(source);
-    const insert = db.prepare(`insert into user_data (${COLUMNS}) values (?, ?, ?, ?, ?, ?)`);
-    let rows = 0;
-    let last = mark;
-    for (const { userId, value, ts, acceptedMs, instance, seq } of entries) {
-      if (seq <= mark) continue;
-      insert.run(userId, value, ts, acceptedMs, instance, seq);
-      rows++;
-      last = Math.max(last, seq);
+    if (mark === undefined || mark < confirmedSeq) {
+      throw new WentBack(`the mark of ${source} is ${mark}, though ${confirmedSeq} had been confirmed`);
     }
-    db.prepare("update dsproxy_marks set seq = ? where source = ?").run(last, source);
-    return rows;
+    const fresh = entries.filter(({ seq }) => seq > mark);
+    const refused = insertWhatGoesIn(fresh);
+    if (fresh.length > 0 && refused.size === fresh.length) refuseWhereTableIsAtFault([...refused.values()]);
+    for (const entry of fresh) {
+      const reason = refused.get(entry.seq);
+      if (reason !== undefined) buryDeadLetter(db, source, entry, reason);
+    }
+    db.prepare("update dsproxy_marks set seq = max(seq, ?) where source = ?").run(entries.at(-1)!.seq, source);
+    const dead = deadAmong(db, source, entries[0]!.seq, entries.at(-1)!.seq);
+    return { rows: fresh.length - refused.size, dead };
   });
 }
 
-function bury(source: string, entry: Entry, reason: Rejection): void {
-  transaction(() => {
-    if (markOf(source) >= entry.seq) return;
-    buryDeadLetter(db, source, entry, reason);
-    db.prepare("update dsproxy_marks set seq = ? where source = ?").run(entry.seq, source);
-  });
+/** Those refused are tried once more when all others have had their turn. */
+function insertWhatGoesIn(entries: readonly Entry[]): Map<number, RefusedEntry> {
+  if (entries.length === 0) return new Map();
+  const insert = db.prepare(`insert into user_data (${COLUMNS}) values (?, ?, ?, ?, ?, ?)`);
+  const refusedOnce = entries.filter((entry) => refusalOf(() => insertEntry(insert, entry)) !== undefined);
+  const refused = new Map<number, RefusedEntry>();
+  for (const entry of refusedOnce) {
+    const refusal = refusalOf(() => insertEntry(insert, entry));
+    if (refusal !== undefined) refused.set(entry.seq, { seq: entry.seq, ...refusal });
+  }
+  return refused;
+}
+
+function insertEntry(insert: StatementSync, { userId, value, ts, acceptedMs, instance, seq }: Entry): void {
+  insert.run(userId, value, ts, acceptedMs, instance, seq);
+}
+
+/** Why the row cannot go in; undefined when it went in. A statement that fails leaves nothing behind. @throws what may pass */
+function refusalOf(work: () => void): Rejection | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    const { rejected } = rejectionOf(error);
+    if (rejected === undefined) throw error;
+    return { code: rejected, message: reasonOf(error) };
+  }
+}
+
+/** @throws TableRefuses when a row that nobody can have anything against is refused like all others */
+function refuseWhereTableIsAtFault(refused: readonly RefusedEntry[]): void {
+  db.exec("savepoint probe");
+  try {
+    const insert = db.prepare(`insert into user_data (${COLUMNS}) values (?, ?, ?, ?, ?, ?)`);
+    const probe = refusalOf(() => insert.run(`dsproxy-probe-${crypto.randomUUID()}`, "probe", 0, 0, "", 0));
+    if (probe !== undefined && refused.every(({ code }) => code === probe.code)) throw new TableRefuses(probe);
+  } finally {
+    db.exec("rollback to probe; release probe");
+  }
+}
+
+class WentBack extends Error {}
+
+class TableRefuses extends Error {
+  constructor(readonly rejection: Rejection) {
+    super(`user_data takes no row: ${rejection.message}`);
+  }
 }
 
 function replay(id: string): string | undefined {
@@ -157,9 +217,11 @@ function answer(request: Request): unknown {
     case "open":
       return open(request.source);
     case "put":
-      return put(request.source, request.entries);
-    case "bury":
-      return bury(request.source, request.entry, request.reason);
+      return put(request.source, request.entries, request.confirmedSeq);
+    case "identify":
+      return identify();
+    case "outdateCopies":
+      return outdateCopies();
     case "count":
       return countDeadLetters(db);
     case "list":
@@ -179,12 +241,19 @@ function answer(request: Request): unknown {
   }
 }
 
-/** TOOBIG, CONSTRAINT, MISMATCH: the row is at fault. All others may pass. */
-const ROW_ERRORS = new Set([18, 19, 20]);
+/** ERROR (out of a trigger), TOOBIG, CONSTRAINT, MISMATCH: the row or the table is at fault. All others may pass. */
+const ROW_ERRORS = new Set([1, 18, 19, 20]);
 
 function rejectionOf(error: unknown): { rejected?: string } {
   const code = (error as { errcode?: unknown }).errcode;
   return typeof code === "number" && ROW_ERRORS.has(code & 0xff) ? { rejected: `SQLITE_${code}` } : {};
+}
+
+function kindOf(error: unknown): Pick<Extract<Reply, { readonly error: string }>, "kind" | "code"> {
+  if (error instanceof WentBack) return { kind: "went back" };
+  if (error instanceof TableRefuses) return { kind: "refuses", code: error.rejection.code };
+  const { rejected } = rejectionOf(error);
+  return rejected === undefined ? {} : { kind: "rejected", code: rejected };
 }
 
 self.onmessage = ({ data: request }: MessageEvent<Request>) => {
@@ -192,7 +261,7 @@ self.onmessage = ({ data: request }: MessageEvent<Request>) => {
   try {
     reply = { id: request.id, result: answer(request) };
   } catch (error) {
-    reply = { id: request.id, error: reasonOf(error), ...rejectionOf(error) };
+    reply = { id: request.id, error: reasonOf(error), ...kindOf(error) };
   }
   self.postMessage(reply);
 };

@@ -33,7 +33,7 @@ export function deadLetterHandlers(deadLetters: DeadLetters, cache: CacheClient)
     }),
     replayDeadLetter: admin(async ({ pathParameter }) => {
       const userId = await replay(deadLetters, pathParameter) ?? notFound(pathParameter);
-      await cache.forget(userId);
+      await cache.forget([userId]);
       return Response.json({ id: pathParameter, outcome: "replayed" });
     }),
     discardDeadLetter: admin(async ({ pathParameter }) => {

@@ -1,6 +1,7 @@
 /** What is durable and waits for the store: the list of segments, where the next batch begins, and how much there is. */
 import type { Entry } from "../domain.ts";
 import type { Batch } from "../ports.ts";
+import type { Settled } from "./checkpoint.ts";
 import { claimedAcceptedMs, claimedRecordBytes, claimedSeq, HEADER_BYTES } from "./codec.ts";
 import type { JournalFileSystem } from "./file_system.ts";
 import type { Group } from "./group_commit.ts";
@@ -24,6 +25,7 @@ export class Backlog {
   #depth: number;
   #lastSeq: number;
   #ackedSeq: number;
+  #settled: Settled | undefined;
   #bytes: number;
 
   constructor(
@@ -36,6 +38,7 @@ export class Backlog {
     this.#depth = recovered.unacked;
     this.#lastSeq = recovered.lastSeq;
     this.#ackedSeq = recovered.ackedSeq;
+    this.#settled = recovered.settled;
     this.#bytes = this.#segments.reduce((sum, segment) => sum + segment.end, 0);
   }
 
@@ -50,6 +53,11 @@ export class Backlog {
 
   get ackedSeq(): number {
     return this.#ackedSeq;
+  }
+
+  /** The last batch that was acknowledged, in this run or before. */
+  get settled(): Settled | undefined {
+    return this.#settled;
   }
 
   /** On disk. */
@@ -87,6 +95,7 @@ export class Backlog {
   acknowledge(batch: Batch): void {
     if (batch.lastSeq <= this.#ackedSeq) return;
     this.#ackedSeq = batch.lastSeq;
+    this.#settled = { source: batch.source, seq: batch.lastSeq };
     this.forget(batch.entries.length);
   }
 
@@ -149,6 +158,15 @@ export class Backlog {
       this.#bytes -= segment.end;
     }
     if (segments.length > 0) await this.fs.syncDirectory(this.dir);
+  }
+
+  /** As {@link JournalFile.displaced}, of the first segment that is. */
+  displaced(): string | undefined {
+    for (const segment of this.#segments) {
+      const reason = segment.displaced();
+      if (reason !== undefined) return reason;
+    }
+    return undefined;
   }
 
   async close(): Promise<void> {

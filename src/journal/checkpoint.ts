@@ -1,9 +1,10 @@
-/** The small files beside the segments: who this journal is, and how far the store has it. Replaced whole or not at all. */
+/** The small files beside the segments: who this journal is, and how far the store has it. */
 import { join } from "node:path";
 import { INSTANCE_ID_LENGTH } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import { checksum } from "./codec.ts";
 import type { JournalFileSystem } from "./file_system.ts";
+import { readSmallFile, replaceFile } from "./small_file.ts";
 
 export interface Checkpoint {
   readonly instance: string;
@@ -15,6 +16,14 @@ export interface Checkpoint {
   readonly lastAcceptedMs: number;
   /** The run that wrote it ended in order, and left a cache without old copies. */
   readonly cacheCurrent: boolean;
+  /** Undefined before the first batch, and when an older program wrote the checkpoint. */
+  readonly settled?: Settled | undefined;
+}
+
+/** The last batch that the store took: what its mark of that source has to be, at least, for as long as it is the same store. */
+export interface Settled {
+  readonly source: string;
+  readonly seq: number;
 }
 
 export const CHECKPOINT_FILE = "checkpoint";
@@ -23,13 +32,16 @@ export const INSTANCE_FILE = "instance";
 const encoder = new TextEncoder();
 
 export async function writeCheckpoint(fs: JournalFileSystem, dir: string, checkpoint: Checkpoint): Promise<void> {
-  const { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent } = checkpoint;
-  const content = { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent };
+  const { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent, settled } = checkpoint;
+  const content = { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent, ...(settled && { settled }) };
   const crc = checksum(encoder.encode(JSON.stringify(content)));
   await replaceFile(fs, dir, CHECKPOINT_FILE, `${JSON.stringify({ ...content, crc })}\n`);
 }
 
-/** What the checkpoint file holds; `damaged` when it is not as it was written, undefined when there is none. */
+/**
+ * What the checkpoint file holds; `damaged` when it is not as it was written, undefined when there is none. The checksum covers
+ * every field that the file has, known here or not: a program can read what a later one wrote.
+ */
 export async function readCheckpoint(fs: JournalFileSystem, dir: string): Promise<Checkpoint | "damaged" | undefined> {
   const text = await readSmallFile(fs, dir, CHECKPOINT_FILE);
   if (text === undefined) return undefined;
@@ -40,6 +52,16 @@ export async function readCheckpoint(fs: JournalFileSystem, dir: string): Promis
     if (error instanceof SyntaxError || error instanceof TypeError) return "damaged";
     throw error;
   }
+}
+
+/**
+ * For a journal whose records go to another store from here on: that one has none of its marks, and the cache may hold what the
+ * other one said. Only under the journal's lock. A damaged checkpoint is left to the next start.
+ */
+export async function forgetStore(fs: JournalFileSystem, dir: string): Promise<void> {
+  const checkpoint = await readCheckpoint(fs, dir);
+  if (checkpoint === undefined || checkpoint === "damaged") return;
+  await writeCheckpoint(fs, dir, { ...checkpoint, cacheCurrent: false, settled: undefined });
 }
 
 /**
@@ -72,29 +94,4 @@ export function randomId(): string {
     if (byte! < 252) id += (byte! % 36).toString(36);
   }
   return id;
-}
-
-async function replaceFile(fs: JournalFileSystem, dir: string, name: string, text: string): Promise<void> {
-  const temporary = `${name}.tmp`;
-  if ((await fs.list(dir)).includes(temporary)) await fs.remove(join(dir, temporary));
-  const file = await fs.create(join(dir, temporary));
-  try {
-    await file.writeAt(encoder.encode(text), 0);
-    await file.sync();
-  } finally {
-    file.close();
-  }
-  await fs.rename(join(dir, temporary), join(dir, name));
-  await fs.syncDirectory(dir);
-}
-
-async function readSmallFile(fs: JournalFileSystem, dir: string, name: string): Promise<string | undefined> {
-  if (!(await fs.list(dir)).includes(name)) return undefined;
-  const file = await fs.open(join(dir, name), "read");
-  try {
-    const bytes = new Uint8Array(1024);
-    return new TextDecoder().decode(bytes.subarray(0, await file.readAt(bytes, 0)));
-  } finally {
-    file.close();
-  }
 }

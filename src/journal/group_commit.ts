@@ -1,11 +1,12 @@
 /**
  * The one writer of the journal: all records that wait go out in one write and one fsync, and become durable together. Owns the
- * segment being written. A failed fsync ends it for good; a full disk does not.
+ * segment being written. A failed fsync ends it for good, and so do files that are not at their place; a full disk does not.
  */
 import type { Entry } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import { encodeRecord, recordBytesBound, type SegmentHeader } from "./codec.ts";
 import { isDiskFull, type JournalFile, type JournalFileSystem } from "./file_system.ts";
+import { displacedError } from "./place.ts";
 import { createSegment, type Segment, syncFile } from "./segment.ts";
 
 /** Records that become durable, or not, together. */
@@ -58,11 +59,15 @@ export interface GroupCommitOptions {
   /** The last durable record of earlier runs. */
   readonly durableSeq: number;
   readonly lastAcceptedMs: number;
+  /** As {@link JournalFile.displaced}, of the directory. */
+  readonly displaced: () => string | undefined;
   readonly onSegment: (segment: Segment) => void;
   /** The group is durable: called before its waiters are told. */
   readonly onCommitted: (segment: Segment, group: Group) => void;
   readonly onRejected: (group: Group) => void;
   readonly onDiskFull: () => void;
+  /** Nothing is written any more; told once. */
+  readonly onFailed: (failure: AppError) => void;
   readonly onFsync: (durationMs: number, groupRecords: number) => void;
 }
 
@@ -122,6 +127,19 @@ export class GroupCommit {
     return { group, recordBytes };
   }
 
+  /** Ends it for good: nothing that is not durable by now will be. */
+  giveUp(reason: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = new AppError(
+      "journal-failed",
+      "Writes cannot be made durable any more. Check the disk, then restart the service.",
+      { cause: new Error(`the journal in ${this.options.dir}: ${reason.message}`, { cause: reason }) },
+    );
+    this.options.onFailed(this.#failure);
+    for (const group of this.#waiting.splice(0)) this.#reject(group, this.#failure);
+    if (this.#underWay === undefined) this.completeSegment();
+  }
+
   /** Resolves when nothing waits any more. */
   async flush(): Promise<void> {
     while (this.#working !== undefined) await this.#working;
@@ -140,6 +158,7 @@ export class GroupCommit {
       const group = this.#underWay;
       try {
         const segment = await this.#write(group);
+        if (this.#failure !== undefined) throw this.#failure;
         this.#durableSeq = group.lastSeq;
         this.#lastAcceptedMs = group.lastAcceptedMs;
         this.options.onCommitted(segment, group);
@@ -162,11 +181,15 @@ export class GroupCommit {
     const startedMs = performance.now();
     await syncFile(file, segment.name);
     this.options.onFsync(performance.now() - startedMs, group.records);
+    const displaced = file.displaced();
+    if (displaced !== undefined) throw displacedError(displaced);
     return segment;
   }
 
   async #nextSegment(group: Group): Promise<{ segment: Segment; file: JournalFile }> {
     const { fs, dir, instance, run, onSegment } = this.options;
+    const displaced = this.options.displaced();
+    if (displaced !== undefined) throw displacedError(displaced);
     const header: SegmentHeader = {
       instance,
       run,
@@ -205,12 +228,8 @@ export class GroupCommit {
 
   /** Never tried again: after a failed fsync the page cache calls clean what the disk does not have. */
   #poison(group: Group, error: unknown): void {
-    this.#failure = new AppError(
-      "journal-failed",
-      "Writes cannot be made durable any more. Check the disk, then restart the service.",
-      { cause: new Error(`the journal in ${this.options.dir}: ${reasonOf(error)}`, { cause: error }) },
-    );
-    for (const rejected of [group, ...this.#waiting.splice(0)]) this.#reject(rejected, this.#failure);
+    this.giveUp(error instanceof Error ? error : new Error(reasonOf(error)));
+    this.#reject(group, this.#failure!);
     this.completeSegment();
   }
 

@@ -2,15 +2,15 @@
  * The default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes live on disk until the store
  * has them; memory holds what is not durable yet and a sparse index.
  */
-import { join } from "node:path";
 import type { Entry, Write } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
-import type { Batch, Queue, QueueStats, Receipt } from "../ports.ts";
+import type { Batch, Clock, Queue, QueueStats, Receipt } from "../ports.ts";
 import { Backlog } from "./backlog.ts";
-import { randomId, writeCheckpoint } from "./checkpoint.ts";
+import { randomId, type Settled, writeCheckpoint } from "./checkpoint.ts";
 import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./codec.ts";
-import { denoFileSystem, type JournalFileSystem } from "./file_system.ts";
+import { denoFileSystem, type JournalFile, type JournalFileSystem } from "./file_system.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { displacedError, lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import type { DamageReport } from "./survey.ts";
 
@@ -18,13 +18,15 @@ export interface JournalOptions {
   readonly dir: string;
   /** Above it, pushes are refused. */
   readonly maxBytes: number;
-  /** A segment is completed at this size, or at a quarter of `maxBytes` if that is less. Default 64 MiB. */
+  /** A segment is completed at this size, or at a quarter of `maxBytes` if that is less. Default 64 MiB, or 1/256 of `maxBytes`. */
   readonly segmentBytes?: number;
   readonly fs?: JournalFileSystem;
   /** Unix milliseconds. */
   readonly now?: () => number;
   /** Milliseconds by a clock that is never set. */
   readonly monotonicMs?: () => number;
+  /** Runs the regular look at whether the files are at their place; without it they are looked at with each write only. */
+  readonly setInterval?: Clock["setInterval"];
   /** Called in order with every unacknowledged entry found at the start. */
   readonly onRecovered?: (entry: Entry) => void;
   readonly observer?: JournalObserver;
@@ -36,10 +38,16 @@ export interface JournalObserver {
   onDamage?(report: DamageReport): void;
   /** Something failed that is tried again: a checkpoint, the removal of a segment. */
   onFault?(reason: string): void;
+  /** Nothing can be made durable any more; told once. */
+  onFailed?(reason: string): void;
+  /** The journal is open. @param lastAcceptedMs of the last write it knows of, Unix milliseconds; 0 when it knows none */
+  onOpened?(lastAcceptedMs: number): void;
 }
 
 const SEGMENT_BYTES = 64 * 1024 * 1024;
-const LOCK_LIMIT_MS = 2_000;
+/** Each takes a file descriptor: a journal larger than so many segments gets larger ones. */
+const SEGMENTS_MAX = 256;
+const PLACE_CHECK_MS = 500;
 /** What waits for the disk is held in memory. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 const CHECKPOINT_INTERVAL_MS = 1_000;
@@ -52,34 +60,22 @@ const DISK_FULL_PAUSE_MS = 500;
  */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const { dir, fs = denoFileSystem, observer = {}, onRecovered = () => {} } = options;
-  await fs.mkdir(dir);
-  const unlock = await lockDirectory(fs, dir);
+  await makeDirectory(fs, dir);
+  const lock = await lockJournal(fs, dir);
   try {
     const recovered = await recover(fs, dir, onRecovered);
     for (const report of recovered.damage) observer.onDamage?.(report);
-    return new Journal(options, recovered, unlock);
+    observer.onOpened?.(recovered.lastAcceptedMs);
+    return new Journal(options, recovered, lock);
   } catch (error) {
-    unlock();
+    lock.close();
     throw error;
-  }
-}
-
-async function lockDirectory(fs: JournalFileSystem, dir: string): Promise<() => void> {
-  try {
-    return await fs.lock(join(dir, "lock"), LOCK_LIMIT_MS);
-  } catch (cause) {
-    throw new AppError(
-      "journal-failed",
-      `Cannot open the journal in ${dir}: it could not be locked (${
-        reasonOf(cause)
-      }). Another dsproxy seems to use it: stop that one, or choose another DATA_DIR.`,
-      { cause },
-    );
   }
 }
 
 export class Journal implements Queue {
   readonly cacheWasCurrent: boolean;
+  readonly settledBefore: Settled | undefined;
   readonly #fs: JournalFileSystem;
   readonly #dir: string;
   readonly #maxBytes: number;
@@ -97,23 +93,27 @@ export class Journal implements Queue {
   #saving: Promise<void> = Promise.resolve();
   #taking: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
+  readonly #stopLooking: (() => void) | undefined;
 
   /** Use {@link openJournal}. */
-  constructor(options: JournalOptions, recovered: Recovered, private readonly unlock: () => void) {
+  constructor(options: JournalOptions, recovered: Recovered, private readonly lock: JournalFile) {
     this.#fs = options.fs ?? denoFileSystem;
     this.#dir = options.dir;
     this.#maxBytes = options.maxBytes;
     // Acknowledged records can fill a segment, never the journal.
-    this.#segmentBytes = Math.min(options.segmentBytes ?? SEGMENT_BYTES, Math.floor(options.maxBytes / 4));
+    const segmentBytes = options.segmentBytes ?? Math.max(SEGMENT_BYTES, Math.ceil(options.maxBytes / SEGMENTS_MAX));
+    this.#segmentBytes = Math.min(segmentBytes, Math.floor(options.maxBytes / 4));
     this.#now = options.now ?? Date.now;
     this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
     this.cacheWasCurrent = recovered.cacheCurrent;
+    this.settledBefore = recovered.settled;
     this.#observer = options.observer ?? {};
     this.#instance = recovered.instance;
     this.#lastAcceptedMs = recovered.lastAcceptedMs;
     this.#savedMs = this.#monotonicMs();
     this.#backlog = new Backlog(this.#fs, this.#dir, recovered, (report) => this.#observer.onDamage?.(report));
     this.#commit = this.#startCommit(recovered);
+    this.#stopLooking = options.setInterval?.(() => this.#lookAround(), PLACE_CHECK_MS);
   }
 
   push(write: Write): Receipt {
@@ -178,6 +178,7 @@ export class Journal implements Queue {
   }
 
   async #close(cacheCurrent: boolean): Promise<void> {
+    this.#stopLooking?.();
     try {
       await this.#commit.flush();
       await this.#taking;
@@ -185,7 +186,7 @@ export class Journal implements Queue {
       await this.#save(cacheCurrent);
       await this.#backlog.close();
     } finally {
-      this.unlock();
+      this.lock.close();
     }
   }
 
@@ -198,6 +199,7 @@ export class Journal implements Queue {
       run: randomId(),
       durableSeq: recovered.lastSeq,
       lastAcceptedMs: recovered.lastAcceptedMs,
+      displaced: () => this.lock.displaced(),
       onSegment: (segment) => this.#backlog.addSegment(segment),
       onCommitted: (segment, group) => {
         this.#waitingBytes -= group.length;
@@ -207,6 +209,7 @@ export class Journal implements Queue {
         this.#waitingBytes -= group.length;
         this.#backlog.forget(group.records);
       },
+      onFailed: (failure) => this.#observer.onFailed?.(reasonOf(failure.cause)),
       onDiskFull: () => this.#diskFullUntilMs = this.#monotonicMs() + DISK_FULL_PAUSE_MS,
       onFsync: (durationMs, groupRecords) => this.#observer.onFsync?.(durationMs, groupRecords),
     });
@@ -238,6 +241,17 @@ export class Journal implements Queue {
     }
   }
 
+  /** Notices that the directory or a file in it is not at its place any more, also when nobody writes. */
+  #lookAround(): void {
+    if (this.#commit.failure === undefined) this.#giveUpWhen(this.lock.displaced() ?? this.#backlog.displaced());
+  }
+
+  /** True when there is a reason to: see {@link JournalFile.displaced}. */
+  #giveUpWhen(reason: string | undefined): boolean {
+    if (reason !== undefined) this.#commit.giveUp(displacedError(reason));
+    return reason !== undefined;
+  }
+
   /** One checkpoint after the other. A failed one costs nothing but space and replays: it is tried again later. */
   #save(cacheCurrent = false): Promise<void> {
     this.#savedMs = this.#monotonicMs();
@@ -252,6 +266,8 @@ export class Journal implements Queue {
   }
 
   async #checkpoint(cacheCurrent: boolean): Promise<void> {
+    // What is at its place now may be another journal, of which nothing must be replaced or removed.
+    if (this.#giveUpWhen(this.lock.displaced())) return;
     const removable = this.#backlog.removable(this.#commit.activeSegment);
     await writeCheckpoint(this.#fs, this.#dir, {
       instance: this.#instance,
@@ -259,6 +275,7 @@ export class Journal implements Queue {
       lastSeq: this.#commit.durableSeq,
       lastAcceptedMs: this.#lastAcceptedMs,
       cacheCurrent,
+      settled: this.#backlog.settled,
     });
     await this.#backlog.remove(removable);
   }

@@ -9,6 +9,8 @@ import { type DamageReport, type Survey, survey } from "./survey.ts";
 export const QUARANTINE_DIR = "quarantine";
 
 const COPY_BYTES = 1024 * 1024;
+/** Each takes a file descriptor. More are there only after as many starts during which the store took nothing. */
+const HELD_SEGMENTS_MAX = 512;
 
 export interface Recovered extends Survey {
   readonly instance: string;
@@ -27,10 +29,10 @@ export async function recover(
   const newest = found.segments.at(-1);
   if (newest !== undefined) await cutAndSync(fs, newest);
   const instance = await instanceToGoOnWith(fs, dir, found);
-  const { lastSeq, lastAcceptedMs } = found;
+  const { lastSeq, lastAcceptedMs, settled } = found;
   const ackedSeq = found.unacked > 0 ? found.ackedSeq : lastSeq;
   // From here on the cache may fall behind.
-  await writeCheckpoint(fs, dir, { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent: false });
+  await writeCheckpoint(fs, dir, { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent: false, settled });
   for (const name of found.unreadable) await moveToQuarantine(fs, dir, name);
   const cacheCurrent = fresh || found.cacheCurrent;
   return { ...found, instance, ackedSeq, cacheCurrent, segments: await forgetAcked(fs, dir, found) };
@@ -112,7 +114,7 @@ async function instanceToGoOnWith(fs: JournalFileSystem, dir: string, found: Sur
   return await createInstance(fs, dir);
 }
 
-/** Removes segments that hold nothing to take any more. The checkpoint that says so is durable. */
+/** Removes segments that hold nothing to take any more, as a durable checkpoint says, and holds the others. */
 async function forgetAcked(fs: JournalFileSystem, dir: string, found: Survey): Promise<Segment[]> {
   const kept = found.segments.filter((segment) => segment.markFor(0) !== undefined);
   for (const segment of found.segments) {
@@ -120,5 +122,6 @@ async function forgetAcked(fs: JournalFileSystem, dir: string, found: Survey): P
   }
   for (const name of found.aborted) await fs.remove(join(dir, name));
   await fs.syncDirectory(dir);
+  for (const segment of kept.slice(0, HELD_SEGMENTS_MAX)) await segment.hold();
   return kept;
 }

@@ -24,6 +24,7 @@ export class Segment {
   readonly #marks: Mark[] = [];
   readonly #damage = new Map<number, Damage>();
   #handle: Promise<JournalFile> | undefined;
+  #held: JournalFile | undefined;
   #removed = false;
 
   constructor(
@@ -89,17 +90,32 @@ export class Segment {
     return bytes.subarray(0, await file.readAt(bytes, from));
   }
 
+  /** Opens the file for reading, so that its records can be read even when its name is gone. */
+  async hold(): Promise<void> {
+    this.#held = await this.#open();
+  }
+
+  /** As {@link JournalFile.displaced}; undefined, too, when it is not held. */
+  displaced(): string | undefined {
+    return this.#held?.displaced();
+  }
+
   /** Closes the handle for reading; the next read opens it again. */
   async close(): Promise<void> {
     const handle = this.#handle;
-    this.#handle = undefined;
+    this.#handle = this.#held = undefined;
     (await handle?.catch(() => undefined))?.close();
   }
 
   async remove(): Promise<void> {
     this.#removed = true;
     await this.close();
-    await this.fs.remove(this.path);
+    try {
+      await this.fs.remove(this.path);
+    } catch (error) {
+      // Somebody else was quicker.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 
   #markIndex(seq: number): number {
@@ -115,7 +131,10 @@ export class Segment {
 
   #open(): Promise<JournalFile> {
     if (this.#removed) throw new Error(`Cannot read segment ${this.name}: it is removed`);
-    this.#handle ??= this.fs.open(this.path, "read");
+    this.#handle ??= this.fs.open(this.path, "read").catch((error) => {
+      this.#handle = undefined;
+      throw error;
+    });
     return this.#handle;
   }
 }
@@ -132,7 +151,7 @@ export function firstSeqOf(name: string): number | undefined {
   return match ? Number(match[1]) : undefined;
 }
 
-/** A new, durable segment without records, and the handle to write them. A full disk leaves nothing behind. */
+/** A new, durable segment without records, held, and the handle to write them. A full disk leaves nothing behind. */
 export async function createSegment(
   fs: JournalFileSystem,
   dir: string,
@@ -144,6 +163,7 @@ export async function createSegment(
     await writeHeader(fs, segment, file);
     await syncFile(file, segment.name);
     await fs.syncDirectory(dir);
+    await segment.hold();
   } catch (error) {
     file.close();
     throw error;

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Entry } from "../domain.ts";
 import { AppError } from "../errors.ts";
-import { type Checkpoint, CHECKPOINT_FILE, readCheckpoint, readInstance } from "./checkpoint.ts";
+import { type Checkpoint, CHECKPOINT_FILE, readCheckpoint, readInstance, type Settled } from "./checkpoint.ts";
 import { decodeHeader, HEADER_BYTES, MIN_RECORD_BYTES, type SegmentHeader } from "./codec.ts";
 import type { JournalFileSystem } from "./file_system.ts";
 import type { Damage } from "./scan.ts";
@@ -27,6 +27,8 @@ export interface Survey {
   readonly lastAcceptedMs: number;
   /** As the checkpoint says; false without one. */
   readonly cacheCurrent: boolean;
+  /** As the checkpoint says. */
+  readonly settled: Settled | undefined;
   readonly records: number;
   /** Records that the store may not have yet. */
   readonly unacked: number;
@@ -89,6 +91,7 @@ class Surveyor {
   #lastSeq: number;
   #lastAcceptedMs: number;
   readonly #cacheCurrent: boolean;
+  readonly #settled: Settled | undefined;
   #records = 0;
   #unacked = 0;
   readonly #segments: Segment[] = [];
@@ -110,6 +113,7 @@ class Surveyor {
     this.#checkpointedSeq = checkpoint?.lastSeq ?? 0;
     this.#lastAcceptedMs = checkpoint?.lastAcceptedMs ?? 0;
     this.#cacheCurrent = checkpoint?.cacheCurrent === true;
+    this.#settled = checkpoint?.settled;
   }
 
   async visit(found: Found, next: Found | undefined): Promise<void> {
@@ -143,6 +147,7 @@ class Surveyor {
       lastSeq: Math.max(this.#lastSeq, this.#checkpointedSeq),
       lastAcceptedMs: this.#lastAcceptedMs,
       cacheCurrent: this.#cacheCurrent,
+      settled: this.#settled,
       records: this.#records,
       unacked: this.#unacked,
       segments: this.#segments,

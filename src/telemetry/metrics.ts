@@ -39,6 +39,11 @@ export class Metrics {
     ],
   );
   readonly flushRetries = this.#counter("flush_retries_total", "Flushes tried again after a failure.");
+  readonly storeWentBack = this.#counter(
+    "store_went_back_total",
+    "Times that the store no longer had what it had confirmed: a restored backup, a replica that was behind.",
+  );
+  readonly storeWentBackWrites = this.#counter("store_went_back_writes_total", "Confirmed writes that were gone then.");
   readonly batchRows = this.#histogram("batch_rows", "Rows in a flush.", ROWS_BUCKETS);
   readonly fsyncDuration = this.#histogram(
     "journal_fsync_duration_seconds",
@@ -48,6 +53,10 @@ export class Metrics {
   readonly journalDamage = this.#counter("journal_damage_total", "Damaged stretches found in the journal, by kind.", [
     "kind",
   ]);
+  readonly clockSteps = this.#counter(
+    "clock_steps_total",
+    "Steps of the wall clock by more than a minute: while this runs, or behind the last write of an earlier run.",
+  );
   readonly cacheErrors = this.#counter("cache_errors_total", "Cache calls that failed or ran out of time.");
   readonly shed = this.#counter("shed_total", "Requests refused at a limit, by reason.", ["reason"]);
   readonly #loopLag = this.#gauge("event_loop_lag_seconds", "How late the last timer of the event loop ran.");

@@ -16,6 +16,7 @@ export function withDiskFaults(fs: JournalFileSystem, switchPath: string): Journ
     size: () => file.size(),
     readAt: (into, offset) => file.readAt(into, offset),
     truncate: (size) => file.truncate(size),
+    displaced: () => file.displaced(),
     close: () => file.close(),
     writeAt: async (bytes, offset) => {
       if (fault() !== "ENOSPC") return await file.writeAt(bytes, offset);

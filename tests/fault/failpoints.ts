@@ -54,6 +54,7 @@ function watched(file: JournalFile, name: string, at: (failpoint: Failpoint) => 
     size: () => file.size(),
     readAt: (into, offset) => file.readAt(into, offset),
     truncate: (size) => file.truncate(size),
+    displaced: () => file.displaced(),
     close: () => file.close(),
     writeAt: async (bytes, offset) => {
       if (isSegment && offset > 0) {

@@ -1,5 +1,5 @@
 /**
- * Five mistakes that write-ahead journals and write-behind caches are known for, each put into a port on purpose, to show that
+ * Six mistakes that write-ahead journals and write-behind caches are known for, each put into a port on purpose, to show that
  * the simulation would find them in the program.
  */
 import type { JournalFile, JournalFileSystem } from "../../src/journal/file_system.ts";
@@ -12,6 +12,7 @@ export const BUGS = [
   "retry-failed-fsync",
   "mark-without-rows",
   "older-ts-wins",
+  "cache-failure-untold",
 ] as const;
 
 export type Bug = typeof BUGS[number];
@@ -35,9 +36,9 @@ export function buggyStore(store: Store, server: SimulatedStore, bug: Bug | unde
   return {
     ...store,
     // The mark moves although the transaction of its rows failed.
-    put: async (source, entries) => {
+    put: async (source, entries, confirmedSeq) => {
       try {
-        return await store.put(source, entries);
+        return await store.put(source, entries, confirmedSeq);
       } catch (error) {
         server.moveMark(source, entries.at(-1)!.seq);
         throw error;

@@ -175,11 +175,17 @@ export class SimulatedDisk {
     });
   }
 
-  #lock(process: Process, path: string): () => void {
+  #lock(process: Process, path: string): JournalFile {
     if (this.#locks.has(path)) throw new Error("locked by another process");
     this.#locks.set(path, process);
-    return () => {
-      if (this.#locks.get(path) === process) this.#locks.delete(path);
+    // Nothing is ever written to it, and it may as well be durable.
+    const inode = this.#names.get(path) ?? new Inode();
+    for (const names of [this.#names, this.#durableNames]) names.set(path, inode);
+    return {
+      ...this.#handle(process, path),
+      close: () => {
+        if (this.#locks.get(path) === process) this.#locks.delete(path);
+      },
     };
   }
 
@@ -193,6 +199,7 @@ export class SimulatedDisk {
       writeAt: (bytes, offset) => this.#write(process, name, inode, bytes.slice(), offset),
       truncate: (size) => this.#perform(process, `truncate ${name} ${size}`, () => this.#apply(inode, { size })),
       sync: () => this.#sync(process, name, inode),
+      displaced: () => this.#names.get(path) === inode ? undefined : `${path} is another file, or none`,
       close() {},
     };
   }

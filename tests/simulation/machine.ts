@@ -1,8 +1,9 @@
 /** The machine that the program runs on: it boots, is stopped, killed, loses power; and what clients do with it meanwhile. */
 import { Breaker } from "../../src/breaker.ts";
 import { CacheClient } from "../../src/cache_client.ts";
+import { CacheNamespace } from "../../src/cache_namespace.ts";
 import { type Core, openCore } from "../../src/core.ts";
-import type { Entry } from "../../src/domain.ts";
+import { compareVersions, type Entry } from "../../src/domain.ts";
 import { AppError, reasonOf } from "../../src/errors.ts";
 import { HEADER_BYTES } from "../../src/journal/codec.ts";
 import { Log } from "../../src/telemetry/log.ts";
@@ -38,6 +39,7 @@ interface Running {
   readonly process: Process;
   readonly core: Core;
   readonly cache: CacheClient;
+  readonly namespace: CacheNamespace;
   readonly breaker: Breaker;
   /** When the breaker of the store was last not closed. */
   breakerMs: number;
@@ -76,6 +78,7 @@ export class Machine {
     const process = this.#process = { alive: true };
     void this.#open(process).then((running) => {
       this.#running = running;
+      running.namespace.start();
       running.core.batcher.start();
     }, (error) => {
       if (error instanceof AppError && !this.parts.model.diskLied) {
@@ -108,6 +111,7 @@ export class Machine {
     const { batcher, queue } = running.core;
     await batcher.drain(grace.signal);
     await batcher.stop();
+    running.namespace.stop();
     await queue.close(running.cache.current).catch((error) =>
       world.violated(`the queue does not close: ${reasonOf(error)}`)
     );
@@ -172,6 +176,7 @@ export class Machine {
     if (ackedSeq !== this.#settledSeq) {
       this.#settledSeq = ackedSeq;
       model.settled(instance, ackedSeq);
+      this.#checkSharedCopies(ackedSeq);
     }
     // Groups that wait become segments, each with a header that nobody could count before.
     const segments = 2 * Math.ceil(this.settings.journalBytes / this.settings.segmentBytes) + 2;
@@ -182,16 +187,31 @@ export class Machine {
     if (failure !== undefined && !this.#stopping) this.kill("restart after a failed disk");
   }
 
+  /** Another instance, which knows what the store says of the cache, must not read what is older than what was settled. */
+  #checkSharedCopies(ackedSeq: number): void {
+    const { model, store, cache, world } = this.parts;
+    const { id, cacheGeneration } = store.identity;
+    for (const userId of model.users) {
+      const copy = cache.complete(userId, `${id.slice(0, 8)}.${cacheGeneration}`);
+      const settled = model.settledEntry(userId, ackedSeq);
+      if (copy === undefined || settled === undefined || compareVersions(copy, settled) >= 0) continue;
+      world.violated(`another instance would read an outdated copy of ${userId} from the cache`);
+    }
+  }
+
   async #open(process: Process): Promise<Running> {
     const { world, model, disk, store, cache, bug } = this.parts;
     const { settings } = this;
     const clock = new SimulatedClock(world, process, () => this.wallOffsetMs);
     const breaker = new Breaker("The store", clock);
+    const guardedStore = breaker.guard({ ...store.client(process), ...buggyStore(store.client(process), store, bug) });
+    const namespace = new CacheNamespace(guardedStore, clock);
     const cacheClient = new CacheClient(
-      new Breaker("The cache", clock).guard(buggyCache(cache.client(process), bug)),
+      new Breaker("The cache", clock).guard(buggyCache(cache.client(process, () => namespace.text), bug)),
       settings.cacheTtlMs,
       clock,
       () => {},
+      () => bug === "cache-failure-untold" ? Promise.resolve() : namespace.outdate(),
     );
     const recovered: Entry[] = [];
     const core = await openCore({
@@ -209,7 +229,7 @@ export class Machine {
         },
       },
       batch: { size: settings.batchSize, intervalMs: settings.batchIntervalMs, max: 200 },
-      store: breaker.guard(buggyStore(store.client(process), store, bug)),
+      store: guardedStore,
       cache: cacheClient,
       clock,
       metrics,
@@ -218,7 +238,7 @@ export class Machine {
       pendingBytes: settings.pendingBytes,
     });
     if (process.alive) model.recovered(recovered);
-    return { process, core, cache: cacheClient, breaker, breakerMs: -Infinity, requests: 0 };
+    return { process, core, cache: cacheClient, namespace, breaker, breakerMs: -Infinity, requests: 0 };
   }
 
   #end(process: Process): void {

@@ -2,7 +2,7 @@
  * What clients were promised, and whether it was kept: invariants 1 to 6 of the contract, checked the moment that something
  * could break them.
  */
-import { compareVersions, type Entry, writeId } from "../../src/domain.ts";
+import { compareVersions, type Entry, newest, writeId } from "../../src/domain.ts";
 import type { AckLevel, WriteResult } from "../../src/writer.ts";
 import { REFUSED, type StoredRow } from "./store.ts";
 import type { World } from "./world.ts";
@@ -65,6 +65,16 @@ export class Model {
       if (floor === undefined || compareVersions(entry, floor) > 0) floor = entry;
     }
     return floor;
+  }
+
+  /** The newest that the queue has let go of, as the store has it. */
+  settledEntry(userId: string, ackedSeq: number): Entry | undefined {
+    let newestSettled: Entry | undefined;
+    for (const write of this.#byUser.get(userId) ?? []) {
+      const entry = promisedEntry(write);
+      if (entry !== undefined && write.rows > 0 && entry.seq <= ackedSeq) newestSettled = newest(newestSettled, entry);
+    }
+    return newestSettled;
   }
 
   wasRead(userId: string, floor: Entry | undefined, found: Entry | undefined): void {

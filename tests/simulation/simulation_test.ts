@@ -19,7 +19,7 @@ const FAULTS = [
     "store cut after",
     "store died at work",
   ],
-  ...["deadlock", "row refused"],
+  ...["deadlock", "row refused", "every row refused", "cache read-only", "copies outdated"],
   ...["cache refused", "cache black hole", "cache deadline", "cache cut before", "cache cut after", "cache flushed"],
   ...["write refused: queue-full", "write refused: journal-failed", "read refused: store-unavailable"],
 ];

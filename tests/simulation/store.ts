@@ -1,7 +1,7 @@
 /** A database server: rows, marks and dead letters, each call one transaction that happens at one moment or not at all. */
 import { compareVersions, type Entry } from "../../src/domain.ts";
-import { RejectedRowError } from "../../src/errors.ts";
-import type { Rejection, Store } from "../../src/ports.ts";
+import { StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
+import type { Identity, PutResult, Store, StoreIdentity } from "../../src/ports.ts";
 import { SimulatedServer } from "./network.ts";
 import type { Process, World } from "./world.ts";
 
@@ -16,7 +16,10 @@ export interface StoredRow {
 export class SimulatedStore extends SimulatedServer {
   /** Deadlocks and serialization failures, of each transaction that writes. */
   conflicts = 0;
+  /** The table takes no row at all. */
+  refusesAll = false;
   readonly #marks = new Map<string, number>();
+  #generation = 0;
   readonly #latest = new Map<string, Entry>();
 
   /** @param onRow told of each row at the moment of its commit */
@@ -24,12 +27,14 @@ export class SimulatedStore extends SimulatedServer {
     super(world, "store", 4, 6_000);
   }
 
-  client(process: Process): Store {
+  client(process: Process): Store & StoreIdentity {
     return {
       open: (source) => this.call(process, "open", () => this.#open(source)),
-      put: (source, entries) => this.call(process, `put ${entries.length}`, () => this.#put(source, entries)),
-      bury: (source, entry, reason) => this.call(process, "bury", () => this.#bury(source, entry, reason)),
+      put: (source, entries, confirmedSeq) =>
+        this.call(process, `put ${entries.length}`, () => this.#put(source, entries, confirmedSeq)),
       latest: (userId) => this.call(process, "latest", () => this.#latest.get(userId)),
+      identify: () => this.call(process, "identify", () => this.identity),
+      outdateCopies: () => this.call(process, "outdate copies", () => this.#outdateCopies()),
       ping: () => this.call(process, "ping", () => {}),
       close: () => Promise.resolve(),
     };
@@ -44,32 +49,44 @@ export class SimulatedStore extends SimulatedServer {
     this.#marks.set(source, Math.max(seq, this.#marks.get(source) ?? 0));
   }
 
+  get identity(): Identity {
+    return { id: "simulated", cacheGeneration: String(this.#generation) };
+  }
+
+  #outdateCopies(): Identity {
+    this.world.fault("copies outdated");
+    this.#generation++;
+    return this.identity;
+  }
+
   #open(source: string): number {
     this.moveMark(source, 0);
     return this.#marks.get(source)!;
   }
 
-  #put(source: string, entries: readonly Entry[]): number {
+  #put(source: string, entries: readonly Entry[], confirmedSeq: number): PutResult {
     this.#mayConflict();
-    const fresh = this.#fresh(source, entries);
-    if (fresh.some(({ value }) => value.startsWith(REFUSED))) {
-      this.world.fault("row refused");
-      throw new RejectedRowError("23514", "a constraint refuses the row");
+    const fresh = this.#fresh(source, entries, confirmedSeq);
+    if (this.refusesAll && fresh.length > 0) {
+      this.world.fault("every row refused");
+      throw new StoreRefusesError("42501", "permission denied for table user_data");
     }
-    for (const entry of fresh) this.#insert(entry);
+    const isRefused = ({ value }: Entry) => value.startsWith(REFUSED);
+    for (const entry of fresh) {
+      if (isRefused(entry)) {
+        this.world.fault("row refused");
+        this.onRow({ entry, table: "dead_letters" });
+      } else this.#insert(entry);
+    }
     this.moveMark(source, entries.at(-1)!.seq);
-    return fresh.length;
+    const dead = entries.filter(isRefused).map(({ seq }) => ({ seq, code: "23514", message: "refused" }));
+    return { rows: fresh.filter((entry) => !isRefused(entry)).length, dead };
   }
 
-  #bury(source: string, entry: Entry, _reason: Rejection): void {
-    this.#mayConflict();
-    for (const dead of this.#fresh(source, [entry])) this.onRow({ entry: dead, table: "dead_letters" });
-    this.moveMark(source, entry.seq);
-  }
-
-  #fresh(source: string, entries: readonly Entry[]): Entry[] {
+  #fresh(source: string, entries: readonly Entry[], confirmedSeq: number): Entry[] {
     const mark = this.#marks.get(source);
     if (mark === undefined) throw new Error(`The mark of ${source} is gone`);
+    if (mark < confirmedSeq) throw new StoreWentBackError(`${mark} is below ${confirmedSeq}`);
     return entries.filter(({ seq }) => seq > mark);
   }
 

@@ -47,6 +47,8 @@ export class Weather {
     this.#spells("disk reads fail", 500, (on) => disk.faults.failedReads = on ? 0.2 : 0);
     for (const [name, server] of [["store", store], ["cache", cache]] as const) this.#planServer(name, server);
     if (random.chance(KIND_CHANCE)) store.conflicts = 0.2;
+    this.#spells("cache read-only spell", 8_000, (on) => cache.readOnly = on);
+    this.#spells("store refuses", 6_000, (on) => store.refusesAll = on);
   }
 
   /** No fault from now on. What is broken mends itself, or is started anew. */
@@ -58,6 +60,8 @@ export class Weather {
       Object.assign(server.faults, { down: false, blackHole: false, slow: false, cutBefore: 0, cutAfter: 0 });
     }
     store.conflicts = 0;
+    store.refusesAll = false;
+    cache.readOnly = false;
   }
 
   #planServer(name: string, server: SimulatedServer): void {

@@ -19,7 +19,7 @@ export class FakeFileSystem implements JournalFileSystem {
   freeBytes = Infinity;
   readonly #names: Map<string, Inode>;
   readonly #durableNames: Map<string, Inode>;
-  readonly #locked = new Set<string>();
+  readonly #locked = new Set<Inode>();
 
   constructor(files = new Map<string, Inode>()) {
     this.#names = files;
@@ -37,6 +37,18 @@ export class FakeFileSystem implements JournalFileSystem {
 
   count(event: string): number {
     return this.events.filter((each) => each.startsWith(event)).length;
+  }
+
+  /** Takes away everything under `dir`, as somebody does who removes it or moves it elsewhere. */
+  takeAway(dir: string): Map<string, Inode> {
+    const taken = new Map([...this.#names].filter(([path]) => path.startsWith(`${dir}/`)));
+    for (const path of taken.keys()) this.#names.delete(path);
+    return taken;
+  }
+
+  /** Undoes {@link takeAway}, or puts the files of another disk there. */
+  putBack(files: ReadonlyMap<string, Inode>): void {
+    for (const [path, inode] of files) this.#names.set(path, inode);
   }
 
   paths(): string[] {
@@ -62,11 +74,11 @@ export class FakeFileSystem implements JournalFileSystem {
     this.events.push(`create ${basename(path)}`);
     const inode = { content: new Uint8Array(0), durable: new Uint8Array(0) };
     this.#names.set(path, inode);
-    return Promise.resolve(this.#handle(basename(path), inode));
+    return Promise.resolve(this.#handle(path, inode));
   }
 
   open(path: string): Promise<JournalFile> {
-    return new Promise((resolve) => resolve(this.#handle(basename(path), this.#find(path))));
+    return new Promise((resolve) => resolve(this.#handle(path, this.#find(path))));
   }
 
   rename(from: string, to: string): Promise<void> {
@@ -94,10 +106,12 @@ export class FakeFileSystem implements JournalFileSystem {
     return Promise.resolve();
   }
 
-  lock(path: string): Promise<() => void> {
-    if (this.#locked.has(path)) return Promise.reject(new Error("locked elsewhere"));
-    this.#locked.add(path);
-    return Promise.resolve(() => this.#locked.delete(path));
+  lock(path: string): Promise<JournalFile> {
+    const inode = this.#names.get(path) ?? { content: new Uint8Array(0), durable: new Uint8Array(0) };
+    if (this.#locked.has(inode)) return Promise.reject(new Error("locked elsewhere"));
+    this.#names.set(path, inode);
+    this.#locked.add(inode);
+    return Promise.resolve({ ...this.#handle(path, inode), close: () => this.#locked.delete(inode) });
   }
 
   #find(path: string): Inode {
@@ -106,7 +120,8 @@ export class FakeFileSystem implements JournalFileSystem {
     return inode;
   }
 
-  #handle(name: string, inode: Inode): JournalFile {
+  #handle(path: string, inode: Inode): JournalFile {
+    const name = basename(path);
     return {
       size: () => Promise.resolve(inode.content.length),
       readAt(into, offset) {
@@ -125,6 +140,11 @@ export class FakeFileSystem implements JournalFileSystem {
         await this.beforeSync(name);
         this.events.push(`sync ${name}`);
         inode.durable = synced;
+      },
+      displaced: () => {
+        const found = this.#names.get(path);
+        if (found === inode) return undefined;
+        return found === undefined ? `${path} is gone` : `${path} is another file`;
       },
       close() {},
     };

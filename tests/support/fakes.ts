@@ -1,9 +1,9 @@
 /** Ports in memory, for tests that inject faults or hold time still. */
 import type { Entry, Write } from "../../src/domain.ts";
 import { compareVersions } from "../../src/domain.ts";
-import { RejectedRowError } from "../../src/errors.ts";
+import { StoreWentBackError } from "../../src/errors.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
-import type { Batch, Queue, QueueStats, Receipt, Store } from "../../src/ports.ts";
+import type { Batch, PutResult, Queue, QueueStats, Receipt, Store } from "../../src/ports.ts";
 
 export const INSTANCE = "instance0001";
 
@@ -56,6 +56,7 @@ export class FakeQueue implements Queue {
     };
   }
   readonly cacheWasCurrent = true;
+  settledBefore: Queue["settledBefore"];
   close(): Promise<void> {
     return Promise.resolve();
   }
@@ -80,27 +81,27 @@ export class FakeStore implements Store {
     return this.marks.get(source)!;
   }
 
-  async put(source: string, entries: readonly Entry[]): Promise<number> {
+  async put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
     await this.#failIfDown();
     const mark = this.marks.get(source);
     if (mark === undefined) throw new Error(`put before open of ${source}`);
-    if (entries.some(({ seq }) => this.refused.has(seq))) throw new RejectedRowError("23514", "violates a constraint");
+    if (mark < confirmedSeq) throw new StoreWentBackError(`${mark} is below ${confirmedSeq}`);
     const fresh = entries.filter(({ seq }) => seq > mark);
-    this.rows.push(...fresh);
+    this.rows.push(...fresh.filter(({ seq }) => !this.refused.has(seq)));
+    this.dead.push(...fresh.filter(({ seq }) => this.refused.has(seq)));
     this.batches.push(entries.length);
     this.marks.set(source, Math.max(mark, entries.at(-1)!.seq));
     if (this.loseNextAnswer) {
       this.loseNextAnswer = false;
       throw new Error("connection reset after COMMIT");
     }
-    return fresh.length;
+    const refused = entries.filter(({ seq }) => this.refused.has(seq));
+    return {
+      rows: fresh.filter(({ seq }) => !this.refused.has(seq)).length,
+      dead: refused.map(({ seq }) => ({ seq, code: "23514", message: "violates a constraint" })),
+    };
   }
 
-  async bury(source: string, entry: Entry): Promise<void> {
-    await this.#failIfDown();
-    this.dead.push(entry);
-    this.marks.set(source, entry.seq);
-  }
   async latest(userId: string): Promise<Entry | undefined> {
     this.lookUps++;
     await this.#failIfDown();

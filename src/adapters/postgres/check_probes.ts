@@ -1,0 +1,208 @@
+/** The part of the check that does as the service does: each statement behind a savepoint, so that one refusal does not hide the next. */
+import { type Catalogue, missingFrom } from "./catalogue.ts";
+import type { Finding } from "./check_catalogue.ts";
+import { INDEXED_KEY_BYTES } from "./ddl.ts";
+import type { Result, Session } from "./session.ts";
+import { sqlStateOf } from "./sql_state.ts";
+
+interface Probe {
+  readonly table: string;
+  readonly privilege: "select" | "insert" | "update" | "delete";
+  readonly statement: string;
+  readonly parameters: readonly unknown[];
+  /** What is wrong though the statement went through; undefined when all is well. */
+  readonly verify?: (result: Result<{ found?: string | null }>) => string | undefined;
+  /** Without it the following probe would say the same in other words. */
+  readonly first?: boolean;
+}
+
+const INSUFFICIENT_PRIVILEGE = "42501";
+/** Not a refusal: the connection, the server or its resources are at fault. */
+const NOT_A_REFUSAL = /^(08|53|57|58|XX)/;
+
+/**
+ * @param absent tables that cannot be tried, because they are not there and cannot be created
+ * @param known what was found before: a refusal that it explains is not told again
+ */
+export async function probeTables(
+  session: Session,
+  catalogue: Catalogue,
+  absent: readonly string[],
+  known: readonly Finding[],
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const refused = new Set<string>(absent);
+  for (const probe of probes(missingFrom(catalogue).columns.length === 0)) {
+    if (refused.has(probe.table)) continue;
+    const problem = await tryOne(session, catalogue, probe, known);
+    if (problem === undefined) continue;
+    if (probe.first) refused.add(probe.table);
+    if (problem !== KNOWN) findings.push({ problem });
+  }
+  return findings;
+}
+
+const KNOWN = Symbol("explained by another finding");
+
+async function tryOne(
+  session: Session,
+  catalogue: Catalogue,
+  { table, privilege, statement, parameters, verify }: Probe,
+  known: readonly Finding[],
+): Promise<string | typeof KNOWN | undefined> {
+  await session.query("savepoint probe");
+  try {
+    const result = await session.query<{ found?: string | null }>(statement, parameters);
+    return verify?.(result);
+  } catch (error) {
+    const code = sqlStateOf(error);
+    if (code === undefined || NOT_A_REFUSAL.test(code)) throw error;
+    await session.query("rollback to savepoint probe");
+    if (known.some(({ explains }) => explains === code)) return KNOWN;
+    if (code === INSUFFICIENT_PRIVILEGE && !await isGranted(session, table, privilege)) {
+      return `The role ${catalogue.role} has no right to ${privilege} on ${table}, which the service needs: grant ${privilege} on ` +
+        `${catalogue.schema}.${table} to ${catalogue.role}.`;
+    }
+    return `${table} refuses what the service does (${privilege}): ${(error as Error).message} (${code}). ${
+      table === "user_data"
+        ? "Rows like it would go to the dead letters: change the trigger, policy or constraint that refuses it."
+        : "Change what refuses it: this table belongs to dsProxy alone."
+    }`;
+  }
+}
+
+async function isGranted(session: Session, table: string, privilege: string): Promise<boolean> {
+  const { rows } = await session.query<{ granted: boolean }>(
+    // Rights on single columns are enough where the service names them.
+    `select has_table_privilege(to_regclass($1), $2) or ($2 <> 'delete' and has_any_column_privilege(to_regclass($1), $2)) as granted`,
+    [table, privilege],
+  );
+  return rows[0]!.granted;
+}
+
+/** @param extended whether `user_data` has the columns that dsProxy adds */
+function probes(extended: boolean): Probe[] {
+  const id = `dsproxy-check-${crypto.randomUUID()}`;
+  const ts = Math.floor(Date.now() / 1_000);
+  return [
+    { ...insertRow(extended, id, ts, 1), first: true },
+    // The same user within the same second: another row all the same.
+    insertRow(extended, id, ts, 2),
+    readBack(extended, id),
+    ...markProbes(id),
+    ...deadLetterProbes(id),
+    ...storeProbes(),
+    {
+      table: "user_data",
+      privilege: "insert",
+      statement: "set constraints all immediate",
+      parameters: [],
+    },
+  ];
+}
+
+function insertRow(extended: boolean, id: string, ts: number, seq: number): Probe {
+  const more = extended ? ", dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq" : "";
+  return {
+    table: "user_data",
+    privilege: "insert",
+    statement: `insert into user_data (user_id, value, ts${more}) values ($1, $2, $3${extended ? ", $4, $5, $6" : ""})`,
+    parameters: [id, `${id} ${seq}`, ts, ...(extended ? [Date.now(), "check", seq] : [])],
+    verify: ({ rowCount }) =>
+      rowCount === 1
+        ? undefined
+        : "An insert into user_data goes through, but adds no row: a trigger or a rule drops it, so acknowledged writes would be lost. " +
+          "Take it away, or let it leave the rows of the service alone.",
+  };
+}
+
+function readBack(extended: boolean, id: string): Probe {
+  return {
+    table: "user_data",
+    privilege: "select",
+    statement:
+      `select value as found from user_data where user_id = $1 and octet_length(user_id) <= ${INDEXED_KEY_BYTES} and value is not null
+      order by ts desc nulls last${
+        extended ? ", dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc" : ""
+      } limit 1`,
+    parameters: [id],
+    verify: ({ rows: [row] }) => {
+      if (row === undefined) {
+        return "A row just written to user_data is not found again: a row-level security policy, a trigger or a rule hides, changes or " +
+          "drops it, so stored users would be answered as absent. Change it for the role of the service.";
+      }
+      // The second row may have been refused, as another finding says.
+      if (row.found === `${id} 2` || row.found === `${id} 1`) return undefined;
+      return "A row just written to user_data comes back with another value: a trigger changes it, so the database, the cache and the " +
+        "answers would differ. Let it leave the columns user_id, value and ts alone.";
+    },
+  };
+}
+
+function markProbes(id: string): Probe[] {
+  const table = "dsproxy_marks";
+  const parameters = [id];
+  return [
+    {
+      table,
+      privilege: "insert",
+      statement: `insert into ${table} (source, seq) values ($1, 0) on conflict do nothing`,
+      parameters,
+    },
+    { table, privilege: "select", statement: `select seq from ${table} where source = $1`, parameters, first: true },
+    {
+      table,
+      privilege: "update",
+      statement: `select seq from ${table} where source = $1 for update`,
+      parameters,
+      first: true,
+    },
+    {
+      table,
+      privilege: "update",
+      statement: `update ${table} set seq = 1, updated_at = now() where source = $1`,
+      parameters,
+    },
+  ];
+}
+
+function deadLetterProbes(id: string): Probe[] {
+  const table = "dsproxy_dead_letters";
+  const parameters = [id];
+  return [
+    {
+      table,
+      privilege: "insert",
+      statement: `insert into ${table} (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
+        values ($1, $1, $1, '', 0, 0, '', 1, '', '')`,
+      parameters,
+    },
+    { table, privilege: "select", statement: `select source from ${table} where id = $1`, parameters, first: true },
+    { table, privilege: "update", statement: `update ${table} set attempts = attempts + 1 where id = $1`, parameters },
+    { table, privilege: "delete", statement: `delete from ${table} where id = $1`, parameters },
+  ];
+}
+
+function storeProbes(): Probe[] {
+  const table = "dsproxy_store";
+  return [
+    {
+      table,
+      privilege: "select",
+      statement: `select identity as found from ${table}`,
+      parameters: [],
+      verify: ({ rows }) =>
+        rows.length === 1
+          ? undefined
+          : "dsproxy_store has lost its row, which names this database: restore it from a backup, or drop the table, and the next start " +
+            "gives the database a new name.",
+      first: true,
+    },
+    {
+      table,
+      privilege: "update",
+      statement: `update ${table} set cache_generation = cache_generation`,
+      parameters: [],
+    },
+  ];
+}

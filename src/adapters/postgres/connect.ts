@@ -1,0 +1,197 @@
+/** From a list of hosts to one connection: every address, every channel, and only a server that is of the kind wanted, as in libpq. */
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import pg from "pg";
+import { withDeadline } from "../../deadline.ts";
+import { reasonOf } from "../../errors.ts";
+import type { Endpoint } from "./cancel.ts";
+import { Connection, type Login, type ServerState } from "./connection.ts";
+import { type Channel, channels, isSocketFolder, mayTryNextChannel, type TlsOptions } from "./tls.ts";
+
+export interface Host {
+  /** A name, an address, or the folder of a Unix socket. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * As in libpq; and one more, the default: `prefer-read-write` is a server that takes writes, or else a primary that takes none for now,
+ * so that reads go on. A standby is not read from, as it may be behind.
+ */
+export const TARGET_SESSION_ATTRS = [
+  "any",
+  "read-write",
+  "read-only",
+  "primary",
+  "standby",
+  "prefer-standby",
+  "prefer-read-write",
+] as const;
+export type TargetSessionAttrs = typeof TARGET_SESSION_ATTRS[number];
+
+export interface ConnectOptions extends TlsOptions {
+  /** In the order in which they are tried; all of them are one database. */
+  readonly hosts: readonly Host[];
+  readonly user: string;
+  /** Asked for each new connection, so that it can be changed at any time. */
+  readonly password: () => string | Promise<string>;
+  readonly database: string;
+  readonly targetSessionAttrs?: TargetSessionAttrs;
+  /** Shown in `pg_stat_activity`; default `dsproxy`. */
+  readonly applicationName?: string;
+  /** For each address; default 3 s. */
+  readonly connectTimeoutMs?: number;
+}
+
+export interface Connected {
+  readonly connection: Connection;
+  readonly state: ServerState;
+  /** False for the second choice, which is worth another look before long. */
+  readonly isPreferred: boolean;
+}
+
+/** No server of the list could be connected to, or none is of the kind wanted. */
+export class ConnectError extends Error {
+  override readonly name = "ConnectError";
+
+  /** @param code the SQLSTATE with which the last of them refused, if one did */
+  constructor(message: string, readonly code: string | undefined, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+const CONNECT_TIMEOUT_MS = 3_000;
+const MOST_TIMEOUTS = 4;
+
+/** Addresses are looked up anew each time. @throws ConnectError, or the signal's reason */
+export async function connect(options: ConnectOptions, signal: AbortSignal): Promise<Connected> {
+  const wanted = options.targetSessionAttrs ?? "prefer-read-write";
+  const failures: Failure[] = [];
+  let secondChoice: Connected | undefined;
+  for await (const found of servers(options, signal, failures)) {
+    const choice = choiceOf(wanted, found.state);
+    if (choice === "first") {
+      await secondChoice?.connection.close();
+      return { ...found, isPreferred: true };
+    }
+    if (choice === "none") failures.push({ host: found.host, reason: describeState(found.state) });
+    if (choice === "second" && secondChoice === undefined) secondChoice = { ...found, isPreferred: false };
+    else await found.connection.close();
+  }
+  if (secondChoice !== undefined) return secondChoice;
+  signal.throwIfAborted();
+  throw connectError(options, failures);
+}
+
+/** As people write it: `db1:5432,db2:5432`. */
+export function describeHosts(hosts: readonly Host[]): string {
+  return hosts.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
+}
+
+interface Failure {
+  readonly host: Host;
+  readonly reason: unknown;
+}
+
+interface Found {
+  readonly host: Host;
+  readonly connection: Connection;
+  readonly state: ServerState;
+}
+
+/** The servers that let us in, address after address; the others are added to `failures`. */
+async function* servers(options: ConnectOptions, signal: AbortSignal, failures: Failure[]): AsyncGenerator<Found> {
+  const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+  const giveUpAtMs = performance.now() + MOST_TIMEOUTS * timeoutMs;
+  const { user, database, applicationName = "dsproxy" } = options;
+  const login = { user, database, applicationName, password: await options.password() };
+  for (const host of options.hosts) {
+    const ways = channels(options, host.host);
+    try {
+      for (const address of await addressesOf(host.host, timeoutMs)) {
+        const attempt: Attempt = { login, signal, giveUpAtMs: Math.min(giveUpAtMs, performance.now() + timeoutMs) };
+        if (performance.now() >= giveUpAtMs) throw new Error("not tried, as the others took all the time");
+        const opened = await openFirst({ host: address, port: host.port }, ways, attempt).catch((reason) => {
+          failures.push({ host, reason });
+        });
+        if (opened) yield { host, ...opened };
+      }
+    } catch (reason) {
+      failures.push({ host, reason });
+    }
+  }
+}
+
+async function addressesOf(host: string, limitMs: number): Promise<string[]> {
+  if (isSocketFolder(host) || isIP(host) !== 0) return [host];
+  const found = await withDeadline(lookup(host, { all: true }), limitMs, "The name service");
+  return [...new Set(found.map(({ address }) => address))];
+}
+
+interface Attempt {
+  readonly login: Login;
+  readonly signal: AbortSignal;
+  /** By `performance.now()`. */
+  readonly giveUpAtMs: number;
+}
+
+type Opened = Pick<Found, "connection" | "state">;
+
+async function openFirst(at: Host, [channel, ...others]: readonly Channel[], attempt: Attempt): Promise<Opened> {
+  let answered = false;
+  try {
+    return await openAt({ ...at, channel: channel! }, attempt, () => answered = true);
+  } catch (error) {
+    const isLate = performance.now() >= attempt.giveUpAtMs;
+    if (others.length === 0 || isLate || !mayTryNextChannel(error, answered)) throw error;
+    return await openFirst(at, others, attempt);
+  }
+}
+
+async function openAt(endpoint: Endpoint, attempt: Attempt, onAnswered: () => void): Promise<Opened> {
+  const { login, signal, giveUpAtMs } = attempt;
+  const leftMs = () => Math.max(1, Math.ceil(giveUpAtMs - performance.now()));
+  const connection = await Connection.open(endpoint, login, { limitMs: leftMs(), signal, onAnswered });
+  try {
+    return { connection, state: await withDeadline(connection.state(), leftMs(), "The server") };
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+function choiceOf(wanted: TargetSessionAttrs, { inRecovery, readOnly }: ServerState): "first" | "second" | "none" {
+  switch (wanted) {
+    case "any":
+      return "first";
+    case "read-write":
+      return readOnly ? "none" : "first";
+    case "read-only":
+      return readOnly ? "first" : "none";
+    case "primary":
+      return inRecovery ? "none" : "first";
+    case "standby":
+      return inRecovery ? "first" : "none";
+    case "prefer-standby":
+      return inRecovery ? "first" : "second";
+    case "prefer-read-write":
+      return !readOnly ? "first" : inRecovery ? "none" : "second";
+  }
+}
+
+function describeState({ inRecovery, readOnly }: ServerState): string {
+  return inRecovery ? "is a standby" : readOnly ? "is read-only" : "is a primary that takes writes";
+}
+
+function connectError(
+  { hosts, targetSessionAttrs = "prefer-read-write" }: ConnectOptions,
+  failures: readonly Failure[],
+): ConnectError {
+  const lines = failures.map(({ host, reason }) => `${describeHosts([host])}: ${reasonOf(reason)}`);
+  const states = failures.filter(({ reason }) => typeof reason === "string");
+  const wanted = states.length > 0 ? ` as target_session_attrs=${targetSessionAttrs} wants it` : "";
+  const last = failures.findLast(({ reason }) => reason instanceof pg.DatabaseError)?.reason;
+  const code = last instanceof pg.DatabaseError ? last.code : undefined;
+  const message = `Cannot connect to PostgreSQL at ${describeHosts(hosts)}${wanted}: ${[...new Set(lines)].join("; ")}`;
+  return new ConnectError(message, code, { cause: failures.at(-1)?.reason });
+}

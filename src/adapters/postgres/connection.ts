@@ -1,0 +1,219 @@
+/** One connection: a statement at a time, none of them named, and no way for it to end the process. */
+import pg from "pg";
+import { withDeadline } from "../../deadline.ts";
+import { reasonOf, StoreRefusesError } from "../../errors.ts";
+import { type BackendKey, cancelStatement, type Endpoint } from "./cancel.ts";
+import type { Result, Session } from "./session.ts";
+
+/** It broke, or the server ended it. Whether the statement under way took effect is not known. */
+export class ConnectionLostError extends Error {
+  override readonly name = "ConnectionLostError";
+
+  /** @param code the SQLSTATE with which the server ended it, if it said one */
+  constructor(message: string, readonly code?: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+export interface Login {
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+  readonly applicationName: string;
+}
+
+/** What a new connection is asked before it is used. */
+export interface ServerState {
+  readonly inRecovery: boolean;
+  readonly readOnly: boolean;
+  /** Such as `read committed`. */
+  readonly isolation: string;
+}
+
+const KEEP_ALIVE_MS = 10_000;
+const CANCEL_LIMIT_MS = 3_000;
+const GOODBYE_LIMIT_MS = 1_000;
+const READ_ONLY_TRANSACTION = "25006";
+const STATEMENT_POOLING = /statement pooling mode/;
+
+export class Connection implements Session {
+  readonly madeAtMs = performance.now();
+  readonly #client: pg.Client;
+  readonly #endpoint: Endpoint;
+  #lost: ConnectionLostError | undefined;
+  #failStatement: ((error: Error) => void) | undefined;
+  #refusal: Error | undefined;
+  #closed: Promise<void> | undefined;
+  #readOnly = false;
+
+  private constructor(client: pg.Client, endpoint: Endpoint) {
+    this.#client = client;
+    this.#endpoint = endpoint;
+    // Without a listener an error between two statements would end the process.
+    client.on("error", (error) => this.#lose(error));
+    client.on("end", () => this.#lose(new Error("the connection was closed")));
+  }
+
+  /**
+   * @param onAnswered called once the server has taken the connection, before it says anything
+   * @throws DatabaseError of the driver, or what the network or TLS reports, or the signal's reason
+   */
+  static async open(
+    endpoint: Endpoint,
+    login: Login,
+    { limitMs, signal, onAnswered }: { limitMs: number; signal: AbortSignal; onAnswered: () => void },
+  ): Promise<Connection> {
+    const { host, port, channel } = endpoint;
+    const client = new pg.Client({
+      host,
+      port,
+      ssl: channel,
+      user: login.user,
+      // As a function: an empty text would make the driver look elsewhere.
+      password: () => login.password,
+      database: login.database,
+      application_name: login.applicationName,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+      connectionTimeoutMillis: 0,
+    });
+    const connection = new Connection(client, endpoint);
+    client.connection.once("connect", onAnswered);
+    const broken = Promise.withResolvers<never>();
+    const onAbort = () => broken.reject(signal.reason);
+    client.once("error", broken.reject);
+    signal.addEventListener("abort", onAbort);
+    try {
+      signal.throwIfAborted();
+      await withDeadline(Promise.race([client.connect(), broken.promise]), limitMs, "The server");
+      return connection;
+    } catch (error) {
+      connection.#destroy();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Whether a next statement can be expected to work, outside any transaction. */
+  get isFresh(): boolean {
+    return this.#lost === undefined && !this.#readOnly && this.#client.getTransactionStatus() === "I";
+  }
+
+  /** Of no more use, and so is most likely whatever else was connected to the same place. */
+  get hasFailed(): boolean {
+    return this.#lost !== undefined || this.#readOnly;
+  }
+
+  async query<Row>(text: string, parameters: readonly unknown[] = []): Promise<Result<Row>> {
+    const { rows, rowCount } = await this.#submit(text, parameters);
+    return { rows: rows as Row[], rowCount };
+  }
+
+  async state(): Promise<ServerState> {
+    const { rows: [found] } = await this.query<ServerState>(
+      `select pg_is_in_recovery() as "inRecovery", current_setting('transaction_read_only') = 'on' as "readOnly", ` +
+        `current_setting('transaction_isolation') as isolation`,
+    );
+    return found!;
+  }
+
+  /**
+   * In one message with its limits, which end with it: a pooler between here and the server gives the session to others.
+   * @throws StoreRefusesError behind a pooler that knows no transactions
+   */
+  async begin(limits: Readonly<Record<string, number>>): Promise<void> {
+    const settings = Object.entries(limits).map(([name, value]) => `; set local ${name} = ${Math.ceil(value)}`);
+    try {
+      await this.#submit(`begin isolation level read committed${settings.join("")}`, []);
+    } catch (error) {
+      if (!STATEMENT_POOLING.test(reasonOf(error))) throw error;
+      const message = "PgBouncer refuses transactions, as its pool_mode is statement: set it to transaction or session";
+      throw new StoreRefusesError("08P01", message, { cause: error });
+    }
+  }
+
+  /** @throws ConnectionLostError when the answer is lost, Error when the server rolled back instead */
+  async commit(): Promise<void> {
+    const { command } = await this.#submit("commit", []);
+    if (command !== "COMMIT") throw new Error(`The transaction was not committed: the server answered ${command}`);
+  }
+
+  /** Never throws: a connection on which this fails is not used again. */
+  async rollback(): Promise<void> {
+    await this.#submit("rollback", []).catch(() => {});
+  }
+
+  /** Gives up what is under way, here at once and on the server as soon as it can be told. */
+  abandon(reason: Error): void {
+    if (this.#closed !== undefined) return;
+    const wasBusy = this.#failStatement !== undefined;
+    this.#lose(reason);
+    const { processID, secretKey } = this.#client as pg.Client & BackendKey;
+    const told = wasBusy && processID !== null
+      ? cancelStatement(this.#endpoint, { processID, secretKey }, CANCEL_LIMIT_MS)
+      : Promise.resolve();
+    // Not before: a pooler no longer knows which statement is meant once its client is gone.
+    this.#closed = told.then(() => this.#destroy());
+  }
+
+  /** In order where the server still listens; never fails and never hangs. */
+  close(): Promise<void> {
+    return this.#closed ??= this.#isUsable()
+      ? withDeadline(this.#client.end(), GOODBYE_LIMIT_MS, "The server").catch(() => {}).then(() => this.#destroy())
+      : Promise.resolve(this.#destroy());
+  }
+
+  #isUsable(): boolean {
+    return this.#lost === undefined && this.#failStatement === undefined;
+  }
+
+  #destroy(): void {
+    this.#lose(new Error("the connection was closed"));
+    this.#client.connection.stream.destroy();
+  }
+
+  #lose(reason: Error): void {
+    if (this.#lost !== undefined) return;
+    // What the server said last tells more than that it closed the connection.
+    const cause = this.#refusal ?? reason;
+    const code = cause instanceof pg.DatabaseError ? cause.code : undefined;
+    this.#lost = new ConnectionLostError(`The connection to PostgreSQL was lost: ${reasonOf(cause)}`, code, { cause });
+    this.#failStatement?.(this.#lost);
+  }
+
+  #submit(text: string, parameters: readonly unknown[]): Promise<pg.QueryResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost !== undefined) return reject(this.#lost);
+      if (this.#failStatement !== undefined) return reject(new Error("A connection takes one statement at a time"));
+      const done = () => this.#failStatement = undefined;
+      this.#failStatement = (error) => {
+        done();
+        reject(error);
+      };
+      this.#client.query({ text, values: [...parameters] }, (error, result) => {
+        if (this.#lost !== undefined) return;
+        if (error === null || error === undefined) {
+          done();
+          resolve(result);
+        } else this.#refused(error);
+      });
+    });
+  }
+
+  /** A statement that was refused is over when the server is ready for the next one, and not before. */
+  #refused(error: Error): void {
+    if (!(error instanceof pg.DatabaseError) || isEndOfConnection(error.code)) return this.#lose(error);
+    if (error.code === READ_ONLY_TRANSACTION) this.#readOnly = true;
+    this.#refusal = error;
+    this.#client.once("drain", () => {
+      this.#refusal = undefined;
+      this.#failStatement?.(error);
+    });
+  }
+}
+
+/** Class 08, and what a server says that shuts down or is not up yet. */
+function isEndOfConnection(code: string | undefined): boolean {
+  return code !== undefined && /^(08|57P0[123])/.test(code);
+}

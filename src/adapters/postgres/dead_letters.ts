@@ -1,0 +1,128 @@
+/** The dead letters' table in PostgreSQL. The store next door brings connection, deadlines and error classes. */
+import { type Entry, writeId } from "../../domain.ts";
+import type { DeadLetter, RefusedEntry, Rejection } from "../../ports.ts";
+import type { Session } from "./session.ts";
+
+interface Row {
+  readonly source: string;
+  readonly user_id: string;
+  readonly value: string;
+  readonly ts: string;
+  readonly accepted_ms: string;
+  readonly instance: string;
+  readonly seq: string;
+  readonly code: string;
+  readonly message: string;
+  readonly failed_at_ms: number;
+  readonly attempts: number;
+}
+
+const COLUMNS = "source, user_id, value, ts, accepted_ms, instance, seq, code, message, attempts, " +
+  "extract(epoch from failed_at)::float8 * 1000 as failed_at_ms";
+
+/** @param entries those refused are among them */
+export async function buryDeadLetters(
+  session: Session,
+  source: string,
+  entries: readonly Entry[],
+  refused: readonly RefusedEntry[],
+): Promise<void> {
+  if (refused.length === 0) return;
+  const bySeq = new Map(entries.map((entry) => [entry.seq, entry]));
+  const letters = refused.map(({ seq, code, message }) => ({ ...bySeq.get(seq)!, code, message }));
+  await session.query(
+    `insert into dsproxy_dead_letters (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
+     select $1::text, * from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[],
+       $9::text[], $10::text[])`,
+    [
+      source,
+      letters.map(writeId),
+      letters.map(({ userId }) => userId),
+      letters.map(({ value }) => value),
+      letters.map(({ ts }) => ts),
+      letters.map(({ acceptedMs }) => acceptedMs),
+      letters.map(({ instance }) => instance),
+      letters.map(({ seq }) => seq),
+      letters.map(({ code }) => code),
+      letters.map(({ message }) => message),
+    ],
+  );
+}
+
+/** Those of a source with a number in this range. */
+export async function deadAmong(
+  session: Session,
+  source: string,
+  firstSeq: number,
+  lastSeq: number,
+): Promise<RefusedEntry[]> {
+  const { rows } = await session.query<{ seq: string; code: string; message: string }>(
+    "select seq, code, message from dsproxy_dead_letters where source = $1 and seq between $2 and $3 order by seq",
+    [source, firstSeq, lastSeq],
+  );
+  return rows.map(({ seq, code, message }) => ({ seq: Number(seq), code, message }));
+}
+
+export async function countDeadLetters(session: Session): Promise<number> {
+  const { rows: [row] } = await session.query<{ n: number }>("select count(*)::float8 as n from dsproxy_dead_letters");
+  return row!.n;
+}
+
+export async function listDeadLetters(
+  session: Session,
+  limit: number,
+  after?: Pick<DeadLetter, "source" | "seq">,
+): Promise<DeadLetter[]> {
+  const { source, seq } = after ?? { source: "", seq: 0 };
+  const { rows } = await session.query<Row>(
+    `select ${COLUMNS} from dsproxy_dead_letters where (source, seq) > ($1, $2) order by source, seq limit $3`,
+    [source, seq, limit],
+  );
+  return rows.map(letterOf);
+}
+
+export async function findDeadLetter(session: Session, id: string): Promise<DeadLetter | undefined> {
+  const { rows: [row] } = await session.query<Row>(
+    `select ${COLUMNS} from dsproxy_dead_letters where id = $1 order by source limit 1`,
+    [id],
+  );
+  return row && letterOf(row);
+}
+
+export async function discardDeadLetter(session: Session, id: string): Promise<boolean> {
+  return ((await session.query("delete from dsproxy_dead_letters where id = $1", [id])).rowCount ?? 0) > 0;
+}
+
+/** The rows deleted are locked until the end: of two replays at once, the second finds nothing. To be called in a transaction. */
+export async function replayDeadLetter(session: Session, id: string): Promise<string | undefined> {
+  const { rows: [row] } = await session.query<{ user_id: string }>(
+    `with letter as (delete from dsproxy_dead_letters where id = $1 returning *)
+     insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
+     select user_id, value, ts, accepted_ms, instance, seq from letter returning user_id`,
+    [id],
+  );
+  return row?.user_id;
+}
+
+export async function countAttempt(session: Session, id: string, { code, message }: Rejection): Promise<void> {
+  await session.query(
+    "update dsproxy_dead_letters set attempts = attempts + 1, code = $2, message = $3 where id = $1",
+    [id, code, message],
+  );
+}
+
+function letterOf(row: Row): DeadLetter {
+  return {
+    source: row.source,
+    userId: row.user_id,
+    value: row.value,
+    ts: Number(row.ts),
+    acceptedMs: Number(row.accepted_ms),
+    instance: row.instance,
+    seq: Number(row.seq),
+    code: row.code,
+    message: row.message,
+    failedAtMs: Math.round(row.failed_at_ms),
+    attempts: row.attempts,
+  };
+}

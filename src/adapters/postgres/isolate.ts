@@ -1,0 +1,94 @@
+/**
+ * What takes a refused batch apart on the server: one round trip instead of three for each row. Needs PL/pgSQL, which every
+ * database has unless somebody took it out.
+ */
+import { MAY_PASS_PATTERN } from "./sql_state.ts";
+
+const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS_PATTERN}' then raise; end if;`;
+const COLUMNS = "user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq";
+/** Rows tried together before each of them is tried alone. */
+const CHUNK_ROWS = 64;
+
+/** Reads the rows from the settings `dsproxy.*`; writes `dsproxy.refused`: a JSON array of `{seq, code, message}`. */
+export const ISOLATE = `
+do $isolate$
+declare
+  user_ids text[] := current_setting('dsproxy.user_ids')::text[];
+  vals text[] := current_setting('dsproxy.values')::text[];
+  ts bigint[] := current_setting('dsproxy.ts')::bigint[];
+  accepted_ms bigint[] := current_setting('dsproxy.accepted_ms')::bigint[];
+  instances text[] := current_setting('dsproxy.instances')::text[];
+  seqs bigint[] := current_setting('dsproxy.seqs')::bigint[];
+  suspects int[] := '{}';
+  again int[];
+  codes text[];
+  messages text[];
+  message text;
+  first int := 1;
+  last int;
+  i int;
+begin
+  while first <= cardinality(seqs) loop
+    last := least(first + ${CHUNK_ROWS - 1}, cardinality(seqs));
+    begin
+      insert into user_data (${COLUMNS})
+      select * from unnest(user_ids[first:last], vals[first:last], ts[first:last], accepted_ms[first:last],
+        instances[first:last], seqs[first:last]);
+    exception when others then
+      ${RAISE_WHAT_MAY_PASS}
+      suspects := suspects || array(select generate_series(first, last));
+    end;
+    first := last + 1;
+  end loop;
+  for turn in 1..2 loop
+    again := '{}';
+    codes := '{}';
+    messages := '{}';
+    foreach i in array suspects loop
+      begin
+        insert into user_data (${COLUMNS})
+        values (user_ids[i], vals[i], ts[i], accepted_ms[i], instances[i], seqs[i]);
+      exception when others then
+        ${RAISE_WHAT_MAY_PASS}
+        get stacked diagnostics message = message_text;
+        again := again || i;
+        codes := codes || sqlstate::text;
+        messages := messages || message;
+      end;
+    end loop;
+    suspects := again;
+  end loop;
+  perform set_config('dsproxy.refused', (
+    select coalesce(json_agg(json_build_object('seq', seqs[r.i], 'code', r.code, 'message', r.message) order by r.i), '[]')::text
+    from unnest(suspects, codes, messages) as r(i, code, message)), true);
+end
+$isolate$`;
+
+/**
+ * Writes `dsproxy.probe`: `{goesIn, codes}`. A probe that goes in is taken back at once. One that only is there already goes in, too:
+ * uniqueness is looked at last, and is between rows.
+ */
+export const PROBE = `
+do $probe$
+declare
+  probe record;
+  goes_in boolean := false;
+  codes text[] := '{}';
+begin
+  for probe in
+    select 'dsproxy-probe-' || md5(random()::text) as user_id, 'probe' as value, extract(epoch from now())::bigint as ts
+    union all (select user_data.user_id, user_data.value, user_data.ts from user_data limit 1)
+  loop
+    begin
+      insert into user_data (user_id, value, ts) values (probe.user_id, probe.value, probe.ts);
+      raise exception using errcode = 'DSP00';
+    exception
+      when sqlstate 'DSP00' or unique_violation or exclusion_violation then goes_in := true;
+      when others then
+        ${RAISE_WHAT_MAY_PASS}
+        codes := codes || sqlstate::text;
+    end;
+  end loop;
+  perform set_config('dsproxy.probe', json_build_object('goesIn', goes_in, 'codes', codes)::text, true);
+end
+$probe$`;

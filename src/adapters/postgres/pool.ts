@@ -1,0 +1,240 @@
+/** The connections: taken for one call or one transaction, bounded in time, and given up together when one of them fails. */
+import { Pool as Resources } from "tarn";
+import { DeadlineError, withDeadline } from "../../deadline.ts";
+import { connect, type Connected, type ConnectOptions, describeHosts } from "./connect.ts";
+import type { Connection } from "./connection.ts";
+import type { Session } from "./session.ts";
+
+export interface PoolOptions extends ConnectOptions {
+  /** The most connections at a time. */
+  readonly poolSize: number;
+  /** Looks at each new connection before anybody else uses it. Rejects when it leads to a place that is not meant. */
+  readonly admit?: (session: Session) => Promise<void>;
+}
+
+/**
+ * Every call is over within `limitMs`, waiting for a connection included. What PostgreSQL refuses is rejected with as the driver's
+ * DatabaseError, with its SQLSTATE in `code`; the connection stays in use.
+ *
+ * All calls throw DeadlineError, ConnectionLostError (whether the statement under way took effect is not known), ConnectError.
+ */
+export interface Pool {
+  /** Statements outside a transaction, each one by itself. */
+  run<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
+  /** As {@link Pool.run}; each statement sees what was committed before it could begin, whatever isolation the database has set. */
+  read<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
+  /**
+   * Commits when `work` resolves, rolls back when it rejects. READ COMMITTED.
+   * @throws StoreRefusesError behind a pooler that knows no transactions
+   */
+  transaction<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
+  /** Counts the connections made: behind a new one there may be another server, or another database. */
+  readonly epoch: number;
+  /** For messages: `PostgreSQL at db1:5432,db2:5432`. */
+  describe(): string;
+  close(): Promise<void>;
+}
+
+/** Does not connect before the first call. */
+export function createPool(options: PoolOptions): Pool {
+  return new ConnectionPool(options);
+}
+
+const IDLE_MS = 60_000;
+/** Long-lived connections would never follow an address that has moved, nor a load that is to be spread anew. */
+const MOST_AGE_MS = 600_000;
+/** A second choice is read from while nothing better is there: that is to be noticed soon. */
+const SECOND_CHOICE_AGE_MS = 2_000;
+const CLOSE_GRACE_MS = 1_000;
+/** The library wants limits; each call has its own, which is lower. */
+const UNUSED_LIMIT_MS = 2 ** 31 - 1;
+const ADMIT_LIMIT_MS = 3_000;
+const RETRY_CONNECT_MS = 500;
+const CLOSED = "The PostgreSQL store is closed";
+
+interface Pooled {
+  readonly connection: Connection;
+  readonly isReadCommitted: boolean;
+  readonly expiresAtMs: number;
+  inUse: boolean;
+  isRetired: boolean;
+}
+
+type Waiting = ReturnType<Resources<Pooled>["acquire"]>;
+
+class ConnectionPool implements Pool {
+  readonly #all = new Set<Pooled>();
+  readonly #waiting = new Set<Waiting>();
+  readonly #resources: Resources<Pooled>;
+  readonly #closing = new AbortController();
+  #epoch = 0;
+
+  constructor(private readonly options: PoolOptions) {
+    this.#resources = new Resources<Pooled>({
+      create: () => this.#connect(),
+      validate: (pooled) => isUsable(pooled),
+      destroy: (pooled) => this.#remove(pooled),
+      min: 0,
+      max: options.poolSize,
+      idleTimeoutMillis: IDLE_MS,
+      acquireTimeoutMillis: UNUSED_LIMIT_MS,
+      createTimeoutMillis: UNUSED_LIMIT_MS,
+      createRetryIntervalMillis: RETRY_CONNECT_MS,
+    });
+    this.#resources.on("createFail", (_id, error) => this.#tellWaiting(error));
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  describe(): string {
+    return `PostgreSQL at ${describeHosts(this.options.hosts)}`;
+  }
+
+  run<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#use(limitMs, ({ connection }) => work(connection));
+  }
+
+  read<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+    // In one of the stricter levels a statement's view may be older than the lock for which it waited: a table that was rewritten
+    // meanwhile would look empty to it.
+    return this.#use(
+      limitMs,
+      ({ connection, isReadCommitted }) =>
+        isReadCommitted ? work(connection) : inTransaction(connection, limitMs, work),
+    );
+  }
+
+  transaction<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#use(limitMs, ({ connection }) => inTransaction(connection, limitMs, work));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort(new Error(CLOSED));
+    this.#retireAll();
+    const late = setTimeout(() => {
+      for (const { connection } of this.#all) connection.abandon(new Error(CLOSED));
+    }, CLOSE_GRACE_MS);
+    await this.#resources.destroy();
+    clearTimeout(late);
+  }
+
+  async #use<T>(limitMs: number, work: (pooled: Pooled) => Promise<T>): Promise<T> {
+    if (this.#closing.signal.aborted) throw new Error(CLOSED);
+    const wanted = this.#resources.acquire();
+    this.#waiting.add(wanted);
+    let taken: Pooled | undefined;
+    let isLate = false;
+    const attempt = wanted.promise.then(async (pooled) => {
+      taken = pooled;
+      this.#waiting.delete(wanted);
+      pooled.inUse = true;
+      try {
+        if (isLate) throw new DeadlineError("The connection came too late");
+        return await work(pooled);
+      } finally {
+        this.#giveBack(pooled);
+      }
+    });
+    try {
+      return await withDeadline(attempt, limitMs, this.describe());
+    } catch (error) {
+      if (error instanceof DeadlineError) {
+        isLate = true;
+        wanted.abort();
+        if (taken !== undefined) this.#giveUp(taken, error);
+      }
+      throw error;
+    } finally {
+      this.#waiting.delete(wanted);
+    }
+  }
+
+  /** One more connection could not be made: no matter while there are others, as one of them will be free. */
+  #tellWaiting(error: Error): void {
+    for (const pooled of this.#all) if (pooled.inUse || isUsable(pooled)) return;
+    for (const wanted of this.#waiting) wanted.reject(error);
+  }
+
+  /** Into a black hole every connection is dead, and each would take its time to show it. */
+  #giveUp({ connection }: Pooled, reason: Error): void {
+    connection.abandon(reason);
+    this.#retireAll();
+  }
+
+  #giveBack(pooled: Pooled): void {
+    pooled.inUse = false;
+    if (pooled.connection.hasFailed) this.#retireAll();
+    if (!isUsable(pooled)) void pooled.connection.close();
+    this.#resources.release(pooled);
+  }
+
+  /** Those in use may finish what they are at. */
+  #retireAll(): void {
+    for (const pooled of this.#all) {
+      pooled.isRetired = true;
+      if (!pooled.inUse) void pooled.connection.close();
+    }
+  }
+
+  async #connect(): Promise<Pooled> {
+    const connected = await connect(this.options, this.#closing.signal);
+    try {
+      await withDeadline(Promise.resolve(this.options.admit?.(connected.connection)), ADMIT_LIMIT_MS, this.describe());
+    } catch (error) {
+      await connected.connection.close();
+      throw error;
+    }
+    return this.#add(connected);
+  }
+
+  #add({ connection, state, isPreferred }: Connected): Pooled {
+    const ageMs = isPreferred ? MOST_AGE_MS * (0.8 + 0.2 * Math.random()) : SECOND_CHOICE_AGE_MS;
+    const pooled: Pooled = {
+      connection,
+      isReadCommitted: state.isolation === "read committed",
+      expiresAtMs: connection.madeAtMs + ageMs,
+      inUse: false,
+      isRetired: false,
+    };
+    this.#all.add(pooled);
+    this.#epoch++;
+    return pooled;
+  }
+
+  async #remove(pooled: Pooled): Promise<void> {
+    this.#all.delete(pooled);
+    await pooled.connection.close();
+  }
+}
+
+function isUsable({ connection, isRetired, expiresAtMs }: Pooled): boolean {
+  return !isRetired && connection.isFresh && performance.now() < expiresAtMs;
+}
+
+/**
+ * The server ends by itself what takes too long, also where it cannot be told to: a statement, the wait for a lock, and a
+ * transaction whose client is gone without a word, which would keep its locks.
+ */
+async function inTransaction<T>(
+  connection: Connection,
+  limitMs: number,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const statementMs = Math.max(limitMs - 1_000, 0.8 * limitMs);
+  await connection.begin({
+    statement_timeout: statementMs,
+    lock_timeout: statementMs / 2,
+    idle_in_transaction_session_timeout: limitMs,
+  });
+  try {
+    const result = await work(connection);
+    await connection.commit();
+    return result;
+  } catch (error) {
+    if (!connection.hasFailed) await connection.rollback();
+    throw error;
+  }
+}

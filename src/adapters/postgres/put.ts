@@ -1,0 +1,117 @@
+/**
+ * Rows, dead letters and the mark of a source, in one transaction. A batch that the database refuses is taken apart on the server: what
+ * goes in goes in, and what is refused again when all others have had their turn is a dead letter.
+ */
+import type { Entry } from "../../domain.ts";
+import { StoreRefusesError, StoreWentBackError } from "../../errors.ts";
+import type { PutResult, RefusedEntry } from "../../ports.ts";
+import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
+import { ISOLATE, PROBE } from "./isolate.ts";
+import type { Session } from "./session.ts";
+
+/** All rows in one statement. To be called in a transaction. @throws the driver's DatabaseError when one of them is refused */
+export async function putTogether(
+  session: Session,
+  source: string,
+  entries: readonly Entry[],
+  confirmedSeq: number,
+): Promise<PutResult> {
+  const mark = await lockMark(session, source, confirmedSeq);
+  const fresh = entries.filter(({ seq }) => seq > mark);
+  if (fresh.length > 0) {
+    await session.query(
+      `insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
+       select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[])`,
+      columnsOf(fresh),
+    );
+    await moveMark(session, source, fresh.at(-1)!.seq);
+  }
+  // Part of it was here before: who sent it may not have heard what became of it.
+  const dead = fresh.length === entries.length ? [] : await deadOf(session, source, entries);
+  return { rows: fresh.length, dead };
+}
+
+/**
+ * Each row on its own, where together they were refused. To be called in a transaction of its own.
+ * @throws StoreRefusesError when the table takes no row at all; the driver's DatabaseError for what may pass
+ */
+export async function putOneByOne(
+  session: Session,
+  source: string,
+  entries: readonly Entry[],
+  confirmedSeq: number,
+): Promise<PutResult> {
+  // A deferred constraint would speak up at the end only, and then against all of them.
+  await session.query("set constraints all immediate");
+  const mark = await lockMark(session, source, confirmedSeq);
+  const fresh = entries.filter(({ seq }) => seq > mark);
+  const refused = await insertWhatGoesIn(session, fresh);
+  if (fresh.length > 0 && refused.length === fresh.length) await refuseWhereTableIsAtFault(session, refused);
+  await buryDeadLetters(session, source, fresh, refused);
+  if (fresh.length > 0) await moveMark(session, source, fresh.at(-1)!.seq);
+  return { rows: fresh.length - refused.length, dead: await deadOf(session, source, entries) };
+}
+
+/** The mark, locked until the end of the transaction, so that a repeat waits for a first try and finds everything below it. */
+async function lockMark(session: Session, source: string, confirmedSeq: number): Promise<number> {
+  // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is kept.
+  const { rows: [row] } = await session.query<{ seq: string }>(
+    `select seq, set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
+       else current_setting('synchronous_commit') end, true)
+     from dsproxy_marks where source = $1 for update`,
+    [source],
+  );
+  const mark = row === undefined ? 0 : Number(row.seq);
+  if (row === undefined || mark < confirmedSeq) {
+    throw new StoreWentBackError(`The mark of ${source} is ${row && mark}, though ${confirmedSeq} had been confirmed`);
+  }
+  return mark;
+}
+
+async function moveMark(session: Session, source: string, seq: number): Promise<void> {
+  await session.query("update dsproxy_marks set seq = $1, updated_at = now() where source = $2", [seq, source]);
+}
+
+function columnsOf(entries: readonly Entry[]): readonly (readonly (string | number)[])[] {
+  return [
+    entries.map(({ userId }) => userId),
+    entries.map(({ value }) => value),
+    entries.map(({ ts }) => ts),
+    entries.map(({ acceptedMs }) => acceptedMs),
+    entries.map(({ instance }) => instance),
+    entries.map(({ seq }) => seq),
+  ];
+}
+
+/** A block has no parameters, so it is given the rows, and gives back what was refused, by settings that end with the transaction. */
+async function insertWhatGoesIn(session: Session, entries: readonly Entry[]): Promise<RefusedEntry[]> {
+  if (entries.length === 0) return [];
+  await session.query(
+    `select set_config('dsproxy.user_ids', $1::text[]::text, true), set_config('dsproxy.values', $2::text[]::text, true),
+       set_config('dsproxy.ts', $3::bigint[]::text, true), set_config('dsproxy.accepted_ms', $4::bigint[]::text, true),
+       set_config('dsproxy.instances', $5::text[]::text, true), set_config('dsproxy.seqs', $6::bigint[]::text, true)`,
+    columnsOf(entries),
+  );
+  await session.query(ISOLATE);
+  return await settingOf<RefusedEntry[]>(session, "dsproxy.refused");
+}
+
+/** A row that nobody can have anything against, and a copy of one that is there, stand in for neighbours. */
+async function refuseWhereTableIsAtFault(session: Session, refused: readonly RefusedEntry[]): Promise<void> {
+  await session.query(PROBE);
+  const probe = await settingOf<{ goesIn: boolean; codes: string[] }>(session, "dsproxy.probe");
+  const first = refused[0]!;
+  const alike = refused.every(({ code }) => code === first.code) && probe.codes.includes(first.code);
+  if (!probe.goesIn && alike) {
+    throw new StoreRefusesError(first.code, `user_data takes no row at all: ${first.message} (${first.code})`);
+  }
+}
+
+async function settingOf<T>(session: Session, name: string): Promise<T> {
+  const { rows: [row] } = await session.query<{ text: string }>("select current_setting($1) as text", [name]);
+  return JSON.parse(row!.text) as T;
+}
+
+function deadOf(session: Session, source: string, entries: readonly Entry[]): Promise<RefusedEntry[]> {
+  return deadAmong(session, source, entries[0]!.seq, entries.at(-1)!.seq);
+}

@@ -1,0 +1,107 @@
+/**
+ * The tables, those of the original extended in place. Cheap when nothing is to be done, safe when many instances start at once, and
+ * never in anybody's way: see brief_lock.ts. Nothing is left running: each statement waits for milliseconds at most, so it has
+ * ended on the server before anybody could miss its client.
+ */
+import { StoreRefusesError } from "../../errors.ts";
+import { changeInPassing } from "./brief_lock.ts";
+import { type Catalogue, checkUsable, missingFrom, readCatalogue } from "./catalogue.ts";
+import type { Connections } from "./connections.ts";
+import { addColumns, createTables } from "./ddl.ts";
+import { sqlStateOf } from "./sql_state.ts";
+
+/** Of a transaction: every migrating instance of a database waits for the one before it, for some milliseconds. */
+const MIGRATION_LOCK = 0x6473_7072; // "dspr"
+const MIGRATION_LOCK_LIMIT_MS = 5_000;
+const STATEMENT_LIMIT_MS = 10_000;
+const PATIENCE_MS = 30_000;
+const INSUFFICIENT_PRIVILEGE = "42501";
+
+export interface MigrationOptions {
+  /** How long to wait for a moment in which nobody holds the table; default 30 s. */
+  readonly patienceMs?: number;
+  /** Ends the waiting, when the service is about to stop. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * What every other statement needs. The index may be missing afterwards: see `ensureIndex` in latest_index.ts.
+ * @throws StoreRefusesError when a person has to do something; any other error may pass, and the call be repeated
+ */
+export async function ensureTables(connections: Connections, options: MigrationOptions = {}): Promise<void> {
+  const catalogue = await look(connections);
+  const { columns, tables } = missingFrom(catalogue);
+  if (columns.length === 0 && tables.length === 0) return;
+  checkRights(catalogue);
+  try {
+    if (tables.length > 0) await create(connections, catalogue, tables);
+    if (columns.length > 0) await extend(connections, catalogue, columns, options);
+  } catch (error) {
+    throw sqlStateOf(error) === INSUFFICIENT_PRIVILEGE ? refusal(catalogue, (error as Error).message, error) : error;
+  }
+  const left = missingFrom(await look(connections));
+  if (left.columns.length + left.tables.length > 0) {
+    throw new Error(
+      `Still missing after the migration: ${[...left.tables, ...left.columns].join(", ")}. Is the search_path (` +
+        `${catalogue.searchPath}) the same on every connection?`,
+    );
+  }
+}
+
+async function look(connections: Connections): Promise<Catalogue> {
+  const catalogue = await connections.run(STATEMENT_LIMIT_MS, readCatalogue);
+  checkUsable(catalogue);
+  return catalogue;
+}
+
+/** One statement, so that it is all there or not at all: a store without its identity is never seen. */
+async function create(connections: Connections, { schema }: Catalogue, tables: readonly string[]): Promise<void> {
+  const statements = createTables(schema!, tables, crypto.randomUUID());
+  const text = `do $dsproxy$ begin
+    perform set_config('lock_timeout', '${MIGRATION_LOCK_LIMIT_MS}ms', true), set_config('client_min_messages', 'warning', true);
+    perform pg_advisory_xact_lock(${MIGRATION_LOCK});
+    ${statements.map((statement) => `${statement};`).join("\n    ")}
+  end $dsproxy$`;
+  await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(text));
+}
+
+function extend(
+  connections: Connections,
+  { userData }: Catalogue,
+  columns: readonly string[],
+  { patienceMs = PATIENCE_MS, signal }: MigrationOptions,
+): Promise<void> {
+  const { name } = userData!;
+  const change = { table: name, mode: "access exclusive", statement: addColumns(name, columns) } as const;
+  return changeInPassing(connections, change, patienceMs, signal);
+}
+
+/** @throws StoreRefusesError with what the owner has to do, when the role may not do it itself */
+export function checkRights(catalogue: Catalogue): void {
+  const { columns, tables } = missingFrom(catalogue);
+  const { role, schema, mayCreate, userData } = catalogue;
+  if (tables.length > 0 && !mayCreate) {
+    throw refusal(catalogue, `The role ${role} may not create tables in the schema ${schema}`);
+  }
+  if (columns.length > 0 && !userData!.owned) {
+    throw refusal(
+      catalogue,
+      `The role ${role} may not extend the table ${userData!.name}, which belongs to ${userData!.owner}`,
+    );
+  }
+}
+
+function refusal(catalogue: Catalogue, reason: string, cause?: unknown): StoreRefusesError {
+  const { columns, tables } = missingFrom(catalogue);
+  const statements = [
+    ...createTables(catalogue.schema!, tables, crypto.randomUUID()),
+    ...(columns.length > 0 ? [addColumns(catalogue.userData!.name, columns)] : []),
+  ];
+  return new StoreRefusesError(
+    INSUFFICIENT_PRIVILEGE,
+    `${reason}. Let its owner or a superuser run this, and grant the role ${catalogue.role} the use of it: ${
+      statements.map((statement) => `${statement};`).join(" ")
+    }`,
+    { cause },
+  );
+}

@@ -1,0 +1,265 @@
+/**
+ * The store in PostgreSQL. Owns the statements on rows and marks; connections (pool.ts), schema (schema.ts), what is refused (put.ts) and
+ * the dead letters (dead_letters.ts) are next door.
+ */
+import { withDeadline } from "../../deadline.ts";
+import type { Entry } from "../../domain.ts";
+import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../errors.ts";
+import type { DeadLetter, DeadLetters, Identity, PutResult, Store, StoreIdentity } from "../../ports.ts";
+import {
+  countAttempt,
+  countDeadLetters,
+  discardDeadLetter,
+  findDeadLetter,
+  listDeadLetters,
+  replayDeadLetter,
+} from "./dead_letters.ts";
+import { ConnectError } from "./connect.ts";
+import { ConnectionLostError } from "./connection.ts";
+import { createPool, type Pool, type PoolOptions } from "./pool.ts";
+import { putOneByOne, putTogether } from "./put.ts";
+import { INDEXED_KEY_BYTES } from "./ddl.ts";
+import { ensureIndex } from "./latest_index.ts";
+import { ensureTables } from "./schema.ts";
+import type { Session } from "./session.ts";
+import { isRefusal, isSchemaGone } from "./sql_state.ts";
+
+/** Decides whether this is the database that is meant. */
+export interface IdentityGate {
+  /** @param found undefined in a database that has none yet. @throws StoreRefusesError when it is another one; nothing is changed in it then */
+  admit(found: string | undefined): Promise<void>;
+  /** The database has been made ready, and is this one. */
+  bind(identity: string): Promise<void>;
+}
+
+export interface PostgresStoreOptions extends Omit<PoolOptions, "admit">, StoreWatcher {
+  /** How long a statement may take; default 5 s. A call waits a little longer. */
+  readonly callTimeoutMs?: number;
+}
+
+export interface StoreWatcher {
+  readonly gate?: IdentityGate;
+  /** Told when the index of the latest entries cannot be made for now; it is tried again. */
+  readonly onIndexFault?: (error: unknown) => void;
+}
+
+/** Does not connect before the first call; the server need not be up. */
+export function createPostgresStore(options: PostgresStoreOptions): Store & StoreIdentity & DeadLetters {
+  return new PostgresStore(options);
+}
+
+const DEFAULT_CALL_TIMEOUT_MS = 5_000;
+/** The server ends a statement that takes too long by itself; only silence beyond that means that it is gone. */
+const GRACE_MS = 1_000;
+
+interface LatestRow {
+  readonly value: string;
+  readonly ts: string | null;
+  readonly accepted_ms: string;
+  readonly instance: string;
+  readonly seq: string;
+}
+
+const LATEST = `
+  select value, ts, dsproxy_accepted_ms as accepted_ms, dsproxy_instance as instance, dsproxy_seq as seq from user_data
+  where user_id = $1 and octet_length(user_id) <= ${INDEXED_KEY_BYTES} and value is not null
+  order by ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc limit 1`;
+
+class PostgresStore implements Store, StoreIdentity, DeadLetters {
+  readonly #callLimitMs: number;
+  /** A transaction is a few statements, each of which may take its time. */
+  readonly #transactionLimitMs: number;
+  readonly #pool: Pool;
+  #ready: { readonly epoch: number; readonly done: Promise<void> } | undefined;
+  #indexing: Promise<void> | undefined;
+  readonly #closing = new AbortController();
+
+  constructor(private readonly options: PostgresStoreOptions) {
+    const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
+    this.#callLimitMs = callTimeoutMs + GRACE_MS;
+    this.#transactionLimitMs = 2 * callTimeoutMs + GRACE_MS;
+    const { gate } = options;
+    const admit = async (session: Session) => await gate?.admit(await findIdentity(session));
+    this.#pool = createPool(gate === undefined ? options : { ...options, admit });
+  }
+
+  /** As one transaction, so that a pooler that allows none is found out at the start. */
+  open(source: string): Promise<number> {
+    return this.#transaction(async (session) => {
+      await session.query("insert into dsproxy_marks (source, seq) values ($1, 0) on conflict do nothing", [source]);
+      const { rows: [row] } = await session.query<{ seq: string }>(
+        "select seq from dsproxy_marks where source = $1",
+        [source],
+      );
+      return Number(row!.seq);
+    });
+  }
+
+  put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
+    const limitMs = this.#transactionLimitMs;
+    return this.#call(async () => {
+      try {
+        return await this.#pool.transaction(limitMs, (session) => putTogether(session, source, entries, confirmedSeq));
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return await this.#pool.transaction(limitMs, (session) => putOneByOne(session, source, entries, confirmedSeq));
+      }
+    });
+  }
+
+  latest(userId: string): Promise<Entry | undefined> {
+    const read = () => this.#pool.read(this.#callLimitMs, (session) => latestEntry(session, userId));
+    return this.#call(async () => {
+      try {
+        return await read();
+      } catch (error) {
+        // A connection that the server had ended while it was idle: asking again does no harm, and is no reason for an error.
+        if (!(error instanceof ConnectionLostError)) throw error;
+        return await read();
+      }
+    });
+  }
+
+  identify(): Promise<Identity> {
+    return this.#run(identityOf);
+  }
+
+  outdateCopies(): Promise<Identity> {
+    return this.#run(async (session) => {
+      await session.query("update dsproxy_store set cache_generation = $1", [crypto.randomUUID().slice(0, 8)]);
+      return await identityOf(session);
+    });
+  }
+
+  count(): Promise<number> {
+    return this.#run(countDeadLetters);
+  }
+  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
+    return this.#run((session) => listDeadLetters(session, limit, after));
+  }
+  find(id: string): Promise<DeadLetter | undefined> {
+    return this.#run((session) => findDeadLetter(session, id));
+  }
+  discard(id: string): Promise<boolean> {
+    return this.#run((session) => discardDeadLetter(session, id));
+  }
+
+  replay(id: string): Promise<string | undefined> {
+    return this.#call(async () => {
+      try {
+        return await this.#pool.transaction(this.#transactionLimitMs, (session) => replayDeadLetter(session, id));
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        const { code, message } = error;
+        await this.#pool.run(this.#callLimitMs, (session) => countAttempt(session, id, { code, message }));
+        throw new RejectedRowError(code, message, { cause: error });
+      }
+    });
+  }
+
+  async ping(): Promise<void> {
+    await this.#run((session) => session.query("select 1"));
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#pool.close();
+    await this.#indexing;
+  }
+
+  #run<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#call(() => this.#pool.run(this.#callLimitMs, work));
+  }
+
+  #transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#call(() => this.#pool.transaction(this.#transactionLimitMs, work));
+  }
+
+  async #call<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closing.signal.aborted) throw new Error("The PostgreSQL store is closed");
+    try {
+      await withDeadline(
+        this.#prepared(),
+        this.#callLimitMs,
+        `${this.#pool.describe()}, whose schema is being prepared,`,
+      );
+      return await work();
+    } catch (error) {
+      if (isSchemaGone(error) || error instanceof StoreWentBackError) this.#ready = undefined;
+      throw this.#explained(error);
+    }
+  }
+
+  /** A login that is refused, too, is an answer that only a person can change. */
+  #explained(error: unknown): unknown {
+    if (isRefusal(error)) {
+      return new StoreRefusesError(error.code, `${this.#pool.describe()}: ${error.message}`, { cause: error });
+    }
+    const loginRefused = error instanceof ConnectError && /^(28|3D000$|42501$)/.test(error.code ?? "");
+    return loginRefused ? new StoreRefusesError(error.code!, error.message, { cause: error }) : error;
+  }
+
+  /** Once for each set of connections: behind new ones there may be another server, or another database. */
+  #prepared(): Promise<void> {
+    const { epoch } = this.#pool;
+    if (this.#ready?.epoch === epoch) return this.#ready.done;
+    const ready = { epoch, done: this.#prepare() };
+    this.#ready = ready;
+    // A failed one is tried again by the next call.
+    ready.done.catch(() => {
+      if (this.#ready === ready) this.#ready = undefined;
+    });
+    return ready.done;
+  }
+
+  async #prepare(): Promise<void> {
+    await ensureTables(this.#pool, { signal: this.#closing.signal });
+    const { id } = await this.#pool.run(this.#callLimitMs, identityOf);
+    await this.options.gate?.bind(id);
+    this.#indexing ??= this.#index().finally(() => this.#indexing = undefined);
+  }
+
+  /** Reads are right without the index, only slower: nobody waits for it. */
+  async #index(): Promise<void> {
+    try {
+      await ensureIndex(this.#pool, { signal: this.#closing.signal });
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.options.onIndexFault?.(error);
+    }
+  }
+}
+
+async function latestEntry(session: Session, userId: string): Promise<Entry | undefined> {
+  const { rows: [row] } = await session.query<LatestRow>(LATEST, [userId]);
+  return row && entryOf(userId, row);
+}
+
+async function findIdentity(session: Session): Promise<string | undefined> {
+  const { rows: [table] } = await session.query<{ there: boolean }>(
+    "select to_regclass('dsproxy_store') is not null as there",
+  );
+  if (!table!.there) return undefined;
+  const { rows: [row] } = await session.query<{ identity: string }>("select identity from dsproxy_store");
+  return row?.identity;
+}
+
+async function identityOf(session: Session): Promise<Identity> {
+  const { rows: [row] } = await session.query<{ identity: string; cache_generation: string }>(
+    "select identity, cache_generation from dsproxy_store",
+  );
+  if (row === undefined) {
+    throw new Error("dsproxy_store has no row: was it emptied? Drop that table, and it is made anew");
+  }
+  return { id: row.identity, cacheGeneration: row.cache_generation };
+}
+
+function entryOf(userId: string, row: LatestRow): Entry {
+  return {
+    userId,
+    value: row.value,
+    ts: Number(row.ts ?? 0),
+    acceptedMs: Number(row.accepted_ms),
+    instance: row.instance,
+    seq: Number(row.seq),
+  };
+}

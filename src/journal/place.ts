@@ -1,0 +1,44 @@
+/** The journal's place in the file system: its directory, the lock that holds it, and what is said when it is lost. */
+import { join } from "node:path";
+import { AppError, reasonOf } from "../errors.ts";
+import type { JournalFile, JournalFileSystem } from "./file_system.ts";
+
+const LOCK_LIMIT_MS = 2_000;
+
+/** @throws AppError `journal-failed` with what is in the way */
+export async function makeDirectory(fs: JournalFileSystem, dir: string): Promise<void> {
+  try {
+    await fs.mkdir(dir);
+  } catch (cause) {
+    const message = `Cannot make the journal's directory ${dir}: ${
+      reasonOf(cause)
+    }. Mend that, or choose another DATA_DIR.`;
+    throw new AppError("journal-failed", message, { cause });
+  }
+}
+
+/**
+ * The lock that says that this process has the journal in `dir`, until it is closed.
+ * @throws AppError `journal-failed` when another process has it
+ */
+export async function lockJournal(fs: JournalFileSystem, dir: string): Promise<JournalFile> {
+  try {
+    return await fs.lock(join(dir, "lock"), LOCK_LIMIT_MS);
+  } catch (cause) {
+    throw new AppError(
+      "journal-failed",
+      `Cannot open the journal in ${dir}: it could not be locked (${
+        reasonOf(cause)
+      }). Another dsproxy seems to use it: stop that one, or choose another DATA_DIR.`,
+      { cause },
+    );
+  }
+}
+
+/** @param reason see {@link JournalFile.displaced} */
+export function displacedError(reason: string): Error {
+  return new Error(
+    `${reason}. What was accepted is still open in this process, and goes to the store: do not kill it, but stop it in order ` +
+      "(SIGTERM) while the store answers. Then put the directory back, and start it",
+  );
+}

@@ -1,0 +1,45 @@
+/** Lets the service into a database only where that is the one its data directory belongs to. */
+import { StoreRefusesError } from "./errors.ts";
+import { type StoreBinding, WrongStoreError } from "./store_binding.ts";
+import type { Log } from "./telemetry/log.ts";
+
+export class StoreGate {
+  /** Known once the directory is locked; no database is asked for before. */
+  binding: StoreBinding | undefined;
+
+  /** @param place see `storePlace` */
+  constructor(private readonly place: string, private readonly log: Pick<Log, "error">) {}
+
+  /** @throws StoreRefusesError caused by a WrongStoreError */
+  admit(found: string | undefined): Promise<void> {
+    return Promise.resolve().then(() => {
+      try {
+        this.binding?.admit(found, this.place);
+      } catch (error) {
+        if (!(error instanceof WrongStoreError)) throw error;
+        throw new StoreRefusesError("wrong-store", error.message, { cause: error });
+      }
+    });
+  }
+
+  async bind(identity: string): Promise<void> {
+    if (!await this.binding?.confirm(identity, this.place)) return;
+    this.log.error(
+      "The database is not the one that was there before, though it is at the same place: it was made anew. What the former one " +
+        "had is not in it",
+      { place: this.place, identity },
+    );
+  }
+
+  /**
+   * Whether a store that answers within `limitMs` is the one that is meant. One that does not answer is looked at when it does.
+   * @param ask any call of the store. @throws WrongStoreError
+   */
+  async check(ask: () => Promise<void>): Promise<void> {
+    const { binding, place } = this;
+    if (binding === undefined || binding.lastKnown === undefined || binding.isAt(place)) return;
+    await ask().catch((error) => {
+      if (error instanceof StoreRefusesError && error.cause instanceof WrongStoreError) throw error.cause;
+    });
+  }
+}

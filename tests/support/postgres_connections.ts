@@ -1,0 +1,55 @@
+/** Connections for the statements of the PostgreSQL adapter: a new one each time, without a pool. */
+import pg from "pg";
+import type { Connections } from "../../src/adapters/postgres/connections.ts";
+import type { Session } from "../../src/adapters/postgres/session.ts";
+
+/** @param observe told of every statement before it is sent */
+export function connectionsTo(
+  url: string,
+  credentials: { readonly user?: string; readonly password?: string } = {},
+  observe: (text: string) => void = () => {},
+): Connections {
+  const run: Connections["run"] = async (_limitMs, work) => {
+    const client = new pg.Client({ ...clientOptions(url), ...credentials, application_name: "dsproxy" });
+    client.on("error", () => {}); // Told to whoever waits for the answer too.
+    await client.connect();
+    try {
+      const session: Session = {
+        query: async <Row>(text: string, parameters?: readonly unknown[]) => {
+          observe(text);
+          const { rows, rowCount } = await client.query(text, parameters === undefined ? undefined : [...parameters]);
+          return { rows: rows as Row[], rowCount };
+        },
+      };
+      return await work(session);
+    } finally {
+      await client.end();
+    }
+  };
+  return {
+    run,
+    transaction: (limitMs, work) =>
+      run(limitMs, async (session) => {
+        await session.query("begin");
+        try {
+          const result = await work(session);
+          await session.query("commit");
+          return result;
+        } catch (error) {
+          await session.query("rollback");
+          throw error;
+        }
+      }),
+  };
+}
+
+function clientOptions(url: string): pg.ClientConfig {
+  const { hostname, port, username, password, pathname } = new URL(url);
+  return {
+    host: hostname,
+    port: Number(port),
+    user: decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    database: decodeURIComponent(pathname.slice(1)),
+  };
+}
