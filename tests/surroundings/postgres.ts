@@ -78,7 +78,6 @@ export const POSTGRES: readonly Surrounding[] = [
     name: "sessions are ended",
     how: "`pg_terminate_backend` of all of them",
     rounds: { few: 3, many: 30 },
-    mayRefuse: "a read whose session ends under it",
     run: onDatabase(endSessions),
   },
   {

@@ -1,113 +1,118 @@
 /**
  * `deno task surroundings [--only TEXT]`: lives in every surrounding as long as the table says, and writes the table's part of
- * docs/operations.md, between its markers. Ends with 1 when something was that must not be. With `--only` nothing is written.
+ * docs/operations.md, between its markers. Takes about ten minutes. Ends with 1 when something was that must not be. With `--only`
+ * nothing is written.
  */
 import { parseArgs } from "node:util";
 import { Random } from "../support/random.ts";
-import { output } from "../support/services.ts";
-import { installed, POSTGRES as POSTGRES_PROGRAM, REDIS as REDIS_PROGRAM } from "../support/installed.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { startRedis } from "../support/redis.ts";
 import { SURROUNDINGS } from "./all.ts";
+import { type Refusal, REFUSED } from "./refused.ts";
 import { brokenIn, type Counts, type Surrounding } from "./surrounding.ts";
-import { writeBetweenMarkers } from "./table.ts";
+import { type Row, table, writeBetweenMarkers } from "./table.ts";
+import { versions } from "./versions.ts";
 
 const PAGE = new URL("../../docs/operations.md", import.meta.url);
+// deno-fmt-ignore
+const HEAD = [
+  "surrounding", "how it is made", "rounds", "writes acknowledged", "reads", "wrong bodies", "false 404s", "503s", "lost", "doubled",
+  "stale over 1 s", "note",
+];
+const REFUSED_HEAD = ["surrounding", "how it is made", "what it does", "what it says"];
+const FAILED = "**failed**";
 
-interface Result {
-  readonly surrounding: Surrounding;
-  /** Undefined where it could not be lived in to the end. */
-  readonly counts: Counts | undefined;
-  readonly broken: readonly string[];
-}
+let faults = 0;
 
-async function liveIn(surrounding: Surrounding, seed: number): Promise<Result> {
-  print(`${surrounding.name}: ${surrounding.rounds.many} rounds …`);
+async function liveIn(surrounding: Surrounding, seed: number): Promise<Row> {
+  const { name, how, rounds } = surrounding;
+  print(`${name}: ${rounds.many} rounds …`);
   const startedMs = performance.now();
-  try {
-    const counts = await surrounding.run(surrounding.rounds.many, new Random(seed));
-    return { surrounding, counts, broken: brokenIn(surrounding, counts) };
-  } catch (error) {
-    return { surrounding, counts: undefined, broken: [String(error)] };
-  } finally {
-    print(`  ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
-  }
+  const cells = await attempt(async () => {
+    const counts = await surrounding.run(rounds.many, new Random(seed));
+    for (const text of brokenIn(surrounding, counts)) blame(text);
+    return cellsOf(surrounding, counts);
+  });
+  const row = [name, how, rounds.many, ...cells ?? HEAD.slice(3).map(() => FAILED)];
+  print(`  ${row.slice(3).join(" | ")} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`);
+  return row;
 }
 
-function rowOf({ surrounding: { name, how, rounds, mayRefuse }, counts }: Result): readonly (string | number)[] {
-  if (counts === undefined) return [name, how, rounds.many, "–", "–", "–", "–", "–", "–", "–", "–", "**failed**"];
-  const { acknowledged, reads, wrong, absent, refused, lost, doubled, stale, dead, note } = counts;
+function cellsOf({ mayRefuse }: Surrounding, counts: Counts): Row {
+  const { acknowledged, reads, refused, dead, note, stale } = counts;
+  const [wrong, absent, lost, doubled] = [counts.wrong, counts.absent, counts.lost, counts.doubled];
   const notes = [
     ...(note === "" ? [] : [note]),
     ...(dead > 0 ? [`${dead} dead letters, as meant`] : []),
     ...(refused > 0 && mayRefuse !== undefined ? [`503: ${mayRefuse}`] : []),
   ];
-  const faults = [wrong, absent].map(({ length }) => length);
-  const [lostCount, doubledCount, staleCount] = [lost, doubled, stale].map(({ length }) => length);
+  const lengths = (...lists: readonly (readonly string[])[]) => lists.map(({ length }) => length);
   return [
-    name,
-    how,
-    rounds.many,
     acknowledged,
     reads,
-    ...faults,
+    ...lengths(wrong, absent),
     refused,
-    lostCount!,
-    doubledCount!,
-    staleCount!,
+    ...lengths(lost, doubled, stale),
     notes.join("; "),
   ];
 }
 
-const HEAD = [
-  "surrounding",
-  "how it is made",
-  "rounds",
-  "writes acknowledged",
-  "reads",
-  "wrong bodies",
-  "false 404s",
-  "503s",
-  "lost",
-  "doubled",
-  "stale over 1 s",
-  "note",
-];
+async function beRefused({ name, how, run }: Refusal): Promise<Row> {
+  print(`${name} …`);
+  const verdict = await attempt(run);
+  if (verdict === undefined) return [name, how, FAILED, ""];
+  const does = verdict.exitCode === undefined ? "runs, and is not ready" : `ends with ${verdict.exitCode}`;
+  const says = withoutChance(verdict.says).replaceAll("|", "\\|");
+  print(`  ${does}: ${says}`);
+  return [name, how, does, says];
+}
 
-async function versions(): Promise<string> {
-  const programs = [
-    [await installed(POSTGRES_PROGRAM), "--version"],
-    [await installed(REDIS_PROGRAM), "--version"],
-  ] as const;
-  const said = await Promise.all(programs.map(([program, flag]) => output(program, [flag])));
-  return [`Deno ${Deno.version.deno}`, ...said.map((text) => text.trim().split(" sha=")[0]!)].join(", ");
+/** Directories, databases, ports and identities are other ones each time. */
+function withoutChance(text: string): string {
+  return text.replaceAll(
+    /\/\S*\/dsproxy-refused-[^/\s]+|dsproxy_test_\w+|127\.0\.0\.1:\d+|[0-9a-f]{8}(-[0-9a-f]+){4}/g,
+    "…",
+  );
+}
+
+/** Undefined when it fails. */
+async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    blame(error instanceof Error ? error.message : String(error));
+    return undefined;
+  }
+}
+
+function blame(text: string): void {
+  faults++;
+  print(`  broken: ${text}`);
 }
 
 function print(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
+async function main(only: string, seed: number): Promise<number> {
+  await using database = await startPostgres();
+  await using redis = await startRedis();
+  Deno.env.set("TEST_DATABASE_URL", database.url);
+  Deno.env.set("TEST_REDIS_URL", redis.url);
+  const [lived, refused]: [Row[], Row[]] = [[], []];
+  for (const surrounding of SURROUNDINGS.filter(({ name }) => name.includes(only))) {
+    lived.push(await liveIn(surrounding, seed));
+  }
+  for (const refusal of REFUSED.filter(({ name }) => name.includes(only))) refused.push(await beRefused(refusal));
+  if (only === "") {
+    const caption = `Written by \`deno task surroundings\` (seed ${seed}; ${await versions()}).`;
+    const refusals = "Where the service cannot live, it says so; `--check-config` says the same and ends with 78:";
+    await writeBetweenMarkers(PAGE, [caption, table(HEAD, lived), refusals, table(REFUSED_HEAD, refused)].join("\n\n"));
+    print("written: docs/operations.md");
+  }
+  print(`${lived.length + refused.length} surroundings, ${faults} faults`);
+  return faults === 0 && lived.length + refused.length > 0 ? 0 : 1;
+}
+
 const { values: { only = "" } } = parseArgs({ options: { only: { type: "string" } } });
-const seed = Number(Deno.env.get("FAULT_SEED") ?? 1);
-const [database, redis] = await Promise.all([startPostgres(), startRedis()]);
-Deno.env.set("TEST_DATABASE_URL", database.url);
-Deno.env.set("TEST_REDIS_URL", redis.url);
-const results: Result[] = [];
-for (const surrounding of SURROUNDINGS.filter(({ name }) => name.includes(only))) {
-  const result = await liveIn(surrounding, seed);
-  results.push(result);
-  print(`  ${rowOf(result).slice(2).join(" | ")}`);
-  for (const text of result.broken) print(`  broken: ${text}`);
-}
-if (only === "") {
-  const line = (cells: readonly (string | number)[]) => `| ${cells.join(" | ")} |`;
-  const table = [line(HEAD), line(HEAD.map(() => "---")), ...results.map((result) => line(rowOf(result)))].join("\n");
-  const caption = `Written by \`deno task surroundings\` (seed ${seed}; ${await versions()}).`;
-  await writeBetweenMarkers(PAGE, `${caption}\n\n${table}`);
-  print("written: docs/operations.md");
-}
-await redis.dispose();
-await database.dispose();
-const broken = results.reduce((sum, result) => sum + result.broken.length, 0);
-print(`${results.length} surroundings, ${broken} faults`);
-Deno.exit(broken === 0 && results.length > 0 ? 0 : 1);
+Deno.exit(await main(only, Number(Deno.env.get("FAULT_SEED") ?? 1)));

@@ -14,3 +14,11 @@ export async function writeBetweenMarkers(page: URL, text: string): Promise<void
   if (from < 0 || to < from) throw new Error(`${page.pathname} has no lines "${BEGIN}" and, after it, "${END}"`);
   await Deno.writeTextFile(page, `${old.slice(0, from + BEGIN.length)}\n${text}\n${old.slice(to)}`);
 }
+
+export type Row = readonly (string | number)[];
+
+/** In Markdown. */
+export function table(head: Row, rows: readonly Row[]): string {
+  const line = (cells: Row) => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
