@@ -87,7 +87,11 @@ class Application implements App {
     };
     this.#namespace = new CacheNamespace(this.#store, clock);
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
-    const cache = this.#breakers.cache.guard(createCache(config, () => this.#namespace.text, logCacheFault));
+    const cache = this.#breakers.cache.guard(createCache(config, {
+      namespace: () => this.#namespace.text,
+      onFault: onCacheFault,
+      onNotice: (message) => this.#log.warn(message),
+    }));
     // Copies in this process alone are nobody else's concern.
     const outdate = config.cache.kind === "memory" ? () => Promise.resolve() : () => this.#namespace.outdate();
     this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault, outdate);

@@ -4,6 +4,7 @@
  * what the last run failed to update, that holds for every user.
  */
 import type { Entry } from "./domain.ts";
+import { CacheStaleError } from "./errors.ts";
 import { LastKnown } from "./last_known.ts";
 import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry, type Clock } from "./ports.ts";
 
@@ -128,7 +129,7 @@ export class CacheClient {
     } catch (error) {
       this.onFault(error);
       // It may still arrive, after something newer was there and was lost again.
-      this.#suspect(entries);
+      this.#suspect(error instanceof CacheStaleError ? error.userIds.map((userId) => ({ userId })) : entries);
       return false;
     }
   }

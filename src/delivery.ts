@@ -159,14 +159,18 @@ export class Delivery {
     if (first !== -1) hand.next = Math.min(hand.next, first);
   }
 
-  /** What a run before this one sent may have been refused: the cache forgets those users instead of learning their values. */
-  async #updateCache({ batch, stored, dead }: Hand): Promise<void> {
+  /**
+   * What a run before this one sent may have been refused: the cache forgets those users instead of learning their values. First, so
+   * that a user of both kinds is not left empty, for an older entry that a reader is about to fill in.
+   */
+  async #updateCache({ batch, stored }: Hand): Promise<void> {
     const { cache } = this.parts;
+    if (stored.length < batch.entries.length) {
+      const known = new Set(stored.map(({ seq }) => seq));
+      const others = batch.entries.filter(({ seq }) => !known.has(seq));
+      await cache.forget([...new Set(others.map(({ userId }) => userId))]);
+    }
     await cache.update(stored);
-    if (stored.length === batch.entries.length) return;
-    const known = new Set(stored.map(({ seq }) => seq));
-    const others = batch.entries.filter(({ seq }) => dead.has(seq) || !known.has(seq));
-    await cache.forget(others.map(({ userId }) => userId));
   }
 
   #failed(error: unknown): void {

@@ -70,6 +70,18 @@ export class StoreWentBackError extends Error {
   override readonly name = "StoreWentBackError";
 }
 
+/**
+ * The cache did not take an update, and could not drop what it has either: of these users an older copy may be read until it
+ * expires. One that could be dropped is no error.
+ */
+export class CacheStaleError extends Error {
+  override readonly name = "CacheStaleError";
+
+  constructor(readonly userIds: readonly string[], message: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
 /** A readable reason of anything thrown. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") return error.errors.map(reasonOf).join("; ");

@@ -167,7 +167,9 @@ export interface Cache {
    * @param complete true when each entry is known to be the newest the store has (it was just read from there); false on the
    *   write path, where the store may hold a newer one. An entry stored over a complete one stays complete, because the newest
    *   of all is still the newest of all.
-   * @throws when some could not be set; older copies of them are forgotten as far as that is possible
+   *
+   * Resolves once nothing older is held of these users: each entry is there, or what was there is dropped.
+   * @throws CacheStaleError naming the users of whom something older may be held; any other error means all of them
    */
   setMany(entries: readonly Entry[], complete: boolean): Promise<void>;
   /** Drops what is held of a user, whatever its version. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { CacheClient } from "../src/cache_client.ts";
 import type { Entry } from "../src/domain.ts";
+import { CacheStaleError } from "../src/errors.ts";
 import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../src/ports.ts";
 import { FakeClock, settle } from "./support/fake_clock.ts";
 import { entry } from "./support/fakes.ts";
@@ -10,10 +11,12 @@ const TTL_MS = 300_000;
 function setUp() {
   const clock = new FakeClock();
   const held = new Map<string, CachedEntry>();
-  const control = { fail: false };
+  const control = { fail: false, error: undefined as Error | undefined };
   const faults: unknown[] = [];
   const call = <T>(result: () => T) =>
-    control.fail ? Promise.reject(new Error("cache down")) : Promise.resolve(result());
+    control.fail || control.error
+      ? Promise.reject(control.error ?? new Error("cache down"))
+      : Promise.resolve(result());
   const cache: Cache = {
     get: (userId) => call(() => held.get(userId)),
     setMany: (entries: readonly Entry[], complete) =>
@@ -57,6 +60,17 @@ Deno.test("others are told when an update or an invalidation failed, and not oth
   assert.equal(told.length, 1);
   await client.forget(["user1", "user2"]);
   assert.equal(told.length, 2);
+});
+
+Deno.test("of an update that failed for some users only these are suspect", async () => {
+  const { control, faults, client } = setUp();
+  await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
+  control.error = new CacheStaleError(["u"], "refused");
+  await client.update([entry(3, { userId: "u" }), entry(4, { userId: "v" })]);
+  control.error = undefined;
+  assert.equal(await client.get("u"), undefined);
+  assert.ok(await client.get("v"));
+  assert.deepEqual(faults.map(String), ["CacheStaleError: refused"]);
 });
 
 Deno.test("setting the machine's clock does not make a stale copy readable", async () => {

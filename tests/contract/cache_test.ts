@@ -1,20 +1,40 @@
 import assert from "node:assert/strict";
 import { createMemoryCache, DEFAULT_MAX_BYTES } from "../../src/adapters/memory.ts";
-import { createRedisCache } from "../../src/adapters/redis.ts";
+import { createRedisCache } from "../../src/adapters/redis/cache.ts";
 import { entry } from "../support/fakes.ts";
-import { sharedRedisUrl } from "../support/redis.ts";
+import { REDIS_VERSIONS, type RedisServer, type RedisVersion, startRedis } from "../support/redis.ts";
 import { cacheContract, type CacheUnderTest } from "./cache_suite.ts";
 
 cacheContract("memory", (ttlMs) => ({ cache: createMemoryCache({ maxEntries: 1_000, ttlMs }), peer: undefined }));
-cacheContract("redis with local copies", (ttlMs) => redisPair(ttlMs, 10_000));
-cacheContract("redis without local copies", (ttlMs) => redisPair(ttlMs, 0));
 
-/** Two instances on the shared server, in a namespace of their own. */
-function redisPair(ttlMs: number, maxEntries: number): CacheUnderTest {
+for (const version of REDIS_VERSIONS) {
+  for (const [copies, maxEntries] of [["with", 10_000], ["without", 0]] as const) {
+    cacheContract(`redis ${version} ${copies} local copies`, (ttlMs) => redisPair(urlOf(version), ttlMs, maxEntries));
+  }
+}
+
+const servers = new Map<RedisVersion, RedisServer>();
+
+Deno.test.beforeAll(async () => {
+  for (const version of REDIS_VERSIONS) servers.set(version, await startRedis({ version }));
+});
+
+Deno.test.afterAll(async () => {
+  for (const server of servers.values()) await server.dispose();
+});
+
+function urlOf(version: RedisVersion): string {
+  const server = servers.get(version);
+  if (server === undefined) throw new Error(`Redis ${version} was not started`);
+  return server.url;
+}
+
+/** Two instances on one server, under a prefix of their own. */
+function redisPair(url: string, ttlMs: number, maxEntries: number): CacheUnderTest {
   const prefix = `${crypto.randomUUID()}:`;
   const local = { maxEntries, maxBytes: DEFAULT_MAX_BYTES };
   // The contract is not about speed: a busy machine may take its time.
-  const make = () => createRedisCache({ url: sharedRedisUrl(), prefix, ttlMs, local, callTimeoutMs: 10_000 });
+  const make = () => createRedisCache({ url, prefix, namespace: () => "ns", ttlMs, local, callTimeoutMs: 10_000 });
   return { cache: make(), peer: make() };
 }
 

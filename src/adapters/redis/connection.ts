@@ -1,23 +1,22 @@
 /**
  * The Redis adapter's one connection: made anew, for ever, whenever it breaks or goes silent. No call waits longer than its
- * deadline, and none is kept for later while there is no connection. Needs Redis 6 or newer, for RESP3.
+ * deadline, and none is kept for later while there is no connection. What the server's user may not do is done without where
+ * that is possible, and said once.
  */
-import { createClient, ErrorReply, RedisClient as RedisPackage } from "@redis/client";
+import { ErrorReply } from "@redis/client";
 import { DeadlineError, withDeadline } from "../../deadline.ts";
 import { reasonOf } from "../../errors.ts";
-
-export interface RedisAddress {
-  /** `redis[s]://[[user][:password]@]host[:port][/database]`, or `unix://…`; what it says wins over the other members. */
-  readonly url?: string;
-  /** Default `localhost`. */
-  readonly host?: string;
-  /** Default 6379. */
-  readonly port?: number;
-  readonly username?: string;
-  readonly password?: string;
-  readonly tls?: boolean;
-  readonly database?: number;
-}
+import {
+  type Features,
+  openClient,
+  type RedisAddress,
+  type RedisClient,
+  type Target,
+  targetOf,
+  withoutRefused,
+} from "./handshake.ts";
+import { Peer } from "./peer.ts";
+import { explain, NO_TRACKING } from "./refusals.ts";
 
 export interface ConnectionOptions {
   readonly address: RedisAddress;
@@ -28,28 +27,24 @@ export interface ConnectionOptions {
   readonly onInvalidate: (key: string | null) => void;
   /** The connection was lost, or could not be made. */
   readonly onError: (error: Error) => void;
+  /** Something that can be done without is missing; each is told once. */
+  readonly onNotice: (message: string) => void;
 }
 
-export type RedisClient = ReturnType<typeof openClient>;
-
-const TCP_TIMEOUT_MS = 2000;
 /** TCP, TLS and handshake together: a stopped server still accepts connections, and never greets. */
 const CONNECT_TIMEOUT_MS = 3000;
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 2000;
 /** A connection can go silent without breaking; for this long, and a call's deadline, changes by others may be missed. */
 const HEARTBEAT_MS = 1000;
-const EPOCH_LENGTH = 8;
-/** Where the server does not say which run it is: then a restart that brings back old data goes unnoticed. */
-const UNKNOWN_EPOCH = "0".repeat(EPOCH_LENGTH);
-/** Commands written or waiting to be; more are refused at once. */
-const MAX_QUEUED_COMMANDS = 10_000;
-
 export class Connection {
   readonly #target: Target;
   readonly #server: string;
   readonly #firstAttempt: Promise<void>;
+  readonly #noticed = new Set<string>();
+  #features: Features;
   #client: RedisClient;
+  #peer: Peer;
   /** Whether `#client` is connected; if not, it is being connected, or lost. */
   #online = false;
   #connecting: Promise<void>;
@@ -59,27 +54,27 @@ export class Connection {
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #probing = false;
   #closed = false;
-  #epoch = UNKNOWN_EPOCH;
-  #serverAheadMs = 0;
 
   constructor(private readonly options: ConnectionOptions) {
     this.#target = targetOf(options.address);
     this.#server = `Redis at ${this.#target.label}`;
-    this.#client = this.#newClient();
+    this.#features = { tracking: options.tracking, protocol: 3 };
+    [this.#client, this.#peer] = this.#newClient();
     this.#firstAttempt = this.#connecting = this.#connect(this.#client);
   }
 
-  /**
-   * Which run of which server answers, as {@link EPOCH_LENGTH} characters. Another one after a restart or a failover: what it
-   * has from before may be older than what its predecessor had confirmed.
-   */
+  /** Of the server as it was asked last; see {@link Peer}. */
   get epoch(): string {
-    return this.#epoch;
+    return this.#peer.epoch;
   }
 
-  /** The server's time, Unix milliseconds; ahead by up to a call's deadline, never behind. */
   get serverNowMs(): number {
-    return Math.ceil(performance.now() + this.#serverAheadMs);
+    return this.#peer.nowMs;
+  }
+
+  /** Whether Redis will say when something changes that was read. */
+  get tracks(): boolean {
+    return this.#features.tracking;
   }
 
   /** @throws Error naming the server and the reason: offline, silent (DeadlineError), or refused by it. */
@@ -90,7 +85,7 @@ export class Connection {
     try {
       return await withDeadline(work(client), this.options.callTimeoutMs, this.#server);
     } catch (error) {
-      if (!(error instanceof DeadlineError)) throw this.#isUsed(client) ? this.#fault(error) : this.#outage ?? error;
+      if (!(error instanceof DeadlineError)) throw this.#isUsed(client) ? this.fault(error) : this.#outage ?? error;
       this.options.onInvalidate(null);
       void this.#probe();
       throw error;
@@ -105,13 +100,30 @@ export class Connection {
     await this.#connecting;
   }
 
-  #newClient(): RedisClient {
-    const client = openClient(this.#target, this.options.tracking);
+  /** For something that the server says of itself rather than of a call: another may be behind its name by now. */
+  giveUp(reason: Error): void {
+    if (this.#online) this.#lose(reason);
+  }
+
+  /** Passes on what the service can do without, once. */
+  notice(message: string): void {
+    if (this.#noticed.has(message)) return;
+    this.#noticed.add(message);
+    this.options.onNotice(`${this.#server} ${message}`);
+  }
+
+  /** Names the server, and what to do where that is known. */
+  fault(error: unknown): Error {
+    return new Error(`${this.#server}: ${explain(reasonOf(error))}`, { cause: error });
+  }
+
+  #newClient(): [RedisClient, Peer] {
+    const client = openClient(this.#target, this.#features);
     client.on("error", (error) => this.#isUsed(client) && this.#lose(error));
     client.on("invalidate", (key: { toString(): string } | null) => {
       this.options.onInvalidate(key === null ? null : key.toString());
     });
-    return client;
+    return [client, new Peer(client, (message) => this.notice(message))];
   }
 
   #isUsed(client: RedisClient): boolean {
@@ -119,43 +131,40 @@ export class Connection {
   }
 
   async #connect(client: RedisClient): Promise<void> {
-    const attempt = client.connect().then(() => this.#greet(client));
+    const attempt = client.connect().then(() => this.#peer.greet(this.#target.database));
     try {
       await withDeadline(attempt, CONNECT_TIMEOUT_MS, "the handshake");
     } catch (error) {
       // One destroyed while its TCP connection was being made finishes that all the same.
       attempt.then(() => client.destroy(), () => {});
-      return this.#lose(error);
+      return await this.#connectWithLess(client, error);
     }
     if (this.#closed) return client.destroy();
     this.#online = true;
-    this.#failedAttempts = 0;
     this.#heartbeat = setInterval(() => void this.#probe(), HEARTBEAT_MS);
   }
 
-  async #greet(client: RedisClient): Promise<void> {
-    const asked = client.sendCommand<string>(["INFO", "server"]).catch((error) => {
-      if (error instanceof ErrorReply) return ""; // Some hosted servers forbid it.
-      throw error;
-    });
-    const [info] = await Promise.all([asked, this.#readClock(client)]);
-    this.#epoch = /run_id:([0-9a-f]{8})/.exec(info)?.[1] ?? UNKNOWN_EPOCH;
-  }
-
-  async #readClock(client: RedisClient): Promise<void> {
-    const askedMs = performance.now();
-    const [seconds, microseconds] = await client.sendCommand<[string, string]>(["TIME"]);
-    this.#serverAheadMs = Number(seconds) * 1000 + Number(microseconds) / 1000 - askedMs;
+  /** Without what the handshake was refused for; when that was nothing in particular, later. */
+  async #connectWithLess(client: RedisClient, error: unknown): Promise<void> {
+    const features = this.#closed ? undefined : withoutRefused(this.#features, error);
+    if (features === undefined) return this.#lose(error);
+    client.destroy();
+    if (this.#features.tracking) this.notice(`${NO_TRACKING}: ${explain(reasonOf(error))}`);
+    this.#features = features;
+    [this.#client, this.#peer] = this.#newClient();
+    await this.#connect(this.#client);
   }
 
   #lose(error: unknown): void {
     this.#stopUsing(this.#client);
     if (this.#closed) return;
-    this.#outage = this.#fault(error);
+    this.#outage = this.fault(error);
     this.options.onError(this.#outage);
     const limitMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failedAttempts++);
     this.#retryTimer = setTimeout(() => {
-      this.#client = this.#newClient();
+      // What was refused then may be allowed now.
+      this.#features = { tracking: this.options.tracking, protocol: 3 };
+      [this.#client, this.#peer] = this.#newClient();
       this.#connecting = this.#connect(this.#client);
     }, limitMs * (0.5 + Math.random() / 2));
   }
@@ -173,7 +182,9 @@ export class Connection {
     if (this.#probing || !this.#isUsed(client)) return;
     this.#probing = true;
     try {
-      await withDeadline(this.#readClock(client), this.options.callTimeoutMs, "TIME");
+      await withDeadline(this.#peer.refresh(), this.options.callTimeoutMs, "TIME");
+      // Not when it was made: a server that takes connections, and refuses what is asked of them, is not asked for ever.
+      this.#failedAttempts = 0;
     } catch (error) {
       // A refusal is a sign of life, too.
       if (!(error instanceof ErrorReply) && this.#isUsed(client)) this.#lose(error);
@@ -181,42 +192,4 @@ export class Connection {
       this.#probing = false;
     }
   }
-
-  #fault(error: unknown): Error {
-    return new Error(`${this.#server}: ${reasonOf(error)}`, { cause: error });
-  }
-}
-
-function openClient(target: Target, tracking: boolean) {
-  const { socket, username, password, database } = target;
-  return createClient({
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-    ...(database !== undefined && { database }),
-    socket: { ...socket, connectTimeout: TCP_TIMEOUT_MS, reconnectStrategy: false },
-    name: "dsproxy",
-    RESP: 3,
-    emitInvalidate: tracking,
-    commandsQueueMaxLength: MAX_QUEUED_COMMANDS,
-    disableOfflineQueue: true,
-    // No timer a command: its own covers only what is not yet written.
-    commandOptions: { timeout: 0 },
-    disableClientInfo: true,
-    maintNotifications: "disabled",
-  });
-}
-
-type Target = ReturnType<typeof targetOf>;
-
-/** What to connect to, from the URL where there is one; a password may stand beside it. */
-function targetOf({ url, host = "localhost", port = 6379, tls = false, ...given }: RedisAddress) {
-  const fromUrl = url === undefined ? undefined : RedisPackage.parseURL(url);
-  const socket = fromUrl?.socket ?? (tls ? { host, port, tls } : { host, port, tls });
-  return {
-    socket,
-    username: fromUrl?.username ?? given.username,
-    password: fromUrl?.password ?? given.password,
-    database: fromUrl?.database ?? given.database,
-    label: "path" in socket ? socket.path : `${socket.host}:${socket.port ?? 6379}`,
-  };
 }

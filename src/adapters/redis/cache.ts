@@ -1,0 +1,243 @@
+/**
+ * The cache in Redis, shared by all instances, with a copy of hot entries in this process that Redis keeps coherent
+ * (server-assisted client-side caching).
+ *
+ * `<prefix><user>` holds the plain value; beside it, with the same lifetime, a companion key holds the version, and an epoch:
+ * which run of the server it was written in, and which store it stands for. A value without a readable version of this very
+ * epoch is a miss, and the next write replaces it: it may come from a snapshot, a replica that was behind, or another
+ * deployment.
+ */
+import { ErrorReply } from "@redis/client";
+import { type Entry, newest } from "../../domain.ts";
+import { CacheStaleError, reasonOf } from "../../errors.ts";
+import type { Cache, CachedEntry } from "../../ports.ts";
+import { Connection } from "./connection.ts";
+import type { RedisAddress, RedisClient } from "./handshake.ts";
+import { decode, encodeVersion, KeyLayout } from "./keys.ts";
+import { type Answer, LocalCopies, type LocalLimits } from "./local_copies.ts";
+import { evaluate, FORGET, OFFER, type Outcome } from "./scripts.ts";
+
+export interface RedisCacheOptions extends RedisAddress {
+  /** Put before every user id. */
+  readonly prefix: string;
+  /** Which store, and which generation of copies of it, the cache stands for; undefined as long as nobody knows: nothing is cached. */
+  readonly namespace: () => string | undefined;
+  /** Lifetime of both keys, and of a copy in this process. */
+  readonly ttlMs: number;
+  /** The copies in this process. `maxEntries` 0 turns them off; Redis then need not track what is read. */
+  readonly local: LocalLimits;
+  /** How long a call waits for an answer; default 250. */
+  readonly callTimeoutMs?: number;
+  /** Told each time that the connection is lost or cannot be made (it is tried again for ever), or updates were refused. */
+  readonly onError?: (error: Error) => void;
+  /** Told once of each thing that is missing and can be done without. */
+  readonly onNotice?: (message: string) => void;
+}
+
+/** Does not need the server to be up. Calls reject with the reason while there is no connection. */
+export function createRedisCache(options: RedisCacheOptions): Cache {
+  return new RedisCache(options);
+}
+
+const DEFAULT_CALL_TIMEOUT_MS = 250;
+/** One round trip of {@link RedisCache.setMany}: small enough to be answered well within a call's deadline. */
+const MAX_CHUNK_ENTRIES = 256;
+const MAX_CHUNK_UNITS = 1024 * 1024;
+
+interface Refusal {
+  readonly userId: string;
+  readonly outcome: Exclude<Outcome, "stored">;
+  readonly reason: string;
+}
+
+class RedisCache implements Cache {
+  readonly #keys: KeyLayout;
+  readonly #callTimeoutMs: number;
+  readonly #local: LocalCopies | undefined;
+  readonly #connection: Connection;
+
+  constructor(private readonly options: RedisCacheOptions) {
+    this.#keys = new KeyLayout(options.prefix);
+    this.#callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
+    this.#local = options.local.maxEntries === 0
+      ? undefined
+      : new LocalCopies(options.local, options.ttlMs, () => this.#epoch());
+    this.#connection = new Connection({
+      address: options,
+      tracking: this.#local !== undefined,
+      callTimeoutMs: this.#callTimeoutMs,
+      onInvalidate: (key) => key === null ? this.#local?.clear() : this.#local?.forget(this.#keys.userOf(key)),
+      onError: options.onError ?? (() => {}),
+      onNotice: options.onNotice ?? (() => {}),
+    });
+  }
+
+  async get(userId: string): Promise<CachedEntry | undefined> {
+    const read = () => this.#read(userId);
+    return this.#local && this.#connection.tracks ? await this.#local.get(userId, read) : (await read()).found;
+  }
+
+  /**
+   * Two commands, as Redis 6 can put its word of an expired key into the middle of a list. What changes between them is found
+   * out by the checksum.
+   */
+  async #read(userId: string): Promise<Answer> {
+    const keys = this.#keysOf(userId);
+    const [value, version] = await this.#connection.call((client) =>
+      Promise.all(keys.map((key) => client.sendCommand<string | null>(["GET", key]).catch(missIfOtherType)))
+    );
+    const epoch = this.#epoch();
+    const isThere = typeof value === "string" && typeof version === "string" && epoch !== undefined;
+    return { found: isThere ? decode(userId, value, version, epoch) : undefined, epoch };
+  }
+
+  async setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
+    const left = [...newestOfEach(entries)];
+    const refused: Refusal[] = [];
+    try {
+      for (const chunk of chunksOf(left.slice())) {
+        refused.push(...await this.#offerAll(chunk, complete));
+        left.splice(0, chunk.length);
+      }
+    } catch (error) {
+      const unknown = left.map(({ userId }) => userId);
+      throw new CacheStaleError([...unknown, ...stale(refused)], reasonOf(error), { cause: error });
+    }
+    this.#report(refused);
+  }
+
+  /** One round trip; another one where the server does not let the script run. */
+  async #offerAll(chunk: readonly Entry[], complete: boolean): Promise<Refusal[]> {
+    try {
+      return await this.#connection.call(async (client) => {
+        const epoch = this.#epoch();
+        const answers = await Promise.all(chunk.map((entry) => this.#offer(client, entry, complete, epoch)));
+        return answers.filter((answer) => answer !== undefined);
+      });
+    } finally {
+      // Redis says so too, but perhaps a moment later. And after a failure nobody knows what it has.
+      for (const { userId } of chunk) this.#local?.forget(userId);
+    }
+  }
+
+  async #offer(
+    client: RedisClient,
+    entry: Entry,
+    complete: boolean,
+    epoch: string | undefined,
+  ): Promise<Refusal | undefined> {
+    const { userId, value } = entry;
+    try {
+      if (epoch === undefined) {
+        await this.#drop(client, userId);
+        return undefined;
+      }
+      const notAfterMs = String(this.#connection.serverNowMs + this.#callTimeoutMs);
+      const args = [value, encodeVersion(entry), complete ? "1" : "0", String(this.options.ttlMs), epoch, notAfterMs];
+      const [, outcome, reason] = /^(\w+) ?([^]*)$/.exec(await evaluate(client, OFFER, this.#keysOf(userId), args))!;
+      return outcome === "stored" ? undefined : { userId, outcome: outcome as Refusal["outcome"], reason: reason! };
+    } catch (error) {
+      if (!(error instanceof ErrorReply)) throw error;
+      // The script could not run. Without its companion the copy is a miss, whatever type its key has.
+      const dropped = await isDone(client.sendCommand(["DEL", this.#keys.ofVersion(userId)]));
+      return { userId, outcome: dropped ? "dropped" : "stale", reason: error.message };
+    }
+  }
+
+  /** @throws CacheStaleError for users of whom an older copy may be left */
+  #report(refused: readonly Refusal[]): void {
+    const of = (outcome: Outcome) => refused.find((refusal) => refusal.outcome === outcome);
+    const [foreign, dropped, left] = [of("foreign"), of("dropped"), of("stale")];
+    if (foreign) {
+      this.#connection.notice(
+        `has keys of other programs where copies of users would be (one is a ${foreign.reason}): these users are not ` +
+          "cached; a CACHE_PREFIX of its own would part them",
+      );
+    }
+    if (dropped) {
+      const fault = this.#connection.fault(new Error(dropped.reason));
+      this.options.onError?.(new Error(`${fault.message}; what it had of these users is dropped instead`));
+    }
+    if (left === undefined) return;
+    const fault = this.#connection.fault(new Error(left.reason));
+    if (/\bREADONLY\b/.test(left.reason)) this.#connection.giveUp(new Error(left.reason));
+    throw new CacheStaleError(stale(refused), fault.message, { cause: fault });
+  }
+
+  async forget(userId: string): Promise<void> {
+    try {
+      await this.#connection.call((client) => this.#drop(client, userId));
+    } finally {
+      this.#local?.forget(userId);
+    }
+  }
+
+  async #drop(client: RedisClient, userId: string): Promise<void> {
+    try {
+      await evaluate(client, FORGET, this.#keysOf(userId), []);
+    } catch (error) {
+      if (!(error instanceof ErrorReply)) throw error;
+      await client.sendCommand(["DEL", this.#keys.ofVersion(userId)]);
+    }
+  }
+
+  /** Asks for what a read needs. */
+  async ping(): Promise<void> {
+    await this.#read("");
+  }
+
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  #keysOf(userId: string): [value: string, version: string] {
+    return [this.#keys.ofValue(userId), this.#keys.ofVersion(userId)];
+  }
+
+  #epoch(): string | undefined {
+    const namespace = this.options.namespace();
+    return namespace === undefined ? undefined : this.#connection.epoch + namespace;
+  }
+}
+
+/** A key that holds a list, say, is somebody else's. */
+function missIfOtherType(error: unknown): null {
+  if (error instanceof ErrorReply && error.message.startsWith("WRONGTYPE")) return null;
+  throw error;
+}
+
+/** False when the server refuses. */
+async function isDone(call: Promise<unknown>): Promise<boolean> {
+  try {
+    await call;
+    return true;
+  } catch (error) {
+    if (error instanceof ErrorReply) return false;
+    throw error;
+  }
+}
+
+function stale(refused: readonly Refusal[]): string[] {
+  return refused.filter(({ outcome }) => outcome === "stale").map(({ userId }) => userId);
+}
+
+function newestOfEach(entries: readonly Entry[]): Iterable<Entry> {
+  const byUser = new Map<string, Entry>();
+  for (const entry of entries) byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
+  return byUser.values();
+}
+
+function* chunksOf(entries: Iterable<Entry>): Iterable<Entry[]> {
+  let chunk: Entry[] = [];
+  let units = 0;
+  for (const entry of entries) {
+    if (chunk.length === MAX_CHUNK_ENTRIES || (chunk.length > 0 && units + entry.value.length > MAX_CHUNK_UNITS)) {
+      yield chunk;
+      chunk = [];
+      units = 0;
+    }
+    chunk.push(entry);
+    units += entry.value.length;
+  }
+  if (chunk.length > 0) yield chunk;
+}

@@ -1,0 +1,133 @@
+/** What `--check-config` tries on Redis: all that the service will do, on two keys of its own that go away again. */
+import { ErrorReply } from "@redis/client";
+import { withDeadline } from "../../deadline.ts";
+import { reasonOf } from "../../errors.ts";
+import {
+  type Features,
+  openClient,
+  type RedisAddress,
+  type RedisClient,
+  targetOf,
+  withoutRefused,
+} from "./handshake.ts";
+import { decode, encodeVersion, KeyLayout } from "./keys.ts";
+import { Peer } from "./peer.ts";
+import { explain, NO_TRACKING } from "./refusals.ts";
+import { evaluate, FORGET, OFFER } from "./scripts.ts";
+
+export interface RedisCheckOptions extends RedisAddress {
+  readonly prefix: string;
+  /** Whether copies in this process are wanted, for which Redis must track what is read. */
+  readonly tracking: boolean;
+}
+
+export interface RedisFindings {
+  /** Each keeps the cache from being one. */
+  readonly problems: readonly string[];
+  /** What will be done without, and what may become a problem. */
+  readonly notes: readonly string[];
+}
+
+const STEP_LIMIT_MS = 3000;
+const PROBE_TTL_MS = "10000";
+const EPOCH = "check";
+
+/** Never rejects. */
+export async function checkRedis(options: RedisCheckOptions): Promise<RedisFindings> {
+  const target = targetOf(options);
+  const server = `Redis at ${target.label}`;
+  const problems = new Set<string>();
+  const notes = new Set<string>();
+  try {
+    const { client, peer } = await connect(options, (note) => notes.add(`${server} ${note}`));
+    try {
+      for (const refusal of await tryAll(client, peer, options.prefix)) problems.add(`${server}: ${explain(refusal)}`);
+      const risk = await memoryRisk(client);
+      if (risk) notes.add(`${server} ${risk}`);
+    } finally {
+      client.destroy();
+    }
+  } catch (error) {
+    problems.add(`${server}: ${explain(reasonOf(error))}`);
+  }
+  return { problems: [...problems], notes: [...notes] };
+}
+
+async function connect(options: RedisCheckOptions, onNote: (note: string) => void) {
+  const target = targetOf(options);
+  let features: Features | undefined = { tracking: options.tracking, protocol: 3 };
+  for (;;) {
+    const client: RedisClient = openClient(target, features);
+    client.on("error", () => {}); // The call that it breaks says so.
+    const peer = new Peer(client, onNote);
+    const greeted = client.connect().then(() => peer.greet(target.database));
+    try {
+      await withDeadline(greeted, STEP_LIMIT_MS, "the handshake");
+      return { client, peer };
+    } catch (error) {
+      client.destroy();
+      greeted.then(() => client.destroy(), () => {});
+      const less = withoutRefused(features, error);
+      if (less === undefined) throw error;
+      if (features.tracking) onNote(`${NO_TRACKING}: ${explain(reasonOf(error))}`);
+      features = less;
+    }
+  }
+}
+
+/** What the server said when it refused something; empty when all went well. */
+async function tryAll(client: RedisClient, peer: Peer, prefix: string): Promise<string[]> {
+  const layout = new KeyLayout(prefix);
+  // No user has a NUL in the name.
+  const probe = { userId: `\0check-${crypto.randomUUID()}`, value: "x", ts: 1, acceptedMs: 1, instance: "", seq: 0 };
+  const keys = [layout.ofValue(probe.userId), layout.ofVersion(probe.userId)] as const;
+  const refusals = await tryEach(client, keys);
+  if (refusals.length > 0) return refusals;
+  const notAfterMs = String(peer.nowMs + STEP_LIMIT_MS);
+  const args = [probe.value, encodeVersion(probe), "1", PROBE_TTL_MS, EPOCH, notAfterMs];
+  const work = async () => {
+    const outcome = await evaluate(client, OFFER, keys, args);
+    if (outcome !== "stored") return [outcome];
+    const [value, version] = await Promise.all(keys.map((key) => client.sendCommand<string | null>(["GET", key])));
+    await evaluate(client, FORGET, keys, []);
+    if (decode(probe.userId, value ?? "", version ?? "", EPOCH) !== undefined) return [];
+    return ["it does not give back what was stored in it"];
+  };
+  return await withDeadline(work(), STEP_LIMIT_MS, "an update").catch((error) => [reasonOf(error)]);
+}
+
+/** Each command by itself, as scripts do not say which of theirs was refused. */
+async function tryEach(client: RedisClient, [value, version]: readonly [string, string]): Promise<string[]> {
+  const commands = [
+    ["GET", value],
+    ["TYPE", value],
+    ["SET", value, "", "PX", PROBE_TTL_MS],
+    ["SET", version, "", "PX", PROBE_TTL_MS],
+    ["PEXPIRE", value, PROBE_TTL_MS],
+    ["EVAL", FORGET.text, "2", value, version],
+    ["EVALSHA", FORGET.sha1, "2", value, version],
+    ["DEL", value, version],
+  ];
+  const refusals: string[] = [];
+  for (const command of commands) {
+    try {
+      await withDeadline(client.sendCommand(command), STEP_LIMIT_MS, command[0]!);
+    } catch (error) {
+      if (!(error instanceof ErrorReply)) throw error;
+      if (!error.message.startsWith("NOSCRIPT")) refusals.push(error.message);
+    }
+  }
+  return refusals;
+}
+
+async function memoryRisk(client: RedisClient): Promise<string | undefined> {
+  try {
+    const info = await withDeadline(client.sendCommand<string>(["INFO", "memory"]), STEP_LIMIT_MS, "INFO");
+    const limit = Number(/^maxmemory:(\d+)/m.exec(info)?.[1] ?? 0);
+    if (limit === 0 || !/^maxmemory_policy:noeviction/m.test(info)) return undefined;
+    return `refuses updates once its maxmemory of ${limit} bytes is reached, as its maxmemory-policy is noeviction`;
+  } catch (error) {
+    if (error instanceof ErrorReply) return undefined; // Without INFO nothing is known; that is noted already.
+    throw error;
+  }
+}

@@ -1,0 +1,85 @@
+/** What is known of the server at the other end of a connection: who it is, which run of it answers, and its time. */
+import { ErrorReply } from "@redis/client";
+import type { RedisClient } from "./handshake.ts";
+import { unfitness } from "./refusals.ts";
+
+/** A server that answers, and can never be the cache as it is: a node of a Cluster, a Sentinel, a replica. */
+export class UnfitServerError extends Error {
+  override readonly name = "UnfitServerError";
+}
+
+export const NOTICES = {
+  INFO: "forbids INFO (the user's ACL lacks +info): a restart or a failover that brings back older data goes unnoticed",
+  TIME:
+    "forbids TIME (the user's ACL lacks +time): an update that it comes to late, after a freeze, may put back an older copy",
+} as const;
+
+/** Where the server does not say which run it is. */
+const UNKNOWN = "0000";
+
+export class Peer {
+  #run = UNKNOWN;
+  #history = UNKNOWN;
+  #aheadMs = 0;
+  readonly #forbidden = new Set<keyof typeof NOTICES>();
+
+  /** @param onForbidden told of each command that the user may not call, and that can be done without */
+  constructor(private readonly client: RedisClient, private readonly onForbidden: (notice: string) => void) {}
+
+  /**
+   * Which run of which server answers, 8 characters, and which history of data it follows: another one after a restart or a
+   * failover. What is there from before may be older than what had been confirmed.
+   */
+  get epoch(): string {
+    return this.#run + this.#history;
+  }
+
+  /** Unix milliseconds; ahead by up to a call's deadline, never behind. */
+  get nowMs(): number {
+    return Math.ceil(performance.now() + this.#aheadMs);
+  }
+
+  /** @throws UnfitServerError, or the server's refusal of the database */
+  async greet(database: number | undefined): Promise<void> {
+    const info = await this.#info("server");
+    this.#run = /^run_id:([0-9a-f]{4})/m.exec(info)?.[1] ?? UNKNOWN;
+    if (database) await this.client.sendCommand(["SELECT", String(database)]);
+    await this.refresh();
+  }
+
+  /** Any answer, a refusal too, is a sign of life. @throws UnfitServerError when it has become one */
+  async refresh(): Promise<void> {
+    const [info] = await Promise.all([this.#info("replication"), this.#readClock()]);
+    this.#history = /^master_replid:([0-9a-f]{4})/m.exec(info)?.[1] ?? UNKNOWN;
+  }
+
+  async #info(section: string): Promise<string> {
+    const info = await this.#ask<string>("INFO", section) ?? "";
+    const reason = unfitness(info);
+    if (reason !== undefined) throw new UnfitServerError(reason);
+    return info;
+  }
+
+  async #readClock(): Promise<void> {
+    const askedMs = performance.now();
+    const time = await this.#ask<[string, string]>("TIME");
+    if (time === undefined) await this.client.sendCommand(["PING"]).catch(ignoreReply);
+    else this.#aheadMs = Number(time[0]) * 1000 + Number(time[1]) / 1000 - askedMs;
+  }
+
+  /** Undefined when it is forbidden: said once, and not asked again over this connection. */
+  async #ask<T>(command: keyof typeof NOTICES, ...args: string[]): Promise<T | undefined> {
+    if (this.#forbidden.has(command)) return undefined;
+    try {
+      return await this.client.sendCommand<T>([command, ...args]);
+    } catch (error) {
+      ignoreReply(error);
+      this.#forbidden.add(command);
+      this.onForbidden(NOTICES[command]);
+    }
+  }
+}
+
+function ignoreReply(error: unknown): void {
+  if (!(error instanceof ErrorReply)) throw error;
+}
