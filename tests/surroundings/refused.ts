@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { Dsproxy, type Environment, eventually } from "../support/dsproxy.ts";
 import { once, startPostgres, withDatabase } from "../support/postgres.ts";
 import { startPgBouncer } from "../support/pgbouncer.ts";
+import { type RedisServerOptions, startRedis } from "../support/redis.ts";
 import { freePort } from "../support/services.ts";
 
 export interface Refusal {
@@ -13,19 +14,22 @@ export interface Refusal {
 }
 
 export interface Verdict {
-  /** Undefined: it runs, and is not ready. */
-  readonly exitCode: number | undefined;
+  /** In the table's words: ends with some code, or runs and is not ready. */
+  readonly does: string;
   readonly says: string;
 }
 
 const LIMIT_MS = 20_000;
 
-/** @param why what the service has to say, and `--check-config` too */
-async function verdictOn(settings: Environment, why: RegExp): Promise<Verdict> {
+async function isFoundByCheck(settings: Environment, why: RegExp): Promise<void> {
   await using checked = Dsproxy.spawn(settings, ["--check-config"]);
   const { code, stdout, log } = await checked.ended();
   assert.deepEqual([code, why.test(stdout + log)], [78, true], `--check-config says: ${stdout}${log}`);
+}
 
+/** @param why what the service has to say, and `--check-config` too */
+async function verdictOn(settings: Environment, why: RegExp): Promise<Verdict> {
+  await isFoundByCheck(settings, why);
   const port = freePort();
   await using proxy = Dsproxy.spawn({ ...settings, PROXY_PORT: String(port) });
   let ended: number | undefined;
@@ -37,10 +41,10 @@ async function verdictOn(settings: Environment, why: RegExp): Promise<Verdict> {
   }, LIMIT_MS).catch((cause) => {
     throw new Error(`${cause.message}; readiness: ${readiness}; its log: ${proxy.log.slice(-2_000)}`, { cause });
   });
-  if (ended === undefined) return { exitCode: undefined, says: lineOf(readiness, why) };
+  if (ended === undefined) return { does: "runs, and is not ready", says: lineOf(readiness, why) };
   const end = await proxy.ended();
   assert.ok(end.code !== 0 && why.test(end.log), `it ended with ${end.code} and said: ${end.log}`);
-  return { exitCode: end.code, says: lineOf(end.log, why) };
+  return { does: `ends with ${end.code}`, says: lineOf(end.log, why) };
 }
 
 async function readinessAt(port: number): Promise<string> {
@@ -109,7 +113,7 @@ const anotherStore: Refusal["run"] = () =>
       await proxy.accept({ user_id: "user", value: "value" }, "?ack=flushed");
       await proxy.stop();
       const verdict = await verdictOn({ DATA_DIR: dataDir }, /belongs to the store/);
-      assert.equal(verdict.exitCode, 78);
+      assert.equal(verdict.does, "ends with 78");
       return verdict;
     })
   );
@@ -134,6 +138,23 @@ const danglingLink: Refusal["run"] = () =>
     return await verdictOn({ DATA_DIR: dataDir }, /symbolic link/);
   });
 
+/** A cache is not needed to live: the service says what is wrong with it, and goes on without. */
+function withoutCache(options: RedisServerOptions, why: RegExp): Refusal["run"] {
+  return () =>
+    withDataDir(async (dataDir) => {
+      await using redis = await startRedis(options);
+      const settings = { DATA_DIR: dataDir, REDIS_URL: redis.url };
+      await isFoundByCheck(settings, why);
+      await using proxy = await Dsproxy.start(settings);
+      await proxy.accept({ user_id: "user", value: "value" });
+      assert.equal((await proxy.read("user")).value, "value");
+      await eventually("its log says what is wrong", () => Promise.resolve(why.test(proxy.log)), LIMIT_MS);
+      await proxy.stop();
+      const { error } = JSON.parse(lineOf(proxy.log, why)) as { error: string };
+      return { does: "runs, without a cache", says: error };
+    });
+}
+
 export const REFUSED: readonly Refusal[] = [
   { name: "PgBouncer, statements", how: "`pool_mode=statement`", run: statementPooling },
   {
@@ -154,4 +175,14 @@ export const REFUSED: readonly Refusal[] = [
   { name: "another kind of store", how: "`DATA_DIR` of PostgreSQL, started without `DB_*`", run: anotherStore },
   { name: "another database", how: "`DATA_DIR` of one, `DATABASE_URL` of another", run: anotherDatabase },
   { name: "`DATA_DIR` a dangling link", how: "it leads to nothing", run: danglingLink },
+  {
+    name: "a Redis Cluster",
+    how: "`cluster-enabled yes`",
+    run: withoutCache({ config: ["cluster-enabled yes"] }, /Redis Cluster, which is not supported/),
+  },
+  {
+    name: "a Redis Sentinel",
+    how: "`--sentinel`",
+    run: withoutCache({ sentinel: true }, /Sentinel, which is not supported/),
+  },
 ];

@@ -61,10 +61,9 @@ async function beRefused({ name, how, run }: Refusal): Promise<Row> {
   print(`${name} …`);
   const verdict = await attempt(run);
   if (verdict === undefined) return [name, how, FAILED, ""];
-  const does = verdict.exitCode === undefined ? "runs, and is not ready" : `ends with ${verdict.exitCode}`;
   const says = withoutChance(verdict.says).replaceAll("|", "\\|");
-  print(`  ${does}: ${says}`);
-  return [name, how, does, says];
+  print(`  ${verdict.does}: ${says}`);
+  return [name, how, verdict.does, says];
 }
 
 /** Directories, databases, ports and identities are other ones each time. */
