@@ -7,7 +7,6 @@ import { ClockWatch } from "./clock_watch.ts";
 import { type Config, storePlace } from "./config.ts";
 import { openCore } from "./core.ts";
 import { withDeadline } from "./deadline.ts";
-import { reasonOf } from "./errors.ts";
 import { deadLetterHandlers } from "./handlers/dead_letters.ts";
 import { type HealthCheck, healthHandler } from "./handlers/health.ts";
 import { metricsHandler } from "./handlers/metrics.ts";

@@ -1,42 +1,32 @@
-/** `--check-config`: each configured part opened, without changing anything, and asked whether it will do. */
+/** `--check-config`: each configured part is asked for all that the service will do, and nothing of it stays. */
 import type { Config } from "./config.ts";
 import { dataDirChecks } from "./data_dir_check.ts";
 import { reasonOf } from "./errors.ts";
-import { createCache, createStore } from "./parts.ts";
-import type { Store } from "./ports.ts";
+import { checkCache, checkStore, type Findings } from "./parts.ts";
 
-/** What `--check-config` prints: each configured part opened, read-only, and asked whether it works. */
+type Check = readonly [part: string, look: () => Promise<Findings>];
+
+/** @returns `ok` false when something would not work; `message` has a line for each thing that was found */
 export async function checkConfiguration(config: Config): Promise<{ ok: boolean; message: string }> {
-  const store = createStore(config);
-  const cache = createCache(config, () => undefined, () => {});
-  const checks: [string, () => Promise<string>][] = [
-    ...dataDirChecks({ dataDir: config.dataDir, journalDir: config.journal.dir, storeKind: config.store.kind }),
-    [`store (${config.store.kind})`, () => checkStore(config, store)],
-    [`cache (${config.cache.kind})`, () => cache.ping().then(() => "answers")],
+  const { dataDir, journal, store, cache } = config;
+  const local = dataDirChecks({ dataDir, journalDir: journal.dir, storeKind: store.kind });
+  const checks: Check[] = [
+    ...local.map(([part, look]): Check => [part, async () => ({ problems: [], notes: [], found: await look() })]),
+    [`store (${store.kind})`, () => checkStore(config)],
+    [`cache (${cache.kind})`, () => checkCache(config)],
   ];
   const lines: string[] = [];
   let ok = true;
-  for (const [name, check] of checks) {
-    try {
-      lines.push(`ok      ${name}: ${await check()}`);
-    } catch (error) {
-      ok = false;
-      lines.push(`failed  ${name}: ${reasonOf(error)}`);
-    }
+  for (const [part, look] of checks) {
+    const { problems, notes, found = "will do" } = await look().catch(failed);
+    if (problems.length === 0) lines.push(`ok      ${part}: ${found}`);
+    lines.push(...problems.map((problem) => `failed  ${part}: ${problem}`));
+    lines.push(...notes.map((note) => `note    ${part}: ${note}`));
+    ok &&= problems.length === 0;
   }
-  await Promise.allSettled([store.close(), cache.close()]);
   return { ok, message: lines.join("\n") };
 }
 
-async function checkStore({ store }: Config, opened: Store): Promise<string> {
-  if (store.kind === "sqlite") {
-    try {
-      await Deno.stat(store.path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return "not there yet; it is made at the first start";
-      throw error;
-    }
-  }
-  await opened.ping();
-  return "answers";
+function failed(error: unknown): Findings {
+  return { problems: [reasonOf(error)], notes: [] };
 }

@@ -54,7 +54,7 @@ export function helpText(version: string): string {
 
 Usage: dsproxy [flag]
        dsproxy dead-letters …
-Without a flag it serves until SIGTERM or SIGINT.
+Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.
 
 Flags:
 ${flags}
@@ -64,6 +64,6 @@ Options, from the environment, then .env in the working directory, then the defa
 ${optionsHelp()}
 Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds. Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.
 
-Exit codes: 0 clean stop, 78 bad configuration, 1 anything else.
+Exit codes: 0 clean stop, 78 bad configuration or a DATA_DIR that belongs to another store, 1 anything else.
 `;
 }

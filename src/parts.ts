@@ -1,10 +1,14 @@
 /** The adapters that the configuration chooses. The only importer of adapters. */
 import { createMemoryCache } from "./adapters/memory.ts";
-import { createPostgresStore, type StoreWatcher } from "./adapters/postgres/store.ts";
+import { checkPostgres } from "./adapters/postgres/check.ts";
+import { createPool } from "./adapters/postgres/pool.ts";
+import { createPostgresStore, findIdentity, type StoreWatcher } from "./adapters/postgres/store.ts";
 import { createRedisCache } from "./adapters/redis/cache.ts";
+import { checkRedis } from "./adapters/redis/check.ts";
 import { createSqliteStore } from "./adapters/sqlite.ts";
-import type { Config } from "./config.ts";
+import { type Config, storePlace } from "./config.ts";
 import type { Cache, DeadLetters, Store, StoreIdentity } from "./ports.ts";
+import { checkStoreBinding, StoreBinding } from "./store_binding.ts";
 
 const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
 /** Without a cache that instances share nobody says when another one has written: a copy is good for this long. */
@@ -32,4 +36,55 @@ export function createCache({ cache, store }: Config, { namespace, onFault, onNo
   // The embedded store is this instance's alone.
   const ttlMs = store.kind === "sqlite" ? cache.ttlMs : Math.min(cache.ttlMs, UNSHARED_COPY_MS);
   return createMemoryCache({ ...local, ttlMs });
+}
+
+/** What a part has against the configuration. */
+export interface Findings {
+  /** Each keeps the service from working, or from working for every record. */
+  readonly problems: readonly string[];
+  /** Good to know. */
+  readonly notes: readonly string[];
+  /** What is there, in a few words. */
+  readonly found?: string;
+}
+
+/** Tries what the service does with the store, and undoes it. @throws why it cannot be tried */
+export async function checkStore(config: Config): Promise<Findings> {
+  const { store, dataDir } = config;
+  if (store.kind === "sqlite") return await checkSqlite(config, store.path);
+  const bound = await checkStoreBinding(dataDir, store.kind);
+  const pool = createPool({
+    ...store,
+    poolSize: 1,
+    admit: async (session) => {
+      if (bound === undefined) return;
+      new StoreBinding(dataDir, bound).admit(await findIdentity(session), storePlace(store));
+    },
+  });
+  try {
+    return await checkPostgres(pool);
+  } finally {
+    await pool.close();
+  }
+}
+
+async function checkSqlite(config: Config, path: string): Promise<Findings> {
+  try {
+    await Deno.stat(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return { problems: [], notes: [], found: "not there yet; it is made at the first start" };
+  }
+  const store = createStore(config);
+  try {
+    await store.ping();
+    return { problems: [], notes: [], found: "answers" };
+  } finally {
+    await store.close();
+  }
+}
+
+export async function checkCache({ cache }: Config): Promise<Findings> {
+  if (cache.kind === "redis") return await checkRedis({ ...cache, tracking: cache.localMax > 0 });
+  return { problems: [], notes: [], found: "needs nothing" };
 }

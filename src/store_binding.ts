@@ -67,7 +67,7 @@ export async function openStoreBinding(
 ): Promise<StoreBinding> {
   let bound = await checkStoreBinding(dataDir, kind, fs);
   if (bound === undefined) await writeBinding(fs, dataDir, bound = unreached(kind));
-  return new StoreBinding(fs, dataDir, bound);
+  return new StoreBinding(dataDir, bound, fs);
 }
 
 /**
@@ -93,9 +93,9 @@ export class StoreBinding {
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
-    private readonly fs: JournalFileSystem,
     private readonly dataDir: string,
     private bound: BoundStore,
+    private readonly fs: JournalFileSystem = denoFileSystem,
   ) {}
 
   /** What was known of the store when the last run ended; undefined before it was reached for the first time. */

@@ -23,7 +23,14 @@ export class StoreGate {
   }
 
   async bind(identity: string): Promise<void> {
-    if (!await this.binding?.confirm(identity, this.place)) return;
+    let another: boolean | undefined;
+    try {
+      another = await this.binding?.confirm(identity, this.place);
+    } catch (error) {
+      // The directory may be gone: a reason to get into the database what it held, not to keep it out.
+      this.log.error("The data directory cannot take note of its store", { identity, error });
+    }
+    if (!another) return;
     this.log.error(
       "The database is not the one that was there before, though it is at the same place: it was made anew. What the former one " +
         "had is not in it",

@@ -8,7 +8,7 @@ Deno.test("no argument means to serve", () => {
 });
 
 Deno.test("each flag of the contract is a command", () => {
-  for (const command of ["help", "version", "check-config", "print-config", "ready"]) {
+  for (const command of ["help", "version", "check-config", "print-config", "change-store", "ready"]) {
     assert.deepEqual(parseCommandLine([`--${command}`]), { command });
   }
 });
@@ -40,7 +40,9 @@ Deno.test("dead-letters takes an action and write ids, or all of them", () => {
 
 Deno.test("the help text names every flag, every option and the exit codes", () => {
   const text = helpText("1.2.3");
-  for (const word of ["1.2.3", "--check-config", "--print-config", "--ready", "78", ...OPTION_NAMES]) {
+  for (
+    const word of ["1.2.3", "--check-config", "--print-config", "--change-store", "--ready", "78", ...OPTION_NAMES]
+  ) {
     assert.ok(text.includes(word), word);
   }
   assert.match(text, /BATCH_INTERVAL .*\(default 2s\)/);

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { createPool } from "../src/adapters/postgres/pool.ts";
 import { createPostgresStore, type PostgresStoreOptions } from "../src/adapters/postgres/store.ts";
 import { certificate } from "./support/certificate.ts";
+import { eventually } from "./support/dsproxy.ts";
 import { entry } from "./support/fakes.ts";
-import { startPostgres } from "./support/postgres.ts";
+import { once, startPostgres } from "./support/postgres.ts";
 import { postgresOptions } from "./support/postgres_options.ts";
 
 async function works(url: string, others: Partial<PostgresStoreOptions>): Promise<boolean> {
@@ -53,4 +55,60 @@ Deno.test("require refuses a server without TLS, prefer accepts it", async () =>
   await using server = await startPostgres();
   assert.equal(await works(server.url, { sslMode: "require" }), false);
   assert.equal(await works(server.url, { sslMode: "prefer" }), true);
+});
+
+Deno.test("under TLS, too, a statement is ended on the server, and a server that goes away is noticed at once", async () => {
+  const { cert, key } = await certificate("127.0.0.1");
+  await using server = await startPostgres({ ssl: "on" }, { "server.crt": cert, "server.key": key });
+  const pool = createPool(postgresOptions(server.url, { sslMode: "require" }));
+  const asleep = async () =>
+    (await pool.run(5_000, (session) =>
+      session.query(
+        `select pid from pg_stat_activity join pg_stat_ssl using (pid) where ssl and query like '%pg_sleep%'
+        and state = 'active' and pid <> pg_backend_pid()`,
+      ))).rowCount;
+  const sleep = (limitMs: number) => pool.run(limitMs, (session) => session.query("select pg_sleep(3600)"));
+  try {
+    await assert.rejects(sleep(500), { name: "DeadlineError" });
+    await eventually("it is ended", async () => await asleep() === 0, 3_000);
+    const ended = assert.rejects(sleep(30_000), { name: "ConnectionLostError" });
+    await eventually("it runs", async () => await asleep() === 1);
+    await server.kill();
+    const killedMs = performance.now();
+    await ended;
+    assert.ok(performance.now() - killedMs < 2_500);
+    await assert.rejects(asleep(), {
+      name: "ConnectError",
+      message: /^Cannot connect to PostgreSQL at 127\.0\.0\.1:\d+: 127\.0\.0\.1:\d+: .*ECONNREFUSED/,
+    });
+  } finally {
+    await pool.close();
+  }
+});
+
+Deno.test("prefer and allow go on to the other way where the access rules ask for it, and only there", async () => {
+  const { cert, key } = await certificate("127.0.0.1");
+  await using server = await startPostgres({ ssl: "on" }, { "server.crt": cert, "server.key": key });
+  await once(server.url, (sql) => sql.unsafe("create role other login superuser password 'right'"));
+  const rules = `${server.options.folder}/data/pg_hba.conf`;
+  const general = await Deno.readTextFile(rules);
+  for (const kind of ["hostssl", "hostnossl"]) {
+    await Deno.writeTextFile(rules, `${kind} all other all scram-sha-256\nhost all other all reject\n${general}`);
+    await once(server.url, (sql) => sql`select pg_reload_conf(), pg_sleep(0.2)`);
+    for (const sslMode of ["prefer", "allow"] as const) {
+      const pool = createPool(postgresOptions(server.url, { sslMode, user: "other", password: () => "right" }));
+      try {
+        const { rows } = await pool.run(
+          5_000,
+          (session) => session.query("select ssl from pg_stat_ssl where pid = pg_backend_pid()"),
+        );
+        assert.deepEqual(rows, [{ ssl: kind === "hostssl" }], `${kind} ${sslMode}`);
+      } finally {
+        await pool.close();
+      }
+    }
+    const wrong = createPool(postgresOptions(server.url, { user: "other", password: () => "wrong" }));
+    await assert.rejects(wrong.run(5_000, (session) => session.query("select 1")), { code: "28P01" });
+    await wrong.close();
+  }
 });

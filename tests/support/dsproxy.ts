@@ -15,6 +15,8 @@ export interface HowToRun {
   readonly args?: readonly string[];
   /** The most file descriptors it may have. */
   readonly openFiles?: number;
+  /** Permission bits hold for it, also when the tests run as root. */
+  readonly unprivileged?: true;
 }
 
 export class Dsproxy implements AsyncDisposable {
@@ -133,7 +135,15 @@ export class Dsproxy implements AsyncDisposable {
 }
 
 /** `DSPROXY_BINARY` names a compiled program to test instead of the sources. */
-function programUnderTest({ main, args = [], openFiles }: HowToRun): { command: string; programArgs: string[] } {
+function programUnderTest(how: HowToRun): { command: string; programArgs: string[] } {
+  const { command, programArgs } = plainProgram(how);
+  if (how.unprivileged === undefined || Deno.uid() !== 0) return { command, programArgs };
+  // Still root, whose caches it reads, but without root's power to pass over permissions.
+  const withoutPower = ["--bounding-set", "-dac_override,-dac_read_search"];
+  return { command: "setpriv", programArgs: [...withoutPower, "--", command, ...programArgs] };
+}
+
+function plainProgram({ main, args = [], openFiles }: HowToRun): { command: string; programArgs: string[] } {
   const binary = Deno.env.get("DSPROXY_BINARY");
   const [command, ...programArgs] = binary && main === undefined
     ? [binary]

@@ -39,9 +39,9 @@ export class FakeFileSystem implements JournalFileSystem {
     return this.events.filter((each) => each.startsWith(event)).length;
   }
 
-  /** Takes away everything under `dir`, as somebody does who removes it or moves it elsewhere. */
+  /** Takes away a file, or everything in a directory, as somebody does who removes it or moves it elsewhere. */
   takeAway(dir: string): Map<string, Inode> {
-    const taken = new Map([...this.#names].filter(([path]) => path.startsWith(`${dir}/`)));
+    const taken = new Map([...this.#names].filter(([path]) => path === dir || path.startsWith(`${dir}/`)));
     for (const path of taken.keys()) this.#names.delete(path);
     return taken;
   }

@@ -9,41 +9,45 @@ export function connectionsTo(
   credentials: { readonly user?: string; readonly password?: string } = {},
   observe: (text: string) => void = () => {},
 ): Connections {
-  const run: Connections["run"] = async (_limitMs, work) => {
-    const client = new pg.Client({ ...clientOptions(url), ...credentials, application_name: "dsproxy" });
+  return new PlainConnections({ ...clientOptions(url), ...credentials, application_name: "dsproxy" }, observe);
+}
+
+class PlainConnections implements Connections {
+  constructor(readonly config: pg.ClientConfig, readonly observe: (text: string) => void) {}
+
+  async run<T>(_limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+    const client = new pg.Client(this.config);
     client.on("error", () => {}); // Told to whoever waits for the answer too.
     await client.connect();
     try {
-      const session: Session = {
-        query: async <Row>(text: string, parameters?: readonly unknown[]) => {
-          observe(text);
-          const { rows, rowCount } = await client.query(text, parameters === undefined ? undefined : [...parameters]);
+      return await work({
+        query: async <Row>(text: string, parameters: readonly unknown[] = []) => {
+          this.observe(text);
+          const { rows, rowCount } = await client.query(text, [...parameters]);
           return { rows: rows as Row[], rowCount };
         },
-      };
-      return await work(session);
+      });
     } finally {
       await client.end();
     }
-  };
-  return {
-    run,
-    transaction: (limitMs, work) =>
-      run(limitMs, async (session) => {
-        await session.query("begin");
-        try {
-          const result = await work(session);
-          await session.query("commit");
-          return result;
-        } catch (error) {
-          await session.query("rollback");
-          throw error;
-        }
-      }),
-  };
+  }
+
+  transaction<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+    return this.run(limitMs, async (session) => {
+      await session.query("begin");
+      try {
+        const result = await work(session);
+        await session.query("commit");
+        return result;
+      } catch (error) {
+        await session.query("rollback");
+        throw error;
+      }
+    });
+  }
 }
 
-function clientOptions(url: string): pg.ClientConfig {
+export function clientOptions(url: string): pg.ClientConfig {
   const { hostname, port, username, password, pathname } = new URL(url);
   return {
     host: hostname,

@@ -32,8 +32,7 @@ export async function checkPostgres(connections: Connections): Promise<Findings>
       throw enough;
     });
   } catch (error) {
-    if (isStatementPooling(error)) findings.push({ problem: STATEMENT_POOLING });
-    else if (error !== enough) throw error;
+    if (error !== enough) findings.push({ problem: whyNoTransaction(error) });
   }
   return {
     problems: findings.flatMap(({ problem }) => problem ?? []),
@@ -45,9 +44,12 @@ const STATEMENT_POOLING =
   "PgBouncer pools statements here, so there are no transactions, and nothing could be written exactly once: set " +
   "pool_mode = transaction (or session) for this database in its configuration.";
 
-/** PgBouncer has no SQLSTATE of its own for it. */
-export function isStatementPooling(error: unknown): boolean {
-  return error instanceof Error && /statement pooling/i.test(error.message);
+/** @throws the error itself where it says nothing about the configuration */
+function whyNoTransaction(error: unknown): string {
+  // The pool says it in its own words, a plain connection in PgBouncer's.
+  if (error instanceof StoreRefusesError) return error.message;
+  if (error instanceof Error && /statement pooling mode/.test(error.message)) return STATEMENT_POOLING;
+  throw error;
 }
 
 async function tryAll(session: Session): Promise<Finding[]> {

@@ -17,6 +17,8 @@ interface Probe {
 }
 
 const INSUFFICIENT_PRIVILEGE = "42501";
+/** Foreign key, check, exclusion. */
+const CONTENT_CONSTRAINTS = ["23503", "23514", "23P01"];
 /** Not a refusal: the connection, the server or its resources are at fault. */
 const NOT_A_REFUSAL = /^(08|53|57|58|XX)/;
 
@@ -34,41 +36,56 @@ export async function probeTables(
   const refused = new Set<string>(absent);
   for (const probe of probes(missingFrom(catalogue).columns.length === 0)) {
     if (refused.has(probe.table)) continue;
-    const problem = await tryOne(session, catalogue, probe, known);
-    if (problem === undefined) continue;
+    const finding = await tryOne(session, catalogue, probe, known);
+    if (finding === undefined) continue;
     if (probe.first) refused.add(probe.table);
-    if (problem !== KNOWN) findings.push({ problem });
+    findings.push(finding);
   }
   return findings;
 }
-
-const KNOWN = Symbol("explained by another finding");
 
 async function tryOne(
   session: Session,
   catalogue: Catalogue,
   { table, privilege, statement, parameters, verify }: Probe,
   known: readonly Finding[],
-): Promise<string | typeof KNOWN | undefined> {
+): Promise<Finding | undefined> {
   await session.query("savepoint probe");
   try {
     const result = await session.query<{ found?: string | null }>(statement, parameters);
-    return verify?.(result);
+    const problem = verify?.(result);
+    return problem === undefined ? undefined : { problem };
   } catch (error) {
     const code = sqlStateOf(error);
     if (code === undefined || NOT_A_REFUSAL.test(code)) throw error;
     await session.query("rollback to savepoint probe");
-    if (known.some(({ explains }) => explains === code)) return KNOWN;
+    if (known.some(({ explains }) => explains === code)) return {};
     if (code === INSUFFICIENT_PRIVILEGE && !await isGranted(session, table, privilege)) {
-      return `The role ${catalogue.role} has no right to ${privilege} on ${table}, which the service needs: grant ${privilege} on ` +
-        `${catalogue.schema}.${table} to ${catalogue.role}.`;
+      return {
+        problem:
+          `The role ${catalogue.role} has no right to ${privilege} on ${table}, which the service needs: grant ${privilege} on ` +
+          `${catalogue.schema}.${table} to ${catalogue.role}.`,
+      };
     }
-    return `${table} refuses what the service does (${privilege}): ${(error as Error).message} (${code}). ${
-      table === "user_data"
-        ? "Rows like it would go to the dead letters: change the trigger, policy or constraint that refuses it."
-        : "Change what refuses it: this table belongs to dsProxy alone."
-    }`;
+    return refusal(table, privilege, error as Error & { constraint?: string }, code);
   }
+}
+
+/** A constraint on what is in a row may have nothing against real rows: this one has a user whom nobody knows. */
+function refusal(table: string, privilege: string, error: Error & { constraint?: string }, code: string): Finding {
+  const what = `${table} refuses what the service does (${privilege}): ${error.message} (${code}).`;
+  if (table !== "user_data") return { problem: `${what} Change what refuses it: this table belongs to dsProxy alone.` };
+  if (CONTENT_CONSTRAINTS.includes(code) && error.constraint !== undefined) {
+    return {
+      note:
+        `The constraint ${error.constraint} refuses the row of the check, whose user_id and value are made up: ${error.message} ` +
+        `(${code}). Rows of yours that it refuses go to the dead letters; those it takes are stored.`,
+    };
+  }
+  return {
+    problem:
+      `${what} Rows like it would go to the dead letters: change the trigger, policy or constraint that refuses it.`,
+  };
 }
 
 async function isGranted(session: Session, table: string, privilege: string): Promise<boolean> {

@@ -80,6 +80,7 @@ export class Connection implements Session {
     const connection = new Connection(client, endpoint);
     client.connection.once("connect", onAnswered);
     const broken = Promise.withResolvers<never>();
+    broken.promise.catch(() => {}); // An error that comes later is the business of whoever uses the connection then.
     const onAbort = () => broken.reject(signal.reason);
     client.once("error", broken.reject);
     signal.addEventListener("abort", onAbort);

@@ -38,6 +38,7 @@ const MAX_FAILURES = 5;
 const OUR_NAME = new RegExp(`^${INDEX_NAME}(_\\d+)?$`);
 const PROGRAM_LIMIT_EXCEEDED = "54000";
 const INSUFFICIENT_PRIVILEGE = "42501";
+const SERIALIZATION_FAILURE = "40001";
 const QUERY_CANCELED = "57014";
 /** Deadlock, lock not available, duplicate table: somebody else worked on it at the same time. */
 const COLLISIONS = ["40P01", "55P03", "42P07"];
@@ -150,14 +151,21 @@ async function take(
 
 /** @returns what to release; undefined when somebody else has the claim */
 async function claim(connections: Connections): Promise<string | undefined> {
-  const { rows } = await connections.run(STATEMENT_LIMIT_MS, (session) =>
-    session.query<{ claimed: string }>(
-      // A claim from the future is that of a clock that was set back.
-      `update dsproxy_store set index_claimed_at = clock_timestamp()
-      where index_claimed_at not between clock_timestamp() - interval '${CLAIM_SECONDS} s' and clock_timestamp() + interval '${CLAIM_SECONDS} s'
-      returning index_claimed_at::text as claimed`,
-    ));
-  return rows[0]?.claimed;
+  // A claim from the future is that of a clock that was set back.
+  const statement = `update dsproxy_store set index_claimed_at = clock_timestamp() where index_claimed_at not between
+    clock_timestamp() - interval '${CLAIM_SECONDS} s' and clock_timestamp() + interval '${CLAIM_SECONDS} s'
+    returning index_claimed_at::text as claimed`;
+  try {
+    const { rows } = await connections.run(
+      STATEMENT_LIMIT_MS,
+      (session) => session.query<{ claimed: string }>(statement),
+    );
+    return rows[0]?.claimed;
+  } catch (error) {
+    // In the stricter isolation levels the second of two does not wait and look again.
+    if (sqlStateOf(error) === SERIALIZATION_FAILURE) return undefined;
+    throw error;
+  }
 }
 
 async function release(connections: Connections, claimed: string): Promise<void> {

@@ -7,7 +7,7 @@ import { StoreRefusesError } from "../../errors.ts";
 import { changeInPassing } from "./brief_lock.ts";
 import { type Catalogue, checkUsable, missingFrom, readCatalogue } from "./catalogue.ts";
 import type { Connections } from "./connections.ts";
-import { addColumns, createTables } from "./ddl.ts";
+import { addColumns, createTables, grants } from "./ddl.ts";
 import { sqlStateOf } from "./sql_state.ts";
 
 /** Of a transaction: every migrating instance of a database waits for the one before it, for some milliseconds. */
@@ -16,6 +16,8 @@ const MIGRATION_LOCK_LIMIT_MS = 5_000;
 const STATEMENT_LIMIT_MS = 10_000;
 const PATIENCE_MS = 30_000;
 const INSUFFICIENT_PRIVILEGE = "42501";
+/** Serialization failure, duplicate key, duplicate table. */
+const COLLISIONS = ["40001", "23505", "42P07"];
 
 export interface MigrationOptions {
   /** How long to wait for a moment in which nobody holds the table; default 30 s. */
@@ -62,7 +64,12 @@ async function create(connections: Connections, { schema }: Catalogue, tables: r
     perform pg_advisory_xact_lock(${MIGRATION_LOCK});
     ${statements.map((statement) => `${statement};`).join("\n    ")}
   end $dsproxy$`;
-  await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(text));
+  try {
+    await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(text));
+  } catch (error) {
+    // Another instance was first; in the stricter isolation levels even behind the lock. The look that follows shows what is there.
+    if (!COLLISIONS.includes(sqlStateOf(error) ?? "")) throw error;
+  }
 }
 
 function extend(
@@ -96,12 +103,11 @@ function refusal(catalogue: Catalogue, reason: string, cause?: unknown): StoreRe
   const statements = [
     ...createTables(catalogue.schema!, tables, crypto.randomUUID()),
     ...(columns.length > 0 ? [addColumns(catalogue.userData!.name, columns)] : []),
+    ...grants(catalogue.schema!, catalogue.role),
   ];
   return new StoreRefusesError(
     INSUFFICIENT_PRIVILEGE,
-    `${reason}. Let its owner or a superuser run this, and grant the role ${catalogue.role} the use of it: ${
-      statements.map((statement) => `${statement};`).join(" ")
-    }`,
+    `${reason}. Let its owner or a superuser run this: ${statements.map((statement) => `${statement};`).join(" ")}`,
     { cause },
   );
 }

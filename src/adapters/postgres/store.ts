@@ -16,6 +16,7 @@ import {
 } from "./dead_letters.ts";
 import { ConnectError } from "./connect.ts";
 import { ConnectionLostError } from "./connection.ts";
+import { pause } from "./pause.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
 import { putOneByOne, putTogether } from "./put.ts";
 import { INDEXED_KEY_BYTES } from "./ddl.ts";
@@ -51,6 +52,7 @@ export function createPostgresStore(options: PostgresStoreOptions): Store & Stor
 const DEFAULT_CALL_TIMEOUT_MS = 5_000;
 /** The server ends a statement that takes too long by itself; only silence beyond that means that it is gone. */
 const GRACE_MS = 1_000;
+const INDEX_RETRY_MS = 300_000;
 
 interface LatestRow {
   readonly value: string;
@@ -69,6 +71,7 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   readonly #callLimitMs: number;
   /** A transaction is a few statements, each of which may take its time. */
   readonly #transactionLimitMs: number;
+  readonly #poolOptions: PoolOptions;
   readonly #pool: Pool;
   #ready: { readonly epoch: number; readonly done: Promise<void> } | undefined;
   #indexing: Promise<void> | undefined;
@@ -80,7 +83,8 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     this.#transactionLimitMs = 2 * callTimeoutMs + GRACE_MS;
     const { gate } = options;
     const admit = async (session: Session) => await gate?.admit(await findIdentity(session));
-    this.#pool = createPool(gate === undefined ? options : { ...options, admit });
+    this.#poolOptions = gate === undefined ? options : { ...options, admit };
+    this.#pool = createPool(this.#poolOptions);
   }
 
   /** As one transaction, so that a pooler that allows none is found out at the start. */
@@ -214,17 +218,39 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
 
   async #prepare(): Promise<void> {
     await ensureTables(this.#pool, { signal: this.#closing.signal });
+    // A pooler that allows no transactions is found out here, before the first flush.
+    await this.#pool.transaction(this.#callLimitMs, (session) => session.query("select 1"));
     const { id } = await this.#pool.run(this.#callLimitMs, identityOf);
     await this.options.gate?.bind(id);
-    this.#indexing ??= this.#index().finally(() => this.#indexing = undefined);
+    this.#indexing ??= this.#keepIndexed().finally(() => this.#indexing = undefined);
   }
 
-  /** Reads are right without the index, only slower: nobody waits for it. */
-  async #index(): Promise<void> {
+  async #keepIndexed(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!await this.#index()) {
+      await pause(INDEX_RETRY_MS, signal).catch(() => {});
+      if (signal.aborted) return;
+    }
+  }
+
+  /**
+   * Reads are right without the index, only slower: nobody waits for it. It has connections of its own, as a build keeps one for as long
+   * as it takes.
+   */
+  async #index(): Promise<boolean> {
+    const { signal } = this.#closing;
+    const pool = createPool({ ...this.#poolOptions, poolSize: 2 });
+    const closeEarly = () => void pool.close();
+    signal.addEventListener("abort", closeEarly);
     try {
-      await ensureIndex(this.#pool, { signal: this.#closing.signal });
+      await ensureIndex(pool, { signal });
+      return true;
     } catch (error) {
-      if (!this.#closing.signal.aborted) this.options.onIndexFault?.(error);
+      if (!signal.aborted) this.options.onIndexFault?.(error);
+      return false;
+    } finally {
+      signal.removeEventListener("abort", closeEarly);
+      await pool.close();
     }
   }
 }
@@ -234,7 +260,8 @@ async function latestEntry(session: Session, userId: string): Promise<Entry | un
   return row && entryOf(userId, row);
 }
 
-async function findIdentity(session: Session): Promise<string | undefined> {
+/** Undefined in a database that has none yet. */
+export async function findIdentity(session: Session): Promise<string | undefined> {
   const { rows: [table] } = await session.query<{ there: boolean }>(
     "select to_regclass('dsproxy_store') is not null as there",
   );
