@@ -7,6 +7,7 @@ import { type Config, describeConfig, loadConfigFromProcess } from "./src/config
 import { runDeadLetters } from "./src/dead_letters_command.ts";
 import { reasonOf } from "./src/errors.ts";
 import { askReady, instanceCaller } from "./src/instance_client.ts";
+import { describeSchema } from "./src/parts.ts";
 import { listenToSignals } from "./src/signals.ts";
 import { WrongStoreError } from "./src/store_binding.ts";
 import { Log } from "./src/telemetry/log.ts";
@@ -29,6 +30,10 @@ async function main(): Promise<number> {
     return fail(["The configuration has problems:", ...lines].join("\n"), EXIT_BAD_CONFIGURATION);
   }
   const { config, settings } = loaded;
+  if (parsed.command === "print-schema") {
+    const schema = describeSchema(config);
+    return schema === undefined ? fail("dsproxy: the embedded store needs none.", EXIT_FAILURE) : print(schema);
+  }
   if (parsed.command === "print-config") return print(describeConfig(settings));
   if (parsed.command === "serve" || parsed.command === "dev") return await serve(config);
   const { ok, message } = await carryOut(parsed, config);

@@ -1,12 +1,13 @@
 /** The composition root: wires the parts, starts them in order and stops them in the reverse one. */
 import type { Batcher } from "./batcher.ts";
-import { Breaker } from "./breaker.ts";
+import { Breaker, guardStore } from "./breaker.ts";
 import { CacheClient } from "./cache_client.ts";
 import { CacheNamespace } from "./cache_namespace.ts";
 import { ClockWatch } from "./clock_watch.ts";
 import { type Config, storePlace } from "./config.ts";
 import { openCore } from "./core.ts";
 import { withDeadline } from "./deadline.ts";
+import { FirstContact } from "./first_contact.ts";
 import { deadLetterHandlers } from "./handlers/dead_letters.ts";
 import { type HealthCheck, healthHandler } from "./handlers/health.ts";
 import { metricsHandler } from "./handlers/metrics.ts";
@@ -47,13 +48,14 @@ export function createApp(config: Config, clock: Clock = systemClock): App {
 class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #breakers: { readonly store: Breaker; readonly cache: Breaker };
+  readonly #breakers: Readonly<Record<"store" | "store-reads" | "cache", Breaker>>;
   readonly #store: Store & StoreIdentity & DeadLetters;
   readonly #namespace: CacheNamespace;
   readonly #cache: CacheClient;
   readonly #server: Server;
   readonly #clockWatch: ClockWatch;
   readonly #gate: StoreGate;
+  readonly #firstContact: FirstContact;
   #phase: Phase = "starting";
   #queue: Queue | undefined;
   #batcher: Batcher | undefined;
@@ -61,7 +63,11 @@ class Application implements App {
 
   constructor(private readonly config: Config, private readonly clock: Clock) {
     this.#log = new Log(config.log.level, config.log.format);
-    this.#breakers = { store: new Breaker("The store", clock), cache: new Breaker("The cache", clock) };
+    this.#breakers = {
+      "store": new Breaker("The store", clock),
+      "store-reads": new Breaker("The store", clock),
+      "cache": new Breaker("The cache", clock),
+    };
     this.#metrics = new Metrics({
       queueDepth: () => this.#queue?.stats().depth ?? 0,
       queueOldestAgeSeconds: () => {
@@ -73,10 +79,12 @@ class Application implements App {
       breakers: this.#breakers,
     }, clock.now());
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
-    this.#store = this.#breakers.store.guard(createStore(config, {
+    const store = createStore(config, {
       gate: this.#gate,
       onIndexFault: (error) => this.#log.warn("The index for reads could not be made; it is tried again", { error }),
-    }));
+    });
+    this.#store = guardStore(store, this.#breakers.store, this.#breakers["store-reads"]);
+    this.#firstContact = new FirstContact(store, clock, this.#log);
     const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
@@ -168,6 +176,7 @@ class Application implements App {
     });
     this.#batcher = batcher;
     if (config.cache.kind !== "memory") this.#namespace.start(binding.lastKnown);
+    this.#firstContact.start();
     batcher.start();
   }
 
@@ -181,7 +190,7 @@ class Application implements App {
     return [
       { name: "phase", failure: () => phases[this.#phase] },
       { name: "journal", failure: () => this.#queue?.stats().failure },
-      { name: "store", failure: () => this.#batcher?.refusal },
+      { name: "store", failure: () => this.#batcher?.refusal ?? this.#firstContact.refusal },
     ];
   }
 
@@ -210,6 +219,7 @@ class Application implements App {
   async #close(): Promise<void> {
     this.#stopSampling?.();
     this.#namespace.stop();
+    this.#firstContact.stop();
     this.#clockWatch.stop();
     const { depth: left, failure } = this.#queue?.stats() ?? { depth: 0, failure: undefined };
     if (failure !== undefined && left > 0) {

@@ -48,13 +48,16 @@ export class Breaker {
     return await this.#policy.execute(call);
   }
 
-  /** `target` with this breaker in front of every method that asks for work. All its methods must return promises. */
-  guard<T extends object>(target: T): T {
+  /**
+   * `target` with this breaker in front of its methods, which must return promises.
+   * @param guards default: every method that asks for work
+   */
+  guard<T extends object>(target: T, guards = (method: PropertyKey) => !UNGUARDED.has(method)): T {
     return new Proxy(target, {
       get: (_, property) => {
         const member: unknown = Reflect.get(target, property, target);
         if (typeof member !== "function") return member;
-        if (UNGUARDED.has(property)) return member.bind(target);
+        if (!guards(property)) return member.bind(target);
         return (...args: unknown[]) => this.run(() => Reflect.apply(member, target, args) as Promise<unknown>);
       },
     });
@@ -65,4 +68,13 @@ export class Breaker {
     if (state === CircuitState.Closed) return false;
     return state === CircuitState.HalfOpen || this.clock.monotonicMs() - this.#openedMs < OPEN_MS;
   }
+}
+
+/**
+ * Look-ups have a breaker of their own: where they take too long, on a large table whose index is still being built, flushes are to
+ * go on.
+ */
+export function guardStore<T extends { latest: unknown }>(store: T, flushes: Breaker, reads: Breaker): T {
+  const withReads = reads.guard(store, (method) => method === "latest");
+  return flushes.guard(withReads, (method) => method !== "latest" && !UNGUARDED.has(method));
 }

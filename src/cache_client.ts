@@ -3,7 +3,7 @@
  * is not read from the cache until it has been put right or the stale copy has expired. After a start that does not know
  * what the last run failed to update, that holds for every user.
  */
-import type { Entry } from "./domain.ts";
+import { type Entry, newest } from "./domain.ts";
 import { CacheStaleError } from "./errors.ts";
 import { LastKnown } from "./last_known.ts";
 import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry, type Clock } from "./ports.ts";
@@ -66,15 +66,18 @@ export class CacheClient {
   }
 
   /** After the store refused entries that the cache may hold. @throws as {@link update} */
-  async forget(userIds: readonly string[]): Promise<void> {
-    const forgotten = await Promise.all(userIds.map((userId) => this.#forget(userId)));
+  async forget(entries: readonly Entry[]): Promise<void> {
+    const newestOf = new Map<string, Entry>();
+    for (const entry of entries) newestOf.set(entry.userId, newest(newestOf.get(entry.userId), entry) ?? entry);
+    const forgotten = await Promise.all([...newestOf.values()].map((entry) => this.#forget(entry)));
     if (forgotten.includes(false)) await this.outdateCopies();
   }
 
-  async #forget(userId: string): Promise<boolean> {
+  async #forget(entry: Entry): Promise<boolean> {
+    const { userId } = entry;
     this.lastKnown.forget(userId);
     try {
-      await this.cache.forget(userId);
+      await this.cache.forget(userId, entry);
       return true;
     } catch (error) {
       this.onFault(error);

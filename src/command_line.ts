@@ -13,6 +13,10 @@ const FLAGS = {
     command: "print-config",
     help: "print every option's value and where it came from, secrets masked",
   },
+  "--print-schema": {
+    command: "print-schema",
+    help: "print the SQL that makes a PostgreSQL database ready, for who migrates by hand",
+  },
   "--dev": { command: "dev", help: "serve for development: on 127.0.0.1 unless PROXY_HOST says otherwise" },
   "--change-store": {
     command: "change-store",

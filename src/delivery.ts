@@ -167,8 +167,7 @@ export class Delivery {
     const { cache } = this.parts;
     if (stored.length < batch.entries.length) {
       const known = new Set(stored.map(({ seq }) => seq));
-      const others = batch.entries.filter(({ seq }) => !known.has(seq));
-      await cache.forget([...new Set(others.map(({ userId }) => userId))]);
+      await cache.forget(batch.entries.filter(({ seq }) => !known.has(seq)));
     }
     await cache.update(stored);
   }

@@ -1,6 +1,7 @@
 /** The adapters that the configuration chooses. The only importer of adapters. */
 import { createMemoryCache } from "./adapters/memory.ts";
 import { checkPostgres } from "./adapters/postgres/check.ts";
+import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import { createPool } from "./adapters/postgres/pool.ts";
 import { createPostgresStore, findIdentity, type StoreWatcher } from "./adapters/postgres/store.ts";
 import { createRedisCache } from "./adapters/redis/cache.ts";
@@ -87,4 +88,9 @@ async function checkSqlite(config: Config, path: string): Promise<Findings> {
 export async function checkCache({ cache }: Config): Promise<Findings> {
   if (cache.kind === "redis") return await checkRedis({ ...cache, tracking: cache.localMax > 0 });
   return { problems: [], notes: [], found: "needs nothing" };
+}
+
+/** For `--print-schema`. Undefined where the store makes its own. */
+export function describeSchema({ store }: Config): string | undefined {
+  return store.kind === "postgres" ? schemaScript("public", quoteName(store.user)) : undefined;
 }

@@ -2,7 +2,7 @@
  * What the core asks of the outside: a queue that keeps accepted writes, a store that has them for good, a cache in
  * front of it, and a clock. Adapters fill these; one contract suite a port (tests/contract/) holds them to the words below.
  */
-import type { Entry, Write } from "./domain.ts";
+import type { Entry, Version, Write } from "./domain.ts";
 
 /**
  * Holds accepted writes until the store has them. Ordered: entries come out in the sequence they went in.
@@ -135,10 +135,10 @@ export interface DeadLetters {
   find(id: string): Promise<DeadLetter | undefined>;
   /**
    * Inserts the entry as it was accepted and removes the dead letter, in one transaction: a repeat finds nothing to do.
-   * @returns the user whose entry it was; undefined when there is no such dead letter
+   * @returns the entry; undefined when there is no such dead letter
    * @throws RejectedRowError when it is refused again; it stays, with one attempt more
    */
-  replay(id: string): Promise<string | undefined>;
+  replay(id: string): Promise<Entry | undefined>;
   /** False when there is no such dead letter. */
   discard(id: string): Promise<boolean>;
 }
@@ -172,8 +172,11 @@ export interface Cache {
    * @throws CacheStaleError naming the users of whom something older may be held; any other error means all of them
    */
   setMany(entries: readonly Entry[], complete: boolean): Promise<void>;
-  /** Drops what is held of a user, whatever its version. */
-  forget(userId: string): Promise<void>;
+  /**
+   * Drops what is held of a user, whatever its version.
+   * @param atLeast of sets that are still under way, here or in another instance, none with an older entry may take effect after it
+   */
+  forget(userId: string, atLeast?: Version): Promise<void>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }

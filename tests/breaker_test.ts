@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { Breaker, BreakerOpenError } from "../src/breaker.ts";
+import { Breaker, BreakerOpenError, guardStore } from "../src/breaker.ts";
 import { RejectedRowError } from "../src/errors.ts";
+import { FakeClock } from "./support/fake_clock.ts";
 
 function setUp() {
   const clock = { ms: 0 };
@@ -108,4 +109,14 @@ Deno.test("a guarded object keeps its state, its pings and its close pass by the
   await assert.rejects(guarded.add(1), BreakerOpenError);
   await guarded.ping();
   assert.equal(await guarded.close(), 5);
+});
+
+Deno.test("look-ups that fail do not hold up flushes", async () => {
+  const clock = new FakeClock();
+  const store = { latest: () => Promise.reject(new Error("too slow")), put: () => Promise.resolve("stored") };
+  const [flushes, reads] = [new Breaker("The store", clock), new Breaker("Reads of the store", clock)];
+  const guarded = guardStore(store, flushes, reads);
+  for (let i = 0; i < 10; i++) await assert.rejects(guarded.latest());
+  assert.deepEqual([flushes.state, reads.state], [0, 2]);
+  assert.equal(await guarded.put(), "stored");
 });

@@ -53,12 +53,12 @@ Deno.test("a stale copy is not read after an update of it failed, until it has e
 Deno.test("others are told when an update or an invalidation failed, and not otherwise", async () => {
   const { control, told, client } = setUp();
   await client.update([entry(1)]);
-  await client.forget(["user1", "user2"]);
+  await client.forget([entry(1), entry(2)]);
   assert.equal(told.length, 0);
   control.fail = true;
   await client.update([entry(2)]);
   assert.equal(told.length, 1);
-  await client.forget(["user1", "user2"]);
+  await client.forget([entry(1), entry(2)]);
   assert.equal(told.length, 2);
 });
 

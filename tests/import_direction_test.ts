@@ -9,7 +9,7 @@ const LAYERS: readonly (readonly RegExp[])[] = [
   [/^src\/(domain|errors|deadline|version)\.ts$/],
   [/^src\/ports\.ts$/, /^src\/(clock_watch|signals)\.ts$/, /^src\/telemetry\//],
   [
-    /^src\/(pending|cache_client|cache_namespace|confirmed_marks|last_known|delivery|batcher|breaker|writer|reader|validate|http|body|cross_site|admin_access)\.ts$/,
+    /^src\/(pending|cache_client|cache_namespace|confirmed_marks|last_known|delivery|first_contact|batcher|breaker|writer|reader|validate|http|body|cross_site|admin_access)\.ts$/,
     /^src\/(store_binding|store_gate|data_dir_check)\.ts$/,
     /^src\/journal\//,
   ],

@@ -107,6 +107,22 @@ onRedis(
   },
 );
 
+onRedis("of what was under way when a user was forgotten, nothing older is taken", async (test) => {
+  const { cache } = test.open();
+  const [v3, v4] = [entry(3, { userId: USER }), entry(4, { userId: USER })];
+  await cache.forget(USER, v2);
+  await cache.setMany([v1], true);
+  assert.equal(await cache.get(USER), undefined);
+  await cache.setMany([v2], true);
+  assert.deepEqual((await cache.get(USER))?.entry, v2);
+  await cache.setMany([v4], true);
+  await cache.forget(USER, v2);
+  await cache.setMany([v3], true);
+  assert.equal(await cache.get(USER), undefined, "what was there was newer still");
+  await cache.setMany([v4], false);
+  assert.deepEqual((await cache.get(USER))?.entry, v4);
+});
+
 onRedis("what is forgotten of us is deleted, and no text that others set", async (test) => {
   const raw = await test.raw();
   const { cache } = test.open();

@@ -56,8 +56,8 @@ class SqliteStore implements Store, StoreIdentity, DeadLetters {
   async find(id: string): Promise<DeadLetter | undefined> {
     return await this.#call({ call: "find", writeId: id }) as DeadLetter | undefined;
   }
-  async replay(id: string): Promise<string | undefined> {
-    return await this.#call({ call: "replay", writeId: id }) as string | undefined;
+  async replay(id: string): Promise<Entry | undefined> {
+    return await this.#call({ call: "replay", writeId: id }) as Entry | undefined;
   }
   async discard(id: string): Promise<boolean> {
     return await this.#call({ call: "discard", writeId: id }) as boolean;

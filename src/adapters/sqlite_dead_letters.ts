@@ -51,13 +51,14 @@ export function discardDeadLetter(db: DatabaseSync, id: string): boolean {
 }
 
 /** To be called in a transaction. */
-export function replayDeadLetter(db: DatabaseSync, id: string): string | undefined {
+export function replayDeadLetter(db: DatabaseSync, id: string): Entry | undefined {
   const letter = findDeadLetter(db, id);
   if (letter === undefined) return undefined;
   db.prepare(`insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
     select user_id, value, ts, accepted_ms, instance, seq from dsproxy_dead_letters where id = ?`).run(id);
   discardDeadLetter(db, id);
-  return letter.userId;
+  const { userId, value, ts, acceptedMs, instance, seq } = letter;
+  return { userId, value, ts, acceptedMs, instance, seq };
 }
 
 export function countAttempt(db: DatabaseSync, id: string, { code, message }: Rejection): void {

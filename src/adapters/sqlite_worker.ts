@@ -166,7 +166,7 @@ class TableRefuses extends Error {
   }
 }
 
-function replay(id: string): string | undefined {
+function replay(id: string): Entry | undefined {
   try {
     return transaction(() => replayDeadLetter(db, id));
   } catch (error) {

@@ -1,6 +1,6 @@
 /** `/admin/dead-letters`: what the database refused, to be looked at, tried again or thrown away. */
 import type { CacheClient } from "../cache_client.ts";
-import { writeId } from "../domain.ts";
+import { type Entry, writeId } from "../domain.ts";
 import { AppError, RejectedRowError } from "../errors.ts";
 import { type Handler, parseQuery } from "../http.ts";
 import type { DeadLetter, DeadLetters } from "../ports.ts";
@@ -32,8 +32,8 @@ export function deadLetterHandlers(deadLetters: DeadLetters, cache: CacheClient)
       return Response.json({ ...summaryOf(letter), value: letter.value });
     }),
     replayDeadLetter: admin(async ({ pathParameter }) => {
-      const userId = await replay(deadLetters, pathParameter) ?? notFound(pathParameter);
-      await cache.forget([userId]);
+      const entry = await replay(deadLetters, pathParameter) ?? notFound(pathParameter);
+      await cache.forget([entry]);
       return Response.json({ id: pathParameter, outcome: "replayed" });
     }),
     discardDeadLetter: admin(async ({ pathParameter }) => {
@@ -56,7 +56,7 @@ function admin(handler: Handler): Handler {
   };
 }
 
-async function replay(deadLetters: DeadLetters, id: string): Promise<string | undefined> {
+async function replay(deadLetters: DeadLetters, id: string): Promise<Entry | undefined> {
   try {
     return await deadLetters.replay(id);
   } catch (error) {

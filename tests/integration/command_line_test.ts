@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Dsproxy, type Environment } from "../support/dsproxy.ts";
-import { createDatabase } from "../support/postgres.ts";
+import { createDatabase, once } from "../support/postgres.ts";
 import { sharedRedisUrl } from "../support/redis.ts";
 
 async function run(args: readonly string[], settings: Environment = {}) {
@@ -70,7 +70,7 @@ Deno.test("checking the configuration asks the configured servers, and ends with
       const settings = { DATA_DIR: dataDir, DATABASE_URL: database.url, REDIS_URL: sharedRedisUrl() };
       const good = await run(["--check-config"], settings);
       assert.equal(good.code, 0, good.log);
-      assert.match(good.stdout, /ok +store \(postgres\): answers\nok +cache \(redis\): answers/);
+      assert.match(good.stdout, /ok +store \(postgres\): will do\n(note .*\n)+ok +cache \(redis\): will do/);
       const bad = await run(["--check-config"], {
         ...settings,
         DATABASE_URL: "postgres://u:p@127.0.0.1:1/x",
@@ -81,6 +81,38 @@ Deno.test("checking the configuration asks the configured servers, and ends with
       assert.match(bad.log, /failed +store \(postgres\): .*127\.0\.0\.1:1/);
       assert.match(bad.log, /failed +cache \(redis\): .*127\.0\.0\.1:1/);
     } finally {
+      await database.drop();
+    }
+  }));
+
+Deno.test("the printed schema is all that a role without the right to change tables needs", () =>
+  withDataDir(async (dataDir) => {
+    const database = await createDatabase();
+    const role = `Limited ${crypto.randomUUID().slice(0, 8)}`;
+    const url = new URL(database.url);
+    const settings = {
+      DATA_DIR: dataDir,
+      DB_HOST: url.hostname,
+      DB_PORT: url.port,
+      DB_NAME: url.pathname.slice(1),
+      DB_USER: role,
+      DB_PASS: "pw",
+    };
+    const { code, stdout } = await run(["--print-schema"], settings);
+    assert.equal(code, 0);
+    await once(database.url, async (sql) => {
+      await sql.unsafe(`create role "${role}" login password 'pw'; revoke create on schema public from public`);
+      for (const statement of stdout.split(";\n").filter((text) => text.trim() !== "")) await sql.unsafe(statement);
+    });
+    try {
+      assert.equal((await run(["--check-config"], settings)).code, 0);
+      await using proxy = await Dsproxy.start(settings);
+      await proxy.accept({ user_id: "u", value: "v" }, "?ack=flushed");
+      assert.equal(await proxy.status("/readyz"), 200);
+      await proxy.stop();
+      assert.doesNotMatch(proxy.log, /"level":"(warn|error)"/);
+    } finally {
+      await once(database.url, (sql) => sql.unsafe(`drop owned by "${role}"; drop role "${role}"`));
       await database.drop();
     }
   }));

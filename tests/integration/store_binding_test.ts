@@ -62,7 +62,7 @@ Deno.test("20 writes queued for PostgreSQL do not go to SQLite because of one st
     await queue(postgres, 20);
     const refused = await run(sqlite);
     assert.equal(refused.code, 78, refused.log);
-    assert.match(refused.log, /belongs to the store postgres, not to sqlite/);
+    assert.match(refused.log, /belongs to the store postgres \(database .*\) with the identity .*, not to sqlite/);
     assert.match(refused.log, /20 accepted writes wait in .*data\/journal; nothing was moved/);
     assert.match(refused.log, /STORE=postgres/);
     assert.match(refused.log, /dsproxy --change-store/);
@@ -79,7 +79,10 @@ Deno.test("--change-store lets what waits go to the store that is configured, an
     await queue(postgres, 20);
     const changed = await run(sqlite, "--change-store");
     assert.equal(changed.code, 0, changed.log);
-    assert.match(changed.stdout, /belonged to postgres; from now on it belongs to sqlite \(.*dsproxy\.db\)/);
+    assert.match(
+      changed.stdout,
+      /belonged to postgres \(database .*\) with the identity .*; from now on it belongs to sqlite \(.*dsproxy\.db\)/,
+    );
     assert.match(changed.stdout, /20 accepted writes wait/);
     await using proxy = await Dsproxy.start(sqlite);
     assert.equal((await proxy.read("u7")).value, "v7");

@@ -1,5 +1,5 @@
 /** A cache server that keeps the promises of its port, and forgets everything when it feels like it. */
-import { compareVersions, type Entry } from "../../src/domain.ts";
+import { compareVersions, type Entry, type Version } from "../../src/domain.ts";
 import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../../src/ports.ts";
 import { SimulatedServer } from "./network.ts";
 import type { Process, World } from "./world.ts";
@@ -10,9 +10,19 @@ interface Held {
   readonly expiresMs: number;
 }
 
+/** Left by a forget. */
+interface Guard {
+  readonly atLeast: Version;
+  readonly namespace: string;
+  readonly untilMs: number;
+}
+
+const GUARD_MS = 10_000;
+
 export class SimulatedCache extends SimulatedServer {
   /** Answers reads, and refuses whatever would change it. */
   readOnly = false;
+  readonly #guards = new Map<string, Guard>();
   readonly #held = new Map<string, Held>();
 
   constructor(world: World, private readonly ttlMs: number) {
@@ -35,11 +45,13 @@ export class SimulatedCache extends SimulatedServer {
           this.#set(entries, complete, name);
         });
       },
-      forget: (userId) =>
-        this.call(process, "forget", () => {
+      forget: (userId, atLeast) => {
+        const name = namespace();
+        return this.call(process, "forget", () => {
           this.#refuseReadOnly();
-          this.#held.delete(userId);
-        }),
+          this.#forget(userId, atLeast, name);
+        });
+      },
       ping: () => this.call(process, "ping", () => {}),
       close: () => Promise.resolve(),
     };
@@ -48,6 +60,18 @@ export class SimulatedCache extends SimulatedServer {
   /** FLUSHALL, a restart, or a failover, after which nothing from before is answered any more. */
   flush(): void {
     this.#held.clear();
+    this.#guards.clear();
+  }
+
+  #forget(userId: string, atLeast: Version | undefined, namespace: string | undefined): void {
+    const present = this.#held.get(userId);
+    this.#held.delete(userId);
+    if (atLeast === undefined || namespace === undefined) return;
+    const versions = [atLeast, ...present?.namespace === namespace ? [present.cached.entry] : []];
+    const guard = this.#guards.get(userId);
+    if (guard?.namespace === namespace && guard.untilMs > this.world.nowMs) versions.push(guard.atLeast);
+    versions.sort(compareVersions);
+    this.#guards.set(userId, { atLeast: versions.at(-1)!, namespace, untilMs: this.world.nowMs + GUARD_MS });
   }
 
   /** What an instance that knows `namespace` is told. */
@@ -71,6 +95,9 @@ export class SimulatedCache extends SimulatedServer {
   #set(entries: readonly Entry[], complete: boolean, namespace: string): void {
     const expiresMs = this.world.nowMs + this.ttlMs;
     for (const entry of entries) {
+      const guard = this.#guards.get(entry.userId);
+      const isGuarded = guard?.namespace === namespace && guard.untilMs > this.world.nowMs;
+      if (isGuarded && compareVersions(entry, guard.atLeast) < 0) continue;
       const present = this.#get(entry.userId, namespace);
       const isOlder = present !== undefined && compareVersions(entry, present.entry) < 0;
       if (isOlder && !complete) continue;

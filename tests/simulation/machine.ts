@@ -1,5 +1,5 @@
 /** The machine that the program runs on: it boots, is stopped, killed, loses power; and what clients do with it meanwhile. */
-import { Breaker } from "../../src/breaker.ts";
+import { Breaker, guardStore } from "../../src/breaker.ts";
 import { CacheClient } from "../../src/cache_client.ts";
 import { CacheNamespace } from "../../src/cache_namespace.ts";
 import { type Core, openCore } from "../../src/core.ts";
@@ -40,8 +40,9 @@ interface Running {
   readonly core: Core;
   readonly cache: CacheClient;
   readonly namespace: CacheNamespace;
+  /** Of look-ups. */
   readonly breaker: Breaker;
-  /** When the breaker of the store was last not closed. */
+  /** When it was last not closed. */
   breakerMs: number;
   requests: number;
 }
@@ -203,8 +204,12 @@ export class Machine {
     const { world, model, disk, store, cache, bug } = this.parts;
     const { settings } = this;
     const clock = new SimulatedClock(world, process, () => this.wallOffsetMs);
-    const breaker = new Breaker("The store", clock);
-    const guardedStore = breaker.guard({ ...store.client(process), ...buggyStore(store.client(process), store, bug) });
+    const breaker = new Breaker("Reads of the store", clock);
+    const guardedStore = guardStore(
+      { ...store.client(process), ...buggyStore(store.client(process), store, bug) },
+      new Breaker("The store", clock),
+      breaker,
+    );
     const namespace = new CacheNamespace(guardedStore, clock);
     const cacheClient = new CacheClient(
       new Breaker("The cache", clock).guard(buggyCache(cache.client(process, () => namespace.text), bug)),

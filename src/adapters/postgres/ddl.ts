@@ -45,15 +45,20 @@ export function addColumns(table: string, missing: readonly string[]): string {
   return `alter table ${table} ${additions.join(", ")}`;
 }
 
-/** Creates what is not there yet of all tables, `dsproxy_store` with its one row. @param identity of a store made new */
+/**
+ * Creates what is not there yet of all tables, `dsproxy_store` with its one row. Nobody else knows of a `user_data` that is being made: its
+ * index holds nobody up.
+ * @param identity of a store made new
+ */
 export function createTables(schema: string, missing: readonly string[], identity: string): string[] {
+  const index = createIndex(INDEX_NAME, `${schema}.user_data`, "full", "").replace("index ", "index if not exists ");
+  return [...createBareTables(schema, missing, identity), ...(missing.includes("user_data") ? [index] : [])];
+}
+
+function createBareTables(schema: string, missing: readonly string[], identity: string): string[] {
   const columns = COLUMNS.map(({ name, type, added }) => `${name} ${added ?? type}`).join(", ");
   const statements: Record<string, string[]> = {
-    // Nobody else knows of a table that is being made: its index holds nobody up.
-    user_data: [
-      `create table if not exists ${schema}.user_data (${columns})`,
-      createIndex(INDEX_NAME, `${schema}.user_data`, "full", "").replace("index ", "index if not exists "),
-    ],
+    user_data: [`create table if not exists ${schema}.user_data (${columns})`],
     dsproxy_marks: [
       `create table if not exists ${schema}.dsproxy_marks (source text primary key, seq bigint not null, updated_at timestamptz not null default now())`,
     ],
@@ -95,11 +100,16 @@ export function schemaScript(schema: string, role: string): string {
   const index = createIndex(INDEX_NAME, `${schema}.user_data`, "full", "concurrently");
   const statements = [
     "set lock_timeout = '50ms'",
-    ...createTables(schema, ["user_data", ...OWN_TABLES], crypto.randomUUID()),
+    ...createBareTables(schema, ["user_data", ...OWN_TABLES], crypto.randomUUID()),
     addColumns(`${schema}.user_data`, added),
     "reset lock_timeout",
     index.replace("concurrently", "concurrently if not exists"),
     ...grants(schema, role),
   ];
   return statements.map((statement) => `${statement};\n`).join("");
+}
+
+/** As SQL takes any name, reserved words among them. */
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
 }

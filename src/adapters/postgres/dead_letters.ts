@@ -94,14 +94,22 @@ export async function discardDeadLetter(session: Session, id: string): Promise<b
 }
 
 /** The rows deleted are locked until the end: of two replays at once, the second finds nothing. To be called in a transaction. */
-export async function replayDeadLetter(session: Session, id: string): Promise<string | undefined> {
-  const { rows: [row] } = await session.query<{ user_id: string }>(
+export async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
+  const { rows: [row] } = await session.query<Omit<Row, "source" | "code" | "message" | "failed_at_ms" | "attempts">>(
     `with letter as (delete from dsproxy_dead_letters where id = $1 returning *)
      insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
-     select user_id, value, ts, accepted_ms, instance, seq from letter returning user_id`,
+     select user_id, value, ts, accepted_ms, instance, seq from letter
+     returning user_id, value, ts, dsproxy_accepted_ms as accepted_ms, dsproxy_instance as instance, dsproxy_seq as seq`,
     [id],
   );
-  return row?.user_id;
+  return row && {
+    userId: row.user_id,
+    value: row.value,
+    ts: Number(row.ts),
+    acceptedMs: Number(row.accepted_ms),
+    instance: row.instance,
+    seq: Number(row.seq),
+  };
 }
 
 export async function countAttempt(session: Session, id: string, { code, message }: Rejection): Promise<void> {

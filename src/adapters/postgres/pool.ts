@@ -28,8 +28,6 @@ export interface Pool {
    * @throws StoreRefusesError behind a pooler that knows no transactions
    */
   transaction<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
-  /** Counts the connections made: behind a new one there may be another server, or another database. */
-  readonly epoch: number;
   /** For messages: `PostgreSQL at db1:5432,db2:5432`. */
   describe(): string;
   close(): Promise<void>;
@@ -67,7 +65,6 @@ class ConnectionPool implements Pool {
   readonly #waiting = new Set<Waiting>();
   readonly #resources: Resources<Pooled>;
   readonly #closing = new AbortController();
-  #epoch = 0;
 
   constructor(private readonly options: PoolOptions) {
     this.#resources = new Resources<Pooled>({
@@ -82,10 +79,6 @@ class ConnectionPool implements Pool {
       createRetryIntervalMillis: RETRY_CONNECT_MS,
     });
     this.#resources.on("createFail", (_id, error) => this.#tellWaiting(error));
-  }
-
-  get epoch(): number {
-    return this.#epoch;
   }
 
   describe(): string {
@@ -200,7 +193,6 @@ class ConnectionPool implements Pool {
       isRetired: false,
     };
     this.#all.add(pooled);
-    this.#epoch++;
     return pooled;
   }
 

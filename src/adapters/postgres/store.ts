@@ -73,7 +73,9 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   readonly #transactionLimitMs: number;
   readonly #poolOptions: PoolOptions;
   readonly #pool: Pool;
-  #ready: { readonly epoch: number; readonly done: Promise<void> } | undefined;
+  #ready: Promise<void> | undefined;
+  /** Of the database that was made ready. */
+  #identity: string | undefined;
   #indexing: Promise<void> | undefined;
   readonly #closing = new AbortController();
 
@@ -81,9 +83,7 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
     this.#callLimitMs = callTimeoutMs + GRACE_MS;
     this.#transactionLimitMs = 2 * callTimeoutMs + GRACE_MS;
-    const { gate } = options;
-    const admit = async (session: Session) => await gate?.admit(await findIdentity(session));
-    this.#poolOptions = gate === undefined ? options : { ...options, admit };
+    this.#poolOptions = { ...options, admit: (session) => this.#admit(session) };
     this.#pool = createPool(this.#poolOptions);
   }
 
@@ -148,7 +148,7 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     return this.#run((session) => discardDeadLetter(session, id));
   }
 
-  replay(id: string): Promise<string | undefined> {
+  replay(id: string): Promise<Entry | undefined> {
     return this.#call(async () => {
       try {
         return await this.#pool.transaction(this.#transactionLimitMs, (session) => replayDeadLetter(session, id));
@@ -203,17 +203,20 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     return loginRefused ? new StoreRefusesError(error.code!, error.message, { cause: error }) : error;
   }
 
-  /** Once for each set of connections: behind new ones there may be another server, or another database. */
+  /** Once; and again after a failure, or when a connection leads to another database than the last one. */
   #prepared(): Promise<void> {
-    const { epoch } = this.#pool;
-    if (this.#ready?.epoch === epoch) return this.#ready.done;
-    const ready = { epoch, done: this.#prepare() };
-    this.#ready = ready;
-    // A failed one is tried again by the next call.
-    ready.done.catch(() => {
+    if (this.#ready !== undefined) return this.#ready;
+    const ready = this.#ready = this.#prepare();
+    ready.catch(() => {
       if (this.#ready === ready) this.#ready = undefined;
     });
-    return ready.done;
+    return ready;
+  }
+
+  async #admit(session: Session): Promise<void> {
+    const found = await findIdentity(session);
+    await this.options.gate?.admit(found);
+    if (found !== this.#identity) this.#ready = undefined;
   }
 
   async #prepare(): Promise<void> {
@@ -221,6 +224,7 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     // A pooler that allows no transactions is found out here, before the first flush.
     await this.#pool.transaction(this.#callLimitMs, (session) => session.query("select 1"));
     const { id } = await this.#pool.run(this.#callLimitMs, identityOf);
+    this.#identity = id;
     await this.options.gate?.bind(id);
     this.#indexing ??= this.#keepIndexed().finally(() => this.#indexing = undefined);
   }
@@ -262,12 +266,13 @@ async function latestEntry(session: Session, userId: string): Promise<Entry | un
 
 /** Undefined in a database that has none yet. */
 export async function findIdentity(session: Session): Promise<string | undefined> {
-  const { rows: [table] } = await session.query<{ there: boolean }>(
-    "select to_regclass('dsproxy_store') is not null as there",
-  );
-  if (!table!.there) return undefined;
-  const { rows: [row] } = await session.query<{ identity: string }>("select identity from dsproxy_store");
-  return row?.identity;
+  try {
+    const { rows: [row] } = await session.query<{ identity: string }>("select identity from dsproxy_store");
+    return row?.identity;
+  } catch (error) {
+    if (isSchemaGone(error)) return undefined;
+    throw error;
+  }
 }
 
 async function identityOf(session: Session): Promise<Identity> {

@@ -8,7 +8,7 @@
  * deployment.
  */
 import { ErrorReply } from "@redis/client";
-import { type Entry, newest } from "../../domain.ts";
+import { type Entry, newest, type Version } from "../../domain.ts";
 import { CacheStaleError, reasonOf } from "../../errors.ts";
 import type { Cache, CachedEntry } from "../../ports.ts";
 import { Connection } from "./connection.ts";
@@ -164,17 +164,19 @@ class RedisCache implements Cache {
     throw new CacheStaleError(stale(refused), fault.message, { cause: fault });
   }
 
-  async forget(userId: string): Promise<void> {
+  async forget(userId: string, atLeast?: Version): Promise<void> {
     try {
-      await this.#connection.call((client) => this.#drop(client, userId));
+      await this.#connection.call((client) => this.#drop(client, userId, atLeast));
     } finally {
       this.#local?.forget(userId);
     }
   }
 
-  async #drop(client: RedisClient, userId: string): Promise<void> {
+  async #drop(client: RedisClient, userId: string, atLeast?: Version): Promise<void> {
+    const epoch = this.#epoch();
+    const guard = atLeast === undefined || epoch === undefined ? [] : [encodeVersion({ ...atLeast, value: "" }), epoch];
     try {
-      await evaluate(client, FORGET, this.#keysOf(userId), []);
+      await evaluate(client, FORGET, this.#keysOf(userId), guard);
     } catch (error) {
       if (!(error instanceof ErrorReply)) throw error;
       await client.sendCommand(["DEL", this.#keys.ofVersion(userId)]);

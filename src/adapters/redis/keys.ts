@@ -47,7 +47,7 @@ export const LUA_VERSION_LENGTH = VERSION_LENGTH;
  * that does not fit (a negative `ts`, say, in a row that others inserted) gives text that no `get` accepts: that user is not
  * cached. In Redis follow `1` for complete or `0`, and the epoch.
  */
-export function encodeVersion({ ts, acceptedMs, instance, seq, value }: Entry): string {
+export function encodeVersion({ ts, acceptedMs, instance, seq, value }: Omit<Entry, "userId">): string {
   return digits(ts) + digits(acceptedMs) + instance.padEnd(INSTANCE_ID_LENGTH, "-") + digits(seq) + checksum(value);
 }
 

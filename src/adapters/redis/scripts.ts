@@ -24,10 +24,32 @@ end
 /** Longer than a look-up in the store takes, and the update that follows it. */
 const GUARD_MS = 10_000;
 
-/** KEYS: value, version. */
-export const FORGET = script(`${DROP}
+/** Compares bytes, as Lua's `<` on text follows the server's locale. */
+const OLDER = `
+local function older(a, b)
+  for i = 1, ${LUA_VERSION_LENGTH} do
+    local x, y = a:byte(i), b:byte(i)
+    if x ~= y then return x < y end
+  end
+  return false
+end
+`;
+
+/**
+ * KEYS: value, version. ARGV: none, or the version below which nothing is to be taken for a while, and the epoch. A newer one that
+ * was there counts, too.
+ */
+export const FORGET = script(`${DROP}${OLDER}
+local guard, epoch = ARGV[1], ARGV[2]
+local stored = guard and redis.pcall('GET', KEYS[2])
 local err = drop()
-return err and redis.error_reply(err) or 'dropped'
+if err then return redis.error_reply(err) end
+if guard then
+  local is_ours = type(stored) == 'string' and stored:sub(#guard + 2) == epoch and stored:find('${LUA_PATTERN}')
+  if is_ours and older(guard, stored:sub(1, #guard)) then guard = stored:sub(1, #guard) end
+  redis.pcall('SET', KEYS[2], guard .. '0' .. epoch, 'PX', ${GUARD_MS})
+end
+return 'dropped'
 `);
 
 /** How an offer went, then a blank and the reason. */
@@ -46,25 +68,17 @@ export type Outcome =
  * in ms after which nothing is stored. May run twice. Answers an {@link Outcome}.
  *
  * A stored version of any other shape or epoch, or of another type, is nobody's: it is replaced. When only the value was
- * evicted, the version still keeps older entries out. Compares bytes, as Lua's `<` on text follows the server's locale. Where
- * TIME is forbidden, an offer that comes late takes effect.
+ * evicted, the version still keeps older entries out. Where TIME is forbidden, an offer that comes late takes effect.
  *
  * What was refused leaves its version behind for a while, without a value: a look-up that found what is older, and comes late,
  * would else be stored. That is allowed in a full server, too, as the first thing that a script does there is to delete.
  */
-export const OFFER = script(`${DROP}
+export const OFFER = script(`${DROP}${OLDER}
 local version, complete, ttl, epoch = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local function refused(reason)
   if drop() then return 'stale ' .. reason end
   redis.pcall('SET', KEYS[2], version .. '0' .. epoch, 'PX', math.min(ttl, ${GUARD_MS}))
   return 'dropped ' .. reason
-end
-local function older(a, b)
-  for i = 1, ${LUA_VERSION_LENGTH} do
-    local x, y = a:byte(i), b:byte(i)
-    if x ~= y then return x < y end
-  end
-  return false
 end
 local function is_late()
   local time = redis.pcall('TIME')
