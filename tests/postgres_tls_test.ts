@@ -1,25 +1,11 @@
 import assert from "node:assert/strict";
 import { createPool } from "../src/adapters/postgres/pool.ts";
 import { createPostgresStore, type PostgresStoreOptions } from "../src/adapters/postgres/store.ts";
+import { certificate } from "./support/certificate.ts";
 import { eventually } from "./support/dsproxy.ts";
 import { entry } from "./support/fakes.ts";
 import { once, startPostgres } from "./support/postgres.ts";
 import { postgresOptions } from "./support/postgres_options.ts";
-import { output } from "./support/services.ts";
-
-/** A self-signed certificate for `name`, and its key, in PEM. */
-async function certificate(name: string): Promise<{ cert: string; key: string }> {
-  const folder = await Deno.makeTempDir({ prefix: "dsproxy-tls-" });
-  try {
-    const [cert, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];
-    const subject = ["-subj", `/CN=${name}`, "-addext", `subjectAltName=${/^\d/.test(name) ? "IP" : "DNS"}:${name}`];
-    const kind = ["-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"];
-    await output("openssl", ["req", ...kind, ...subject, "-keyout", key, "-out", cert]);
-    return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 async function works(url: string, others: Partial<PostgresStoreOptions>): Promise<boolean> {
   const store = createPostgresStore(postgresOptions(url, others));

@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { checkRedis } from "../src/adapters/redis/check.ts";
 import type { RedisCacheOptions } from "../src/adapters/redis/cache.ts";
+import { signedCertificate } from "./support/certificate.ts";
 import { Dsproxy, eventually } from "./support/dsproxy.ts";
 import { entry } from "./support/fakes.ts";
 import { startRedis } from "./support/redis.ts";
 import { LOCAL, NO_LOCAL, onRedis, type RawClient, RedisTest, type Watched } from "./support/redis_caches.ts";
-import { freePort, output } from "./support/services.ts";
+import { freePort } from "./support/services.ts";
 
 const USER = "user1";
 const [v1, v2] = [entry(1, { userId: USER }), entry(2, { userId: USER })];
@@ -217,7 +218,7 @@ onRedis("a Sentinel is refused by name", async (test) => {
 
 Deno.test("a server is reached by TLS when its certificate is trusted, and else refused", async () => {
   await using folder = await temporaryFolder();
-  const [authority, cert, key] = await certificates(folder.path);
+  const [authority, cert, key] = await signedCertificate(folder.path);
   const tlsPort = freePort();
   const tls = [`tls-port ${tlsPort}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`, "tls-auth-clients no"];
   await using server = await startRedis({ config: tls });
@@ -234,17 +235,6 @@ Deno.test("a server is reached by TLS when its certificate is trusted, and else 
     if (!isTrusted) assert.match(service.log, /Redis at 127\.0\.0\.1:\d+: .*certificate/i);
   }
 });
-
-/** Files: an authority's certificate, and for this machine one that it signed, with its key. */
-async function certificates(folder: string): Promise<[authority: string, cert: string, key: string]> {
-  const [ca, caKey, cert, key] = ["ca.pem", "ca.key", "cert.pem", "key.pem"].map((name) => `${folder}/${name}`);
-  const make = ["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"];
-  await output("openssl", [...make, "-subj", "/CN=authority", "-keyout", caKey!, "-out", ca!]);
-  const names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
-  const signed = ["-subj", "/CN=127.0.0.1", ...names, "-CA", ca!, "-CAkey", caKey!];
-  await output("openssl", [...make, ...signed, "-keyout", key!, "-out", cert!]);
-  return [ca!, cert!, key!];
-}
 
 async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   const path = await Deno.makeTempDir({ prefix: "dsproxy-tls-" });

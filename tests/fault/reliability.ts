@@ -8,6 +8,7 @@ import { startPostgres } from "../support/postgres.ts";
 import { startRedis } from "../support/redis.ts";
 import { output } from "../support/services.ts";
 import { Random } from "../support/random.ts";
+import { BROKEN } from "./load.ts";
 import type { Scenario, Tally } from "./scenario.ts";
 import { DISK } from "./scenarios/disk.ts";
 import { POSTGRES } from "./scenarios/postgres.ts";
@@ -48,16 +49,16 @@ async function tryAll(scenarios: readonly Scenario[], seed: number): Promise<Row
 }
 
 function rowOf({ fault, how }: Scenario, tally: Tally): Row {
-  const { tried, acknowledged, lost, doubled, stale, recoveriesMs } = tally;
+  const { tried, acknowledged, lost, doubled, wrong, absent, recoveriesMs } = tally;
   const sorted = [...recoveriesMs].sort((a, b) => a - b);
   const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
   const recovery = `${seconds(sorted[sorted.length >> 1]!)} / ${seconds(sorted.at(-1)!)}`;
-  return [fault, how, tried, acknowledged, lost.length, doubled.length, stale.length, recovery];
+  return [fault, how, tried, acknowledged, lost.length, doubled.length, wrong.length + absent.length, recovery];
 }
 
-function brokenIn({ lost, doubled, stale, unexpected }: Tally): number {
-  for (const text of unexpected) print(`  unexpected: ${text}`);
-  return lost.length + doubled.length + stale.length + unexpected.length;
+function brokenIn(tally: Tally): number {
+  for (const text of tally.unexpected) print(`  unexpected: ${text}`);
+  return BROKEN.reduce((sum, kind) => sum + tally[kind].length, 0);
 }
 
 async function simulateAll(): Promise<{ text: string; rows: Row[] }> {

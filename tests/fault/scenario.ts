@@ -59,7 +59,7 @@ export async function tryFault(trial: Trial, rounds: number, random: Random): Pr
       await trial.inject(proxy, round);
       const endedMs = performance.now();
       if (await hasEnded(proxy)) {
-        load.use(undefined);
+        load.use();
         proxy = await start();
       }
       load.use(proxy);

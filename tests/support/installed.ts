@@ -30,6 +30,8 @@ export const REDIS = {
 
 export const PGBOUNCER: Program = { names: ["pgbouncer"], folders: ["/usr/sbin"], aptPackage: "pgbouncer" };
 
+export const NGINX: Program = { names: ["nginx"], folders: ["/usr/sbin"], aptPackage: "nginx-light" };
+
 /** The full path of a program, which is installed first if need be. */
 export async function installed(program: Program): Promise<string> {
   const found = await find(program);
