@@ -3,14 +3,17 @@ import { type Entry, writeId } from "../../domain.ts";
 import type { DeadLetter, RefusedEntry, Rejection } from "../../ports.ts";
 import type { Session } from "./session.ts";
 
-interface Row {
-  readonly source: string;
+interface EntryRow {
   readonly user_id: string;
   readonly value: string;
   readonly ts: string;
   readonly accepted_ms: string;
   readonly instance: string;
   readonly seq: string;
+}
+
+interface Row extends EntryRow {
+  readonly source: string;
   readonly code: string;
   readonly message: string;
   readonly failed_at_ms: number;
@@ -95,21 +98,14 @@ export async function discardDeadLetter(session: Session, id: string): Promise<b
 
 /** The rows deleted are locked until the end: of two replays at once, the second finds nothing. To be called in a transaction. */
 export async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
-  const { rows: [row] } = await session.query<Omit<Row, "source" | "code" | "message" | "failed_at_ms" | "attempts">>(
+  const { rows: [row] } = await session.query<EntryRow>(
     `with letter as (delete from dsproxy_dead_letters where id = $1 returning *)
      insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
      select user_id, value, ts, accepted_ms, instance, seq from letter
      returning user_id, value, ts, dsproxy_accepted_ms as accepted_ms, dsproxy_instance as instance, dsproxy_seq as seq`,
     [id],
   );
-  return row && {
-    userId: row.user_id,
-    value: row.value,
-    ts: Number(row.ts),
-    acceptedMs: Number(row.accepted_ms),
-    instance: row.instance,
-    seq: Number(row.seq),
-  };
+  return row && entryOf(row);
 }
 
 export async function countAttempt(session: Session, id: string, { code, message }: Rejection): Promise<void> {
@@ -119,18 +115,18 @@ export async function countAttempt(session: Session, id: string, { code, message
   );
 }
 
-function letterOf(row: Row): DeadLetter {
+function entryOf(row: EntryRow): Entry {
   return {
-    source: row.source,
     userId: row.user_id,
     value: row.value,
     ts: Number(row.ts),
     acceptedMs: Number(row.accepted_ms),
     instance: row.instance,
     seq: Number(row.seq),
-    code: row.code,
-    message: row.message,
-    failedAtMs: Math.round(row.failed_at_ms),
-    attempts: row.attempts,
   };
+}
+
+function letterOf(row: Row): DeadLetter {
+  const { source, code, message, attempts, failed_at_ms } = row;
+  return { ...entryOf(row), source, code, message, failedAtMs: Math.round(failed_at_ms), attempts };
 }
