@@ -4,7 +4,7 @@
  * are written with `=`, as `--filter=name`. The last line is `N passed, N failed`; an ignored test counts as failed.
  */
 import { stripVTControlCharacters } from "node:util";
-import { installed, POSTGRES, REDIS } from "./support/installed.ts";
+import { installed, installMissing, NGINX, PGBOUNCER, POSTGRES, type Program, REDIS } from "./support/installed.ts";
 import { output, type TestServer } from "./support/services.ts";
 import { startPostgres } from "./support/postgres.ts";
 import { startRedis } from "./support/redis.ts";
@@ -21,6 +21,8 @@ interface Services {
 }
 
 async function startServices(): Promise<Services> {
+  const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX];
+  await installMissing(wanted.filter(({ urlVariable }) => urlVariable === undefined || !Deno.env.get(urlVariable)));
   const [database, redis] = await Promise.allSettled([
     service(POSTGRES.urlVariable, "PostgreSQL", startPostgres, () => installed(POSTGRES)),
     service(REDIS.urlVariable, "Redis", startRedis, () => installed(REDIS)),

@@ -32,6 +32,21 @@ export const PGBOUNCER: Program = { names: ["pgbouncer"], folders: ["/usr/sbin"]
 
 export const NGINX: Program = { names: ["nginx"], folders: ["/usr/sbin"], aptPackage: "nginx-light" };
 
+/**
+ * Installs those that are missing, one after the other, where this process may: test files, which run side by side, would get in
+ * each other's way. What cannot be installed is left to the tests that need it, and their error.
+ */
+export async function installMissing(programs: readonly Program[]): Promise<void> {
+  if (!await mayInstall()) return;
+  for (const program of programs) {
+    if (await find(program) === undefined) await aptInstall(program.aptPackage);
+  }
+}
+
+async function mayInstall(): Promise<boolean> {
+  return Deno.uid() === 0 && await find({ names: ["apt-get"], folders: [] }) !== undefined;
+}
+
 /** The full path of a program, which is installed first if need be. */
 export async function installed(program: Program): Promise<string> {
   const found = await find(program);
@@ -39,9 +54,7 @@ export async function installed(program: Program): Promise<string> {
   const names = program.names.join(" or ");
   const instead = program.urlVariable === undefined ? "" : `, or set ${program.urlVariable} to a running server`;
   const help = `Install ${program.aptPackage} or put ${names} on PATH${instead}`;
-  if (Deno.uid() !== 0 || await find({ names: ["apt-get"], folders: [] }) === undefined) {
-    throw new Error(`Cannot find ${names}. ${help}`);
-  }
+  if (!await mayInstall()) throw new Error(`Cannot find ${names}. ${help}`);
   await aptInstall(program.aptPackage);
   const now = await find(program);
   if (now === undefined) throw new Error(`Package ${program.aptPackage} was installed, but has no ${names}. ${help}`);
@@ -62,6 +75,10 @@ async function find({ names, folders }: Pick<Program, "names" | "folders">): Pro
 async function expand(patterns: readonly string[]): Promise<string[]> {
   const folders: string[] = [];
   for (const pattern of patterns) {
+    if (!pattern.includes("*")) {
+      folders.push(pattern);
+      continue;
+    }
     const [before, after] = [pattern.slice(0, pattern.indexOf("*")), pattern.slice(pattern.indexOf("*") + 1)];
     const parent = before.slice(0, before.lastIndexOf("/"));
     const prefix = before.slice(parent.length + 1);
