@@ -20,6 +20,7 @@ const HEAD = [
   "stale over 1 s", "note",
 ];
 const REFUSED_HEAD = ["surrounding", "how it is made", "what it does", "what it says"];
+const SAYS_MAX = 200;
 const FAILED = "**failed**";
 
 let faults = 0;
@@ -61,7 +62,7 @@ async function beRefused({ name, how, run }: Refusal): Promise<Row> {
   print(`${name} …`);
   const verdict = await attempt(run);
   if (verdict === undefined) return [name, how, FAILED, ""];
-  const says = withoutChance(verdict.says).replaceAll("|", "\\|");
+  const says = beginningOf(withoutChance(verdict.says));
   print(`  ${verdict.does}: ${says}`);
   return [name, how, verdict.does, says];
 }
@@ -72,6 +73,11 @@ function withoutChance(text: string): string {
     /\/\S*\/dsproxy-refused-[^/\s]+|dsproxy_test_\w+|127\.0\.0\.1:\d+|[0-9a-f]{8}(-[0-9a-f]+){4}/g,
     "…",
   );
+}
+
+/** Statements to be executed may follow, which no table has room for. */
+function beginningOf(text: string): string {
+  return text.length <= SAYS_MAX ? text : `${text.slice(0, SAYS_MAX)} …`;
 }
 
 /** Undefined when it fails. */

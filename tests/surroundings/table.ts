@@ -19,6 +19,7 @@ export type Row = readonly (string | number)[];
 
 /** In Markdown. */
 export function table(head: Row, rows: readonly Row[]): string {
-  const line = (cells: Row) => `| ${cells.join(" | ")} |`;
+  // Within code, too, a bar would end the cell.
+  const line = (cells: Row) => `| ${cells.map((cell) => String(cell).replaceAll("|", "\\|")).join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
