@@ -41,7 +41,8 @@ export class Log {
 
 function errorsAsText(_name: string, value: unknown): unknown {
   if (!(value instanceof Error)) return value;
-  return value.cause === undefined ? reasonOf(value) : `${reasonOf(value)}: ${reasonOf(value.cause)}`;
+  const [reason, cause] = [reasonOf(value), value.cause === undefined ? "" : reasonOf(value.cause)];
+  return reason.includes(cause) ? reason : `${reason}: ${cause}`;
 }
 
 const encoder = new TextEncoder();
