@@ -75,7 +75,10 @@ class Application implements App {
         return oldestMs === undefined ? 0 : Math.max(0, clock.now() - oldestMs) / 1000;
       },
       journalBytes: () => this.#queue?.stats().bytes ?? 0,
-      deadLetters: () => withDeadline(this.#store.count(), SCRAPE_LIMIT_MS, "The store"),
+      deadLetters: async () => {
+        if (this.#phase === "starting" || this.#phase === "recovering") throw new Error("The store is not asked yet");
+        return await withDeadline(this.#store.count(), SCRAPE_LIMIT_MS, "The store");
+      },
       breakers: this.#breakers,
     }, clock.now());
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
@@ -100,8 +103,8 @@ class Application implements App {
       onNotice: (message) => this.#log.warn(message),
     }));
     // Copies in this process alone are nobody else's concern.
-    const outdate = config.cache.kind === "memory" ? () => Promise.resolve() : () => this.#namespace.outdate();
-    this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault, outdate);
+    const sharing = config.cache.kind === "memory" ? undefined : this.#namespace;
+    this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault, sharing);
     const { host, port } = config.listen;
     this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
       metrics: this.#metrics,

@@ -82,8 +82,13 @@ export class Batcher {
     this.#stopTicking = undefined;
     this.#cancelRetry?.();
     await this.#working;
+    const timeIsUp = new Promise<"time is up">((resolve) => {
+      signal.addEventListener("abort", () => resolve("time is up"), { once: true });
+    });
     while (!signal.aborted && this.parts.queue.stats().depth > 0) {
-      if (!(await this.#flushOnce())) return !this.#inHand;
+      const flushed = await Promise.race([this.#flushOnce(), timeIsUp]);
+      if (flushed === "time is up") return false;
+      if (!flushed) return !this.#inHand;
     }
     return true;
   }

@@ -17,6 +17,19 @@ interface Suspicion {
   readonly untilMs: number;
 }
 
+/** What those who share a cache tell one another, by the store. */
+export interface CacheSharing {
+  /** Of which generation copies are made now. */
+  readonly text: string | undefined;
+  /** The store has just told so: nobody can have begun another one without our knowing. */
+  readonly isSure: boolean;
+  /** No copy made so far is good any more; rejects when the others cannot be told. */
+  outdate(): Promise<void>;
+}
+
+/** Of a cache that nobody else has. */
+const UNSHARED: CacheSharing = { text: "", isSure: true, outdate: () => Promise.resolve() };
+
 export class CacheClient {
   /** Users whose copy in the cache may be older than an acknowledged write. */
   readonly #suspects = new Map<string, Suspicion>();
@@ -33,8 +46,7 @@ export class CacheClient {
     private readonly ttlMs: number,
     private readonly clock: Clock,
     private readonly onFault: (error: unknown) => void,
-    /** Tells all who share the cache that no copy in it is good any more; rejects when they cannot be told. */
-    private readonly outdateCopies: () => Promise<void>,
+    private readonly sharing: CacheSharing = UNSHARED,
   ) {
     this.lastKnown = new LastKnown(ttlMs, clock);
   }
@@ -42,7 +54,8 @@ export class CacheClient {
   async get(userId: string): Promise<CachedEntry | undefined> {
     if (this.#isSuspect(userId)) return undefined;
     try {
-      return await this.cache.get(userId);
+      const found = await this.cache.get(userId);
+      return found === undefined || this.sharing.isSure ? found : { ...found, source: "stale" };
     } catch (error) {
       this.onFault(error);
       return undefined;
@@ -62,7 +75,7 @@ export class CacheClient {
    * @throws when the cache fails, and the others cannot be told of it either
    */
   async update(entries: readonly Entry[]): Promise<void> {
-    if (!await this.#set(entries, false)) await this.outdateCopies();
+    if (!await this.#set(entries, false)) await this.sharing.outdate();
   }
 
   /** After the store refused entries that the cache may hold. @throws as {@link update} */
@@ -70,7 +83,7 @@ export class CacheClient {
     const newestOf = new Map<string, Entry>();
     for (const entry of entries) newestOf.set(entry.userId, newest(newestOf.get(entry.userId), entry) ?? entry);
     const forgotten = await Promise.all([...newestOf.values()].map((entry) => this.#forget(entry)));
-    if (forgotten.includes(false)) await this.outdateCopies();
+    if (forgotten.includes(false)) await this.sharing.outdate();
   }
 
   async #forget(entry: Entry): Promise<boolean> {
@@ -86,8 +99,17 @@ export class CacheClient {
     }
   }
 
-  /** After a read from the store: `entry` is the newest it has. Does not keep the reader waiting. */
-  fill(entry: Entry): void {
+  /** To be taken before a look-up in the store, and given to {@link fill} with what it found. */
+  get generation(): string | undefined {
+    return this.sharing.text;
+  }
+
+  /**
+   * After a read from the store: `entry` is the newest it has. Does not keep the reader waiting. Found in an earlier generation it may be
+   * just what that one was ended for.
+   */
+  fill(entry: Entry, generation: string | undefined): void {
+    if (generation !== this.sharing.text) return;
     const { userId } = entry;
     const suspicion = this.#suspects.get(userId);
     const distrust = this.#distrustAllUntilMs;

@@ -233,7 +233,7 @@ export class ConfigLoader {
     let last = text;
     return () => {
       try {
-        last = read() ?? last;
+        last = read() || last;
       } catch (error) {
         // Half written, or away for a moment while it is replaced: the server says whether the last one still holds.
         if (!(error instanceof InvalidValue)) throw error;

@@ -87,6 +87,17 @@ function databaseServer(item: string): { host: string; port: number | undefined 
   };
 }
 
+/** A login without a host reads like a host with a port that is none: what is no server may be a password. */
+function isServer(item: string): boolean {
+  try {
+    databaseServer(item);
+    return true;
+  } catch (error) {
+    if (error instanceof InvalidValue) return false;
+    throw error;
+  }
+}
+
 /** Says which parameter a problem is about. */
 function within<T>(name: string, work: () => T): T {
   try {
@@ -177,6 +188,6 @@ export function maskUrl(value: string): string {
 /** As {@link maskUrl}, with the hosts as they were written. */
 export function maskDatabaseUrl(value: string): string {
   const { servers, rest } = splitServers(value);
-  const masked = maskUrl(rest);
+  const masked = servers.split(",").every(isServer) ? maskUrl(rest) : MASK;
   return masked === MASK ? MASK : masked.replace(/^([a-z]+:\/\/(?:[^/?#@]*@)?)h?/i, (_, before) => before + servers);
 }

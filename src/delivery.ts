@@ -28,7 +28,7 @@ export interface Settled {
 }
 
 interface Hand {
-  readonly batch: Batch;
+  batch: Batch;
   /** Index of the first entry that is not dealt with. */
   next: number;
   /** Entries that this run knows to be in the store. */
@@ -36,8 +36,13 @@ interface Hand {
   readonly dead: Set<number>;
 }
 
+/** Of values, in UTF-16 units, in a hand to which more is added. */
+const HAND_UNITS_MAX = 8 * 1024 * 1024;
+
 export class Delivery {
   #hand: Hand | undefined;
+  /** Taken as a neighbour, and of another source than what is in hand. */
+  #next: Batch | undefined;
   #openedSource: string | undefined;
   /** Rows in one transaction: halved by each failure, doubled by each success. */
   #sliceRows: number;
@@ -71,6 +76,7 @@ export class Delivery {
     try {
       const hand = this.#hand ??= await this.#take();
       if (hand === undefined) return undefined;
+      if (this.#refusal !== undefined) await this.#takeNeighbours(hand);
       await this.#store(hand);
       await this.#updateCache(hand);
       const { batch, dead } = hand;
@@ -79,6 +85,7 @@ export class Delivery {
       pending.settle(batch.entries, batch.lastSeq);
       this.#marks.forgetOthers(batch.source);
       this.#hand = undefined;
+      this.#refusal = undefined;
       return { lastSeq: batch.lastSeq, dead };
     } catch (error) {
       this.#failed(error);
@@ -87,19 +94,35 @@ export class Delivery {
   }
 
   async #take(): Promise<Hand | undefined> {
-    const batch = await this.parts.queue.take(this.maxRows);
+    const batch = this.#next ?? await this.parts.queue.take(this.maxRows);
+    this.#next = undefined;
     return batch && { batch, next: 0, stored: [], dead: new Set() };
+  }
+
+  /** Rows that are all refused say nothing about others: whether one goes in decides if these are at fault, or the table. */
+  async #takeNeighbours(hand: Hand): Promise<void> {
+    const { entries } = hand.batch;
+    const room = entries.reduce((units, { value }) => units + value.length, 0) < HAND_UNITS_MAX
+      ? this.maxRows - entries.length
+      : 0;
+    const more = room > 0 && this.#next === undefined ? await this.parts.queue.take(room) : undefined;
+    if (more === undefined) return;
+    if (more.source !== hand.batch.source) this.#next = more;
+    else hand.batch = { ...hand.batch, entries: [...hand.batch.entries, ...more.entries], lastSeq: more.lastSeq };
   }
 
   async #store(hand: Hand): Promise<void> {
     const { source, entries } = hand.batch;
     if (this.#openedSource !== source) await this.#open(hand);
+    let reopened = false;
     while (hand.next < entries.length) {
       const slice = entries.slice(hand.next, hand.next + this.#sliceRows);
       try {
         this.#landed(hand, slice, await this.#put(source, slice));
       } catch (error) {
-        if (!(error instanceof StoreWentBackError)) throw error;
+        // Once a step: behind a way that leads to two databases by turns it would go on for ever.
+        if (!(error instanceof StoreWentBackError) || reopened) throw error;
+        reopened = true;
         // Asked anew, as what is still in hand can be stored again.
         await this.#open(hand);
       }
@@ -123,7 +146,6 @@ export class Delivery {
     const first = entries.findIndex(({ seq }) => seq > mark || seq <= this.#triedSeq);
     hand.next = Math.max(hand.next, first === -1 ? entries.length : first);
     this.#openedSource = source;
-    this.#refusal = undefined;
   }
 
   /** The last run was told by the store how far it is: it may have gone back while nobody was here. */
@@ -174,8 +196,11 @@ export class Delivery {
 
   #failed(error: unknown): void {
     const { metrics } = this.parts;
-    if (error instanceof StoreRefusesError) this.#refusal = error.message;
-    else if (!(error instanceof BreakerOpenError)) {
+    if (error instanceof StoreRefusesError) {
+      this.#refusal = error.message;
+      // Few rows that are refused are no proof against the table.
+      this.#sliceRows = this.maxRows;
+    } else if (!(error instanceof BreakerOpenError)) {
       // A store too slow for so many rows within its deadline must not be asked for the same again for ever.
       const asked = Math.min(this.#sliceRows, this.rowsInHand || Infinity);
       this.#sliceRows = Math.max(1, Math.floor(asked / 2));

@@ -3,7 +3,8 @@ import { createMemoryCache } from "./adapters/memory.ts";
 import { checkPostgres } from "./adapters/postgres/check.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import { createPool } from "./adapters/postgres/pool.ts";
-import { createPostgresStore, findIdentity, type StoreWatcher } from "./adapters/postgres/store.ts";
+import { findIdentity } from "./adapters/postgres/identity.ts";
+import { createPostgresStore, type StoreWatcher } from "./adapters/postgres/store.ts";
 import { createRedisCache } from "./adapters/redis/cache.ts";
 import { checkRedis } from "./adapters/redis/check.ts";
 import { createSqliteStore } from "./adapters/sqlite.ts";
@@ -12,7 +13,7 @@ import type { Cache, DeadLetters, Store, StoreIdentity } from "./ports.ts";
 import { checkStoreBinding, StoreBinding } from "./store_binding.ts";
 
 const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
-/** Without a cache that instances share nobody says when another one has written: a copy is good for this long. */
+/** Without a cache that instances share nobody says when another one has written: a comparison with the store is good for this long. */
 const UNSHARED_COPY_MS = 1_000;
 
 /** @param watcher of a store that others can change and exchange: not of the embedded one */
@@ -35,8 +36,8 @@ export function createCache({ cache, store }: Config, { namespace, onFault, onNo
   const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
   if (cache.kind === "redis") return createRedisCache({ ...cache, local, namespace, onError: onFault, onNotice });
   // The embedded store is this instance's alone.
-  const ttlMs = store.kind === "sqlite" ? cache.ttlMs : Math.min(cache.ttlMs, UNSHARED_COPY_MS);
-  return createMemoryCache({ ...local, ttlMs });
+  const unshared = store.kind === "sqlite" ? {} : { completeMs: UNSHARED_COPY_MS };
+  return createMemoryCache({ ...local, ttlMs: cache.ttlMs, ...unshared });
 }
 
 /** What a part has against the configuration. */

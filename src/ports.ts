@@ -185,8 +185,8 @@ export interface CachedEntry {
   readonly entry: Entry;
   /** Nothing newer was in the store when this was filled in. If false, ask the store too. */
   readonly complete: boolean;
-  /** `local`: answered in this process; `redis`: over the network. */
-  readonly source: "local" | "redis";
+  /** `local`: answered in this process; `redis`: over the network; `stale`: either, while nobody can say that it is still good. */
+  readonly source: "local" | "redis" | "stale";
 }
 
 /** Time, replaceable so that tests decide how it passes. */

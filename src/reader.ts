@@ -31,6 +31,7 @@ export class Reader {
   /** @throws AppError `store-unavailable` when no tier can answer. */
   async read(userId: string): Promise<ReadResult | undefined> {
     const { settlements } = this.pending;
+    const { generation } = this.cache;
     // The tiers are asked in the order in which an entry moves through them, so that none can slip past.
     const pending = await this.pending.get(userId);
     const cached = await this.cache.get(userId);
@@ -43,7 +44,7 @@ export class Reader {
       } catch (error) {
         return this.#withoutStore(userId, best, pending, error);
       }
-      this.#complete(userId, newest(stored, cached?.entry), settlements);
+      this.#complete(userId, newest(stored, cached?.entry), settlements, generation);
       best = newest(best, stored);
     }
     if (best === undefined) return undefined;
@@ -53,9 +54,9 @@ export class Reader {
   }
 
   /** Nothing was learned when a batch was settled meanwhile: the cache may have lost it since, and this may be older. */
-  #complete(userId: string, newestKnown: Entry | undefined, settlements: number): void {
+  #complete(userId: string, newestKnown: Entry | undefined, settlements: number, generation: string | undefined): void {
     if (this.pending.settlements !== settlements) return;
-    if (newestKnown !== undefined) this.cache.fill(newestKnown);
+    if (newestKnown !== undefined) this.cache.fill(newestKnown, generation);
     else if (!this.pending.has(userId)) this.cache.lastKnown.foundNothing(userId);
   }
 

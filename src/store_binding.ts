@@ -120,9 +120,13 @@ export class StoreBinding {
     throw new WrongStoreError(this.dataDir, this.bound, { kind, identity: identity ?? null, place });
   }
 
-  /** The store was admitted and is ready. Resolves to true when it is another one than before. @throws what the disk says */
+  /**
+   * The store was admitted and is ready. Resolves to true when it is another one than before.
+   * @throws WrongStoreError as {@link admit}; what the disk says
+   */
   confirm(identity: string, place: string): Promise<boolean> {
     return this.#inTurn(async () => {
+      this.admit(identity, place);
       const { bound } = this;
       if (bound.identity === identity && bound.place === place) return false;
       await this.#replace({ ...bound, identity, place });

@@ -4,17 +4,18 @@ import { type StoreBinding, WrongStoreError } from "./store_binding.ts";
 import type { Log } from "./telemetry/log.ts";
 
 export class StoreGate {
-  /** Known once the directory is locked; no database is asked for before. */
+  /** Known once the directory is locked; nobody is let in before. */
   binding: StoreBinding | undefined;
 
   /** @param place see `storePlace` */
   constructor(private readonly place: string, private readonly log: Pick<Log, "error">) {}
 
-  /** @throws StoreRefusesError caused by a WrongStoreError */
+  /** @throws StoreRefusesError caused by a WrongStoreError; an Error as long as nobody knows which store is meant */
   admit(found: string | undefined): Promise<void> {
     return Promise.resolve().then(() => {
+      if (this.binding === undefined) throw new Error("The data directory is being opened: no store is asked before");
       try {
-        this.binding?.admit(found, this.place);
+        this.binding.admit(found, this.place);
       } catch (error) {
         if (!(error instanceof WrongStoreError)) throw error;
         throw new StoreRefusesError("wrong-store", error.message, { cause: error });
@@ -27,6 +28,7 @@ export class StoreGate {
     try {
       another = await this.binding?.confirm(identity, this.place);
     } catch (error) {
+      if (error instanceof WrongStoreError) throw new StoreRefusesError("wrong-store", error.message, { cause: error });
       // The directory may be gone: a reason to get into the database what it held, not to keep it out.
       this.log.error("The data directory cannot take note of its store", { identity, error });
     }

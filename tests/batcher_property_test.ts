@@ -36,7 +36,6 @@ Deno.test("whatever arrives, is refused or fails, each entry ends up once where 
         1_000,
         clock,
         () => {},
-        () => Promise.resolve(),
       );
       const log = new Log("error", "json", () => {});
       const parts = { queue, store, pending, cache, clock, metrics, log, random: () => 0.5 };

@@ -30,7 +30,11 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }, log = quie
   };
   const metrics = idleMetrics();
   const parts = { queue, store, pending, clock, metrics, log, random: () => 0.5 };
-  const client = new CacheClient(cache, 1_000, clock, () => {}, () => cacheFault.tell());
+  const client = new CacheClient(cache, 1_000, clock, () => {}, {
+    text: "",
+    isSure: true,
+    outdate: () => cacheFault.tell(),
+  });
   const batcher = new Batcher(options, { ...parts, cache: client });
   return { clock, queue, store, pending, updates, forgotten, cacheFault, batcher, metrics };
 }

@@ -26,9 +26,9 @@ function setUp() {
     close: () => Promise.resolve(),
   };
   const told: number[] = [];
-  const tell = () => Promise.resolve(void told.push(clock.now()));
-  const client = new CacheClient(cache, TTL_MS, clock, (error) => faults.push(error), tell);
-  return { clock, held, control, faults, told, client };
+  const sharing = { text: "g1", isSure: true, outdate: () => Promise.resolve(void told.push(clock.now())) };
+  const client = new CacheClient(cache, TTL_MS, clock, (error) => faults.push(error), sharing);
+  return { clock, held, control, faults, told, sharing, client };
 }
 
 Deno.test("a cache fault is a miss and is reported", async () => {
@@ -73,6 +73,26 @@ Deno.test("of an update that failed for some users only these are suspect", asyn
   assert.deepEqual(faults.map(String), ["CacheStaleError: refused"]);
 });
 
+Deno.test("what a look-up found in an earlier generation is not filled in", async () => {
+  const { held, sharing, client } = setUp();
+  const { generation } = client;
+  sharing.text = "g2";
+  client.fill(entry(1, { userId: "u" }), generation);
+  await settle();
+  assert.equal(held.size, 0);
+  client.fill(entry(1, { userId: "u" }), client.generation);
+  await settle();
+  assert.equal(held.size, 1);
+});
+
+Deno.test("a copy is given as stale while nobody can say that it is still good", async () => {
+  const { sharing, client } = setUp();
+  await client.update([entry(1, { userId: "u" })]);
+  assert.equal((await client.get("u"))?.source, "redis");
+  sharing.isSure = false;
+  assert.equal((await client.get("u"))?.source, "stale");
+});
+
 Deno.test("setting the machine's clock does not make a stale copy readable", async () => {
   const { clock, control, client } = setUp();
   await client.update([entry(1, { userId: "u" })]);
@@ -87,7 +107,7 @@ Deno.test("setting the machine's clock does not make a stale copy readable", asy
 Deno.test("a fill that failed may arrive late, and so makes its user suspect, too", async () => {
   const { control, held, client } = setUp();
   control.fail = true;
-  client.fill(entry(1, { userId: "u" }));
+  client.fill(entry(1, { userId: "u" }), "g1");
   await settle();
   control.fail = false;
   held.set("u", { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
@@ -101,7 +121,7 @@ Deno.test("when what an earlier run failed to update is not known, no copy is re
   assert.equal(client.current, false);
   assert.equal(await client.get("u"), undefined);
   await clock.advance(CACHE_LATE_EFFECT_MS);
-  client.fill(entry(3, { userId: "u" }));
+  client.fill(entry(3, { userId: "u" }), "g1");
   await settle();
   assert.equal((await client.get("u"))?.entry.seq, 3);
   assert.equal(await client.get("v"), undefined);
@@ -112,7 +132,7 @@ Deno.test("when what an earlier run failed to update is not known, no copy is re
 
 Deno.test("a fill does not clear a doubt that arose while it was under way", async () => {
   const { clock, control, held, client } = setUp();
-  client.fill(entry(1, { userId: "u" }));
+  client.fill(entry(1, { userId: "u" }), "g1");
   control.fail = true;
   const failing = client.update([entry(2, { userId: "u" })]);
   await Promise.all([failing, settle()]);
@@ -127,11 +147,11 @@ Deno.test("filling from the store heals a user whose update failed, once that ca
   control.fail = true;
   await client.update([entry(1, { userId: "u" })]);
   control.fail = false;
-  client.fill(entry(1, { userId: "u" }));
+  client.fill(entry(1, { userId: "u" }), "g1");
   await settle();
   assert.equal(await client.get("u"), undefined);
   await clock.advance(CACHE_LATE_EFFECT_MS);
-  client.fill(entry(1, { userId: "u" }));
+  client.fill(entry(1, { userId: "u" }), "g1");
   await settle();
   assert.deepEqual(await client.get("u"), { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
 });

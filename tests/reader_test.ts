@@ -24,7 +24,7 @@ function setUp() {
     close: () => Promise.resolve(),
   };
   const clock = new FakeClock();
-  const client = new CacheClient(cache, TTL_MS, clock, () => {}, () => Promise.resolve());
+  const client = new CacheClient(cache, TTL_MS, clock, () => {});
   return { clock, store, pending, held, client, reader: new Reader(pending, client, store) };
 }
 

@@ -21,7 +21,6 @@ function setUp(maxPendingUsers: number) {
     1_000,
     clock,
     () => {},
-    () => Promise.resolve(),
   );
   const metrics = idleMetrics();
   const parts = { queue, store, pending, cache, clock, metrics, log, random: () => 0.5 };

@@ -18,8 +18,16 @@ export interface MemoryCacheOptions {
   readonly maxBytes?: number;
   /** An entry is forgotten this long after it was last set. */
   readonly ttlMs: number;
+  /** How long an entry counts as complete since it was last compared with the store; default: as long as it is kept. */
+  readonly completeMs?: number;
   /** Unix milliseconds; default `Date.now`. */
   readonly now?: () => number;
+}
+
+interface Held {
+  readonly entry: Entry;
+  /** When it, or what it replaced, was last known to be the newest of all; `-Infinity` for never. */
+  readonly comparedMs: number;
 }
 
 export function createMemoryCache(options: MemoryCacheOptions): Cache {
@@ -27,10 +35,15 @@ export function createMemoryCache(options: MemoryCacheOptions): Cache {
 }
 
 class MemoryCache implements Cache {
-  readonly #entries: LRUCache<string, CachedEntry>;
+  readonly #entries: LRUCache<string, Held>;
+  readonly #completeMs: number;
+  readonly #now: () => number;
 
-  constructor({ maxEntries, maxBytes = DEFAULT_MAX_BYTES, ttlMs, now = Date.now }: MemoryCacheOptions) {
-    this.#entries = new LRUCache<string, CachedEntry>({
+  constructor(options: MemoryCacheOptions) {
+    const { maxEntries, maxBytes = DEFAULT_MAX_BYTES, ttlMs, completeMs = Infinity, now = Date.now } = options;
+    this.#completeMs = completeMs;
+    this.#now = now;
+    this.#entries = new LRUCache<string, Held>({
       max: maxEntries,
       maxSize: maxBytes,
       sizeCalculation: ({ entry }) => ENTRY_OVERHEAD_BYTES + 2 * (entry.userId.length + entry.value.length),
@@ -42,7 +55,10 @@ class MemoryCache implements Cache {
   }
 
   get(userId: string): Promise<CachedEntry | undefined> {
-    return Promise.resolve(this.#entries.get(userId));
+    const held = this.#entries.get(userId);
+    if (held === undefined) return Promise.resolve(undefined);
+    const complete = held.comparedMs > -Infinity && this.#now() - held.comparedMs < this.#completeMs;
+    return Promise.resolve({ entry: held.entry, complete, source: "local" });
   }
 
   setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
@@ -56,8 +72,7 @@ class MemoryCache implements Cache {
     if (isOlder && !complete) return;
     this.#entries.set(entry.userId, {
       entry: isOlder ? present.entry : entry,
-      complete: complete || present?.complete === true,
-      source: "local",
+      comparedMs: complete ? this.#now() : present?.comparedMs ?? -Infinity,
     });
   }
 

@@ -7,6 +7,20 @@ import { cacheContract, type CacheUnderTest } from "./cache_suite.ts";
 
 cacheContract("memory", (ttlMs) => ({ cache: createMemoryCache({ maxEntries: 1_000, ttlMs }), peer: undefined }));
 
+Deno.test("memory: an own write does not make longer for how long a comparison with the store is good", async () => {
+  let nowMs = 0;
+  const cache = createMemoryCache({ maxEntries: 10, ttlMs: 60_000, completeMs: 1_000, now: () => nowMs });
+  await cache.setMany([entry(1, { userId: "u" })], true);
+  for (let seq = 2; seq < 6; seq++) {
+    nowMs += 300;
+    await cache.setMany([entry(seq, { userId: "u" })], false);
+    assert.equal((await cache.get("u"))?.complete, nowMs < 1_000, `after ${nowMs} ms`);
+  }
+  assert.equal((await cache.get("u"))?.entry.seq, 5);
+  await cache.setMany([entry(4, { userId: "u" })], true);
+  assert.deepEqual(await cache.get("u"), { entry: entry(5, { userId: "u" }), complete: true, source: "local" });
+});
+
 for (const version of REDIS_VERSIONS) {
   for (const [copies, maxEntries] of [["with", 10_000], ["without", 0]] as const) {
     cacheContract(`redis ${version} ${copies} local copies`, (ttlMs) => redisPair(urlOf(version), ttlMs, maxEntries));

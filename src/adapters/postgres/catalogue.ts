@@ -16,6 +16,8 @@ export interface Catalogue {
   /** Of `user_data` where there is one, else where it would be created; null when the search path has none that exists. */
   readonly schema: string | null;
   readonly searchPath: string;
+  /** Of the database. */
+  readonly encoding: string;
   readonly mayCreate: boolean;
   readonly userData: UserData | null;
   /** Own tables that unqualified names find, beside `user_data` or before it in the search path. */
@@ -40,6 +42,7 @@ export interface UserData {
 const CATALOGUE = `
   select json_build_object(
     'role', quote_ident(current_user), 'schema', quote_ident(n.nspname), 'searchPath', current_setting('search_path'),
+    'encoding', current_setting('server_encoding'),
     'mayCreate', coalesce(has_schema_privilege(n.oid, 'create'), false),
     'userData', case when c.oid is not null then json_build_object(
       'name', format('%I.%I', n.nspname, c.relname), 'kind', c.relkind, 'owner', quote_ident(pg_get_userbyid(c.relowner)),
@@ -71,6 +74,7 @@ function has(userData: UserData, column: string): boolean {
   return userData.columns.some(({ name }) => name === column);
 }
 
+const ENCODINGS: readonly string[] = ["UTF8", "SQL_ASCII"];
 const KINDS: Readonly<Record<string, string>> = {
   v: "a view",
   m: "a materialized view",
@@ -82,14 +86,28 @@ const TABLE = "r";
 const PARTITIONED_TABLE = "p";
 
 /** @throws StoreRefusesError naming what makes an existing `user_data` useless */
-export function checkUsable({ userData, schema, searchPath }: Catalogue): void {
+export function checkUsable({ userData, schema, searchPath, encoding, ownTables }: Catalogue): void {
+  if (!ENCODINGS.includes(encoding)) {
+    throw new StoreRefusesError(
+      "22P05",
+      `The database is encoded in ${encoding}, which lacks characters that records may have: use one with the encoding UTF8.`,
+    );
+  }
   if (schema === null) {
     throw new StoreRefusesError(
       "3F000",
       `No schema of the search path (${searchPath}) exists or may be used: create one, or set another search_path for the role.`,
     );
   }
-  if (userData === null) return;
+  if (userData === null) {
+    if (!ownTables.includes("dsproxy_marks")) return;
+    // An empty one in its place would answer 404 for everybody who is stored.
+    throw new StoreRefusesError(
+      "42P01",
+      `The table user_data is not there any more, though dsproxy_marks shows that it was: rename it back. If it is meant to be gone, ` +
+        "drop dsproxy_marks, too, and both are made anew.",
+    );
+  }
   if (userData.kind !== TABLE && userData.kind !== PARTITIONED_TABLE) {
     throw new StoreRefusesError(
       "42809",

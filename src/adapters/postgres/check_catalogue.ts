@@ -57,17 +57,15 @@ async function uniqueKeys(session: Session): Promise<UniqueKey[]> {
 interface Settings {
   readonly synchronous_commit: string;
   readonly fsync: string;
-  readonly encoding: string;
   readonly elsewhere: string | null;
 }
 
 export async function noteFindings(session: Session, { userData, schema, searchPath }: Catalogue): Promise<Finding[]> {
   const { rows } = await session.query<Settings>(`
     select current_setting('synchronous_commit') as synchronous_commit, current_setting('fsync') as fsync,
-      current_setting('server_encoding') as encoding,
       (select string_agg(format('%I.%I', n.nspname, c.relname), ', ') from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.relname = 'user_data' and c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_') as elsewhere`);
-  const { synchronous_commit, fsync, encoding, elsewhere } = rows[0]!;
+  const { synchronous_commit, fsync, elsewhere } = rows[0]!;
   const notes: string[] = [];
   if (synchronous_commit === "off") {
     notes.push(
@@ -76,11 +74,6 @@ export async function noteFindings(session: Session, { userData, schema, searchP
   }
   if (fsync === "off") {
     notes.push("fsync is off: a crash of the database's machine may lose rows that it has confirmed. Turn it on.");
-  }
-  if (encoding !== "UTF8") {
-    notes.push(
-      `The database is encoded in ${encoding}: a row with a character that it lacks goes to the dead letters.`,
-    );
   }
   if (userData === null && elsewhere !== null) {
     notes.push(

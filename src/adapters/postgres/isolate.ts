@@ -65,8 +65,9 @@ end
 $isolate$`;
 
 /**
- * Writes `dsproxy.probe`: `{goesIn, codes}`. A probe that goes in is taken back at once. One that only is there already goes in, too:
- * uniqueness is looked at last, and is between rows.
+ * Reads `dsproxy.neighbours`, a JSON array of `{userId, value}`; writes `dsproxy.probe`: `{goesIn, codes}`. What is tried is a made-up row, the
+ * neighbours, and a row that is there, each as of now: a table may be closed for a time. A probe that goes in is taken back at once. One that
+ * only is there already goes in, too: uniqueness is looked at last, and is between rows.
  */
 export const PROBE = `
 do $probe$
@@ -76,11 +77,12 @@ declare
   codes text[] := '{}';
 begin
   for probe in
-    select 'dsproxy-probe-' || md5(random()::text) as user_id, 'probe' as value, extract(epoch from now())::bigint as ts
-    union all (select user_data.user_id, user_data.value, user_data.ts from user_data limit 1)
+    select 'dsproxy-probe-' || md5(random()::text) as user_id, 'probe' as value
+    union all (select item->>'userId', item->>'value' from json_array_elements(current_setting('dsproxy.neighbours')::json) item)
+    union all (select user_data.user_id, user_data.value from user_data limit 1)
   loop
     begin
-      insert into user_data (user_id, value, ts) values (probe.user_id, probe.value, probe.ts);
+      insert into user_data (user_id, value, ts) values (probe.user_id, probe.value, extract(epoch from now())::bigint);
       raise exception using errcode = 'DSP00';
     exception
       when sqlstate 'DSP00' or unique_violation or exclusion_violation then goes_in := true;

@@ -65,6 +65,7 @@ class ConnectionPool implements Pool {
   readonly #waiting = new Set<Waiting>();
   readonly #resources: Resources<Pooled>;
   readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
 
   constructor(private readonly options: PoolOptions) {
     this.#resources = new Resources<Pooled>({
@@ -103,8 +104,11 @@ class ConnectionPool implements Pool {
     return this.#use(limitMs, ({ connection }) => inTransaction(connection, limitMs, work));
   }
 
-  async close(): Promise<void> {
-    if (this.#closing.signal.aborted) return;
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
     this.#closing.abort(new Error(CLOSED));
     this.#retireAll();
     const late = setTimeout(() => {

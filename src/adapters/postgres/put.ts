@@ -33,6 +33,7 @@ export async function putTogether(
 
 /**
  * Each row on its own, where together they were refused. To be called in a transaction of its own.
+ * @param neighbours rows that went in a moment ago
  * @throws StoreRefusesError when the table takes no row at all; the driver's DatabaseError for what may pass
  */
 export async function putOneByOne(
@@ -40,13 +41,16 @@ export async function putOneByOne(
   source: string,
   entries: readonly Entry[],
   confirmedSeq: number,
+  neighbours: readonly Entry[],
 ): Promise<PutResult> {
   // A deferred constraint would speak up at the end only, and then against all of them.
   await session.query("set constraints all immediate");
   const mark = await lockMark(session, source, confirmedSeq);
   const fresh = entries.filter(({ seq }) => seq > mark);
   const refused = await insertWhatGoesIn(session, fresh);
-  if (fresh.length > 0 && refused.length === fresh.length) await refuseWhereTableIsAtFault(session, refused);
+  if (fresh.length > 0 && refused.length === fresh.length) {
+    await refuseWhereTableIsAtFault(session, refused, neighbours);
+  }
   await buryDeadLetters(session, source, fresh, refused);
   if (fresh.length > 0) await moveMark(session, source, fresh.at(-1)!.seq);
   return { rows: fresh.length - refused.length, dead: await deadOf(session, source, entries) };
@@ -96,8 +100,14 @@ async function insertWhatGoesIn(session: Session, entries: readonly Entry[]): Pr
   return await settingOf<RefusedEntry[]>(session, "dsproxy.refused");
 }
 
-/** A row that nobody can have anything against, and a copy of one that is there, stand in for neighbours. */
-async function refuseWhereTableIsAtFault(session: Session, refused: readonly RefusedEntry[]): Promise<void> {
+/** A row that nobody can have anything against, and copies of those that went in, stand in for others of the batch. */
+async function refuseWhereTableIsAtFault(
+  session: Session,
+  refused: readonly RefusedEntry[],
+  neighbours: readonly Entry[],
+): Promise<void> {
+  const copies = neighbours.map(({ userId, value }) => ({ userId, value }));
+  await session.query("select set_config('dsproxy.neighbours', $1, true)", [JSON.stringify(copies)]);
   await session.query(PROBE);
   const probe = await settingOf<{ goesIn: boolean; codes: string[] }>(session, "dsproxy.probe");
   const first = refused[0]!;

@@ -1,7 +1,10 @@
 /** What PostgreSQL says of a failure, as far as anything depends on it. */
 
-/** Failures that pass by themselves: connection, conflict, resources, operator, system, a lock not had in time, a read-only server. */
-export const MAY_PASS_PATTERN = "^(08|40|53|57|58)|^(55P03|25006)$";
+/**
+ * Failures that are not the row's, and pass by themselves or when somebody mends the server: connection, conflict, resources, operator,
+ * system, a lock not had in time, a read-only server, damaged storage.
+ */
+export const MAY_PASS_PATTERN = "^(08|40|53|57|58)|^(55P03|25006|XX001|XX002)$";
 const MAY_PASS = new RegExp(MAY_PASS_PATTERN);
 
 /** Undefined when it is not PostgreSQL's own word, but that of the driver, the network or a deadline. */

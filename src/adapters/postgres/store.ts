@@ -20,18 +20,11 @@ import { pause } from "./pause.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
 import { putOneByOne, putTogether } from "./put.ts";
 import { INDEXED_KEY_BYTES } from "./ddl.ts";
+import { findIdentity, type IdentityGate, identityOf } from "./identity.ts";
 import { ensureIndex } from "./latest_index.ts";
 import { ensureTables } from "./schema.ts";
 import type { Session } from "./session.ts";
 import { isRefusal, isSchemaGone } from "./sql_state.ts";
-
-/** Decides whether this is the database that is meant. */
-export interface IdentityGate {
-  /** @param found undefined in a database that has none yet. @throws StoreRefusesError when it is another one; nothing is changed in it then */
-  admit(found: string | undefined): Promise<void>;
-  /** The database has been made ready, and is this one. */
-  bind(identity: string): Promise<void>;
-}
 
 export interface PostgresStoreOptions extends Omit<PoolOptions, "admit">, StoreWatcher {
   /** How long a statement may take; default 5 s. A call waits a little longer. */
@@ -53,6 +46,7 @@ const DEFAULT_CALL_TIMEOUT_MS = 5_000;
 /** The server ends a statement that takes too long by itself; only silence beyond that means that it is gone. */
 const GRACE_MS = 1_000;
 const INDEX_RETRY_MS = 300_000;
+const NEIGHBOURS = 4;
 
 interface LatestRow {
   readonly value: string;
@@ -77,6 +71,8 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   /** Of the database that was made ready. */
   #identity: string | undefined;
   #indexing: Promise<void> | undefined;
+  /** Rows that went in last, as copies to try when none does. */
+  #neighbours: readonly Entry[] = [];
   readonly #closing = new AbortController();
 
   constructor(private readonly options: PostgresStoreOptions) {
@@ -90,6 +86,8 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   /** As one transaction, so that a pooler that allows none is found out at the start. */
   open(source: string): Promise<number> {
     return this.#transaction(async (session) => {
+      // A pooler may have changed servers behind a connection that lives on.
+      await this.options.gate?.admit((await identityOf(session)).id);
       await session.query("insert into dsproxy_marks (source, seq) values ($1, 0) on conflict do nothing", [source]);
       const { rows: [row] } = await session.query<{ seq: string }>(
         "select seq from dsproxy_marks where source = $1",
@@ -103,10 +101,14 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     const limitMs = this.#transactionLimitMs;
     return this.#call(async () => {
       try {
-        return await this.#pool.transaction(limitMs, (session) => putTogether(session, source, entries, confirmedSeq));
+        const put = (session: Session) => putTogether(session, source, entries, confirmedSeq);
+        const result = await this.#pool.transaction(limitMs, put);
+        if (result.rows === entries.length) this.#neighbours = entries.slice(-NEIGHBOURS).filter(isSmall);
+        return result;
       } catch (error) {
         if (!isRefusal(error)) throw error;
-        return await this.#pool.transaction(limitMs, (session) => putOneByOne(session, source, entries, confirmedSeq));
+        const put = (session: Session) => putOneByOne(session, source, entries, confirmedSeq, this.#neighbours);
+        return await this.#pool.transaction(limitMs, put);
       }
     });
   }
@@ -264,25 +266,8 @@ async function latestEntry(session: Session, userId: string): Promise<Entry | un
   return row && entryOf(userId, row);
 }
 
-/** Undefined in a database that has none yet. */
-export async function findIdentity(session: Session): Promise<string | undefined> {
-  try {
-    const { rows: [row] } = await session.query<{ identity: string }>("select identity from dsproxy_store");
-    return row?.identity;
-  } catch (error) {
-    if (isSchemaGone(error)) return undefined;
-    throw error;
-  }
-}
-
-async function identityOf(session: Session): Promise<Identity> {
-  const { rows: [row] } = await session.query<{ identity: string; cache_generation: string }>(
-    "select identity, cache_generation from dsproxy_store",
-  );
-  if (row === undefined) {
-    throw new Error("dsproxy_store has no row: was it emptied? Drop that table, and it is made anew");
-  }
-  return { id: row.identity, cacheGeneration: row.cache_generation };
+function isSmall({ value }: Entry): boolean {
+  return value.length <= 4_096;
 }
 
 function entryOf(userId: string, row: LatestRow): Entry {
