@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Batcher } from "../src/batcher.ts";
 import { CacheClient } from "../src/cache_client.ts";
-import { StoreRefusesError } from "../src/errors.ts";
+import { StoreRefusesError, StoreWentBackError } from "../src/errors.ts";
 import { Pending } from "../src/pending.ts";
 import type { Cache } from "../src/ports.ts";
 import { Log } from "../src/telemetry/log.ts";
@@ -180,6 +180,57 @@ Deno.test("a table that refuses every row keeps the queue, says so, and gets all
   await clock.advance(10_000);
   assert.equal(batcher.refusal, undefined);
   assert.deepEqual(store.batches, [60], "a refusal is no reason for smaller batches");
+  await batcher.stop();
+});
+
+Deno.test("rows that are refused for themselves do not block those that come after, though nothing else was there to tell", async () => {
+  const { clock, queue, store, batcher } = setUp({ size: 1, intervalMs: 1_000, max: 100 });
+  const put = store.put.bind(store);
+  store.put = (source, entries, confirmedSeq) =>
+    entries.every(({ seq }) => store.refused.has(seq))
+      ? Promise.reject(new StoreRefusesError("23514", "user_data takes no row at all"))
+      : put(source, entries, confirmedSeq);
+  for (const seq of [1, 2, 3]) store.refused.add(seq);
+  fill(queue, 1, 3);
+  batcher.start();
+  await clock.advance(10_000);
+  assert.match(batcher.refusal!, /no row at all/);
+  fill(queue, 4, 30);
+  batcher.notify();
+  await clock.advance(10_000);
+  assert.deepEqual([store.dead.length, store.rows.length, queue.stats().depth], [3, 27, 0]);
+  assert.equal(batcher.refusal, undefined);
+  await batcher.stop();
+});
+
+Deno.test("a way to two databases by turns does not make a step go on for ever", async () => {
+  const { clock, queue, store, batcher } = setUp({ size: 1, intervalMs: 1_000, max: 100 });
+  let puts = 0;
+  store.put = () => {
+    puts++;
+    return Promise.reject(new StoreWentBackError("5 is below 9"));
+  };
+  fill(queue, 1, 3);
+  batcher.start();
+  await clock.advance(60_000);
+  assert.ok(puts < 100, `${puts} puts in a minute`);
+  await batcher.stop();
+});
+
+Deno.test("a drain ends with its time, though the store keeps a flush waiting", async () => {
+  const { queue, store, batcher } = setUp();
+  const late = Promise.withResolvers<never>();
+  store.put = () => late.promise;
+  batcher.start();
+  fill(queue, 1, 3);
+  const time = new AbortController();
+  const drained = batcher.drain(time.signal);
+  await settle();
+  time.abort();
+  assert.equal(await drained, false);
+  late.reject(new Error("closed"));
+  await settle();
+  assert.equal(queue.ackedSeq, 0);
   await batcher.stop();
 });
 

@@ -76,6 +76,25 @@ Deno.test("a generation begun here counts at once, whatever an older question is
   namespace.stop();
 });
 
+Deno.test("it is sure for a second after the store has told, and not before it has", async () => {
+  const { clock, store, namespace } = setUp();
+  assert.equal(namespace.isSure, false);
+  namespace.start();
+  await settle();
+  await clock.advance(10_000);
+  assert.equal(namespace.isSure, true);
+  store.away = true;
+  await clock.advance(900);
+  assert.equal(namespace.isSure, true);
+  await clock.advance(600);
+  assert.equal(namespace.isSure, false);
+  assert.equal(namespace.text, "0f0e0d0c.g1");
+  store.away = false;
+  await clock.advance(500);
+  assert.equal(namespace.isSure, true);
+  namespace.stop();
+});
+
 Deno.test("outdating rejects where the store cannot be told", async () => {
   const { store, namespace } = setUp();
   store.away = true;

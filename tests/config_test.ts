@@ -538,3 +538,9 @@ Deno.test("a protection that this version does not have is a problem, not someth
     configOf({ [name]: "" });
   }
 });
+
+Deno.test("of a database URL without a host nothing is shown, as its password stands where a port would", () => {
+  const problems = problemsOf({ DATABASE_URL: "postgres://app:s3cretPw/mydb" });
+  assert.equal(problems.length, 1);
+  assert.doesNotMatch(problems[0]!, /s3cretPw/);
+});

@@ -5,6 +5,8 @@ import { entry } from "./support/fakes.ts";
 import { createDatabase, once, startPostgres } from "./support/postgres.ts";
 import { postgresOptions } from "./support/postgres_options.ts";
 
+import { runVariable } from "./support/services.ts";
+
 const SOURCE = "instance0001/run1";
 
 async function withDatabase(work: (url: string) => Promise<void>): Promise<void> {
@@ -193,6 +195,63 @@ Deno.test("a database without rights to insert refuses as a whole, and nothing i
       await execute(url, `drop owned by ${role}; drop role ${role}`);
     }
   }));
+
+Deno.test("a table without a partition for now takes no row: nothing is dead, though rows of former times go in", () =>
+  withDatabase(async (url) => {
+    await execute(
+      url,
+      `create table user_data (user_id text, value text, ts bigint) partition by range (ts);
+      create table past partition of user_data for values from (0) to (1000); insert into user_data values ('old', 'v', 1)`,
+    );
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      const now = Math.floor(Date.now() / 1_000);
+      const batch = Array.from({ length: 100 }, (_, i) => entry(i + 1, { ts: now }));
+      await assert.rejects(store.put(SOURCE, batch, 0), /takes no row at all: no partition/);
+      assert.equal(await store.count(), 0);
+      await execute(url, "create table rest partition of user_data default");
+      assert.equal((await store.put(SOURCE, batch, 0)).rows, 100);
+    });
+  }));
+
+Deno.test("a lone row is refused for itself where rows of its kind went in before, whatever the oldest one is like", () =>
+  withDatabase(async (url) => {
+    await execute(url, `${ORIGINAL}; insert into user_data values ('old', 'not as wanted', 1)`);
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      await execute(url, "alter table user_data add constraint wanted check (value like '{%') not valid");
+      await store.put(SOURCE, [entry(1, { value: "{}" })], 0);
+      const { dead } = await store.put(SOURCE, [entry(2, { value: "bad" })], 1);
+      assert.deepEqual(dead.map(({ seq }) => seq), [2]);
+    });
+  }));
+
+Deno.test("a table that is renamed away is not replaced by an empty one: reads fail, and are right once it is back", () =>
+  withDatabase(async (url) => {
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      await store.put(SOURCE, [entry(1)], 0);
+      await execute(url, "alter table user_data rename to away");
+      for (let i = 0; i < 3; i++) await assert.rejects(store.latest("user1"), /user_data/);
+      await assert.rejects(store.put(SOURCE, [entry(2)], 1), /rename it back/);
+      await execute(url, "alter table away rename to user_data");
+      assert.equal((await store.latest("user1"))?.seq, 1);
+      assert.equal((await store.put(SOURCE, [entry(2)], 1)).rows, 1);
+    });
+  }));
+
+Deno.test("a database that cannot hold every record is refused by its encoding", async () => {
+  const name = `latin_${crypto.randomUUID().slice(0, 8)}`;
+  const admin = runVariable("TEST_DATABASE_URL");
+  await execute(admin, `create database ${name} template template0 encoding latin1 lc_collate 'C' lc_ctype 'C'`);
+  const url = new URL(admin);
+  url.pathname = `/${name}`;
+  try {
+    await withStore(url.href, (store) => assert.rejects(store.open(SOURCE), /encoded in LATIN1.*UTF8/));
+  } finally {
+    await execute(admin, `drop database ${name} with (force)`);
+  }
+});
 
 Deno.test("a database dropped and made anew under a running store is made ready again", () =>
   withDatabase(async (url) => {
