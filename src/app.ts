@@ -31,6 +31,7 @@ const LAME_DUCK_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
 const DRAIN_POLL_MS = 25;
+const LAST_FLUSH_MS = 1_000;
 
 export interface App {
   /** Listens, recovers what an earlier run left, then accepts. Returns the base URL. @throws when that cannot be done */
@@ -148,7 +149,10 @@ class Application implements App {
       storeTakes = await (this.#batcher?.drain(grace) ?? true);
       await Promise.race([serverStopped, new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS))]);
     } while (!serverDone && storeTakes);
-    await this.#batcher?.stop();
+    // A flush that the store keeps waiting is cut off when its connections are closed; its rows are in the journal.
+    await withDeadline(this.#batcher?.stop() ?? Promise.resolve(), LAST_FLUSH_MS, "A flush").catch((error) =>
+      this.#log.warn("A flush was still under way at the end of the grace time", { error })
+    );
     await serverStopped;
     if (storeTakes) await this.#batcher?.drain(grace);
     await this.#close();

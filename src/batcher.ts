@@ -81,10 +81,10 @@ export class Batcher {
     this.#stopTicking?.();
     this.#stopTicking = undefined;
     this.#cancelRetry?.();
-    await this.#working;
     const timeIsUp = new Promise<"time is up">((resolve) => {
       signal.addEventListener("abort", () => resolve("time is up"), { once: true });
     });
+    await Promise.race([this.#working, timeIsUp]);
     while (!signal.aborted && this.parts.queue.stats().depth > 0) {
       const flushed = await Promise.race([this.#flushOnce(), timeIsUp]);
       if (flushed === "time is up") return false;

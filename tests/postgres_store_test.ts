@@ -4,7 +4,6 @@ import { eventually } from "./support/dsproxy.ts";
 import { entry } from "./support/fakes.ts";
 import { createDatabase, once, startPostgres } from "./support/postgres.ts";
 import { postgresOptions } from "./support/postgres_options.ts";
-
 import { runVariable } from "./support/services.ts";
 
 const SOURCE = "instance0001/run1";
