@@ -31,7 +31,9 @@ const LAME_DUCK_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
 const DRAIN_POLL_MS = 25;
-const LAST_FLUSH_MS = 1_000;
+const LAST_FLUSH_MS = 250;
+/** Of the grace time, for what comes after the last flush: connections that do not answer are given up, files are closed. */
+const CLOSING_MS = 1_750;
 
 export interface App {
   /** Listens, recovers what an earlier run left, then accepts. Returns the base URL. @throws when that cannot be done */
@@ -135,7 +137,7 @@ class Application implements App {
     this.#phase = "draining";
     const { shutdownGraceMs } = this.config;
     this.#log.info("Shutting down: finishing requests, then flushing", { graceMs: shutdownGraceMs });
-    const grace = AbortSignal.timeout(shutdownGraceMs);
+    const grace = AbortSignal.timeout(Math.max(shutdownGraceMs / 2, shutdownGraceMs - CLOSING_MS));
     // Who asks whether it is ready is told no, before anybody is turned away.
     await new Promise((resolve) => setTimeout(resolve, Math.min(LAME_DUCK_MS, shutdownGraceMs / 10)));
     // An idle connection can keep the server from ever being done, so it gets no more than the grace time.
@@ -170,6 +172,7 @@ class Application implements App {
       metrics: this.#metrics,
       log: this.#log,
       random: Math.random,
+      onLookUpRefused: () => this.#firstContact.start(),
     });
     this.#queue = queue;
     const binding = this.#gate.binding = await openStoreBinding(config.dataDir, config.store.kind);
@@ -196,7 +199,13 @@ class Application implements App {
     };
     return [
       { name: "phase", failure: () => phases[this.#phase] },
-      { name: "journal", failure: () => this.#queue?.stats().failure },
+      {
+        name: "journal",
+        failure: () => {
+          const { failure, lackOfRoom } = this.#queue?.stats() ?? {};
+          return failure ?? lackOfRoom;
+        },
+      },
       { name: "store", failure: () => this.#batcher?.refusal ?? this.#firstContact.refusal },
     ];
   }

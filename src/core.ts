@@ -19,6 +19,8 @@ export interface CoreParts {
   readonly log: Log;
   /** In [0, 1). */
   readonly random: () => number;
+  /** The store, which answers, refused a look-up. */
+  readonly onLookUpRefused?: () => void;
   /** Values of pending entries in memory; more are read from the journal. */
   readonly pendingBytes?: number;
 }
@@ -50,5 +52,5 @@ export async function openCore(parts: CoreParts): Promise<Core> {
   if (!queue.cacheWasCurrent) cache.distrustAll();
   const batcher = new Batcher(batch, { queue, pending, store, cache, metrics, log, clock, random });
   const writer = new Writer(queue, pending, cache, batcher, log);
-  return { queue, batcher, writer, reader: new Reader(pending, cache, store) };
+  return { queue, batcher, writer, reader: new Reader(pending, cache, store, parts.onLookUpRefused) };
 }

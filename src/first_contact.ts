@@ -1,20 +1,23 @@
 /**
  * Asks the store at the start, until it has answered once: so that its schema is made before the first flush, and what it refuses is
- * known before anybody relies on it.
+ * known before anybody relies on it. Asks again when a look-up was refused, until one is not.
  */
 import { StoreRefusesError } from "./errors.ts";
 import type { Clock, Store } from "./ports.ts";
 import type { Log } from "./telemetry/log.ts";
 
 const AGAIN_MS = 1_000;
+/** No user can have it. */
+const NOBODY = "";
 
 export class FirstContact {
   #refusal: string | undefined;
   #stopped = false;
+  #asking = false;
   #cancelTimer: (() => void) | undefined;
 
   constructor(
-    private readonly store: Pick<Store, "ping">,
+    private readonly store: Pick<Store, "ping" | "latest">,
     private readonly clock: Pick<Clock, "setTimeout">,
     private readonly log: Pick<Log, "error">,
   ) {}
@@ -25,6 +28,8 @@ export class FirstContact {
   }
 
   start(): void {
+    if (this.#asking || this.#stopped) return;
+    this.#asking = true;
     void this.#ask();
   }
 
@@ -36,7 +41,9 @@ export class FirstContact {
   async #ask(): Promise<void> {
     try {
       await this.store.ping();
+      await this.store.latest(NOBODY);
       this.#refusal = undefined;
+      this.#asking = false;
       return;
     } catch (error) {
       this.#note(error);

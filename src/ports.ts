@@ -71,6 +71,8 @@ export interface QueueStats {
   readonly ackedSeq: number;
   /** Why nothing can be accepted any more; undefined while all is well. */
   readonly failure: string | undefined;
+  /** Why writes have just been refused for want of room, which may come back; undefined when none was for a while. */
+  readonly lackOfRoom: string | undefined;
 }
 
 /** The system of record. Every call may be retried safely; each rejects (never hangs) when the store is away. */

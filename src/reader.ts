@@ -4,7 +4,7 @@
  */
 import type { CacheClient } from "./cache_client.ts";
 import { type Entry, newest } from "./domain.ts";
-import { AppError } from "./errors.ts";
+import { AppError, StoreRefusesError } from "./errors.ts";
 import type { Pending } from "./pending.ts";
 import type { Store } from "./ports.ts";
 
@@ -26,6 +26,7 @@ export class Reader {
     private readonly pending: Pending,
     private readonly cache: CacheClient,
     private readonly store: Store,
+    private readonly onRefused: () => void = () => {},
   ) {}
 
   /** @throws AppError `store-unavailable` when no tier can answer. */
@@ -42,6 +43,7 @@ export class Reader {
       try {
         stored = await this.#latestInStore(userId);
       } catch (error) {
+        if (error instanceof StoreRefusesError) this.onRefused();
         return this.#withoutStore(userId, best, pending, error);
       }
       this.#complete(userId, newest(stored, cached?.entry), settlements, generation);
@@ -69,11 +71,10 @@ export class Reader {
   ): ReadResult {
     const entry = newest(best, this.cache.lastKnown.stale(userId));
     if (entry === undefined) {
-      throw new AppError(
-        "store-unavailable",
-        "The database cannot be reached, and the value is in no cache. Try again.",
-        { cause },
-      );
+      const why = cause instanceof StoreRefusesError ? "refuses to be read" : "cannot be reached";
+      throw new AppError("store-unavailable", `The database ${why}, and the value is in no cache. Try again.`, {
+        cause,
+      });
     }
     return { entry, source: entry === pending ? "pending" : "stale" };
   }

@@ -34,8 +34,8 @@ export class StoreGate {
     }
     if (!another) return;
     this.log.error(
-      "The database is not the one that was there before, though it is at the same place: it was made anew. What the former one " +
-        "had is not in it",
+      "The database does not call itself as before, though it is at the same place: it was made anew (what the former one had is not " +
+        "in it), or its table dsproxy_store was",
       { place: this.place, identity },
     );
   }

@@ -11,7 +11,9 @@ function setUp(answers: (Error | undefined)[]) {
     const answer = answers[Math.min(asked++, answers.length - 1)];
     return answer === undefined ? Promise.resolve() : Promise.reject(answer);
   };
-  const contact = new FirstContact({ ping }, clock, { error: (message) => lines.push(message) });
+  const contact = new FirstContact({ ping, latest: () => Promise.resolve(undefined) }, clock, {
+    error: (message) => lines.push(message),
+  });
   return { clock, lines, contact, asked: () => asked };
 }
 
@@ -33,6 +35,23 @@ Deno.test("a refusal is told once, stays while it lasts, and ends with the first
   assert.equal(lines.length, 1);
   await clock.advance(5_000);
   assert.deepEqual([contact.refusal, asked(), clock.timers], [undefined, 5, 0]);
+});
+
+Deno.test("a look-up that is refused is asked for until it is not", async () => {
+  const refusal = new StoreRefusesError("42501", "permission denied for table user_data");
+  const clock = new FakeClock();
+  let refuses = false;
+  const latest = () => refuses ? Promise.reject(refusal) : Promise.resolve(undefined);
+  const contact = new FirstContact({ ping: () => Promise.resolve(), latest }, clock, { error: () => {} });
+  contact.start();
+  await settle();
+  refuses = true;
+  contact.start();
+  await clock.advance(3_000);
+  assert.match(contact.refusal!, /permission denied/);
+  refuses = false;
+  await clock.advance(1_000);
+  assert.deepEqual([contact.refusal, clock.timers], [undefined, 0]);
 });
 
 Deno.test("nothing is asked after the stop", async () => {

@@ -180,7 +180,9 @@ Deno.test("a full disk rejects what does not fit, and writing goes on when there
   const { journal } = await open(fs, { monotonicMs: () => nowMs });
   await pushAll(journal, ["kept"]);
   fs.freeBytes = 10;
+  assert.equal(journal.stats().lackOfRoom, undefined);
   await assert.rejects(pushAll(journal, ["does not fit"]), hasCode("queue-full"));
+  assert.match(journal.stats().lackOfRoom!, /disk of .* is full/);
   assert.throws(() => journal.push({ userId: "u", value: "at once", ts: 1 }), hasCode("queue-full"));
   nowMs += 1_000;
   await assert.rejects(pushAll(journal, ["no new segment either"]), hasCode("queue-full"));

@@ -225,6 +225,22 @@ Deno.test("a lone row is refused for itself where rows of its kind went in befor
     });
   }));
 
+Deno.test("rows that a trigger puts into another table that is read with this one are stored", () =>
+  withDatabase(async (url) => {
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      await execute(
+        url,
+        `create table child () inherits (user_data);
+        create function redirect() returns trigger language plpgsql as $$ begin insert into child values (new.*); return null; end $$;
+        create trigger redirect before insert on user_data for each row execute function redirect()`,
+      );
+      const { rows, dead } = await store.put(SOURCE, Array.from({ length: 100 }, (_, i) => entry(i + 1)), 0);
+      assert.deepEqual([rows, dead], [100, []]);
+      assert.equal((await store.latest("user7"))?.seq, 7);
+    });
+  }));
+
 Deno.test("a table that is renamed away is not replaced by an empty one: reads fail, and are right once it is back", () =>
   withDatabase(async (url) => {
     await withStore(url, async (store) => {

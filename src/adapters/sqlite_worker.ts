@@ -131,7 +131,7 @@ function insertWhatGoesIn(entries: readonly Entry[]): Map<number, RefusedEntry> 
 }
 
 function insertEntry(insert: StatementSync, { userId, value, ts, acceptedMs, instance, seq }: Entry): void {
-  insert.run(userId, value, ts, acceptedMs, instance, seq);
+  if (insert.run(userId, value, ts, acceptedMs, instance, seq).changes === 0) throw new Vanished();
 }
 
 /** Why the row cannot go in; undefined when it went in. A statement that fails leaves nothing behind. @throws what may pass */
@@ -140,6 +140,7 @@ function refusalOf(work: () => void): Rejection | undefined {
     work();
     return undefined;
   } catch (error) {
+    if (error instanceof Vanished) return { code: "SQLITE_IGNORE", message: error.message };
     const { rejected } = rejectionOf(error);
     if (rejected === undefined) throw error;
     return { code: rejected, message: reasonOf(error) };
@@ -156,6 +157,10 @@ function refuseWhereTableIsAtFault(refused: readonly RefusedEntry[]): void {
   } finally {
     db.exec("rollback to probe; release probe");
   }
+}
+
+class Vanished extends Error {
+  override readonly message = "a trigger of user_data lets the row vanish";
 }
 
 class WentBack extends Error {}

@@ -53,6 +53,8 @@ const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 const CHECKPOINT_INTERVAL_MS = 1_000;
 /** After the disk was found full, pushes are refused at once for so long. */
 const DISK_FULL_PAUSE_MS = 500;
+/** So long a refusal for want of room counts as a state: whoever asks for it does so every now and then. */
+const LACK_OF_ROOM_MS = 2_000;
 
 /**
  * Locks and recovers the journal in `dir`, which is made when missing.
@@ -89,6 +91,7 @@ export class Journal implements Queue {
   #lastAcceptedMs: number;
   #waitingBytes = 0;
   #diskFullUntilMs = -Infinity;
+  #lackOfRoom = { reason: "", untilMs: -Infinity };
   #savedMs: number;
   #saving: Promise<void> = Promise.resolve();
   #taking: Promise<unknown> = Promise.resolve();
@@ -130,6 +133,9 @@ export class Journal implements Queue {
     const room = Math.min(this.#maxBytes - this.#backlog.bytes, WAITING_BYTES_MAX) - this.#waitingBytes;
     const appended = this.#commit.append(entry, room);
     if (appended === undefined) {
+      this.#refusedForRoom(
+        "the journal has as much as it may hold (JOURNAL_MAX_BYTES), and the store does not take it",
+      );
       throw new AppError("queue-full", "The queue is full: writes come faster than they can be stored. Retry later.");
     }
     this.#lastAcceptedMs = entry.acceptedMs;
@@ -169,6 +175,7 @@ export class Journal implements Queue {
       lastSeq,
       ackedSeq,
       failure: failure && reasonOf(failure.cause),
+      lackOfRoom: this.#monotonicMs() < this.#lackOfRoom.untilMs ? this.#lackOfRoom.reason : undefined,
     };
   }
 
@@ -210,9 +217,17 @@ export class Journal implements Queue {
         this.#backlog.forget(group.records);
       },
       onFailed: (failure) => this.#observer.onFailed?.(reasonOf(failure.cause)),
-      onDiskFull: () => this.#diskFullUntilMs = this.#monotonicMs() + DISK_FULL_PAUSE_MS,
+      onDiskFull: () => {
+        this.#diskFullUntilMs = this.#monotonicMs() + DISK_FULL_PAUSE_MS;
+        this.#refusedForRoom(`the disk of ${this.#dir} is full`);
+        this.#observer.onFault?.(`The disk of ${this.#dir} is full: writes are refused until there is room`);
+      },
       onFsync: (durationMs, groupRecords) => this.#observer.onFsync?.(durationMs, groupRecords),
     });
+  }
+
+  #refusedForRoom(reason: string): void {
+    this.#lackOfRoom = { reason, untilMs: this.#monotonicMs() + LACK_OF_ROOM_MS };
   }
 
   #refusePush(write: Write): void {

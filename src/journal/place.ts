@@ -1,5 +1,6 @@
 /** The journal's place in the file system: its directory, the lock that holds it, and what is said when it is lost. */
 import { join } from "node:path";
+import { DeadlineError } from "../deadline.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import type { JournalFile, JournalFileSystem } from "./file_system.ts";
 
@@ -25,13 +26,11 @@ export async function lockJournal(fs: JournalFileSystem, dir: string): Promise<J
   try {
     return await fs.lock(join(dir, "lock"), LOCK_LIMIT_MS);
   } catch (cause) {
-    throw new AppError(
-      "journal-failed",
-      `Cannot open the journal in ${dir}: it could not be locked (${
-        reasonOf(cause)
-      }). Another dsproxy seems to use it: stop that one, or choose another DATA_DIR.`,
-      { cause },
-    );
+    const advice = cause instanceof DeadlineError
+      ? "Another dsproxy seems to use it: stop that one, or choose another DATA_DIR."
+      : "Mend that, or choose another DATA_DIR.";
+    const message = `Cannot open the journal in ${dir}: it could not be locked (${reasonOf(cause)}). ${advice}`;
+    throw new AppError("journal-failed", message, { cause });
   }
 }
 

@@ -17,6 +17,8 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly refuseAll: { readonly on: string; readonly off: string };
   /** A trigger that refuses the value `bad`, saying `no bad values`. */
   readonly refuseBad: string;
+  /** A trigger that leaves out the value `bad` without an error. */
+  readonly vanishBad: string;
 }
 
 const SOURCE = "instance0001/run1";
@@ -187,6 +189,15 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     const { rows: stored, dead } = await store.put(SOURCE, batch, 0);
     assert.deepEqual([stored, dead.map(({ seq }) => seq)], [199, [78]]);
     assert.match(dead[0]!.message, /no bad values/);
+  });
+
+  test("a row that a trigger lets vanish without a word is a dead letter, too", async ({ store, rows, execute, vanishBad }) => {
+    await store.open(SOURCE);
+    await execute(vanishBad);
+    const batch = Array.from({ length: 200 }, (_, i) => entry(i + 1, { value: i % 50 === 7 ? "bad" : "good" }));
+    const { rows: stored, dead } = await store.put(SOURCE, batch, 0);
+    assert.deepEqual([stored, dead.map(({ seq }) => seq), (await rows()).length], [196, [8, 58, 108, 158], 196]);
+    assert.match(dead[0]!.message, /lets the row vanish/);
   });
 
   test("dead letters are counted, listed in pages, found, and discarded", async ({ store, execute }) => {

@@ -25,6 +25,9 @@ storeContract("PostgreSQL", async () => {
     refuseBad: `create function refuse_bad() returns trigger language plpgsql as $$ begin
       if new.value = 'bad' then raise exception 'no bad values'; end if; return new; end $$;
       create trigger refuse_bad before insert on user_data for each row execute function refuse_bad()`,
+    vanishBad: `create function vanish_bad() returns trigger language plpgsql as $$ begin
+      return case when new.value = 'bad' then null else new end; end $$;
+      create trigger vanish_bad before insert on user_data for each row execute function vanish_bad()`,
     execute: async (text) => void await once(database.url, (sql) => sql.unsafe(text)),
     async [Symbol.asyncDispose]() {
       await store.close();
@@ -54,6 +57,8 @@ storeContract("SQLite", async () => {
     },
     refuseBad: `create trigger refuse_bad before insert on user_data when new.value = 'bad'
       begin select raise(abort, 'no bad values'); end`,
+    vanishBad:
+      `create trigger vanish_bad before insert on user_data when new.value = 'bad' begin select raise(ignore); end`,
     execute: (text) => withDatabase((db) => db.exec(text)),
     async [Symbol.asyncDispose]() {
       await store.close();

@@ -126,6 +126,35 @@ Deno.test("with PostgreSQL stopped writes succeed and can be read, and land exac
   }
 });
 
+Deno.test("a role that may not read any more is told by readiness and by the answer, until it may", async () => {
+  await using postgres = await startPostgres();
+  const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-revoke-" });
+  try {
+    await once(
+      postgres.url,
+      (sql) => sql.unsafe("create role app login password 'pw'; grant create on schema public to app"),
+    );
+    const url = new URL(postgres.url);
+    [url.username, url.password] = ["app", "pw"];
+    await using proxy = await Dsproxy.start({ DATA_DIR: dataDir, DATABASE_URL: url.href, BATCH_INTERVAL: "200ms" });
+    await proxy.accept({ user_id: "u", value: "v" }, "?ack=flushed");
+    const ready = async (wanted: number) => await proxy.status("/readyz") === wanted;
+    await eventually("ready", () => ready(200));
+    await once(postgres.url, (sql) => sql.unsafe("revoke select on user_data from app"));
+    const refused = await proxy.read("somebody else");
+    assert.equal(refused.status, 503);
+    assert.match(refused.value, /refuses to be read/);
+    await eventually("not ready", () => ready(503));
+    assert.match(await (await fetch(`${proxy.url}/readyz?verbose`)).text(), /store: .*permission denied/);
+    await once(postgres.url, (sql) => sql.unsafe("grant select on user_data to app"));
+    await eventually("ready again", () => ready(200));
+    assert.equal((await proxy.read("somebody else")).status, 404);
+    await proxy.stop();
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
 Deno.test("the service starts and accepts while PostgreSQL and Redis are not there yet", async () => {
   await using postgres = await startPostgres();
   await postgres.stop();

@@ -53,6 +53,7 @@ export class FakeQueue implements Queue {
       lastSeq: this.#seq,
       ackedSeq: this.ackedSeq,
       failure: undefined,
+      lackOfRoom: undefined,
     };
   }
   readonly cacheWasCurrent = true;

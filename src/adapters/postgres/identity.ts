@@ -1,4 +1,5 @@
 /** Which database this is: the word that it gave itself when it was made ready for the first time. */
+import { StoreRefusesError } from "../../errors.ts";
 import type { Identity } from "../../ports.ts";
 import type { Session } from "./session.ts";
 import { isSchemaGone } from "./sql_state.ts";
@@ -28,7 +29,10 @@ export async function identityOf(session: Session): Promise<Identity> {
     "select identity, cache_generation from dsproxy_store",
   );
   if (row === undefined) {
-    throw new Error("dsproxy_store has no row: was it emptied? Drop that table, and it is made anew");
+    throw new StoreRefusesError(
+      "02000",
+      "dsproxy_store has no row: was it emptied? Drop that table, and it is made anew",
+    );
   }
   return { id: row.identity, cacheGeneration: row.cache_generation };
 }

@@ -5,6 +5,8 @@
 import { MAY_PASS_PATTERN } from "./sql_state.ts";
 
 const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS_PATTERN}' then raise; end if;`;
+/** Our own: no row, and no error either. */
+const VANISHED = "DSP01";
 const COLUMNS = "user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq";
 /** Rows tried together before each of them is tried alone. */
 const CHUNK_ROWS = 64;
@@ -24,6 +26,7 @@ declare
   codes text[];
   messages text[];
   message text;
+  inserted int;
   first int := 1;
   last int;
   i int;
@@ -34,6 +37,8 @@ begin
       insert into user_data (${COLUMNS})
       select * from unnest(user_ids[first:last], vals[first:last], ts[first:last], accepted_ms[first:last],
         instances[first:last], seqs[first:last]);
+      get diagnostics inserted = row_count;
+      if inserted <= last - first then raise exception using errcode = '${VANISHED}'; end if;
     exception when others then
       ${RAISE_WHAT_MAY_PASS}
       suspects := suspects || array(select generate_series(first, last));
@@ -48,6 +53,12 @@ begin
       begin
         insert into user_data (${COLUMNS})
         values (user_ids[i], vals[i], ts[i], accepted_ms[i], instances[i], seqs[i]);
+        get diagnostics inserted = row_count;
+        -- It may have been put into another table that is read with this one.
+        if inserted = 0 and not exists (select from user_data u where u.user_id = user_ids[i]
+          and u.dsproxy_seq = seqs[i] and u.dsproxy_instance = instances[i]) then
+          raise exception 'a trigger or rule of user_data lets the row vanish' using errcode = '${VANISHED}';
+        end if;
       exception when others then
         ${RAISE_WHAT_MAY_PASS}
         get stacked diagnostics message = message_text;
@@ -73,6 +84,7 @@ export const PROBE = `
 do $probe$
 declare
   probe record;
+  inserted int;
   goes_in boolean := false;
   codes text[] := '{}';
 begin
@@ -83,6 +95,10 @@ begin
   loop
     begin
       insert into user_data (user_id, value, ts) values (probe.user_id, probe.value, extract(epoch from now())::bigint);
+      get diagnostics inserted = row_count;
+      if inserted = 0 and not exists (select from user_data u where u.user_id = probe.user_id) then
+        raise exception using errcode = '${VANISHED}';
+      end if;
       raise exception using errcode = 'DSP00';
     exception
       when sqlstate 'DSP00' or unique_violation or exclusion_violation then goes_in := true;

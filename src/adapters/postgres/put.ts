@@ -9,7 +9,12 @@ import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
 import { ISOLATE, PROBE } from "./isolate.ts";
 import type { Session } from "./session.ts";
 
-/** All rows in one statement. To be called in a transaction. @throws the driver's DatabaseError when one of them is refused */
+/** A trigger or a rule of the table took rows away without a word: each has to be looked for. */
+export class RowsVanishedError extends Error {
+  override readonly name = "RowsVanishedError";
+}
+
+/** All rows in one statement. To be called in a transaction. @throws the driver's DatabaseError when one is refused, or RowsVanishedError */
 export async function putTogether(
   session: Session,
   source: string,
@@ -19,11 +24,12 @@ export async function putTogether(
   const mark = await lockMark(session, source, confirmedSeq);
   const fresh = entries.filter(({ seq }) => seq > mark);
   if (fresh.length > 0) {
-    await session.query(
+    const { rowCount } = await session.query(
       `insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
        select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[])`,
       columnsOf(fresh),
     );
+    if (rowCount !== fresh.length) throw new RowsVanishedError(`${rowCount} of ${fresh.length} rows were inserted`);
     await moveMark(session, source, fresh.at(-1)!.seq);
   }
   // Part of it was here before: who sent it may not have heard what became of it.

@@ -18,7 +18,7 @@ import { ConnectError } from "./connect.ts";
 import { ConnectionLostError } from "./connection.ts";
 import { pause } from "./pause.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
-import { putOneByOne, putTogether } from "./put.ts";
+import { putOneByOne, putTogether, RowsVanishedError } from "./put.ts";
 import { INDEXED_KEY_BYTES } from "./ddl.ts";
 import { findIdentity, type IdentityGate, identityOf } from "./identity.ts";
 import { ensureIndex } from "./latest_index.ts";
@@ -106,7 +106,7 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
         if (result.rows === entries.length) this.#neighbours = entries.slice(-NEIGHBOURS).filter(isSmall);
         return result;
       } catch (error) {
-        if (!isRefusal(error)) throw error;
+        if (!isRefusal(error) && !(error instanceof RowsVanishedError)) throw error;
         const put = (session: Session) => putOneByOne(session, source, entries, confirmedSeq, this.#neighbours);
         return await this.#pool.transaction(limitMs, put);
       }
