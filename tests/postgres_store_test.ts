@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createPostgresStore } from "../src/adapters/postgres/store.ts";
+import { StoreRefusesError } from "../src/errors.ts";
 import { eventually } from "./support/dsproxy.ts";
 import { entry } from "./support/fakes.ts";
 import { createDatabase, once, startPostgres } from "./support/postgres.ts";
@@ -222,6 +223,36 @@ Deno.test("a lone row is refused for itself where rows of its kind went in befor
       await store.put(SOURCE, [entry(1, { value: "{}" })], 0);
       const { dead } = await store.put(SOURCE, [entry(2, { value: "bad" })], 1);
       assert.deepEqual(dead.map(({ seq }) => seq), [2]);
+    });
+  }));
+
+Deno.test("a table that is mended while its refusals are looked into loses nothing to the dead letters", () =>
+  withDatabase(async (url) => {
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      // Refuses its first `calls` rows, as a table does that is mended then; counted where a rollback does not reach.
+      for (const calls of [150, 290, 310, 320, 405, 410]) {
+        const name = `calls_${calls}`;
+        await execute(
+          url,
+          `create sequence ${name};
+          create or replace function until_mended() returns trigger language plpgsql as $$ begin
+            if nextval('${name}') <= ${calls} then raise exception 'closed'; end if; return new; end $$;
+          drop trigger if exists until_mended on user_data;
+          create trigger until_mended before insert on user_data for each row execute function until_mended()`,
+        );
+        const confirmed = await store.open(SOURCE);
+        const batch = Array.from({ length: 100 }, (_, i) => entry(confirmed + i + 1));
+        for (;;) {
+          const dead = await store.put(SOURCE, batch, confirmed).then((result) => result.dead, (error) => {
+            assert.ok(error instanceof StoreRefusesError, String(error));
+          });
+          if (dead === undefined) continue;
+          assert.deepEqual(dead, [], `mended after ${calls} rows`);
+          break;
+        }
+      }
+      assert.equal(await store.count(), 0);
     });
   }));
 

@@ -10,6 +10,8 @@ const VANISHED = "DSP01";
 const COLUMNS = "user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq";
 /** Rows tried together before each of them is tried alone. */
 const CHUNK_ROWS = 64;
+/** A trigger may refuse at random. */
+const MAX_TURNS = 10;
 
 /** Reads the rows from the settings `dsproxy.*`; writes `dsproxy.refused`: a JSON array of `{seq, code, message}`. */
 export const ISOLATE = `
@@ -45,7 +47,8 @@ begin
     end;
     first := last + 1;
   end loop;
-  for turn in 1..2 loop
+  -- Until a turn in which none went in any more: somebody may mend the table meanwhile.
+  for turn in 1..${MAX_TURNS} loop
     again := '{}';
     codes := '{}';
     messages := '{}';
@@ -67,6 +70,7 @@ begin
         messages := messages || message;
       end;
     end loop;
+    exit when turn > 1 and cardinality(again) = cardinality(suspects);
     suspects := again;
   end loop;
   perform set_config('dsproxy.refused', (
