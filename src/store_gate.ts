@@ -10,6 +10,10 @@ export class StoreGate {
   /** @param place see `storePlace` */
   constructor(private readonly place: string, private readonly log: Pick<Log, "error">) {}
 
+  get expected(): string | undefined {
+    return this.binding?.lastKnown?.id;
+  }
+
   /** @throws StoreRefusesError caused by a WrongStoreError; an Error as long as nobody knows which store is meant */
   admit(found: string | undefined): Promise<void> {
     return Promise.resolve().then(() => {

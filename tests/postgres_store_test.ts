@@ -286,6 +286,31 @@ Deno.test("a table that is renamed away is not replaced by an empty one: reads f
     });
   }));
 
+Deno.test("tables that the search path does not find any more are not replaced by empty ones", () =>
+  withDatabase(async (url) => {
+    await withStore(url, async (store) => {
+      await store.open(SOURCE);
+      await store.put(SOURCE, [entry(1)], 0);
+    });
+    const [row] = await execute(url, "select identity from dsproxy_store");
+    const expected = String(row!.identity);
+    const gate = { expected, admit: () => Promise.resolve(), bind: () => Promise.resolve() };
+    const store = createPostgresStore(postgresOptions(url, { gate }));
+    try {
+      await execute(url, "create schema elsewhere; alter table dsproxy_store set schema elsewhere");
+      await execute(url, "alter table user_data set schema elsewhere; alter table dsproxy_marks set schema elsewhere");
+      await assert.rejects(store.latest("user1"), /in the schema elsewhere, which the search_path .* does not find/);
+      await execute(
+        url,
+        "alter table elsewhere.dsproxy_store set schema public; alter table elsewhere.user_data set schema public",
+      );
+      await execute(url, "alter table elsewhere.dsproxy_marks set schema public");
+      assert.equal((await store.latest("user1"))?.seq, 1);
+    } finally {
+      await store.close();
+    }
+  }));
+
 Deno.test("a database that cannot hold every record is refused by its encoding", async () => {
   const name = `latin_${crypto.randomUUID().slice(0, 8)}`;
   const admin = runVariable("TEST_DATABASE_URL");

@@ -6,6 +6,8 @@ import { isSchemaGone } from "./sql_state.ts";
 
 /** Decides whether this is the database that is meant. */
 export interface IdentityGate {
+  /** The one that was met last; undefined before the first. */
+  readonly expected: string | undefined;
   /** @param found undefined in a database that has none yet. @throws StoreRefusesError when it is another one; nothing is changed in it then */
   admit(found: string | undefined): Promise<void>;
   /** The database has been made ready, and is this one. */
@@ -35,4 +37,26 @@ export async function identityOf(session: Session): Promise<Identity> {
     );
   }
   return { id: row.identity, cacheGeneration: row.cache_generation };
+}
+
+/**
+ * A search_path that changed, or a schema that was renamed, hides a database from us that is still there: an empty one made in its
+ * place would answer 404 for everybody.
+ * @throws StoreRefusesError when `identity` is in a schema that unqualified names do not find
+ */
+export async function refuseHidden(session: Session, identity: string): Promise<void> {
+  const { rows } = await session.query<{ name: string; schema: string; path: string }>(
+    `select format('%I.dsproxy_store', n.nspname) as name, n.nspname as schema, current_setting('search_path') as path
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relname = 'dsproxy_store' and c.relkind = 'r' and has_schema_privilege(n.oid, 'usage')
+       and has_table_privilege(c.oid, 'select')`,
+  );
+  for (const { name, schema, path } of rows) {
+    const found = await session.query(`select from ${name} where identity = $1`, [identity]);
+    if (found.rowCount === 0) continue;
+    throw new StoreRefusesError(
+      "3F000",
+      `The tables of this service are in the schema ${schema}, which the search_path of the role (${path}) does not find: set it right.`,
+    );
+  }
 }

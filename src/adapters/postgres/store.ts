@@ -20,7 +20,7 @@ import { pause } from "./pause.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
 import { putOneByOne, putTogether, RowsVanishedError } from "./put.ts";
 import { INDEXED_KEY_BYTES } from "./ddl.ts";
-import { findIdentity, type IdentityGate, identityOf } from "./identity.ts";
+import { findIdentity, type IdentityGate, identityOf, refuseHidden } from "./identity.ts";
 import { ensureIndex } from "./latest_index.ts";
 import { ensureTables } from "./schema.ts";
 import type { Session } from "./session.ts";
@@ -216,8 +216,10 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   }
 
   async #admit(session: Session): Promise<void> {
+    const { gate } = this.options;
     const found = await findIdentity(session);
-    await this.options.gate?.admit(found);
+    if (found === undefined && gate?.expected !== undefined) await refuseHidden(session, gate.expected);
+    await gate?.admit(found);
     if (found !== this.#identity) this.#ready = undefined;
   }
 
