@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
+import { StoreRefusesError } from "../src/errors.ts";
 import { createSqliteStore } from "../src/adapters/sqlite.ts";
 import { entry } from "./support/fakes.ts";
 
@@ -46,4 +47,20 @@ Deno.test("a file that cannot be opened is an error that names it, and is tried 
 Deno.test("a store that was never used can be closed", () =>
   withFolder(async (folder) => {
     await createSqliteStore({ path: `${folder}/x.db` }).close();
+  }));
+
+Deno.test("a database file that is removed or exchanged under it takes no rows, and reads go on", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/x.db`;
+    const store = createSqliteStore({ path });
+    await store.open(SOURCE);
+    await store.put(SOURCE, [entry(1)], 0);
+    await Deno.rename(path, `${path}.away`);
+    await assert.rejects(store.put(SOURCE, [entry(2)], 1), /not at its place/);
+    await Deno.writeTextFile(path, "");
+    await assert.rejects(store.put(SOURCE, [entry(2)], 1), StoreRefusesError);
+    assert.equal((await store.latest("user1"))?.seq, 1);
+    await Deno.rename(`${path}.away`, path);
+    assert.equal((await store.put(SOURCE, [entry(2)], 1)).rows, 1);
+    await store.close();
   }));

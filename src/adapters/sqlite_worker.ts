@@ -1,5 +1,6 @@
 /// <reference lib="deno.worker" />
 /** The embedded database in a thread of its own, as each of its calls blocks the thread it runs on. */
+import { statSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Entry } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
@@ -44,6 +45,7 @@ export type Reply =
   };
 
 let db: DatabaseSync;
+let file: { readonly path: string; readonly place: string | undefined };
 
 const COLUMNS = `user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq`;
 const OWN_COLUMNS = [
@@ -54,6 +56,7 @@ const OWN_COLUMNS = [
 
 function start(path: string): void {
   db = new DatabaseSync(path);
+  file = { path, place: placeOf(path) };
   // FULL: a commit is on disk before it is answered, because the journal forgets what the store has.
   db.exec("pragma busy_timeout = 5000; pragma journal_mode = wal; pragma synchronous = full");
   transaction(() => {
@@ -88,6 +91,20 @@ function outdateCopies(): Identity {
   return identify();
 }
 
+/** Device and inode; undefined where there is none. */
+function placeOf(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found && `${found.dev}/${found.ino}`;
+}
+
+/** What is written into a file that was removed or exchanged is gone with this process. */
+function refuseDisplaced(): void {
+  if (placeOf(file.path) === file.place) return;
+  const message =
+    "its file is not at its place any more: it was removed or exchanged. Put it back, or restart the service";
+  throw new TableRefuses({ code: "displaced", message });
+}
+
 function open(source: string): number {
   db.prepare("insert into dsproxy_marks (source, seq) values (?, 0) on conflict do nothing").run(source);
   return markOf(source)!;
@@ -99,6 +116,7 @@ function markOf(source: string): number | undefined {
 }
 
 function put(source: string, entries: readonly Entry[], confirmedSeq: number): PutResult {
+  refuseDisplaced();
   return transaction(() => {
     const mark = markOf(source);
     if (mark === undefined || mark < confirmedSeq) {
@@ -153,7 +171,9 @@ function refuseWhereTableIsAtFault(refused: readonly RefusedEntry[]): void {
   try {
     const insert = db.prepare(`insert into user_data (${COLUMNS}) values (?, ?, ?, ?, ?, ?)`);
     const probe = refusalOf(() => insert.run(`dsproxy-probe-${crypto.randomUUID()}`, "probe", 0, 0, "", 0));
-    if (probe !== undefined && refused.every(({ code }) => code === probe.code)) throw new TableRefuses(probe);
+    if (probe !== undefined && refused.every(({ code }) => code === probe.code)) {
+      throw new TableRefuses({ ...probe, message: `user_data takes no row at all: ${probe.message}` });
+    }
   } finally {
     db.exec("rollback to probe; release probe");
   }
@@ -167,7 +187,7 @@ class WentBack extends Error {}
 
 class TableRefuses extends Error {
   constructor(readonly rejection: Rejection) {
-    super(`user_data takes no row: ${rejection.message}`);
+    super(rejection.message);
   }
 }
 
