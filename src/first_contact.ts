@@ -17,7 +17,7 @@ export class FirstContact {
   #cancelTimer: (() => void) | undefined;
 
   constructor(
-    private readonly store: Pick<Store, "ping" | "latest">,
+    private readonly store: Pick<Store, "latest">,
     private readonly clock: Pick<Clock, "setTimeout">,
     private readonly log: Pick<Log, "error">,
   ) {}
@@ -40,7 +40,6 @@ export class FirstContact {
 
   async #ask(): Promise<void> {
     try {
-      await this.store.ping();
       await this.store.latest(NOBODY);
       this.#refusal = undefined;
       this.#asking = false;

@@ -7,11 +7,11 @@ function setUp(answers: (Error | undefined)[]) {
   const clock = new FakeClock();
   const lines: string[] = [];
   let asked = 0;
-  const ping = () => {
+  const latest = () => {
     const answer = answers[Math.min(asked++, answers.length - 1)];
-    return answer === undefined ? Promise.resolve() : Promise.reject(answer);
+    return answer === undefined ? Promise.resolve(undefined) : Promise.reject(answer);
   };
-  const contact = new FirstContact({ ping, latest: () => Promise.resolve(undefined) }, clock, {
+  const contact = new FirstContact({ latest }, clock, {
     error: (message) => lines.push(message),
   });
   return { clock, lines, contact, asked: () => asked };
@@ -42,7 +42,7 @@ Deno.test("a look-up that is refused is asked for until it is not", async () => 
   const clock = new FakeClock();
   let refuses = false;
   const latest = () => refuses ? Promise.reject(refusal) : Promise.resolve(undefined);
-  const contact = new FirstContact({ ping: () => Promise.resolve(), latest }, clock, { error: () => {} });
+  const contact = new FirstContact({ latest }, clock, { error: () => {} });
   contact.start();
   await settle();
   refuses = true;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ensureIndex } from "../src/adapters/postgres/latest_index.ts";
 import { ensureTables } from "../src/adapters/postgres/schema.ts";
+import { planOfLatest } from "./support/latest_plan.ts";
 import { once, withDatabase } from "./support/postgres.ts";
 import { connectionsTo } from "./support/postgres_connections.ts";
 
@@ -30,15 +31,6 @@ async function indexes(url: string): Promise<string[]> {
     from pg_index x join pg_class c on c.oid = x.indexrelid where pg_get_indexdef(c.oid) like '%dsproxy_seq DESC%' order by 1`,
   );
   return rows.map(({ name }) => name);
-}
-
-async function planOfLatest(url: string, more = ""): Promise<string> {
-  const rows = await execute(
-    url,
-    `set enable_seqscan = off; explain select value from user_data where user_id = 'u7' ${more}
-    order by ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc limit 1`,
-  );
-  return JSON.stringify(rows);
 }
 
 Deno.test("a partitioned table is indexed one partition after the other, whatever the depth, without locking one for a build", () =>

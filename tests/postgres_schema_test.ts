@@ -3,6 +3,7 @@ import { schemaScript } from "../src/adapters/postgres/ddl.ts";
 import { ensureIndex } from "../src/adapters/postgres/latest_index.ts";
 import { ensureTables } from "../src/adapters/postgres/schema.ts";
 import { StoreRefusesError } from "../src/errors.ts";
+import { planOfLatest } from "./support/latest_plan.ts";
 import { startPgBouncer } from "./support/pgbouncer.ts";
 import { once, withDatabase } from "./support/postgres.ts";
 import { connectionsTo } from "./support/postgres_connections.ts";
@@ -26,15 +27,6 @@ async function migrate(
 async function single<T>(url: string, text: string): Promise<T> {
   const [row] = await execute(url, text);
   return Object.values(row!)[0] as T;
-}
-
-async function planOfLatest(url: string, more = ""): Promise<string> {
-  const rows = await execute(
-    url,
-    `set enable_seqscan = off; explain select value from user_data where user_id = 'u7' ${more}
-    order by ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc limit 1`,
-  );
-  return JSON.stringify(rows);
 }
 
 Deno.test("a table of the original is extended in place: every row is still there, and others insert as before", () =>

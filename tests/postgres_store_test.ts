@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createPostgresStore } from "../src/adapters/postgres/store.ts";
 import { StoreRefusesError } from "../src/errors.ts";
+import { planOfLatest } from "./support/latest_plan.ts";
 import { eventually } from "./support/dsproxy.ts";
 import { entry } from "./support/fakes.ts";
 import { createDatabase, once, startPostgres } from "./support/postgres.ts";
@@ -104,13 +105,6 @@ function indexed(url: string): Promise<void> {
     );
     return found !== undefined;
   });
-}
-
-async function planOfLatest(url: string, more = ""): Promise<string> {
-  const rows = await once(url, (sql) =>
-    sql.unsafe(`set enable_seqscan = off; explain select value from user_data
-    where user_id = 'u7' ${more} order by ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc limit 1`));
-  return JSON.stringify(rows);
 }
 
 Deno.test("the latest entry is one look-up in the index, without a sort", () =>

@@ -39,7 +39,7 @@ const dataDirRemoved: Surrounding["run"] = (rounds, random) =>
     }
   });
 
-/** How many writes were acknowledged that nobody has any more, and could have been refused. */
+/** How many writes were acknowledged although they could have been refused, and are gone. */
 async function removeUnder(proxy: Dsproxy, dataDir: string, load: Load, random: Random): Promise<number> {
   load.use(proxy);
   await delay(random.between(300, 1_000));

@@ -225,9 +225,8 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
 
   async #prepare(): Promise<void> {
     await ensureTables(this.#pool, { signal: this.#closing.signal });
-    // A pooler that allows no transactions is found out here, before the first flush.
-    await this.#pool.transaction(this.#callLimitMs, (session) => session.query("select 1"));
-    const { id } = await this.#pool.run(this.#callLimitMs, identityOf);
+    // In a transaction, so that a pooler that allows none is found out before the first flush.
+    const { id } = await this.#pool.transaction(this.#callLimitMs, identityOf);
     this.#identity = id;
     await this.options.gate?.bind(id);
     this.#indexing ??= this.#keepIndexed().finally(() => this.#indexing = undefined);
