@@ -45,6 +45,9 @@ function sqliteRows(dataDir: string): number {
   }
   const database = new DatabaseSync(path, { readOnly: true });
   try {
+    // A process that is killed at once may have made the file and not its tables.
+    const tables = database.prepare("select 1 from sqlite_master where name = 'user_data'").all();
+    if (tables.length === 0) return 0;
     return Number(database.prepare("select count(*) as n from user_data").get()!.n);
   } finally {
     database.close();
