@@ -1,15 +1,15 @@
 /** Arguments → configuration → application → signals. */
 import { createApp } from "./src/app.ts";
-import { explainWrongStore, runChangeStore } from "./src/change_store.ts";
-import { checkConfiguration } from "./src/check_configuration.ts";
-import { type Command, helpText, parseCommandLine } from "./src/command_line.ts";
-import { type Config, describeConfig, loadConfigFromProcess } from "./src/config.ts";
-import { runDeadLetters } from "./src/dead_letters_command.ts";
+import { explainWrongStore, runChangeStore } from "./src/cli/change_store.ts";
+import { checkConfiguration } from "./src/cli/check_configuration.ts";
+import { type Command, helpText, parseCommandLine } from "./src/cli/command_line.ts";
+import { type Config, describeConfig, loadConfigFromProcess } from "./src/config/config.ts";
+import { runDeadLetters } from "./src/cli/dead_letters.ts";
 import { reasonOf } from "./src/errors.ts";
-import { askReady, instanceCaller } from "./src/instance_client.ts";
+import { askReady, instanceCaller } from "./src/cli/instance_client.ts";
 import { describeSchema } from "./src/parts.ts";
-import { listenToSignals } from "./src/signals.ts";
-import { WrongStoreError } from "./src/store_binding.ts";
+import { listenToSignals } from "./src/cli/signals.ts";
+import { WrongStoreError } from "./src/guarding/store_binding.ts";
 import { Log } from "./src/telemetry/log.ts";
 import { VERSION } from "./src/version.ts";
 
@@ -32,12 +32,16 @@ async function main(): Promise<number> {
   const { config, settings } = loaded;
   if (parsed.command === "print-schema") {
     const schema = describeSchema(config);
-    return schema === undefined ? fail("dsproxy: the embedded store needs none.", EXIT_FAILURE) : print(schema);
+    return schema === undefined
+      ? fail("dsproxy: the embedded store needs none.", EXIT_FAILURE)
+      : print(schema);
   }
   if (parsed.command === "print-config") return print(describeConfig(settings));
   if (parsed.command === "serve" || parsed.command === "dev") return await serve(config);
   const { ok, message } = await carryOut(parsed, config);
-  return ok ? print(message) : fail(message, parsed.command === "check-config" ? EXIT_BAD_CONFIGURATION : EXIT_FAILURE);
+  return ok
+    ? print(message)
+    : fail(message, parsed.command === "check-config" ? EXIT_BAD_CONFIGURATION : EXIT_FAILURE);
 }
 
 function carryOut(parsed: Command, config: Config): Promise<{ ok: boolean; message: string }> {
@@ -49,7 +53,10 @@ function carryOut(parsed: Command, config: Config): Promise<{ ok: boolean; messa
 }
 
 async function serve(config: Config): Promise<number> {
-  const stopRequested = listenToSignals(new Log(config.log.level, config.log.format), () => Deno.exit(EXIT_FAILURE));
+  const stopRequested = listenToSignals(
+    new Log(config.log.level, config.log.format),
+    () => Deno.exit(EXIT_FAILURE),
+  );
   const app = createApp(config);
   try {
     await app.start();

@@ -1,7 +1,8 @@
 /**
- * `deno task bench:overload [seconds]`: more writes than the database takes. A PostgreSQL behind a slow network, a small journal, and
- * clients that send at a fixed rate whatever the answer: what is accepted at the highest rate, several times of what the database takes,
- * against the most that is accepted at any. The last line is that ratio, median (min..max) of the rounds.
+ * `deno task bench:overload [seconds]`: more writes than the database takes. A PostgreSQL behind a
+ * slow network, a small journal, and clients that send at a fixed rate whatever the answer: what is
+ * accepted at the highest rate, several times of what the database takes, against the most that is
+ * accepted at any. The last line is that ratio, median (min..max) of the rounds.
  */
 import { Dsproxy } from "../tests/support/dsproxy.ts";
 import { FaultProxy } from "../tests/support/fault_proxy.ts";
@@ -47,7 +48,11 @@ async function offer(proxy: Dsproxy, perSecond: number): Promise<Figures> {
   const seconds = (performance.now() - startedMs) / 1_000;
   latenciesMs.sort((a, b) => a - b);
   const p99Ms = latenciesMs[Math.floor(latenciesMs.length * 0.99)] ?? NaN;
-  return { accepted: (answers.get(202) ?? 0) / seconds, refused: (answers.get(503) ?? 0) / seconds, p99Ms };
+  return {
+    accepted: (answers.get(202) ?? 0) / seconds,
+    refused: (answers.get(503) ?? 0) / seconds,
+    p99Ms,
+  };
 }
 
 async function untilEmpty(proxy: Dsproxy): Promise<void> {
@@ -76,16 +81,18 @@ try {
       const { accepted, refused, p99Ms } = await offer(proxy, offered);
       goodput.push(accepted);
       print(
-        `offered ${offered}: accepted ${Math.round(accepted)}, refused ${Math.round(refused)}, p99 ${
-          p99Ms.toFixed(1)
-        } ms`,
+        `offered ${offered}: accepted ${Math.round(accepted)}, refused ${
+          Math.round(refused)
+        }, p99 ${p99Ms.toFixed(1)} ms`,
       );
       await untilEmpty(proxy);
     }
     ratios.push(goodput.at(-1)! / Math.max(...goodput));
   }
   ratios.sort((a, b) => a - b);
-  const [least, median, most] = [ratios[0]!, ratios[ROUNDS >> 1]!, ratios.at(-1)!].map((ratio) => ratio.toFixed(2));
+  const [least, median, most] = [ratios[0]!, ratios[ROUNDS >> 1]!, ratios.at(-1)!].map((ratio) =>
+    ratio.toFixed(2)
+  );
   print(`accepted at the highest load / most accepted at any: ${median} (${least}..${most})`);
   network.weather = "pass";
   await proxy.stop();

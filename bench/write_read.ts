@@ -1,6 +1,7 @@
 /**
- * `deno task bench [seconds]`: load on a fresh embedded instance, and what its levels of acknowledgement cost. Client and service share
- * the machine, so compare the lines of one run with each other, not with another machine's.
+ * `deno task bench [seconds]`: load on a fresh embedded instance, and what its levels of
+ * acknowledgement cost. Client and service share the machine, so compare the lines of one run with
+ * each other, not with another machine's.
  */
 import { Dsproxy } from "../tests/support/dsproxy.ts";
 
@@ -49,17 +50,29 @@ try {
     ["write, durable", write("durable")],
     ["read, cached", (n) => fetch(`${proxy.url}/read?user_id=user${n % 1_000}`)],
   ];
-  print(`${CONNECTIONS} connections, ${durationMs / 1_000} s each, ${ROUNDS} rounds in turn; median (min..max)`);
+  print(
+    `${CONNECTIONS} connections, ${
+      durationMs / 1_000
+    } s each, ${ROUNDS} rounds in turn; median (min..max)`,
+  );
   const results = new Map<string, Figures[]>(cases.map(([name]) => [name, []]));
   for (let round = 0; round < ROUNDS; round++) {
     for (const [name, request] of cases) results.get(name)!.push(await load(request));
   }
   for (const [name, figures] of results) {
     const sorted = figures.toSorted((a, b) => a.perSecond - b.perSecond);
-    const [least, median, most] = [sorted[0]!, sorted[Math.floor(sorted.length / 2)]!, sorted.at(-1)!];
-    const spread = `${Math.round(median.perSecond)}/s (${Math.round(least.perSecond)}..${Math.round(most.perSecond)})`;
+    const [least, median, most] = [
+      sorted[0]!,
+      sorted[Math.floor(sorted.length / 2)]!,
+      sorted.at(-1)!,
+    ];
+    const spread = `${Math.round(median.perSecond)}/s (${Math.round(least.perSecond)}..${
+      Math.round(most.perSecond)
+    })`;
     print(
-      `${name.padEnd(20)} ${spread.padEnd(26)} p50 ${median.p50Ms.toFixed(2)} ms, p99 ${median.p99Ms.toFixed(2)} ms`,
+      `${name.padEnd(20)} ${spread.padEnd(26)} p50 ${median.p50Ms.toFixed(2)} ms, p99 ${
+        median.p99Ms.toFixed(2)
+      } ms`,
     );
   }
   await proxy.stop();

@@ -1,24 +1,30 @@
-/** The composition root: wires the parts, starts them in order and stops them in the reverse one. */
-import type { Batcher } from "./batcher.ts";
-import { Breaker, guardStore } from "./breaker.ts";
-import { CacheClient } from "./cache_client.ts";
-import { CacheNamespace } from "./cache_namespace.ts";
-import { ClockWatch } from "./clock_watch.ts";
-import { type Config, storePlace } from "./config.ts";
+/**
+ * The composition root: wires the parts, starts them in order and stops them in the reverse one.
+ */
+import type { Batcher } from "./delivery/batcher.ts";
+import { Breaker, guardStore } from "./guarding/breaker.ts";
+import { CacheClient } from "./reading/cache_client.ts";
+import { CacheNamespace } from "./reading/cache_namespace.ts";
+import { ClockWatch } from "./telemetry/clock_watch.ts";
+import { type Config, storePlace } from "./config/config.ts";
 import { openCore } from "./core.ts";
 import { withDeadline } from "./deadline.ts";
-import { FirstContact } from "./first_contact.ts";
-import { deadLetterHandlers } from "./handlers/dead_letters.ts";
-import { type HealthCheck, healthHandler } from "./handlers/health.ts";
-import { metricsHandler } from "./handlers/metrics.ts";
-import { readHandler } from "./handlers/read.ts";
-import { writeHandler, writeStatusHandler } from "./handlers/write.ts";
+import { FirstContact } from "./guarding/first_contact.ts";
+import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
+import { type HealthCheck, healthHandler } from "./http/handlers/health.ts";
+import { metricsHandler } from "./http/handlers/metrics.ts";
+import { readHandler } from "./http/handlers/read.ts";
+import { writeHandler, writeStatusHandler } from "./http/handlers/write.ts";
 import type { JournalObserver } from "./journal/journal.ts";
 import { createCache, createStore } from "./parts.ts";
-import { type Clock, type DeadLetters, type Queue, type Store, type StoreIdentity, systemClock } from "./ports.ts";
-import { Server } from "./server.ts";
-import { checkStoreBinding, openStoreBinding } from "./store_binding.ts";
-import { StoreGate } from "./store_gate.ts";
+import { type Clock, systemClock } from "./ports/clock.ts";
+import type { DeadLetters } from "./ports/dead_letters.ts";
+import type { Queue } from "./ports/queue.ts";
+import type { Store } from "./ports/store.ts";
+import type { StoreIdentity } from "./ports/store_identity.ts";
+import { Server } from "./http/server.ts";
+import { checkStoreBinding, openStoreBinding } from "./guarding/store_binding.ts";
+import { StoreGate } from "./guarding/store_gate.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
@@ -32,13 +38,22 @@ const LAME_DUCK_MS = 500;
 const WRONG_STORE_LIMIT_MS = 4_000;
 const DRAIN_POLL_MS = 25;
 const LAST_FLUSH_MS = 250;
-/** Of the grace time, for what comes after the last flush: connections that do not answer are given up, files are closed. */
+/**
+ * Of the grace time, for what comes after the last flush: connections that do not answer are given
+ * up, files are closed.
+ */
 const CLOSING_MS = 1_750;
 
 export interface App {
-  /** Listens, recovers what an earlier run left, then accepts. Returns the base URL. @throws when that cannot be done */
+  /**
+   * Listens, recovers what an earlier run left, then accepts. Returns the base URL. @throws when
+   * that cannot be done
+   */
   start(): Promise<string>;
-  /** Stops accepting, finishes requests, flushes within the grace time, and closes everything. What is left is in the journal. */
+  /**
+   * Stops accepting, finishes requests, flushes within the grace time, and closes everything. What
+   * is left is in the journal.
+   */
   stop(): Promise<void>;
 }
 
@@ -79,7 +94,9 @@ class Application implements App {
       },
       journalBytes: () => this.#queue?.stats().bytes ?? 0,
       deadLetters: async () => {
-        if (this.#phase === "starting" || this.#phase === "recovering") throw new Error("The store is not asked yet");
+        if (this.#phase === "starting" || this.#phase === "recovering") {
+          throw new Error("The store is not asked yet");
+        }
         return await withDeadline(this.#store.count(), SCRAPE_LIMIT_MS, "The store");
       },
       breakers: this.#breakers,
@@ -87,7 +104,8 @@ class Application implements App {
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
     const store = createStore(config, {
       gate: this.#gate,
-      onIndexFault: (error) => this.#log.warn("The index for reads could not be made; it is tried again", { error }),
+      onIndexFault: (error) =>
+        this.#log.warn("The index for reads could not be made; it is tried again", { error }),
     });
     this.#store = guardStore(store, this.#breakers.store, this.#breakers["store-reads"]);
     this.#firstContact = new FirstContact(store, clock, this.#log);
@@ -129,32 +147,49 @@ class Application implements App {
     this.#stopSampling = this.#sampleLoopLag();
     this.#phase = "serving";
     const { store, cache, dataDir, ack } = this.config;
-    this.#log.info(`dsproxy ${VERSION} listening on ${url}`, { store: store.kind, cache: cache.kind, dataDir, ack });
+    this.#log.info(`dsproxy ${VERSION} listening on ${url}`, {
+      store: store.kind,
+      cache: cache.kind,
+      dataDir,
+      ack,
+    });
     return url;
   }
 
   async stop(): Promise<void> {
     this.#phase = "draining";
     const { shutdownGraceMs } = this.config;
-    this.#log.info("Shutting down: finishing requests, then flushing", { graceMs: shutdownGraceMs });
+    this.#log.info("Shutting down: finishing requests, then flushing", {
+      graceMs: shutdownGraceMs,
+    });
     const grace = AbortSignal.timeout(Math.max(shutdownGraceMs / 2, shutdownGraceMs - CLOSING_MS));
     // Who asks whether it is ready is told no, before anybody is turned away.
-    await new Promise((resolve) => setTimeout(resolve, Math.min(LAME_DUCK_MS, shutdownGraceMs / 10)));
-    // An idle connection can keep the server from ever being done, so it gets no more than the grace time.
+    await new Promise((resolve) =>
+      setTimeout(resolve, Math.min(LAME_DUCK_MS, shutdownGraceMs / 10))
+    );
+    // An idle connection can keep the server from ever being done, so it gets no more than the
+    // grace time.
     let serverDone = false;
-    const serverStopped = withDeadline(this.#server.stop(), shutdownGraceMs, "Open requests").catch((error) => {
-      this.#log.warn("Requests were still open at the end of the grace time", { error });
-    }).finally(() => serverDone = true);
-    // Requests under way may wait for a flush, and new entries may come of them: drain until both are at an end.
+    const serverStopped = withDeadline(this.#server.stop(), shutdownGraceMs, "Open requests").catch(
+      (error) => {
+        this.#log.warn("Requests were still open at the end of the grace time", { error });
+      },
+    ).finally(() => serverDone = true);
+    // Requests under way may wait for a flush, and new entries may come of them: drain until both
+    // are at an end.
     let storeTakes = true;
     do {
       storeTakes = await (this.#batcher?.drain(grace) ?? true);
-      await Promise.race([serverStopped, new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS))]);
+      await Promise.race([
+        serverStopped,
+        new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS)),
+      ]);
     } while (!serverDone && storeTakes);
-    // A flush that the store keeps waiting is cut off when its connections are closed; its rows are in the journal.
-    await withDeadline(this.#batcher?.stop() ?? Promise.resolve(), LAST_FLUSH_MS, "A flush").catch((error) =>
-      this.#log.warn("A flush was still under way at the end of the grace time", { error })
-    );
+    // A flush that the store keeps waiting is cut off when its connections are closed; its rows are
+    // in the journal.
+    await withDeadline(this.#batcher?.stop() ?? Promise.resolve(), LAST_FLUSH_MS, "A flush").catch((
+      error,
+    ) => this.#log.warn("A flush was still under way at the end of the grace time", { error }));
     await serverStopped;
     if (storeTakes) await this.#batcher?.drain(grace);
     await this.#close();
@@ -164,7 +199,11 @@ class Application implements App {
     const { config, clock } = this;
     let recovered = 0;
     const { queue, writer, reader, batcher } = await openCore({
-      journal: { ...config.journal, onRecovered: () => recovered++, observer: this.#journalObserver() },
+      journal: {
+        ...config.journal,
+        onRecovered: () => recovered++,
+        observer: this.#journalObserver(),
+      },
       batch: config.batch,
       store: this.#store,
       cache: this.#cache,
@@ -176,10 +215,20 @@ class Application implements App {
     });
     this.#queue = queue;
     const binding = this.#gate.binding = await openStoreBinding(config.dataDir, config.store.kind);
-    await this.#gate.check(() => withDeadline(this.#store.ping(), WRONG_STORE_LIMIT_MS, "The store"));
-    if (recovered > 0) this.#log.info("Recovered entries that the store may not have yet", { entries: recovered });
+    await this.#gate.check(() =>
+      withDeadline(this.#store.ping(), WRONG_STORE_LIMIT_MS, "The store")
+    );
+    if (recovered > 0) {
+      this.#log.info("Recovered entries that the store may not have yet", { entries: recovered });
+    }
     this.#server.mount({
-      write: writeHandler({ writer, limits: config.limits, defaultAck: config.ack, clock, metrics: this.#metrics }),
+      write: writeHandler({
+        writer,
+        limits: config.limits,
+        defaultAck: config.ack,
+        clock,
+        metrics: this.#metrics,
+      }),
       writeStatus: writeStatusHandler(queue, this.#store),
       ...deadLetterHandlers(this.#store, this.#cache),
       read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
@@ -215,9 +264,14 @@ class Application implements App {
       onFsync: (durationMs) => this.#metrics.fsyncDuration.observe(durationMs / 1000),
       onDamage: (damage) => {
         this.#metrics.journalDamage.inc({ kind: damage.kind }, 1);
-        this.#log.error("The journal has a damaged stretch; what could be read around it is kept", { ...damage });
+        this.#log.error("The journal has a damaged stretch; what could be read around it is kept", {
+          ...damage,
+        });
       },
-      onFault: limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, reason) => this.#log.warn(String(reason), { suppressed })),
+      onFault: limitRate(
+        FAULT_LOG_INTERVAL_MS,
+        (suppressed, reason) => this.#log.warn(String(reason), { suppressed }),
+      ),
       onFailed: (reason) => this.#log.error("No write is accepted any more", { reason }),
       onOpened: (lastAcceptedMs) => this.#clockWatch.start(lastAcceptedMs),
     };
@@ -239,7 +293,10 @@ class Application implements App {
     this.#clockWatch.stop();
     const { depth: left, failure } = this.#queue?.stats() ?? { depth: 0, failure: undefined };
     if (failure !== undefined && left > 0) {
-      this.#log.error("Accepted writes did not reach the store, and the journal has failed", { writes: left, failure });
+      this.#log.error("Accepted writes did not reach the store, and the journal has failed", {
+        writes: left,
+        failure,
+      });
     }
     await this.#noteGeneration();
     await this.#queue?.close(this.#cache.current);
@@ -247,7 +304,10 @@ class Application implements App {
     await this.#store.close();
     this.#log.info("Stopped", { leftInJournal: left });
   }
-  /** For a start while the store is away. Without it copies are not believed then: that is no reason not to stop in order. */
+  /**
+   * For a start while the store is away. Without it copies are not believed then: that is no reason
+   * not to stop in order.
+   */
   async #noteGeneration(): Promise<void> {
     const { known } = this.#namespace;
     if (known === undefined) return;

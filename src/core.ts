@@ -1,13 +1,18 @@
-/** The queue and the three paths around it, wired: what the application puts on the network, and the simulation puts to the test. */
-import { Batcher, type BatcherOptions } from "./batcher.ts";
-import type { CacheClient } from "./cache_client.ts";
+/**
+ * The queue and the three paths around it, wired: what the application puts on the network, and the
+ * simulation puts to the test.
+ */
+import { Batcher, type BatcherOptions } from "./delivery/batcher.ts";
+import type { CacheClient } from "./reading/cache_client.ts";
 import { type JournalOptions, openJournal } from "./journal/journal.ts";
-import { Pending } from "./pending.ts";
-import type { Clock, Queue, Store } from "./ports.ts";
-import { Reader } from "./reader.ts";
+import { Pending } from "./intake/pending.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { Queue } from "./ports/queue.ts";
+import type { Store } from "./ports/store.ts";
+import { Reader } from "./reading/reader.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
-import { Writer } from "./writer.ts";
+import { Writer } from "./intake/writer.ts";
 
 export interface CoreParts {
   readonly journal: JournalOptions;
@@ -52,5 +57,10 @@ export async function openCore(parts: CoreParts): Promise<Core> {
   if (!queue.cacheWasCurrent) cache.distrustAll();
   const batcher = new Batcher(batch, { queue, pending, store, cache, metrics, log, clock, random });
   const writer = new Writer(queue, pending, cache, batcher, log);
-  return { queue, batcher, writer, reader: new Reader(pending, cache, store, parts.onLookUpRefused) };
+  return {
+    queue,
+    batcher,
+    writer,
+    reader: new Reader(pending, cache, store, parts.onLookUpRefused),
+  };
 }

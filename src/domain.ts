@@ -1,6 +1,6 @@
 /**
- * The words of the business: a write as a client sends it, an entry as the service keeps it, and the one
- * rule for which of two entries is newer. Knows nothing of HTTP, files or databases.
+ * The words of the business: a write as a client sends it, an entry as the service keeps it, and
+ * the one rule for which of two entries is newer. Knows nothing of HTTP, files or databases.
  */
 
 /** What a client asks to be recorded. */
@@ -17,10 +17,13 @@ export interface Write {
 export interface Version {
   /** Unix seconds. */
   readonly ts: number;
-  /** Unix milliseconds at acceptance; never goes back within an instance. 0 in rows that others inserted. */
+  /**
+   * Unix milliseconds at acceptance; never goes back within an instance. 0 in rows that others
+   * inserted.
+   */
   readonly acceptedMs: number;
   /** {@link INSTANCE_ID_LENGTH} characters of `[0-9a-z]`; empty in rows that others inserted. */
-  readonly instance: string;
+  readonly run: string;
   /** 1, 2, 3 … within an instance; 0 in rows that others inserted. */
   readonly seq: number;
 }
@@ -31,11 +34,13 @@ export interface Entry extends Write, Version {}
 export const INSTANCE_ID_LENGTH = 12;
 
 /**
- * The newest-wins rule: larger `ts`, then later acceptance, then write id. Negative when `a` is older than `b`,
- * 0 only for the same entry. Stores and caches order by the same columns in the same sequence.
+ * The newest-wins rule: larger `ts`, then later acceptance, then write id. Negative when `a` is
+ * older than `b`, 0 only for the same entry. Stores and caches order by the same columns in the
+ * same sequence.
  */
 export function compareVersions(a: Version, b: Version): number {
-  return a.ts - b.ts || a.acceptedMs - b.acceptedMs || compareText(a.instance, b.instance) || a.seq - b.seq;
+  return a.ts - b.ts || a.acceptedMs - b.acceptedMs || compareText(a.run, b.run) ||
+    a.seq - b.seq;
 }
 
 function compareText(a: string, b: string): number {
@@ -51,13 +56,13 @@ export function newest(a: Entry | undefined, b: Entry | undefined): Entry | unde
 
 /** `<instance>-<seq>`: names one accepted write for ever. */
 export function writeId(version: Version): string {
-  return `${version.instance}-${version.seq}`;
+  return `${version.run}-${version.seq}`;
 }
 
 /** The parts of a write id, or undefined when `id` is not one. */
-export function parseWriteId(id: string): { instance: string; seq: number } | undefined {
+export function parseWriteId(id: string): { run: string; seq: number } | undefined {
   const match = /^([0-9a-z]{12})-([1-9][0-9]{0,15})$/.exec(id);
-  return match ? { instance: match[1]!, seq: Number(match[2]) } : undefined;
+  return match ? { run: match[1]!, seq: Number(match[2]) } : undefined;
 }
 
 /** The length of `text` in bytes of UTF-8. */

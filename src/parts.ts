@@ -1,5 +1,5 @@
 /** The adapters that the configuration chooses. The only importer of adapters. */
-import { createMemoryCache } from "./adapters/memory.ts";
+import { createMemoryCache } from "./adapters/memory/cache.ts";
 import { checkPostgres } from "./adapters/postgres/check.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import { createPool } from "./adapters/postgres/pool.ts";
@@ -7,17 +7,26 @@ import { findIdentity } from "./adapters/postgres/identity.ts";
 import { createPostgresStore, type StoreWatcher } from "./adapters/postgres/store.ts";
 import { createRedisCache } from "./adapters/redis/cache.ts";
 import { checkRedis } from "./adapters/redis/check.ts";
-import { createSqliteStore } from "./adapters/sqlite.ts";
-import { type Config, storePlace } from "./config.ts";
-import type { Cache, DeadLetters, Store, StoreIdentity } from "./ports.ts";
-import { checkStoreBinding, StoreBinding } from "./store_binding.ts";
+import { createSqliteStore } from "./adapters/sqlite/store.ts";
+import { type Config, storePlace } from "./config/config.ts";
+import type { Cache } from "./ports/cache.ts";
+import type { DeadLetters } from "./ports/dead_letters.ts";
+import type { Store } from "./ports/store.ts";
+import type { StoreIdentity } from "./ports/store_identity.ts";
+import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
 
 const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
-/** Without a cache that instances share nobody says when another one has written: a comparison with the store is good for this long. */
+/**
+ * Without a cache that instances share nobody says when another one has written: a comparison with
+ * the store is good for this long.
+ */
 const UNSHARED_COPY_MS = 1_000;
 
 /** @param watcher of a store that others can change and exchange: not of the embedded one */
-export function createStore({ store }: Config, watcher: StoreWatcher = {}): Store & StoreIdentity & DeadLetters {
+export function createStore(
+  { store }: Config,
+  watcher: StoreWatcher = {},
+): Store & StoreIdentity & DeadLetters {
   if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
   return createPostgresStore({ ...store, ...watcher });
 }
@@ -26,15 +35,23 @@ export function createStore({ store }: Config, watcher: StoreWatcher = {}): Stor
 export interface CacheWatcher {
   /** See `CacheNamespace.text`. */
   readonly namespace: () => string | undefined;
-  /** Told each time that the connection is lost or cannot be made, or that something could not be kept. */
+  /**
+   * Told each time that the connection is lost or cannot be made, or that something could not be
+   * kept.
+   */
   readonly onFault: (error: unknown) => void;
   /** Told once of each thing that is done without. */
   readonly onNotice: (message: string) => void;
 }
 
-export function createCache({ cache, store }: Config, { namespace, onFault, onNotice }: CacheWatcher): Cache {
+export function createCache(
+  { cache, store }: Config,
+  { namespace, onFault, onNotice }: CacheWatcher,
+): Cache {
   const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
-  if (cache.kind === "redis") return createRedisCache({ ...cache, local, namespace, onError: onFault, onNotice });
+  if (cache.kind === "redis") {
+    return createRedisCache({ ...cache, local, namespace, onError: onFault, onNotice });
+  }
   // The embedded store is this instance's alone.
   const unshared = store.kind === "sqlite" ? {} : { completeMs: UNSHARED_COPY_MS };
   return createMemoryCache({ ...local, ttlMs: cache.ttlMs, ...unshared });

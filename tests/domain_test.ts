@@ -9,7 +9,7 @@ const SEED = Number(Deno.env.get("PROPERTY_SEED") ?? 1);
 const version: fc.Arbitrary<Version> = fc.record({
   ts: fc.integer({ min: 0, max: 2 }),
   acceptedMs: fc.integer({ min: 0, max: 2 }),
-  instance: fc.constantFrom("", "instance0001", "instance0002"),
+  run: fc.constantFrom("", "instance0001", "instance0002"),
   seq: fc.integer({ min: 0, max: 2 }),
 });
 
@@ -20,7 +20,8 @@ function check<T extends unknown[]>(property: fc.IProperty<T>): void {
 Deno.test("versions are in one total order: of any two one is newer, unless they are the same", () => {
   check(fc.property(version, version, (a, b) => {
     assert.equal(Math.sign(compareVersions(a, b)), -Math.sign(compareVersions(b, a)) + 0);
-    const same = a.ts === b.ts && a.acceptedMs === b.acceptedMs && a.instance === b.instance && a.seq === b.seq;
+    const same = a.ts === b.ts && a.acceptedMs === b.acceptedMs && a.run === b.run &&
+      a.seq === b.seq;
     assert.equal(compareVersions(a, b) === 0, same);
   }));
 });
@@ -28,7 +29,9 @@ Deno.test("versions are in one total order: of any two one is newer, unless they
 Deno.test("newer than a newer one is newer", () => {
   check(fc.property(version, version, version, (a, b, c) => {
     const [x, y, z] = [a, b, c].sort(compareVersions) as [Version, Version, Version];
-    assert.ok(compareVersions(x, y) <= 0 && compareVersions(y, z) <= 0 && compareVersions(x, z) <= 0);
+    assert.ok(
+      compareVersions(x, y) <= 0 && compareVersions(y, z) <= 0 && compareVersions(x, z) <= 0,
+    );
   }));
 });
 
@@ -47,11 +50,16 @@ Deno.test("the newest of two entries does not depend on their order", () => {
   }));
 });
 
-Deno.test("a write id names its instance and number, and nothing else is one", () => {
-  const instance = fc.stringMatching(/^[0-9a-z]{12}$/);
-  check(fc.property(instance, fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), (instance, seq) => {
-    assert.deepEqual(parseWriteId(writeId({ ts: 0, acceptedMs: 0, instance, seq })), { instance, seq });
-  }));
+Deno.test("a write id names its run and number, and nothing else is one", () => {
+  const run = fc.stringMatching(/^[0-9a-z]{12}$/);
+  check(
+    fc.property(run, fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), (run, seq) => {
+      assert.deepEqual(parseWriteId(writeId({ ts: 0, acceptedMs: 0, run, seq })), {
+        run,
+        seq,
+      });
+    }),
+  );
   check(fc.property(fc.string(), (text) => {
     const id = parseWriteId(text);
     assert.ok(id === undefined || writeId({ ts: 0, acceptedMs: 0, ...id }) === text);

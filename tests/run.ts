@@ -1,10 +1,19 @@
 /**
- * `deno task test [files and options of deno test]`: starts PostgreSQL and Redis for the run (or uses those that
- * TEST_DATABASE_URL and TEST_REDIS_URL name), runs the tests, and leaves no process behind. Options that take a value
- * are written with `=`, as `--filter=name`. The last line is `N passed, N failed`; an ignored test counts as failed.
+ * `deno task test [files and options of deno test]`: starts PostgreSQL and Redis for the run (or
+ * uses those that TEST_DATABASE_URL and TEST_REDIS_URL name), runs the tests, and leaves no process
+ * behind. Options that take a value are written with `=`, as `--filter=name`. The last line is `N
+ * passed, N failed`; an ignored test counts as failed.
  */
 import { stripVTControlCharacters } from "node:util";
-import { installed, installMissing, NGINX, PGBOUNCER, POSTGRES, type Program, REDIS } from "./support/installed.ts";
+import {
+  installed,
+  installMissing,
+  NGINX,
+  PGBOUNCER,
+  POSTGRES,
+  type Program,
+  REDIS,
+} from "./support/installed.ts";
 import { output, type TestServer } from "./support/services.ts";
 import { startPostgres } from "./support/postgres.ts";
 import { startRedis } from "./support/redis.ts";
@@ -22,7 +31,9 @@ interface Services {
 
 async function startServices(): Promise<Services> {
   const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX];
-  await installMissing(wanted.filter(({ urlVariable }) => urlVariable === undefined || !Deno.env.get(urlVariable)));
+  await installMissing(
+    wanted.filter(({ urlVariable }) => urlVariable === undefined || !Deno.env.get(urlVariable)),
+  );
   const [database, redis] = await Promise.allSettled([
     service(POSTGRES.urlVariable, "PostgreSQL", startPostgres, () => installed(POSTGRES)),
     service(REDIS.urlVariable, "Redis", startRedis, () => installed(REDIS)),
@@ -33,21 +44,38 @@ async function startServices(): Promise<Services> {
     }
   };
   if (database.status === "fulfilled" && redis.status === "fulfilled") {
-    const env = { [POSTGRES.urlVariable]: database.value.url, [REDIS.urlVariable]: redis.value.url };
+    const env = {
+      [POSTGRES.urlVariable]: database.value.url,
+      [REDIS.urlVariable]: redis.value.url,
+    };
     return { description: `${database.value.description}, ${redis.value.description}`, env, stop };
   }
   await stop();
-  throw database.status === "rejected" ? database.reason : redis.status === "rejected" ? redis.reason : undefined;
+  throw database.status === "rejected"
+    ? database.reason
+    : redis.status === "rejected"
+    ? redis.reason
+    : undefined;
 }
 
-async function service(variable: string, name: string, start: () => Promise<TestServer>, path: () => Promise<string>) {
+async function service(
+  variable: string,
+  name: string,
+  start: () => Promise<TestServer>,
+  path: () => Promise<string>,
+) {
   const given = Deno.env.get(variable);
   if (given) return { url: given, description: `${name} of ${variable}`, server: undefined };
   const program = await path();
-  const version = /\d+\.\d+(\.\d+)?/.exec(await output(program, ["--version"]))?.[0] ?? "of unknown version";
+  const version = /\d+\.\d+(\.\d+)?/.exec(await output(program, ["--version"]))?.[0] ??
+    "of unknown version";
   const folder = program.slice(0, program.lastIndexOf("/"));
   const server = await start();
-  return { url: server.url, description: `${name} ${version} (${folder}, started for this run)`, server };
+  return {
+    url: server.url,
+    description: `${name} ${version} (${folder}, started for this run)`,
+    server,
+  };
 }
 
 interface Result {
@@ -56,8 +84,14 @@ interface Result {
   readonly code: number;
 }
 
-/** The tests run in a process group of their own, so that whatever they started can be ended with them. */
-async function runTests(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Result> {
+/**
+ * The tests run in a process group of their own, so that whatever they started can be ended with
+ * them.
+ */
+async function runTests(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Result> {
   const paths = args.some((arg) => !arg.startsWith("-")) ? [] : ["tests/"];
   const colour = Deno.stdout.isTerminal() && Deno.env.get("NO_COLOR") === undefined;
   const child = new Deno.Command(Deno.execPath(), {
@@ -99,12 +133,17 @@ async function copyOut(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise
   let tail = "";
   for await (const chunk of stream) {
     tail = (tail + decoder.decode(chunk, { stream: true })).slice(-10_000);
-    for (let written = 0; written < chunk.length;) written += Deno.stdout.writeSync(chunk.subarray(written));
+    for (let written = 0; written < chunk.length;) {
+      written += Deno.stdout.writeSync(chunk.subarray(written));
+    }
   }
   return tail;
 }
 
-/** Reads `ok | 3 passed (2 steps) | 0 failed | 1 ignored (5ms)`, the line that `deno test` ends with. */
+/**
+ * Reads `ok | 3 passed (2 steps) | 0 failed | 1 ignored (5ms)`, the line that `deno test` ends
+ * with.
+ */
 function summary(tail: string, code: number): Result {
   const plain = stripVTControlCharacters(tail);
   const line = plain.split("\n").findLast((text) => /^(ok|FAILED) \| \d+ passed/.test(text)) ?? "";

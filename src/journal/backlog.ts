@@ -1,9 +1,12 @@
-/** What is durable and waits for the store: the list of segments, where the next batch begins, and how much there is. */
+/**
+ * What is durable and waits for the store: the list of segments, where the next batch begins, and
+ * how much there is.
+ */
 import type { Entry } from "../domain.ts";
-import type { Batch } from "../ports.ts";
+import type { Batch } from "../ports/source.ts";
 import type { Settled } from "./checkpoint.ts";
 import { claimedAcceptedMs, claimedRecordBytes, claimedSeq, HEADER_BYTES } from "./codec.ts";
-import type { JournalFileSystem } from "./file_system.ts";
+import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { Group } from "./group_commit.ts";
 import { quarantine, type Recovered } from "./recovery.ts";
 import type { Damage } from "./scan.ts";
@@ -116,7 +119,9 @@ export class Backlog {
     let room = BATCH_BYTES_MAX;
     while (entries.length < maxRows && room > 0) {
       const position = this.#unread();
-      if (position === undefined || (entries.length > 0 && position.segment.source !== source)) break;
+      if (position === undefined || (entries.length > 0 && position.segment.source !== source)) {
+        break;
+      }
       source = position.segment.source;
       const from = position.offset;
       try {
@@ -147,7 +152,9 @@ export class Backlog {
 
   /** Complete segments that hold nothing the store does not have. */
   removable(active: Segment | undefined): Segment[] {
-    return this.#segments.filter((segment) => segment !== active && segment.lastSeq <= this.#ackedSeq);
+    return this.#segments.filter((segment) =>
+      segment !== active && segment.lastSeq <= this.#ackedSeq
+    );
   }
 
   /** Only after a checkpoint that says so is durable. */
@@ -180,7 +187,9 @@ export class Backlog {
     for (const segment of this.#segments) {
       if (segment === current?.segment || segment.lastSeq < nextSeq) continue;
       const first = segment.markFor(0);
-      if (first !== undefined) return this.#position = { segment, offset: first.offset, seq: first.seq };
+      if (first !== undefined) {
+        return this.#position = { segment, offset: first.offset, seq: first.seq };
+      }
     }
     return undefined;
   }
@@ -189,7 +198,12 @@ export class Backlog {
     const { segment, offset, seq } = position;
     // Both before the read: more may become durable meanwhile.
     const { end, lastSeq } = segment;
-    const { records, damage, next } = await segment.read({ from: offset, end, expectedSeq: seq, maxRecords });
+    const { records, damage, next } = await segment.read({
+      from: offset,
+      end,
+      expectedSeq: seq,
+      maxRecords,
+    });
     for (const entry of records) entries.push(entry);
     position.offset = damage?.from ?? next;
     position.seq = seq + records.length;
@@ -217,10 +231,17 @@ export class Backlog {
     let { from, expectedSeq } = range;
     while (from < range.end && expectedSeq <= seq) {
       const maxRecords = seq - expectedSeq + 1;
-      const { records, damage, next } = await segment.read({ from, end: range.end, expectedSeq, maxRecords });
+      const { records, damage, next } = await segment.read({
+        from,
+        end: range.end,
+        expectedSeq,
+        maxRecords,
+      });
       const found = records[seq - expectedSeq];
       if (found !== undefined) return found;
-      expectedSeq = damage === undefined ? expectedSeq + records.length : damage.nextSeq ?? Infinity;
+      expectedSeq = damage === undefined
+        ? expectedSeq + records.length
+        : damage.nextSeq ?? Infinity;
       from = next;
     }
     return undefined;

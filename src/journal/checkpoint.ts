@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { INSTANCE_ID_LENGTH } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import { checksum } from "./codec.ts";
-import type { JournalFileSystem } from "./file_system.ts";
-import { readSmallFile, replaceFile } from "./small_file.ts";
+import type { JournalFileSystem } from "../disk/file_system.ts";
+import { readSmallFile, replaceFile } from "../disk/small_file.ts";
 
 export interface Checkpoint {
   readonly instance: string;
@@ -20,7 +20,10 @@ export interface Checkpoint {
   readonly settled?: Settled | undefined;
 }
 
-/** The last batch that the store took: what its mark of that source has to be, at least, for as long as it is the same store. */
+/**
+ * The last batch that the store took: what its mark of that source has to be, at least, for as long
+ * as it is the same store.
+ */
 export interface Settled {
   readonly source: string;
   readonly seq: number;
@@ -31,18 +34,33 @@ export const INSTANCE_FILE = "instance";
 
 const encoder = new TextEncoder();
 
-export async function writeCheckpoint(fs: JournalFileSystem, dir: string, checkpoint: Checkpoint): Promise<void> {
+export async function writeCheckpoint(
+  fs: JournalFileSystem,
+  dir: string,
+  checkpoint: Checkpoint,
+): Promise<void> {
   const { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent, settled } = checkpoint;
-  const content = { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent, ...(settled && { settled }) };
+  const content = {
+    instance,
+    ackedSeq,
+    lastSeq,
+    lastAcceptedMs,
+    cacheCurrent,
+    ...(settled && { settled }),
+  };
   const crc = checksum(encoder.encode(JSON.stringify(content)));
   await replaceFile(fs, dir, CHECKPOINT_FILE, `${JSON.stringify({ ...content, crc })}\n`);
 }
 
 /**
- * What the checkpoint file holds; `damaged` when it is not as it was written, undefined when there is none. The checksum covers
- * every field that the file has, known here or not: a program can read what a later one wrote.
+ * What the checkpoint file holds; `damaged` when it is not as it was written, undefined when there
+ * is none. The checksum covers every field that the file has, known here or not: a program can read
+ * what a later one wrote.
  */
-export async function readCheckpoint(fs: JournalFileSystem, dir: string): Promise<Checkpoint | "damaged" | undefined> {
+export async function readCheckpoint(
+  fs: JournalFileSystem,
+  dir: string,
+): Promise<Checkpoint | "damaged" | undefined> {
   const text = await readSmallFile(fs, dir, CHECKPOINT_FILE);
   if (text === undefined) return undefined;
   try {
@@ -55,8 +73,9 @@ export async function readCheckpoint(fs: JournalFileSystem, dir: string): Promis
 }
 
 /**
- * For a journal whose records go to another store from here on: that one has none of its marks, and the cache may hold what the
- * other one said. Only under the journal's lock. A damaged checkpoint is left to the next start.
+ * For a journal whose records go to another store from here on: that one has none of its marks, and
+ * the cache may hold what the other one said. Only under the journal's lock. A damaged checkpoint
+ * is left to the next start.
  */
 export async function forgetStore(fs: JournalFileSystem, dir: string): Promise<void> {
   const checkpoint = await readCheckpoint(fs, dir);
@@ -68,7 +87,10 @@ export async function forgetStore(fs: JournalFileSystem, dir: string): Promise<v
  * The stable instance id; undefined when there is none yet.
  * @throws AppError `journal-failed` when the file does not hold one
  */
-export async function readInstance(fs: JournalFileSystem, dir: string): Promise<string | undefined> {
+export async function readInstance(
+  fs: JournalFileSystem,
+  dir: string,
+): Promise<string | undefined> {
   const text = (await readSmallFile(fs, dir, INSTANCE_FILE))?.trimEnd();
   if (text === undefined || /^[0-9a-z]{12}$/.test(text)) return text;
   throw new AppError(

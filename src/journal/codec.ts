@@ -1,13 +1,13 @@
 /**
- * The bytes of a segment: a header, then records. Numbers are big-endian; those of the domain are IEEE doubles, exact for
- * every safe integer.
+ * The bytes of a segment: a header, then records. Numbers are big-endian; those of the domain are
+ * IEEE doubles, exact for every safe integer.
  *
  *     header  magic 8 | version u16 | 0 u16 | salt u32 | instance 12 | run 12 | firstSeq f64 | previousSeq f64
  *             | lastAcceptedMs f64 | crc u32, at offset 0 and again at 4096: one lost sector does not take the segment along
  *     record  crc u32 | length u32 | seq f64 | acceptedMs f64 | ts f64 | flags u8 | userIdLength u16 | userId | value
  *
- * CRC-32C. A record's covers all that follows it and is seeded with the segment's salt: bytes that a client sent, or an old
- * disk block, never pass for a record.
+ * CRC-32C. A record's covers all that follows it and is seeded with the segment's salt: bytes that
+ * a client sent, or an old disk block, never pass for a record.
  */
 import crc32c from "crc-32/crc32c";
 import { type Entry, INSTANCE_ID_LENGTH } from "../domain.ts";
@@ -20,7 +20,10 @@ export interface SegmentHeader {
   readonly salt: number;
   /** The number of the first record. */
   readonly firstSeq: number;
-  /** The last durable record before this segment. Numbers between the two were given out but never became durable. */
+  /**
+   * The last durable record before this segment. Numbers between the two were given out but never
+   * became durable.
+   */
   readonly previousSeq: number;
   /** No entry of this segment was accepted before. Unix milliseconds. */
   readonly lastAcceptedMs: number;
@@ -81,7 +84,9 @@ export function decodeHeader(bytes: Uint8Array): SegmentHeader | undefined {
 }
 
 function decodeHeaderCopy(bytes: Uint8Array): SegmentHeader | undefined {
-  if (bytes.length < HEADER_COPY_BYTES || MAGIC.some((byte, i) => bytes[i] !== byte)) return undefined;
+  if (bytes.length < HEADER_COPY_BYTES || MAGIC.some((byte, i) => bytes[i] !== byte)) {
+    return undefined;
+  }
   const view = viewOf(bytes);
   if (view.getUint32(64) !== checksum(bytes.subarray(0, 64))) return undefined;
   const version = view.getUint16(8);
@@ -109,9 +114,16 @@ export function recordBytesBound(userId: string, value: string): number {
 }
 
 /** Writes a record at `at`, where {@link recordBytesBound} bytes are free; returns its length. */
-export function encodeRecord(bytes: Uint8Array, view: DataView, at: number, entry: Entry, salt: number): number {
+export function encodeRecord(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  entry: Entry,
+  salt: number,
+): number {
   const userIdBytes = encoder.encodeInto(entry.userId, bytes.subarray(at + TEXT_AT)).written;
-  const valueBytes = encoder.encodeInto(entry.value, bytes.subarray(at + TEXT_AT + userIdBytes)).written;
+  const valueBytes =
+    encoder.encodeInto(entry.value, bytes.subarray(at + TEXT_AT + userIdBytes)).written;
   const size = TEXT_AT + userIdBytes + valueBytes;
   view.setUint32(at + LENGTH_AT, size - BODY_AT);
   view.setFloat64(at + 8, entry.seq);
@@ -123,8 +135,15 @@ export function encodeRecord(bytes: Uint8Array, view: DataView, at: number, entr
   return size;
 }
 
-/** The length a record at `at` claims; undefined when that cannot be one of a record within `available` bytes. */
-export function claimedRecordBytes(view: DataView, at: number, available: number): number | undefined {
+/**
+ * The length a record at `at` claims; undefined when that cannot be one of a record within
+ * `available` bytes.
+ */
+export function claimedRecordBytes(
+  view: DataView,
+  at: number,
+  available: number,
+): number | undefined {
   if (available < MIN_RECORD_BYTES) return undefined;
   const size = BODY_AT + view.getUint32(at + LENGTH_AT);
   return size < MIN_RECORD_BYTES || size > available || size > MAX_RECORD_BYTES ? undefined : size;
@@ -150,7 +169,9 @@ export function decodeRecord(
   size: number,
   header: SegmentHeader,
 ): Entry | undefined {
-  if (view.getUint32(at) !== checksum(bytes.subarray(at + LENGTH_AT, at + size), header.salt)) return undefined;
+  if (view.getUint32(at) !== checksum(bytes.subarray(at + LENGTH_AT, at + size), header.salt)) {
+    return undefined;
+  }
   const flags = view.getUint8(at + 32);
   if (flags !== 0) throw unsupported(`a record with flags ${flags}`);
   const valueAt = at + TEXT_AT + view.getUint16(at + 33);
@@ -159,7 +180,7 @@ export function decodeRecord(
     value: decoder.decode(bytes.subarray(valueAt, at + size)),
     ts: view.getFloat64(at + 24),
     acceptedMs: claimedAcceptedMs(view, at),
-    instance: header.instance,
+    run: header.instance,
     seq: claimedSeq(view, at),
   };
 }

@@ -1,11 +1,12 @@
 /**
- * The one writer of the journal: all records that wait go out in one write and one fsync, and become durable together. Owns the
- * segment being written. A failed fsync ends it for good, and so do files that are not at their place; a full disk does not.
+ * The one writer of the journal: all records that wait go out in one write and one fsync, and
+ * become durable together. Owns the segment being written. A failed fsync ends it for good, and so
+ * do files that are not at their place; a full disk does not.
  */
 import type { Entry } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import { encodeRecord, recordBytesBound, type SegmentHeader } from "./codec.ts";
-import { isDiskFull, type JournalFile, type JournalFileSystem } from "./file_system.ts";
+import { isDiskFull, type JournalFile, type JournalFileSystem } from "../disk/file_system.ts";
 import { displacedError } from "./place.ts";
 import { createSegment, type Segment, syncFile } from "./segment.ts";
 
@@ -19,7 +20,11 @@ export class Group {
   lastAcceptedMs = 0;
   #view: DataView;
 
-  constructor(public bytes: Uint8Array, readonly firstSeq: number, readonly firstAcceptedMs: number) {
+  constructor(
+    public bytes: Uint8Array,
+    readonly firstSeq: number,
+    readonly firstAcceptedMs: number,
+  ) {
     this.#view = new DataView(bytes.buffer);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     // Who does not wait for durability need not handle its failure.
@@ -76,7 +81,10 @@ const BUFFER_BYTES = 64 * 1024;
 const SPARE_BUFFER_BYTES = 1024 * 1024;
 
 export class GroupCommit {
-  /** One salt a run: a sequence number never comes twice within it, so an old record is never taken for a new one. */
+  /**
+   * One salt a run: a sequence number never comes twice within it, so an old record is never taken
+   * for a new one.
+   */
   readonly #salt = crypto.getRandomValues(new Uint32Array(1))[0]!;
   readonly #groupBytes: number;
   readonly #waiting: Group[] = [];
@@ -113,10 +121,19 @@ export class GroupCommit {
     return (this.#underWay ?? this.#waiting[0])?.firstAcceptedMs;
   }
 
-  /** Queues a record of at most `room` bytes; returns its group and its length, or undefined when it is longer. */
-  append(entry: Entry, room: number): { readonly group: Group; readonly recordBytes: number } | undefined {
+  /**
+   * Queues a record of at most `room` bytes; returns its group and its length, or undefined when it
+   * is longer.
+   */
+  append(
+    entry: Entry,
+    room: number,
+  ): { readonly group: Group; readonly recordBytes: number } | undefined {
     let group = this.#waiting.at(-1);
-    if (group === undefined || group.length + recordBytesBound(entry.userId, entry.value) > this.#groupBytes) {
+    if (
+      group === undefined ||
+      group.length + recordBytesBound(entry.userId, entry.value) > this.#groupBytes
+    ) {
       group = new Group(this.#buffer(), entry.seq, entry.acceptedMs);
     }
     const recordBytes = group.encode(entry, this.#salt);
@@ -133,7 +150,11 @@ export class GroupCommit {
     this.#failure = new AppError(
       "journal-failed",
       "Writes cannot be made durable any more. Check the disk, then restart the service.",
-      { cause: new Error(`the journal in ${this.options.dir}: ${reason.message}`, { cause: reason }) },
+      {
+        cause: new Error(`the journal in ${this.options.dir}: ${reason.message}`, {
+          cause: reason,
+        }),
+      },
     );
     this.options.onFailed(this.#failure);
     for (const group of this.#waiting.splice(0)) this.#reject(group, this.#failure);
@@ -145,7 +166,10 @@ export class GroupCommit {
     while (this.#working !== undefined) await this.#working;
   }
 
-  /** Completes the active segment; the next group begins a new one. Only while nothing waits or is under way. */
+  /**
+   * Completes the active segment; the next group begins a new one. Only while nothing waits or is
+   * under way.
+   */
   completeSegment(): void {
     this.#active?.file.close();
     this.#active = undefined;
@@ -174,7 +198,9 @@ export class GroupCommit {
 
   async #write(group: Group): Promise<Segment> {
     const current = this.#active?.segment;
-    if (current !== undefined && current.end + group.length > this.options.segmentBytes) this.completeSegment();
+    if (current !== undefined && current.end + group.length > this.options.segmentBytes) {
+      this.completeSegment();
+    }
     this.#active ??= await this.#nextSegment(group);
     const { segment, file } = this.#active;
     await file.writeAt(group.bytes.subarray(0, group.length), segment.end);
@@ -213,7 +239,9 @@ export class GroupCommit {
     this.options.onDiskFull();
     this.#reject(
       group,
-      new AppError("queue-full", "The disk is full: the write was not accepted. Retry later.", { cause: error }),
+      new AppError("queue-full", "The disk is full: the write was not accepted. Retry later.", {
+        cause: error,
+      }),
     );
   }
 
@@ -226,7 +254,9 @@ export class GroupCommit {
     this.completeSegment();
   }
 
-  /** Never tried again: after a failed fsync the page cache calls clean what the disk does not have. */
+  /**
+   * Never tried again: after a failed fsync the page cache calls clean what the disk does not have.
+   */
   #poison(group: Group, error: unknown): void {
     this.giveUp(error instanceof Error ? error : new Error(reasonOf(error)));
     this.#reject(group, this.#failure!);

@@ -1,14 +1,17 @@
 /**
- * The default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes live on disk until the store
- * has them; memory holds what is not durable yet and a sparse index.
+ * The default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes
+ * live on disk until the store has them; memory holds what is not durable yet and a sparse index.
  */
 import type { Entry, Write } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
-import type { Batch, Clock, Queue, QueueStats, Receipt } from "../ports.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Receipt } from "../ports/intake.ts";
+import type { Queue, QueueStats } from "../ports/queue.ts";
+import type { Batch } from "../ports/source.ts";
 import { Backlog } from "./backlog.ts";
 import { randomId, type Settled, writeCheckpoint } from "./checkpoint.ts";
 import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./codec.ts";
-import { denoFileSystem, type JournalFile, type JournalFileSystem } from "./file_system.ts";
+import { denoFileSystem, type JournalFile, type JournalFileSystem } from "../disk/file_system.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { displacedError, lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
@@ -18,14 +21,20 @@ export interface JournalOptions {
   readonly dir: string;
   /** Above it, pushes are refused. */
   readonly maxBytes: number;
-  /** A segment is completed at this size, or at a quarter of `maxBytes` if that is less. Default 64 MiB, or 1/256 of `maxBytes`. */
+  /**
+   * A segment is completed at this size, or at a quarter of `maxBytes` if that is less. Default 64
+   * MiB, or 1/256 of `maxBytes`.
+   */
   readonly segmentBytes?: number;
   readonly fs?: JournalFileSystem;
   /** Unix milliseconds. */
   readonly now?: () => number;
   /** Milliseconds by a clock that is never set. */
   readonly monotonicMs?: () => number;
-  /** Runs the regular look at whether the files are at their place; without it they are looked at with each write only. */
+  /**
+   * Runs the regular look at whether the files are at their place; without it they are looked at
+   * with each write only.
+   */
   readonly setInterval?: Clock["setInterval"];
   /** Called in order with every unacknowledged entry found at the start. */
   readonly onRecovered?: (entry: Entry) => void;
@@ -40,7 +49,10 @@ export interface JournalObserver {
   onFault?(reason: string): void;
   /** Nothing can be made durable any more; told once. */
   onFailed?(reason: string): void;
-  /** The journal is open. @param lastAcceptedMs of the last write it knows of, Unix milliseconds; 0 when it knows none */
+  /**
+   * The journal is open. @param lastAcceptedMs of the last write it knows of, Unix milliseconds; 0
+   * when it knows none
+   */
   onOpened?(lastAcceptedMs: number): void;
 }
 
@@ -53,12 +65,16 @@ const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 const CHECKPOINT_INTERVAL_MS = 1_000;
 /** After the disk was found full, pushes are refused at once for so long. */
 const DISK_FULL_PAUSE_MS = 500;
-/** So long a refusal for want of room counts as a state: whoever asks for it does so every now and then. */
+/**
+ * So long a refusal for want of room counts as a state: whoever asks for it does so every now and
+ * then.
+ */
 const LACK_OF_ROOM_MS = 2_000;
 
 /**
  * Locks and recovers the journal in `dir`, which is made when missing.
- * @throws AppError `journal-failed` when another process has it, or it holds what only a person can decide on
+ * @throws AppError `journal-failed` when another process has it, or it holds what only a person can
+ *   decide on
  */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const { dir, fs = denoFileSystem, observer = {}, onRecovered = () => {} } = options;
@@ -104,7 +120,8 @@ export class Journal implements Queue {
     this.#dir = options.dir;
     this.#maxBytes = options.maxBytes;
     // Acknowledged records can fill a segment, never the journal.
-    const segmentBytes = options.segmentBytes ?? Math.max(SEGMENT_BYTES, Math.ceil(options.maxBytes / SEGMENTS_MAX));
+    const segmentBytes = options.segmentBytes ??
+      Math.max(SEGMENT_BYTES, Math.ceil(options.maxBytes / SEGMENTS_MAX));
     this.#segmentBytes = Math.min(segmentBytes, Math.floor(options.maxBytes / 4));
     this.#now = options.now ?? Date.now;
     this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
@@ -114,7 +131,12 @@ export class Journal implements Queue {
     this.#instance = recovered.instance;
     this.#lastAcceptedMs = recovered.lastAcceptedMs;
     this.#savedMs = this.#monotonicMs();
-    this.#backlog = new Backlog(this.#fs, this.#dir, recovered, (report) => this.#observer.onDamage?.(report));
+    this.#backlog = new Backlog(
+      this.#fs,
+      this.#dir,
+      recovered,
+      (report) => this.#observer.onDamage?.(report),
+    );
     this.#commit = this.#startCommit(recovered);
     this.#stopLooking = options.setInterval?.(() => this.#lookAround(), PLACE_CHECK_MS);
   }
@@ -127,16 +149,20 @@ export class Journal implements Queue {
       value: write.value,
       ts: write.ts,
       acceptedMs: Math.max(nowMs, this.#lastAcceptedMs),
-      instance: this.#instance,
+      run: this.#instance,
       seq: this.#backlog.lastSeq + 1,
     };
-    const room = Math.min(this.#maxBytes - this.#backlog.bytes, WAITING_BYTES_MAX) - this.#waitingBytes;
+    const room = Math.min(this.#maxBytes - this.#backlog.bytes, WAITING_BYTES_MAX) -
+      this.#waitingBytes;
     const appended = this.#commit.append(entry, room);
     if (appended === undefined) {
       this.#refusedForRoom(
         "the journal has as much as it may hold (JOURNAL_MAX_BYTES), and the store does not take it",
       );
-      throw new AppError("queue-full", "The queue is full: writes come faster than they can be stored. Retry later.");
+      throw new AppError(
+        "queue-full",
+        "The queue is full: writes come faster than they can be stored. Retry later.",
+      );
     }
     this.#lastAcceptedMs = entry.acceptedMs;
     this.#waitingBytes += appended.recordBytes;
@@ -170,12 +196,16 @@ export class Journal implements Queue {
     return {
       instance: this.#instance,
       depth,
-      oldestAcceptedMs: depth === 0 ? undefined : this.#backlog.oldestAcceptedMs ?? this.#commit.oldestWaitingMs,
+      oldestAcceptedMs: depth === 0
+        ? undefined
+        : this.#backlog.oldestAcceptedMs ?? this.#commit.oldestWaitingMs,
       bytes: bytes + this.#waitingBytes,
       lastSeq,
       ackedSeq,
       failure: failure && reasonOf(failure.cause),
-      lackOfRoom: this.#monotonicMs() < this.#lackOfRoom.untilMs ? this.#lackOfRoom.reason : undefined,
+      lackOfRoom: this.#monotonicMs() < this.#lackOfRoom.untilMs
+        ? this.#lackOfRoom.reason
+        : undefined,
     };
   }
 
@@ -220,7 +250,9 @@ export class Journal implements Queue {
       onDiskFull: () => {
         this.#diskFullUntilMs = this.#monotonicMs() + DISK_FULL_PAUSE_MS;
         this.#refusedForRoom(`the disk of ${this.#dir} is full`);
-        this.#observer.onFault?.(`The disk of ${this.#dir} is full: writes are refused until there is room`);
+        this.#observer.onFault?.(
+          `The disk of ${this.#dir} is full: writes are refused until there is room`,
+        );
       },
       onFsync: (durationMs, groupRecords) => this.#observer.onFsync?.(durationMs, groupRecords),
     });
@@ -233,10 +265,16 @@ export class Journal implements Queue {
   #refusePush(write: Write): void {
     this.#refuseClosed();
     const { failure } = this.#commit;
-    if (failure !== undefined) throw new AppError("journal-failed", failure.message, { cause: failure.cause });
-    if (this.#monotonicMs() < this.#diskFullUntilMs) throw new AppError("queue-full", "The disk is full. Retry later.");
+    if (failure !== undefined) {
+      throw new AppError("journal-failed", failure.message, { cause: failure.cause });
+    }
+    if (this.#monotonicMs() < this.#diskFullUntilMs) {
+      throw new AppError("queue-full", "The disk is full. Retry later.");
+    }
     const { userId, value } = write;
-    if (recordBytesBound(userId, value) > MAX_RECORD_BYTES || userId.length * 3 > USER_ID_BYTES_MAX) {
+    if (
+      recordBytesBound(userId, value) > MAX_RECORD_BYTES || userId.length * 3 > USER_ID_BYTES_MAX
+    ) {
       throw new AppError(
         "body-too-large",
         `A user id of ${userId.length} and a value of ${value.length} characters are more than a record holds.`,
@@ -245,10 +283,15 @@ export class Journal implements Queue {
   }
 
   #refuseClosed(): void {
-    if (this.#closing !== undefined) throw new AppError("shutting-down", "The service is shutting down. Retry later.");
+    if (this.#closing !== undefined) {
+      throw new AppError("shutting-down", "The service is shutting down. Retry later.");
+    }
   }
 
-  /** With nothing left to take, a segment that has grown gives its space back without waiting to be full. */
+  /**
+   * With nothing left to take, a segment that has grown gives its space back without waiting to be
+   * full.
+   */
   #completeIdleSegment(): void {
     const active = this.#commit.activeSegment;
     if (active !== undefined && this.#backlog.depth === 0 && active.end > this.#segmentBytes / 2) {
@@ -256,9 +299,14 @@ export class Journal implements Queue {
     }
   }
 
-  /** Notices that the directory or a file in it is not at its place any more, also when nobody writes. */
+  /**
+   * Notices that the directory or a file in it is not at its place any more, also when nobody
+   * writes.
+   */
   #lookAround(): void {
-    if (this.#commit.failure === undefined) this.#giveUpWhen(this.lock.displaced() ?? this.#backlog.displaced());
+    if (this.#commit.failure === undefined) {
+      this.#giveUpWhen(this.lock.displaced() ?? this.#backlog.displaced());
+    }
   }
 
   /** True when there is a reason to: see {@link JournalFile.displaced}. */
@@ -267,21 +315,27 @@ export class Journal implements Queue {
     return reason !== undefined;
   }
 
-  /** One checkpoint after the other. A failed one costs nothing but space and replays: it is tried again later. */
+  /**
+   * One checkpoint after the other. A failed one costs nothing but space and replays: it is tried
+   * again later.
+   */
   #save(cacheCurrent = false): Promise<void> {
     this.#savedMs = this.#monotonicMs();
     this.#saving = this.#saving.then(async () => {
       try {
         await this.#checkpoint(cacheCurrent);
       } catch (error) {
-        this.#observer.onFault?.(`Cannot write the checkpoint or remove a segment in ${this.#dir}: ${reasonOf(error)}`);
+        this.#observer.onFault?.(
+          `Cannot write the checkpoint or remove a segment in ${this.#dir}: ${reasonOf(error)}`,
+        );
       }
     });
     return this.#saving;
   }
 
   async #checkpoint(cacheCurrent: boolean): Promise<void> {
-    // What is at its place now may be another journal, of which nothing must be replaced or removed.
+    // What is at its place now may be another journal, of which nothing must be replaced or
+    // removed.
     if (this.#giveUpWhen(this.lock.displaced())) return;
     const removable = this.#backlog.removable(this.#commit.activeSegment);
     await writeCheckpoint(this.#fs, this.#dir, {

@@ -1,8 +1,11 @@
-/** The journal's place in the file system: its directory, the lock that holds it, and what is said when it is lost. */
+/**
+ * The journal's place in the file system: its directory, the lock that holds it, and what is said
+ * when it is lost.
+ */
 import { join } from "node:path";
 import { DeadlineError } from "../deadline.ts";
 import { AppError, reasonOf } from "../errors.ts";
-import type { JournalFile, JournalFileSystem } from "./file_system.ts";
+import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 
 const LOCK_LIMIT_MS = 2_000;
 
@@ -29,7 +32,9 @@ export async function lockJournal(fs: JournalFileSystem, dir: string): Promise<J
     const advice = cause instanceof DeadlineError
       ? "Another dsproxy seems to use it: stop that one, or choose another DATA_DIR."
       : "Mend that, or choose another DATA_DIR.";
-    const message = `Cannot open the journal in ${dir}: it could not be locked (${reasonOf(cause)}). ${advice}`;
+    const message = `Cannot open the journal in ${dir}: it could not be locked (${
+      reasonOf(cause)
+    }). ${advice}`;
     throw new AppError("journal-failed", message, { cause });
   }
 }

@@ -1,15 +1,21 @@
-/** Brings a journal's directory into order at start, by the survey: cut, quarantine, forget. The only code that changes old segments. */
+/**
+ * Brings a journal's directory into order at start, by the survey: cut, quarantine, forget. The
+ * only code that changes old segments.
+ */
 import { join } from "node:path";
 import type { Entry } from "../domain.ts";
 import { CHECKPOINT_FILE, createInstance, readInstance, writeCheckpoint } from "./checkpoint.ts";
-import type { JournalFileSystem } from "./file_system.ts";
+import type { JournalFileSystem } from "../disk/file_system.ts";
 import { firstSeqOf, type Segment, syncFile } from "./segment.ts";
 import { type DamageReport, type Survey, survey } from "./survey.ts";
 
 export const QUARANTINE_DIR = "quarantine";
 
 const COPY_BYTES = 1024 * 1024;
-/** Each takes a file descriptor. More are there only after as many starts during which the store took nothing. */
+/**
+ * Each takes a file descriptor. More are there only after as many starts during which the store
+ * took nothing.
+ */
 const HELD_SEGMENTS_MAX = 512;
 
 export interface Recovered extends Survey {
@@ -32,17 +38,35 @@ export async function recover(
   const { lastSeq, lastAcceptedMs, settled } = found;
   const ackedSeq = found.unacked > 0 ? found.ackedSeq : lastSeq;
   // From here on the cache may fall behind.
-  await writeCheckpoint(fs, dir, { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent: false, settled });
+  await writeCheckpoint(fs, dir, {
+    instance,
+    ackedSeq,
+    lastSeq,
+    lastAcceptedMs,
+    cacheCurrent: false,
+    settled,
+  });
   for (const name of found.unreadable) await moveToQuarantine(fs, dir, name);
   const cacheCurrent = fresh || found.cacheCurrent;
-  return { ...found, instance, ackedSeq, cacheCurrent, segments: await forgetAcked(fs, dir, found) };
+  return {
+    ...found,
+    instance,
+    ackedSeq,
+    cacheCurrent,
+    segments: await forgetAcked(fs, dir, found),
+  };
 }
 
 async function holdsJournal(fs: JournalFileSystem, dir: string): Promise<boolean> {
-  return (await fs.list(dir)).some((name) => name === CHECKPOINT_FILE || firstSeqOf(name) !== undefined);
+  return (await fs.list(dir)).some((name) =>
+    name === CHECKPOINT_FILE || firstSeqOf(name) !== undefined
+  );
 }
 
-/** Copies damaged bytes aside before anything else can happen to them. Repeating it writes the same file again. */
+/**
+ * Copies damaged bytes aside before anything else can happen to them. Repeating it writes the same
+ * file again.
+ */
 export async function quarantine(
   fs: JournalFileSystem,
   dir: string,
@@ -91,8 +115,8 @@ async function moveToQuarantine(fs: JournalFileSystem, dir: string, name: string
 }
 
 /**
- * Cuts a torn tail. Synced even when whole: after a kill its last records may be in the page cache only, and from here on
- * they count as durable.
+ * Cuts a torn tail. Synced even when whole: after a kill its last records may be in the page cache
+ * only, and from here on they count as durable.
  */
 async function cutAndSync(fs: JournalFileSystem, segment: Segment): Promise<void> {
   const file = await fs.open(segment.path, "write");
@@ -105,16 +129,25 @@ async function cutAndSync(fs: JournalFileSystem, segment: Segment): Promise<void
 }
 
 /**
- * With the checkpoint lost and no segment left, nothing tells which sequence numbers were given out: only a new instance
- * makes sure that no write id is ever used twice.
+ * With the checkpoint lost and no segment left, nothing tells which sequence numbers were given
+ * out: only a new instance makes sure that no write id is ever used twice.
  */
-async function instanceToGoOnWith(fs: JournalFileSystem, dir: string, found: Survey): Promise<string> {
+async function instanceToGoOnWith(
+  fs: JournalFileSystem,
+  dir: string,
+  found: Survey,
+): Promise<string> {
   const checkpointLost = found.damage.some((report) => report.segment === CHECKPOINT_FILE);
-  if (found.instance !== undefined && !(checkpointLost && found.lastSeq === 0)) return found.instance;
+  if (found.instance !== undefined && !(checkpointLost && found.lastSeq === 0)) {
+    return found.instance;
+  }
   return await createInstance(fs, dir);
 }
 
-/** Removes segments that hold nothing to take any more, as a durable checkpoint says, and holds the others. */
+/**
+ * Removes segments that hold nothing to take any more, as a durable checkpoint says, and holds the
+ * others.
+ */
 async function forgetAcked(fs: JournalFileSystem, dir: string, found: Survey): Promise<Segment[]> {
   const kept = found.segments.filter((segment) => segment.markFor(0) !== undefined);
   for (const segment of found.segments) {

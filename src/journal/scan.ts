@@ -1,4 +1,7 @@
-/** Reads records out of a stretch of a segment, checks each, and finds the way back to a valid one after damage. */
+/**
+ * Reads records out of a stretch of a segment, checks each, and finds the way back to a valid one
+ * after damage.
+ */
 import type { Entry } from "../domain.ts";
 import {
   claimedRecordBytes,
@@ -8,13 +11,16 @@ import {
   MIN_RECORD_BYTES,
   type SegmentHeader,
 } from "./codec.ts";
-import type { JournalFile } from "./file_system.ts";
+import type { JournalFile } from "../disk/file_system.ts";
 
 /** Bytes `from` to `to` are not what was written. */
 export interface Damage {
   readonly from: number;
   readonly to: number;
-  /** The number that was due at `from`, and that of the record at `to`; undefined when no valid record follows. */
+  /**
+   * The number that was due at `from`, and that of the record at `to`; undefined when no valid
+   * record follows.
+   */
   readonly expectedSeq: number;
   readonly nextSeq: number | undefined;
 }
@@ -41,22 +47,36 @@ export interface StretchRequest {
 const CHUNK_BYTES = 1024 * 1024;
 
 /** Up to about 1 MiB of records, in one read unless a record is larger. Ends early at damage. */
-export async function readStretch(file: JournalFile, header: SegmentHeader, request: StretchRequest): Promise<Stretch> {
+export async function readStretch(
+  file: JournalFile,
+  header: SegmentHeader,
+  request: StretchRequest,
+): Promise<Stretch> {
   const { from, end, expectedSeq, maxRecords = Infinity } = request;
   const records: Entry[] = [];
   const offsets: number[] = [];
   let chunk = await readRange(file, from, Math.min(CHUNK_BYTES, end - from));
   let at = 0;
   while (from + at < end && records.length < maxRecords) {
-    if (at > 0 && chunk.bytes.length - at < MIN_RECORD_BYTES && from + chunk.bytes.length < end) break;
+    if (at > 0 && chunk.bytes.length - at < MIN_RECORD_BYTES && from + chunk.bytes.length < end) {
+      break;
+    }
     const size = claimedRecordBytes(chunk.view, at, end - from - at);
     if (size !== undefined && at + size > chunk.bytes.length) {
       if (at > 0) break;
       chunk = await readRange(file, from, size);
     }
-    const entry = size === undefined ? undefined : decodeRecord(chunk.bytes, chunk.view, at, size, header);
+    const entry = size === undefined
+      ? undefined
+      : decodeRecord(chunk.bytes, chunk.view, at, size, header);
     if (size === undefined || entry?.seq !== expectedSeq + records.length) {
-      const damage = await measureDamage(file, header, from + at, end, expectedSeq + records.length);
+      const damage = await measureDamage(
+        file,
+        header,
+        from + at,
+        end,
+        expectedSeq + records.length,
+      );
       return { records, offsets, damage, next: damage.to };
     }
     records.push(entry);
@@ -74,11 +94,16 @@ interface Chunk {
 async function readRange(file: JournalFile, from: number, length: number): Promise<Chunk> {
   const bytes = new Uint8Array(length);
   const count = await file.readAt(bytes, from);
-  if (count < length) throw new Error(`Cannot read ${length} bytes at ${from} of a segment: it ends after ${count}`);
+  if (count < length) {
+    throw new Error(`Cannot read ${length} bytes at ${from} of a segment: it ends after ${count}`);
+  }
   return { bytes, view: new DataView(bytes.buffer) };
 }
 
-/** Looks for the next valid record, byte by byte; length and sequence number are checked first, so that few need a CRC. */
+/**
+ * Looks for the next valid record, byte by byte; length and sequence number are checked first, so
+ * that few need a CRC.
+ */
 async function measureDamage(
   file: JournalFile,
   header: SegmentHeader,
@@ -88,13 +113,20 @@ async function measureDamage(
 ): Promise<Damage> {
   for (let base = from + 1; end - base >= MIN_RECORD_BYTES; base += CHUNK_BYTES) {
     // Chunks overlap by a record's head, so that one across a border is seen.
-    const { view } = await readRange(file, base, Math.min(CHUNK_BYTES + MIN_RECORD_BYTES - 1, end - base));
+    const { view } = await readRange(
+      file,
+      base,
+      Math.min(CHUNK_BYTES + MIN_RECORD_BYTES - 1, end - base),
+    );
     for (let at = 0; at + MIN_RECORD_BYTES <= view.byteLength; at++) {
       const size = claimedRecordBytes(view, at, Math.min(end - base - at, MAX_RECORD_BYTES));
       if (size === undefined) continue;
       const lost = claimedSeq(view, at) - expectedSeq;
-      // What was lost must have fitted into the bytes passed over; this also refuses records left over from older times.
-      if (!Number.isInteger(lost) || lost < 1 || lost * MIN_RECORD_BYTES > base + at - from) continue;
+      // What was lost must have fitted into the bytes passed over; this also refuses records left
+      // over from older times.
+      if (!Number.isInteger(lost) || lost < 1 || lost * MIN_RECORD_BYTES > base + at - from) {
+        continue;
+      }
       const candidate = await readRange(file, base + at, size);
       const entry = decodeRecord(candidate.bytes, candidate.view, 0, size, header);
       if (entry !== undefined) return { from, to: base + at, expectedSeq, nextSeq: entry.seq };

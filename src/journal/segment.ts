@@ -1,7 +1,10 @@
-/** One segment file: what is known of its durable part, and reading from it. Writing is the group commit's. */
+/**
+ * One segment file: what is known of its durable part, and reading from it. Writing is the group
+ * commit's.
+ */
 import { join } from "node:path";
 import { encodeHeader, HEADER_BYTES, type SegmentHeader } from "./codec.ts";
-import type { JournalFile, JournalFileSystem } from "./file_system.ts";
+import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 import { type Damage, readStretch, type Stretch, type StretchRequest } from "./scan.ts";
 
 /** Where one record is. */
@@ -11,7 +14,10 @@ export interface Mark {
   readonly acceptedMs: number;
 }
 
-/** A mark is set at the latest after this many records, bytes, and milliseconds: an index small in memory, short to search from. */
+/**
+ * A mark is set at the latest after this many records, bytes, and milliseconds: an index small in
+ * memory, short to search from.
+ */
 const MARK_RECORDS = 64;
 const MARK_BYTES = 256 * 1024;
 const MARK_MS = 1000;
@@ -52,7 +58,8 @@ export class Segment {
   /** To be told of every record to be found again, in order. */
   index(seq: number, offset: number, acceptedMs: number): void {
     const last = this.#marks.at(-1);
-    const near = last !== undefined && seq - last.seq < MARK_RECORDS && offset - last.offset < MARK_BYTES &&
+    const near = last !== undefined && seq - last.seq < MARK_RECORDS &&
+      offset - last.offset < MARK_BYTES &&
       acceptedMs - last.acceptedMs < MARK_MS;
     if (!near) this.#marks.push({ seq, offset, acceptedMs });
   }
@@ -66,7 +73,8 @@ export class Segment {
   rangeOf(seq: number): { from: number; end: number; expectedSeq: number } | undefined {
     const i = this.#markIndex(seq);
     const mark = this.#marks[i];
-    return mark && { from: mark.offset, end: this.#marks[i + 1]?.offset ?? this.end, expectedSeq: mark.seq };
+    return mark &&
+      { from: mark.offset, end: this.#marks[i + 1]?.offset ?? this.end, expectedSeq: mark.seq };
   }
 
   knowsDamageAt(offset: number): boolean {
@@ -151,7 +159,10 @@ export function firstSeqOf(name: string): number | undefined {
   return match ? Number(match[1]) : undefined;
 }
 
-/** A new, durable segment without records, held, and the handle to write them. A full disk leaves nothing behind. */
+/**
+ * A new, durable segment without records, held, and the handle to write them. A full disk leaves
+ * nothing behind.
+ */
 export async function createSegment(
   fs: JournalFileSystem,
   dir: string,
@@ -171,7 +182,11 @@ export async function createSegment(
   return { segment, file };
 }
 
-async function writeHeader(fs: JournalFileSystem, segment: Segment, file: JournalFile): Promise<void> {
+async function writeHeader(
+  fs: JournalFileSystem,
+  segment: Segment,
+  file: JournalFile,
+): Promise<void> {
   try {
     await file.writeAt(encodeHeader(segment.header), 0);
   } catch (error) {
@@ -180,11 +195,16 @@ async function writeHeader(fs: JournalFileSystem, segment: Segment, file: Journa
   }
 }
 
-/** An error of fsync, whatever it says, is not one of a write: after it the state of the file is unknown. */
+/**
+ * An error of fsync, whatever it says, is not one of a write: after it the state of the file is
+ * unknown.
+ */
 export async function syncFile(file: JournalFile, name: string): Promise<void> {
   try {
     await file.sync();
   } catch (cause) {
-    throw new Error(`fsync of ${name} failed: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new Error(`fsync of ${name} failed: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
   }
 }

@@ -1,16 +1,28 @@
-/** One pass over all that a journal's directory holds, in order. Reads only: start repairs by it, `--check-config` reports by it. */
+/**
+ * One pass over all that a journal's directory holds, in order. Reads only: start repairs by it,
+ * `--check-config` reports by it.
+ */
 import { join } from "node:path";
 import type { Entry } from "../domain.ts";
 import { AppError } from "../errors.ts";
-import { type Checkpoint, CHECKPOINT_FILE, readCheckpoint, readInstance, type Settled } from "./checkpoint.ts";
+import {
+  type Checkpoint,
+  CHECKPOINT_FILE,
+  readCheckpoint,
+  readInstance,
+  type Settled,
+} from "./checkpoint.ts";
 import { decodeHeader, HEADER_BYTES, MIN_RECORD_BYTES, type SegmentHeader } from "./codec.ts";
-import type { JournalFileSystem } from "./file_system.ts";
+import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { Damage } from "./scan.ts";
 import { firstSeqOf, Segment } from "./segment.ts";
 
 /** Something that is not as it was written. */
 export interface DamageReport {
-  /** `torn-tail`: the end of a write that a crash cut short, never durable; `damaged`: records that were, or may have been. */
+  /**
+   * `torn-tail`: the end of a write that a crash cut short, never durable; `damaged`: records that
+   * were, or may have been.
+   */
   readonly kind: "torn-tail" | "damaged";
   /** The name of the file. */
   readonly segment: string;
@@ -48,7 +60,8 @@ interface Found {
 
 /**
  * @param onUnacked called in order with every entry that the store may not have yet
- * @throws AppError `journal-failed` for what only a person can decide: another instance's files, an unknown format
+ * @throws AppError `journal-failed` for what only a person can decide: another instance's files, an
+ *   unknown format
  */
 export async function survey(
   fs: JournalFileSystem,
@@ -61,7 +74,8 @@ export async function survey(
   const found = await findSegments(fs, dir);
   const newest = found.at(-1);
   // The header is durable before the first record is written.
-  const aborted = newest !== undefined && newest.header === undefined && newest.size <= HEADER_BYTES;
+  const aborted = newest !== undefined && newest.header === undefined &&
+    newest.size <= HEADER_BYTES;
   if (aborted) found.pop();
   for (const [i, file] of found.entries()) await surveyor.visit(file, found[i + 1]);
   return { ...surveyor.finish(), aborted: aborted ? [newest.name] : [] };
@@ -128,18 +142,27 @@ class Surveyor {
     segment.end = size;
     this.#segments.push(segment);
     try {
-      await this.#readRecords(segment, next && (next.header?.previousSeq ?? firstSeqOf(next.name)! - 1));
+      await this.#readRecords(
+        segment,
+        next && (next.header?.previousSeq ?? firstSeqOf(next.name)! - 1),
+      );
     } finally {
       await segment.close();
     }
-    // An empty one proves only what was durable before it: the numbers up to its first record were lost with their group.
+    // An empty one proves only what was durable before it: the numbers up to its first record were
+    // lost with their group.
     const proven = segment.lastSeq >= header.firstSeq ? segment.lastSeq : header.previousSeq;
     this.#lastSeq = Math.max(this.#lastSeq, proven);
   }
 
   finish(): Omit<Survey, "aborted"> {
     if (this.#checkpointedSeq > this.#lastSeq) {
-      this.#report("damaged", `missing after ${this.#segments.at(-1)?.name ?? CHECKPOINT_FILE}`, 0, 0);
+      this.#report(
+        "damaged",
+        `missing after ${this.#segments.at(-1)?.name ?? CHECKPOINT_FILE}`,
+        0,
+        0,
+      );
     }
     return {
       instance: this.instance,
@@ -156,12 +179,18 @@ class Surveyor {
     };
   }
 
-  /** @param endSeq the last number before the segment that follows; undefined in the last segment */
+  /**
+   * @param endSeq the last number before the segment that follows; undefined in the last segment
+   */
   async #readRecords(segment: Segment, endSeq: number | undefined): Promise<void> {
     let from = HEADER_BYTES;
     while (from < segment.end) {
       const expectedSeq = segment.lastSeq + 1;
-      const { records, offsets, damage, next } = await segment.read({ from, end: segment.end, expectedSeq });
+      const { records, offsets, damage, next } = await segment.read({
+        from,
+        end: segment.end,
+        expectedSeq,
+      });
       records.forEach((entry, i) => this.#count(segment, entry, offsets[i]!));
       if (damage !== undefined) this.#judge(segment, damage, endSeq);
       from = next;
@@ -178,7 +207,10 @@ class Surveyor {
     this.onUnacked(entry);
   }
 
-  /** Torn is only what no durable record can have been: the end of the last segment, past what a checkpoint knew of. */
+  /**
+   * Torn is only what no durable record can have been: the end of the last segment, past what a
+   * checkpoint knew of.
+   */
   #judge(segment: Segment, damage: Damage, endSeq: number | undefined): void {
     const torn = damage.nextSeq === undefined && endSeq === undefined &&
       damage.expectedSeq > this.#checkpointedSeq;
@@ -188,7 +220,9 @@ class Surveyor {
       return;
     }
     segment.noteDamage(damage);
-    const lastLostSeq = damage.nextSeq === undefined ? endSeq ?? this.#checkpointedSeq : damage.nextSeq - 1;
+    const lastLostSeq = damage.nextSeq === undefined
+      ? endSeq ?? this.#checkpointedSeq
+      : damage.nextSeq - 1;
     segment.lastSeq = Math.max(segment.lastSeq, lastLostSeq);
     // What the store has anyway is no loss.
     if (lastLostSeq <= this.#ackedSeq) return;

@@ -1,5 +1,5 @@
 /** What `--check-config` says about a journal. Changes nothing, takes no lock. */
-import type { JournalFileSystem } from "./file_system.ts";
+import type { JournalFileSystem } from "../disk/file_system.ts";
 import { type DamageReport, survey } from "./survey.ts";
 
 export interface JournalCondition {
@@ -14,9 +14,10 @@ export interface JournalCondition {
 }
 
 /**
- * Reads and checks every record. Works without the directory, and beside a running instance: then a write under way may show
- * as a torn tail.
- * @throws AppError `journal-failed` when the journal could not be opened either: files of another instance, unknown format
+ * Reads and checks every record. Works without the directory, and beside a running instance: then a
+ * write under way may show as a torn tail.
+ * @throws AppError `journal-failed` when the journal could not be opened either: files of another
+ *   instance, unknown format
  */
 export async function verifyJournal(fs: JournalFileSystem, dir: string): Promise<JournalCondition> {
   const { instance, segments, records, unacked, damage } = await survey(fs, dir);

@@ -1,4 +1,6 @@
-/** Structured log lines on standard error: one JSON object a line, or a readable line on a terminal. */
+/**
+ * Structured log lines on standard error: one JSON object a line, or a readable line on a terminal.
+ */
 import { reasonOf } from "../errors.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -33,8 +35,12 @@ export class Log {
     if (this.format === "json") {
       this.write(JSON.stringify({ time, level, message, ...fields }, errorsAsText));
     } else {
-      const details = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value, errorsAsText)}`);
-      this.write([time.slice(11, 23), level.toUpperCase().padEnd(5), message, ...details].join(" "));
+      const details = Object.entries(fields).map(([name, value]) =>
+        `${name}=${JSON.stringify(value, errorsAsText)}`
+      );
+      this.write(
+        [time.slice(11, 23), level.toUpperCase().padEnd(5), message, ...details].join(" "),
+      );
     }
   }
 }
@@ -51,11 +57,15 @@ function writeToStderr(line: string): void {
   try {
     Deno.stderr.writeSync(encoder.encode(line + "\n"));
   } catch {
-    // Nobody is left to tell: a closed or full standard error must not end a service that holds data.
+    // Nobody is left to tell: a closed or full standard error must not end a service that holds
+    // data.
   }
 }
 
-/** Lets at most one message through every `intervalMs`, and says how many were held back: for faults that repeat a lot. */
+/**
+ * Lets at most one message through every `intervalMs`, and says how many were held back: for faults
+ * that repeat a lot.
+ */
 export function limitRate(
   intervalMs: number,
   emit: (suppressed: number, error: unknown) => void,

@@ -1,8 +1,26 @@
-/** Every metric of the service, by the names of the public contract. One instance an application, no global registry. */
+/**
+ * Every metric of the service, by the names of the public contract. One instance an application, no
+ * global registry.
+ */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { VERSION } from "../version.ts";
 
-const SECONDS_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const SECONDS_BUCKETS = [
+  0.0005,
+  0.001,
+  0.0025,
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.1,
+  0.25,
+  0.5,
+  1,
+  2.5,
+  5,
+  10,
+];
 const ROWS_BUCKETS = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
 
 /** What is read at the moment of a scrape instead of being counted. */
@@ -20,12 +38,27 @@ export class Metrics {
   readonly #registry = new Registry();
   #scrape: Promise<unknown> = Promise.resolve();
 
-  readonly httpRequests = this.#counter("http_requests_total", "HTTP requests answered.", ["route", "method", "code"]);
-  readonly httpDuration = this.#histogram("http_request_duration_seconds", "Time to answer.", SECONDS_BUCKETS, [
+  readonly httpRequests = this.#counter("http_requests_total", "HTTP requests answered.", [
     "route",
+    "method",
+    "code",
   ]);
-  readonly writes = this.#counter("writes_total", "Writes accepted, by acknowledgement level.", ["ack"]);
-  readonly reads = this.#counter("reads_total", "Reads, by the tier that answered (none: not found).", ["source"]);
+  readonly httpDuration = this.#histogram(
+    "http_request_duration_seconds",
+    "Time to answer.",
+    SECONDS_BUCKETS,
+    [
+      "route",
+    ],
+  );
+  readonly writes = this.#counter("writes_total", "Writes accepted, by acknowledgement level.", [
+    "ack",
+  ]);
+  readonly reads = this.#counter(
+    "reads_total",
+    "Reads, by the tier that answered (none: not found).",
+    ["source"],
+  );
   readonly flushDuration = this.#histogram(
     "flush_duration_seconds",
     "Time of one flush to the store.",
@@ -38,39 +71,67 @@ export class Metrics {
       "outcome",
     ],
   );
-  readonly flushRetries = this.#counter("flush_retries_total", "Flushes tried again after a failure.");
+  readonly flushRetries = this.#counter(
+    "flush_retries_total",
+    "Flushes tried again after a failure.",
+  );
   readonly storeWentBack = this.#counter(
     "store_went_back_total",
     "Times that the store no longer had what it had confirmed: a restored backup, a replica that was behind.",
   );
-  readonly storeWentBackWrites = this.#counter("store_went_back_writes_total", "Confirmed writes that were gone then.");
+  readonly storeWentBackWrites = this.#counter(
+    "store_went_back_writes_total",
+    "Confirmed writes that were gone then.",
+  );
   readonly batchRows = this.#histogram("batch_rows", "Rows in a flush.", ROWS_BUCKETS);
   readonly fsyncDuration = this.#histogram(
     "journal_fsync_duration_seconds",
     "Time of one journal fsync.",
     SECONDS_BUCKETS,
   );
-  readonly journalDamage = this.#counter("journal_damage_total", "Damaged stretches found in the journal, by kind.", [
-    "kind",
-  ]);
+  readonly journalDamage = this.#counter(
+    "journal_damage_total",
+    "Damaged stretches found in the journal, by kind.",
+    [
+      "kind",
+    ],
+  );
   readonly clockSteps = this.#counter(
     "clock_steps_total",
     "Steps of the wall clock by more than a minute: while this runs, or behind the last write of an earlier run.",
   );
-  readonly cacheErrors = this.#counter("cache_errors_total", "Cache calls that failed or ran out of time.");
-  readonly shed = this.#counter("shed_total", "Requests refused at a limit, by reason.", ["reason"]);
-  readonly #loopLag = this.#gauge("event_loop_lag_seconds", "How late the last timer of the event loop ran.");
+  readonly cacheErrors = this.#counter(
+    "cache_errors_total",
+    "Cache calls that failed or ran out of time.",
+  );
+  readonly shed = this.#counter("shed_total", "Requests refused at a limit, by reason.", [
+    "reason",
+  ]);
+  readonly #loopLag = this.#gauge(
+    "event_loop_lag_seconds",
+    "How late the last timer of the event loop ran.",
+  );
 
   constructor(gauges: Gauges, startedMs: number) {
     // Series that exist from the first scrape let a rate() see the first event.
     for (const ack of ["accepted", "durable", "flushed"]) this.writes.inc({ ack }, 0);
-    for (const source of ["pending", "local", "redis", "store", "stale", "none"]) this.reads.inc({ source }, 0);
+    for (const source of ["pending", "local", "redis", "store", "stale", "none"]) {
+      this.reads.inc({ source }, 0);
+    }
     for (const outcome of ["ok", "failed", "dead"]) this.flushRows.inc({ outcome }, 0);
     for (const kind of ["torn-tail", "damaged"]) this.journalDamage.inc({ kind }, 0);
     this.#sampled("queue_depth", "Entries accepted and not yet in the store.", gauges.queueDepth);
-    this.#sampled("queue_oldest_age_seconds", "Age of the oldest of them.", gauges.queueOldestAgeSeconds);
+    this.#sampled(
+      "queue_oldest_age_seconds",
+      "Age of the oldest of them.",
+      gauges.queueOldestAgeSeconds,
+    );
     this.#sampled("journal_bytes", "Bytes the journal holds on disk.", gauges.journalBytes);
-    this.#sampled("dead_letters", "Entries that the store refused and that wait for a decision.", gauges.deadLetters);
+    this.#sampled(
+      "dead_letters",
+      "Entries that the store refused and that wait for a decision.",
+      gauges.deadLetters,
+    );
     this.#breakers(gauges.breakers);
     this.#gauge("build_info", "Always 1; the labels say what runs.", ["version", "deno"])
       .set({ version: VERSION, deno: Deno.version.deno }, 1);
@@ -81,13 +142,18 @@ export class Metrics {
     this.#loopLag.set(seconds);
   }
 
-  /** The exposition text; `openMetrics` chooses the OpenMetrics format instead of the classic one. */
+  /**
+   * The exposition text; `openMetrics` chooses the OpenMetrics format instead of the classic one.
+   */
   expose(openMetrics: boolean): Promise<{ contentType: string; text: string }> {
     // The format is a setting of the registry, so two scrapes must not overlap.
     const scrape = this.#scrape.then(async () => {
-      const type = openMetrics ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE;
+      const type = openMetrics
+        ? Registry.OPENMETRICS_CONTENT_TYPE
+        : Registry.PROMETHEUS_CONTENT_TYPE;
       (this.#registry as { setContentType(type: string): void }).setContentType(type);
-      // The package writes names without `_total` into the counters for OpenMetrics, and would keep them so.
+      // The package writes names without `_total` into the counters for OpenMetrics, and would keep
+      // them so.
       const metrics = this.#registry.getMetricsAsArray() as unknown as { name: string }[];
       const names = metrics.map(({ name }) => name);
       try {
@@ -103,11 +169,14 @@ export class Metrics {
   #breakers(breakers: Gauges["breakers"]): void {
     new Gauge({
       name: "dsproxy_breaker_state",
-      help: "0 calls go through, 1 one call tries whether the dependency is back, 2 calls are refused at once.",
+      help:
+        "0 calls go through, 1 one call tries whether the dependency is back, 2 calls are refused at once.",
       labelNames: ["dependency"],
       registers: [this.#registry],
       collect() {
-        for (const [dependency, { state }] of Object.entries(breakers)) this.set({ dependency }, state);
+        for (const [dependency, { state }] of Object.entries(breakers)) {
+          this.set({ dependency }, state);
+        }
       },
     });
   }
@@ -142,8 +211,19 @@ export class Metrics {
   #gauge<L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> {
     return new Gauge({ name: `dsproxy_${name}`, help, labelNames, registers: [this.#registry] });
   }
-  #histogram<L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []): Histogram<L> {
-    return new Histogram({ name: `dsproxy_${name}`, help, buckets, labelNames, registers: [this.#registry] });
+  #histogram<L extends string>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labelNames: L[] = [],
+  ): Histogram<L> {
+    return new Histogram({
+      name: `dsproxy_${name}`,
+      help,
+      buckets,
+      labelNames,
+      registers: [this.#registry],
+    });
   }
   #sampled(name: string, help: string, sample: () => number | Promise<number>): void {
     new Gauge({

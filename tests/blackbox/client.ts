@@ -1,4 +1,7 @@
-/** What the black-box scripts share: a small client of the public contract, and a runner that reports one line a check. */
+/**
+ * What the black-box scripts share: a small client of the public contract, and a runner that
+ * reports one line a check.
+ */
 import assert from "node:assert/strict";
 
 const REQUEST_TIMEOUT_MS = 20_000;
@@ -24,7 +27,12 @@ export class Client {
 
   async request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
     const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-    const response = await fetch(this.baseUrl + path, { method, redirect: "manual", signal, ...options });
+    const response = await fetch(this.baseUrl + path, {
+      method,
+      redirect: "manual",
+      signal,
+      ...options,
+    });
     return { status: response.status, headers: response.headers, text: await response.text() };
   }
 
@@ -48,7 +56,10 @@ export class Client {
   }
 
   /** Writes and returns the write id. */
-  async mustWrite(record: { user_id: string; value: string; ts?: number }, ack?: Ack): Promise<string> {
+  async mustWrite(
+    record: { user_id: string; value: string; ts?: number },
+    ack?: Ack,
+  ): Promise<string> {
     const answer = await this.write(record, ack);
     assert.equal(answer.status, ack === "flushed" ? 201 : 202, `POST /write: ${answer.text}`);
     const id = answer.headers.get("dsproxy-write-id") ?? "";
@@ -81,8 +92,11 @@ export class Samples {
   sum(name: string, labels: Readonly<Record<string, string>> = {}): number | undefined {
     let sum: number | undefined;
     for (const line of this.text.split("\n")) {
-      const [, series, seriesLabels = "", value] = /^([a-zA-Z0-9_:]+)(\{.*\})? (\S+)/.exec(line) ?? [];
-      const fits = Object.entries(labels).every(([label, text]) => seriesLabels.includes(`${label}="${text}"`));
+      const [, series, seriesLabels = "", value] = /^([a-zA-Z0-9_:]+)(\{.*\})? (\S+)/.exec(line) ??
+        [];
+      const fits = Object.entries(labels).every(([label, text]) =>
+        seriesLabels.includes(`${label}="${text}"`)
+      );
       if (series === name && fits) sum = (sum ?? 0) + Number(value);
     }
     return sum;
@@ -133,13 +147,18 @@ export function assertGrown(
   labels: Readonly<Record<string, string>> = {},
 ): void {
   const [from, to] = [before.sum(name, labels) ?? 0, after.sum(name, labels) ?? 0];
-  assert.ok(to >= from + by, `${name} ${JSON.stringify(labels)} went from ${from} to ${to}, not up by ${by}`);
+  assert.ok(
+    to >= from + by,
+    `${name} ${JSON.stringify(labels)} went from ${from} to ${to}, not up by ${by}`,
+  );
 }
 
 /** What a check establishes, as a sentence → how. */
 export type Checks = Readonly<Record<string, (client: Client) => Promise<void>>>;
 
-/** Runs the checks in order against the URL of the first argument, or DSPROXY_URL; ends the process. */
+/**
+ * Runs the checks in order against the URL of the first argument, or DSPROXY_URL; ends the process.
+ */
 export async function runChecks(checks: Checks): Promise<never> {
   const url = Deno.args[0] ?? Deno.env.get("DSPROXY_URL") ?? "http://127.0.0.1:8080";
   if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
@@ -176,19 +195,25 @@ function stop(why: string): never {
 async function withinTime(work: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no end within ${CHECK_TIMEOUT_MS / 1000} s`)), CHECK_TIMEOUT_MS);
+    timer = setTimeout(
+      () => reject(new Error(`no end within ${CHECK_TIMEOUT_MS / 1000} s`)),
+      CHECK_TIMEOUT_MS,
+    );
   });
   await Promise.race([work, timeout]).finally(() => clearTimeout(timer));
 }
 
 function firstLine(error: unknown): string {
-  if (error instanceof Error && error.cause instanceof Error) return `${error.message}: ${error.cause.message}`;
+  if (error instanceof Error && error.cause instanceof Error) {
+    return `${error.message}: ${error.cause.message}`;
+  }
   const message = error instanceof Error ? error.message : String(error);
   // Of a comparison, the values stand in the lines after the first.
-  return message.split("\n").map((line) => line.trim()).filter((line) => line !== "").slice(0, 6).join(" ").slice(
-    0,
-    500,
-  );
+  return message.split("\n").map((line) => line.trim()).filter((line) => line !== "").slice(0, 6)
+    .join(" ").slice(
+      0,
+      500,
+    );
 }
 
 function print(line: string): void {

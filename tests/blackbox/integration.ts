@@ -1,6 +1,7 @@
 /**
- * The public contract against a running instance, whatever its store and cache. `deno task test:integration [URL]`;
- * also the URL in DSPROXY_URL. Users are random, so it may run on live data, again and again.
+ * The public contract against a running instance, whatever its store and cache. `deno task
+ * test:integration [URL]`; also the URL in DSPROXY_URL. Users are random, so it may run on live
+ * data, again and again.
  */
 import assert from "node:assert/strict";
 import {
@@ -76,7 +77,9 @@ const writingAndReading: Checks = {
 };
 
 const newestWins: Checks = {
-  "the newest ts wins, in whatever order the writes come, before and after the flush": async (client) => {
+  "the newest ts wins, in whatever order the writes come, before and after the flush": async (
+    client,
+  ) => {
     const user = newUser();
     const ts = nowSeconds();
     const ids = [
@@ -87,7 +90,9 @@ const newestWins: Checks = {
     await client.mustRead(user, "new");
     for (const id of ids) await client.mustBeFlushed(id);
     await client.mustRead(user, "new");
-    await client.mustBeFlushed(await client.mustWrite({ user_id: user, value: "late", ts: ts - 50 }));
+    await client.mustBeFlushed(
+      await client.mustWrite({ user_id: user, value: "late", ts: ts - 50 }),
+    );
     await client.mustRead(user, "new");
   },
 
@@ -106,7 +111,9 @@ const batching: Checks = {
   "a few writes are flushed by time, counted, and leave the queue": async (client) => {
     const before = await client.metrics();
     const ids: string[] = [];
-    for (let i = 0; i < 3; i++) ids.push(await client.mustWrite({ user_id: newUser(), value: "few" }));
+    for (let i = 0; i < 3; i++) {
+      ids.push(await client.mustWrite({ user_id: newUser(), value: "few" }));
+    }
     for (const id of ids) await client.mustBeFlushed(id);
     await eventually(async () => {
       const after = await client.metrics();
@@ -119,11 +126,15 @@ const batching: Checks = {
 
   "many writes are flushed in batches": async (client) => {
     const before = await client.metrics();
-    await inParallel(300, (i) => client.mustWrite({ user_id: newUser(), value: String(i) }, "flushed"));
+    await inParallel(
+      300,
+      (i) => client.mustWrite({ user_id: newUser(), value: String(i) }, "flushed"),
+    );
     await eventually(async () => {
       const after = await client.metrics();
       assertGrown("dsproxy_flush_rows_total", before, after, 300, { outcome: "ok" });
-      const flushes = after.sum("dsproxy_batch_rows_count")! - before.sum("dsproxy_batch_rows_count")!;
+      const flushes = after.sum("dsproxy_batch_rows_count")! -
+        before.sum("dsproxy_batch_rows_count")!;
       assert.ok(flushes < 300, `300 writes took ${flushes} flushes`);
     });
   },
@@ -170,7 +181,10 @@ const caching: Checks = {
   "a newer write is seen through a warm cache": async (client) => {
     const user = newUser();
     for (let i = 0; i < 5; i++) {
-      await client.mustWrite({ user_id: user, value: String(i) }, i % 2 === 0 ? "flushed" : "durable");
+      await client.mustWrite(
+        { user_id: user, value: String(i) },
+        i % 2 === 0 ? "flushed" : "durable",
+      );
       await client.mustRead(user, String(i));
       await client.mustRead(user, String(i));
     }
@@ -231,8 +245,14 @@ const observing: Checks = {
     const after = await client.metrics();
     assertGrown("dsproxy_writes_total", before, after, 1, { ack: "durable" });
     assertGrown("dsproxy_reads_total", before, after, 1);
-    assertGrown("dsproxy_http_requests_total", before, after, 1, { route: "/write", method: "POST", code: "202" });
-    assertGrown("dsproxy_http_request_duration_seconds_count", before, after, 1, { route: "/read" });
+    assertGrown("dsproxy_http_requests_total", before, after, 1, {
+      route: "/write",
+      method: "POST",
+      code: "202",
+    });
+    assertGrown("dsproxy_http_request_duration_seconds_count", before, after, 1, {
+      route: "/read",
+    });
     assertGrown("dsproxy_journal_fsync_duration_seconds_count", before, after, 1);
   },
 };
@@ -243,7 +263,10 @@ function inParallel<T>(count: number, work: (index: number) => Promise<T>): Prom
 
 await runChecks({
   "the instance is ready": async (client) => {
-    await eventually(async () => assert.equal((await client.request("GET", "/readyz")).status, 200), 10_000);
+    await eventually(
+      async () => assert.equal((await client.request("GET", "/readyz")).status, 200),
+      10_000,
+    );
   },
   ...writingAndReading,
   ...newestWins,

@@ -1,11 +1,17 @@
-/** A smoke test of a running instance, in seconds. `deno task test:quick [URL]`; also the URL in DSPROXY_URL. */
+/**
+ * A smoke test of a running instance, in seconds. `deno task test:quick [URL]`; also the URL in
+ * DSPROXY_URL.
+ */
 import assert from "node:assert/strict";
 import { assertProblem, eventually, newUser, runChecks } from "./client.ts";
 
 await runChecks({
   "the instance is alive and ready": async (client) => {
     assert.equal((await client.request("GET", "/livez")).status, 200);
-    await eventually(async () => assert.equal((await client.request("GET", "/readyz")).status, 200), 10_000);
+    await eventually(
+      async () => assert.equal((await client.request("GET", "/readyz")).status, 200),
+      10_000,
+    );
   },
 
   "a write is answered 202 and is readable at once": async (client) => {

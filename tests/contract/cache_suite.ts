@@ -1,7 +1,10 @@
-/** What every cache owes its callers, as the words of the port `Cache` say. Run by cache_test.ts over all of them. */
+/**
+ * What every cache owes its callers, as the words of the port `Cache` say. Run by cache_test.ts
+ * over all of them.
+ */
 import assert from "node:assert/strict";
 import { compareVersions, type Entry } from "../../src/domain.ts";
-import type { Cache } from "../../src/ports.ts";
+import type { Cache } from "../../src/ports/cache.ts";
 import { eventually } from "../support/dsproxy.ts";
 import { entry } from "../support/fakes.ts";
 
@@ -15,7 +18,11 @@ const LONG_TTL_MS = 60_000;
 
 /** @param makeCache gives an empty cache; the suite closes it */
 export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheUnderTest): void {
-  const test = (behaviour: string, run: (cache: Cache, peer: Cache) => Promise<void>, ttlMs = LONG_TTL_MS) =>
+  const test = (
+    behaviour: string,
+    run: (cache: Cache, peer: Cache) => Promise<void>,
+    ttlMs = LONG_TTL_MS,
+  ) =>
     Deno.test(`${name}: ${behaviour}`, async () => {
       const { cache, peer } = makeCache(ttlMs);
       try {
@@ -52,21 +59,37 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
 
   test("users whose names resemble each other do not share an entry", async (cache) => {
     const users = ["a", "{a}", "{a", "a}", "a}b", "{a}b", "{}a", "A", "a ", " a", "{{a}}"];
-    await cache.setMany(users.map((userId, index) => entry(index + 1, { userId, value: userId })), false);
+    await cache.setMany(
+      users.map((userId, index) => entry(index + 1, { userId, value: userId })),
+      false,
+    );
     for (const userId of users) assert.equal((await cache.get(userId))?.entry.value, userId);
   });
 
-  test("rows that others inserted, without acceptance time and instance, come back unchanged", async (cache, peer) => {
-    const foreign = entry(0, { userId: "u", ts: 0, acceptedMs: 0, instance: "", seq: 0 });
-    await cache.setMany([foreign], true);
-    for (const reader of [cache, cache, peer]) assert.deepEqual((await reader.get("u"))?.entry, foreign);
-  });
+  test(
+    "rows that others inserted, without acceptance time and instance, come back unchanged",
+    async (cache, peer) => {
+      const foreign = entry(0, { userId: "u", ts: 0, acceptedMs: 0, run: "", seq: 0 });
+      await cache.setMany([foreign], true);
+      for (const reader of [cache, cache, peer]) {
+        assert.deepEqual(
+          (await reader.get("u"))?.entry,
+          foreign,
+        );
+      }
+    },
+  );
 
   test("the newest version wins, in whichever order they come and whatever decides", async (cache) => {
     for (const [index, older] of ASCENDING.slice(0, -1).entries()) {
       const newer = ASCENDING[index + 1]!;
       assert.ok(compareVersions(older, newer) < 0);
-      for (const [userId, order] of [[`up${index}`, [older, newer]], [`down${index}`, [newer, older]]] as const) {
+      for (
+        const [userId, order] of [[`up${index}`, [older, newer]], [`down${index}`, [
+          newer,
+          older,
+        ]]] as const
+      ) {
         for (const version of order) {
           await cache.setMany([{ ...version, userId }], false);
           await cache.get(userId); // May leave a copy, which must not outlive the next write.
@@ -78,7 +101,9 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
 
   test("of several entries of a user in one call the newest is kept, and no user is left out", async (cache) => {
     const users = Array.from({ length: 700 }, (_, index) => `user${index}`);
-    const offered = users.flatMap((userId, index) => [2, 3, 1].map((ts) => entry(index * 3 + ts, { userId, ts })));
+    const offered = users.flatMap((userId, index) =>
+      [2, 3, 1].map((ts) => entry(index * 3 + ts, { userId, ts }))
+    );
     await cache.setMany(offered, false);
     for (const [index, userId] of users.entries()) {
       assert.equal((await cache.get(userId))?.entry.seq, index * 3 + 3, userId);
@@ -95,7 +120,11 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
     const writes = Array.from(
       { length: 400 },
       (_, index) =>
-        entry(index + 1, { userId: users[index % users.length]!, ts: Math.floor(random() * 50), value: `v${index}` }),
+        entry(index + 1, {
+          userId: users[index % users.length]!,
+          ts: Math.floor(random() * 50),
+          value: `v${index}`,
+        }),
     );
     const calls: Promise<unknown>[] = [];
     for (const [index, write] of shuffled(writes, random).entries()) {
@@ -106,7 +135,10 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
     for (const userId of users) {
       const newest = writes.filter((write) => write.userId === userId).sort(compareVersions).at(-1);
       assert.deepEqual((await cache.get(userId))?.entry, newest);
-      await eventually("the peer has it too", async () => (await peer.get(userId))?.entry.seq === newest!.seq);
+      await eventually(
+        "the peer has it too",
+        async () => (await peer.get(userId))?.entry.seq === newest!.seq,
+      );
     }
   });
 
@@ -165,7 +197,10 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
     await cache.setMany(users.map((userId, index) => entry(index + 1, { userId })), true);
     const read = () => Promise.all(users.map((userId) => cache.get(userId)));
     await read(); // May leave copies, which expire likewise.
-    await eventually("all are forgotten", async () => (await read()).every((found) => found === undefined));
+    await eventually(
+      "all are forgotten",
+      async () => (await read()).every((found) => found === undefined),
+    );
   }, 100);
 }
 
@@ -189,20 +224,20 @@ const AWKWARD_TEXTS = [
 
 /** Each decides by one more column of the order; instance ids by the bytes of their text. */
 const ASCENDING: readonly Entry[] = [
-  entry(0, { ts: 9, acceptedMs: 0, instance: "", seq: 0 }),
-  entry(5, { ts: 10, acceptedMs: 9, instance: "zzzzzzzzzzzz" }),
-  entry(4, { ts: 10, acceptedMs: 10, instance: "" }),
-  entry(9, { ts: 10, acceptedMs: 10, instance: "000000000000" }),
-  entry(8, { ts: 10, acceptedMs: 10, instance: "9aaaaaaaaaaa" }),
-  entry(7, { ts: 10, acceptedMs: 10, instance: "a00000000000" }),
-  entry(6, { ts: 10, acceptedMs: 10, instance: "aa0000000000" }),
-  entry(5, { ts: 10, acceptedMs: 10, instance: "ch0000000000" }),
-  entry(4, { ts: 10, acceptedMs: 10, instance: "cz0000000000" }),
-  entry(9, { ts: 10, acceptedMs: 10, instance: "cz0000000000" }),
-  entry(10, { ts: 10, acceptedMs: 10, instance: "cz0000000000" }),
-  entry(Number.MAX_SAFE_INTEGER, { ts: 10, acceptedMs: 10, instance: "cz0000000000" }),
-  entry(1, { ts: 1_700_000_000, acceptedMs: 1, instance: "000000000000" }),
-  entry(1, { ts: Number.MAX_SAFE_INTEGER, acceptedMs: 1, instance: "000000000000" }),
+  entry(0, { ts: 9, acceptedMs: 0, run: "", seq: 0 }),
+  entry(5, { ts: 10, acceptedMs: 9, run: "zzzzzzzzzzzz" }),
+  entry(4, { ts: 10, acceptedMs: 10, run: "" }),
+  entry(9, { ts: 10, acceptedMs: 10, run: "000000000000" }),
+  entry(8, { ts: 10, acceptedMs: 10, run: "9aaaaaaaaaaa" }),
+  entry(7, { ts: 10, acceptedMs: 10, run: "a00000000000" }),
+  entry(6, { ts: 10, acceptedMs: 10, run: "aa0000000000" }),
+  entry(5, { ts: 10, acceptedMs: 10, run: "ch0000000000" }),
+  entry(4, { ts: 10, acceptedMs: 10, run: "cz0000000000" }),
+  entry(9, { ts: 10, acceptedMs: 10, run: "cz0000000000" }),
+  entry(10, { ts: 10, acceptedMs: 10, run: "cz0000000000" }),
+  entry(Number.MAX_SAFE_INTEGER, { ts: 10, acceptedMs: 10, run: "cz0000000000" }),
+  entry(1, { ts: 1_700_000_000, acceptedMs: 1, run: "000000000000" }),
+  entry(1, { ts: Number.MAX_SAFE_INTEGER, acceptedMs: 1, run: "000000000000" }),
 ];
 
 /** Mulberry32: the same numbers on every run. */

@@ -1,15 +1,28 @@
 import assert from "node:assert/strict";
-import { createMemoryCache, DEFAULT_MAX_BYTES } from "../../src/adapters/memory.ts";
+import { createMemoryCache, DEFAULT_MAX_BYTES } from "../../src/adapters/memory/cache.ts";
 import { createRedisCache } from "../../src/adapters/redis/cache.ts";
 import { entry } from "../support/fakes.ts";
-import { REDIS_VERSIONS, type RedisServer, type RedisVersion, startRedis } from "../support/redis.ts";
+import {
+  REDIS_VERSIONS,
+  type RedisServer,
+  type RedisVersion,
+  startRedis,
+} from "../support/redis.ts";
 import { cacheContract, type CacheUnderTest } from "./cache_suite.ts";
 
-cacheContract("memory", (ttlMs) => ({ cache: createMemoryCache({ maxEntries: 1_000, ttlMs }), peer: undefined }));
+cacheContract(
+  "memory",
+  (ttlMs) => ({ cache: createMemoryCache({ maxEntries: 1_000, ttlMs }), peer: undefined }),
+);
 
 Deno.test("memory: an own write does not make longer for how long a comparison with the store is good", async () => {
   let nowMs = 0;
-  const cache = createMemoryCache({ maxEntries: 10, ttlMs: 60_000, completeMs: 1_000, now: () => nowMs });
+  const cache = createMemoryCache({
+    maxEntries: 10,
+    ttlMs: 60_000,
+    completeMs: 1_000,
+    now: () => nowMs,
+  });
   await cache.setMany([entry(1, { userId: "u" })], true);
   for (let seq = 2; seq < 6; seq++) {
     nowMs += 300;
@@ -18,12 +31,19 @@ Deno.test("memory: an own write does not make longer for how long a comparison w
   }
   assert.equal((await cache.get("u"))?.entry.seq, 5);
   await cache.setMany([entry(4, { userId: "u" })], true);
-  assert.deepEqual(await cache.get("u"), { entry: entry(5, { userId: "u" }), complete: true, source: "local" });
+  assert.deepEqual(await cache.get("u"), {
+    entry: entry(5, { userId: "u" }),
+    complete: true,
+    source: "local",
+  });
 });
 
 for (const version of REDIS_VERSIONS) {
   for (const [copies, maxEntries] of [["with", 10_000], ["without", 0]] as const) {
-    cacheContract(`redis ${version} ${copies} local copies`, (ttlMs) => redisPair(urlOf(version), ttlMs, maxEntries));
+    cacheContract(
+      `redis ${version} ${copies} local copies`,
+      (ttlMs) => redisPair(urlOf(version), ttlMs, maxEntries),
+    );
   }
 }
 
@@ -48,7 +68,8 @@ function redisPair(url: string, ttlMs: number, maxEntries: number): CacheUnderTe
   const prefix = `${crypto.randomUUID()}:`;
   const local = { maxEntries, maxBytes: DEFAULT_MAX_BYTES };
   // The contract is not about speed: a busy machine may take its time.
-  const make = () => createRedisCache({ url, prefix, namespace: () => "ns", ttlMs, local, callTimeoutMs: 10_000 });
+  const make = () =>
+    createRedisCache({ url, prefix, namespace: () => "ns", ttlMs, local, callTimeoutMs: 10_000 });
   return { cache: make(), peer: make() };
 }
 
@@ -99,7 +120,10 @@ Deno.test("memory: a cache of no entries stores nothing", async () => {
   await cache.close();
 });
 
-async function present(cache: CacheUnderTest["cache"], userIds: readonly string[]): Promise<string[]> {
+async function present(
+  cache: CacheUnderTest["cache"],
+  userIds: readonly string[],
+): Promise<string[]> {
   const found = await Promise.all(userIds.map((userId) => cache.get(userId)));
   return userIds.filter((_, index) => found[index] !== undefined);
 }

@@ -2,14 +2,20 @@
 import assert from "node:assert/strict";
 import { type Entry, writeId } from "../../src/domain.ts";
 import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
-import type { DeadLetters, Store, StoreIdentity } from "../../src/ports.ts";
+import type { DeadLetters } from "../../src/ports/dead_letters.ts";
+import type { Store } from "../../src/ports/store.ts";
+import type { StoreIdentity } from "../../src/ports/store_identity.ts";
 import { entry } from "../support/fakes.ts";
 
 export interface StoreUnderTest extends AsyncDisposable {
   readonly store: Store & StoreIdentity & DeadLetters;
   /** Every row there is, in no order. */
   rows(): Promise<
-    readonly { readonly user_id: string | null; readonly value: string | null; readonly ts: number | null }[]
+    readonly {
+      readonly user_id: string | null;
+      readonly value: string | null;
+      readonly ts: number | null;
+    }[]
   >;
   /** What another program might do. */
   execute(sql: string): Promise<void>;
@@ -62,14 +68,21 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     await store.put(SOURCE, [entry(1), entry(2)], 0);
     assert.deepEqual(await store.put(SOURCE, [entry(1), entry(2)], 2), { rows: 0, dead: [] });
     assert.equal((await store.put(SOURCE, [entry(2), entry(3), entry(4)], 2)).rows, 2);
-    assert.deepEqual((await rows()).map(({ user_id }) => user_id).sort(), ["user1", "user2", "user3", "user4"]);
+    assert.deepEqual((await rows()).map(({ user_id }) => user_id).sort(), [
+      "user1",
+      "user2",
+      "user3",
+      "user4",
+    ]);
     assert.equal(await store.open(SOURCE), 4);
   });
 
   test("the same batch put many times at once is written once", async ({ store, rows }) => {
     await store.open(SOURCE);
     const entries = Array.from({ length: 100 }, (_, i) => entry(i + 1));
-    const written = await Promise.all(Array.from({ length: 6 }, () => store.put(SOURCE, entries, 0)));
+    const written = await Promise.all(
+      Array.from({ length: 6 }, () => store.put(SOURCE, entries, 0)),
+    );
     assert.equal(written.reduce((sum, { rows }) => sum + rows, 0), 100);
     assert.equal((await rows()).length, 100);
   });
@@ -112,13 +125,14 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
 
   test("the newest entry wins by ts, then acceptance, then instance, then number", async ({ store }) => {
     await store.open(SOURCE);
-    const u = (seq: number, fields: Partial<Entry>) => entry(seq, { userId: "u", value: `v${seq}`, ...fields });
+    const u = (seq: number, fields: Partial<Entry>) =>
+      entry(seq, { userId: "u", value: `v${seq}`, ...fields });
     const inOrder: Entry[] = [
       u(1, { ts: 10, acceptedMs: 99 }),
-      u(2, { ts: 11, acceptedMs: 1, instance: "aaaaaaaaaaaa" }),
-      u(3, { ts: 11, acceptedMs: 2, instance: "aaaaaaaaaaaa" }),
-      u(4, { ts: 11, acceptedMs: 2, instance: "aaaaaaaaaaab" }),
-      u(5, { ts: 11, acceptedMs: 2, instance: "aaaaaaaaaaab" }),
+      u(2, { ts: 11, acceptedMs: 1, run: "aaaaaaaaaaaa" }),
+      u(3, { ts: 11, acceptedMs: 2, run: "aaaaaaaaaaaa" }),
+      u(4, { ts: 11, acceptedMs: 2, run: "aaaaaaaaaaab" }),
+      u(5, { ts: 11, acceptedMs: 2, run: "aaaaaaaaaaab" }),
     ];
     for (const [i, next] of inOrder.entries()) {
       await store.put(SOURCE, [next], 0);
@@ -130,7 +144,11 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
 
   test("an older entry that comes late is kept", async ({ store, rows }) => {
     await store.open(SOURCE);
-    await store.put(SOURCE, [entry(1, { userId: "u", ts: 10 }), entry(2, { userId: "u", ts: 5 })], 0);
+    await store.put(
+      SOURCE,
+      [entry(1, { userId: "u", ts: 10 }), entry(2, { userId: "u", ts: 5 })],
+      0,
+    );
     assert.deepEqual((await rows()).map(({ ts }) => Number(ts)).sort(), [10, 5]);
   });
 
@@ -138,10 +156,18 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     await store.open(SOURCE);
     await execute(ONE_ROW_A_USER);
     await store.put(SOURCE, [entry(1, { userId: "u" })], 0);
-    const batch = [entry(2, { userId: "u", value: "twice" }), entry(3), entry(4, { userId: "u" }), entry(5)];
+    const batch = [
+      entry(2, { userId: "u", value: "twice" }),
+      entry(3),
+      entry(4, { userId: "u" }),
+      entry(5),
+    ];
     const { rows: stored, dead } = await store.put(SOURCE, batch, 1);
     assert.deepEqual([stored, dead.map(({ seq }) => seq)], [2, [2, 4]]);
-    assert.ok(dead.every(({ code, message }) => code !== "" && /unique/i.test(message)), JSON.stringify(dead));
+    assert.ok(
+      dead.every(({ code, message }) => code !== "" && /unique/i.test(message)),
+      JSON.stringify(dead),
+    );
     assert.deepEqual((await rows()).map(({ user_id }) => user_id).sort(), ["u", "user3", "user5"]);
     const letter = await store.find(writeId(batch[0]!));
     assert.deepEqual([letter?.value, letter?.code], ["twice", dead[0]!.code]);
@@ -177,7 +203,11 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     const batch = Array.from({ length: 300 }, (_, i) => entry(i + 2));
     await assert.rejects(store.put(SOURCE, batch, 1), StoreRefusesError);
     await assert.rejects(store.put(SOURCE, [entry(2)], 1), StoreRefusesError);
-    assert.deepEqual([(await rows()).length, await store.count(), await store.open(SOURCE)], [1, 0, 1]);
+    assert.deepEqual([(await rows()).length, await store.count(), await store.open(SOURCE)], [
+      1,
+      0,
+      1,
+    ]);
     await execute(refuseAll.off);
     assert.equal((await store.put(SOURCE, batch, 1)).rows, 300);
   });
@@ -185,7 +215,10 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
   test("a trigger's refusal of one row is a dead letter, whatever it calls it", async ({ store, execute, refuseBad }) => {
     await store.open(SOURCE);
     await execute(refuseBad);
-    const batch = Array.from({ length: 200 }, (_, i) => entry(i + 1, { value: i === 77 ? "bad" : "good" }));
+    const batch = Array.from(
+      { length: 200 },
+      (_, i) => entry(i + 1, { value: i === 77 ? "bad" : "good" }),
+    );
     const { rows: stored, dead } = await store.put(SOURCE, batch, 0);
     assert.deepEqual([stored, dead.map(({ seq }) => seq)], [199, [78]]);
     assert.match(dead[0]!.message, /no bad values/);
@@ -194,9 +227,17 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
   test("a row that a trigger lets vanish without a word is a dead letter, too", async ({ store, rows, execute, vanishBad }) => {
     await store.open(SOURCE);
     await execute(vanishBad);
-    const batch = Array.from({ length: 200 }, (_, i) => entry(i + 1, { value: i % 50 === 7 ? "bad" : "good" }));
+    const batch = Array.from(
+      { length: 200 },
+      (_, i) => entry(i + 1, { value: i % 50 === 7 ? "bad" : "good" }),
+    );
     const { rows: stored, dead } = await store.put(SOURCE, batch, 0);
-    assert.deepEqual([stored, dead.map(({ seq }) => seq), (await rows()).length], [196, [8, 58, 108, 158], 196]);
+    assert.deepEqual([stored, dead.map(({ seq }) => seq), (await rows()).length], [196, [
+      8,
+      58,
+      108,
+      158,
+    ], 196]);
     assert.match(dead[0]!.message, /lets the row vanish/);
   });
 
@@ -211,7 +252,10 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     const first = await store.list(2);
     const second = await store.list(2, first.at(-1));
     const third = await store.list(2, second.at(-1));
-    assert.deepEqual([first, second, third].map((page) => page.map(({ seq }) => seq)), [[1, 2], [3, 4], [5]]);
+    assert.deepEqual([first, second, third].map((page) => page.map(({ seq }) => seq)), [[1, 2], [
+      3,
+      4,
+    ], [5]]);
     const found = await store.find(writeId(entry(3)));
     assert.ok(found !== undefined && Math.abs(found.failedAtMs - Date.now()) < 3_600_000);
     assert.deepEqual({ ...found, failedAtMs: 0 }, {
@@ -236,7 +280,9 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     await assert.rejects(store.replay(writeId(refused)), RejectedRowError);
     assert.equal((await store.find(writeId(refused)))?.attempts, 2);
     await execute("drop index one_row_a_user");
-    const replays = await Promise.all(Array.from({ length: 4 }, () => store.replay(writeId(refused))));
+    const replays = await Promise.all(
+      Array.from({ length: 4 }, () => store.replay(writeId(refused))),
+    );
     assert.deepEqual(replays.filter((replayed) => replayed !== undefined), [refused]);
     assert.equal((await rows()).length, 2);
     assert.deepEqual(await store.latest("u"), refused);
@@ -268,7 +314,10 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
 
   test("the largest batch fits in one put", async ({ store, rows }) => {
     await store.open(SOURCE);
-    assert.equal((await store.put(SOURCE, Array.from({ length: 5_000 }, (_, i) => entry(i + 1)), 0)).rows, 5_000);
+    assert.equal(
+      (await store.put(SOURCE, Array.from({ length: 5_000 }, (_, i) => entry(i + 1)), 0)).rows,
+      5_000,
+    );
     assert.equal((await rows()).length, 5_000);
   });
 
@@ -282,7 +331,7 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       value: "theirs",
       ts: 500,
       acceptedMs: 0,
-      instance: "",
+      run: "",
       seq: 0,
     });
     assert.equal((await store.latest("n"))?.value, "no ts");

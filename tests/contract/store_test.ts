@@ -1,6 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { createPostgresStore } from "../../src/adapters/postgres/store.ts";
-import { createSqliteStore } from "../../src/adapters/sqlite.ts";
+import { createSqliteStore } from "../../src/adapters/sqlite/store.ts";
 import { postgresOptions } from "../support/postgres_options.ts";
 import { createDatabase, once } from "../support/postgres.ts";
 import { storeContract } from "./store_suite.ts";
@@ -17,9 +17,15 @@ storeContract("PostgreSQL", async () => {
   return {
     store,
     rows: () =>
-      once(database.url, async (sql) => [...await sql<Row[]>`select user_id, value, ts::float8 as ts from user_data`]),
+      once(
+        database.url,
+        async (
+          sql,
+        ) => [...await sql<Row[]>`select user_id, value, ts::float8 as ts from user_data`],
+      ),
     refuseAll: {
-      on: "alter table user_data add tenant text not null default ''; alter table user_data alter tenant drop default",
+      on:
+        "alter table user_data add tenant text not null default ''; alter table user_data alter tenant drop default",
       off: "alter table user_data drop tenant",
     },
     refuseBad: `create function refuse_bad() returns trigger language plpgsql as $$ begin
@@ -50,9 +56,13 @@ storeContract("SQLite", async () => {
   };
   return {
     store,
-    rows: () => withDatabase((db) => db.prepare("select user_id, value, ts from user_data").all() as unknown as Row[]),
+    rows: () =>
+      withDatabase((db) =>
+        db.prepare("select user_id, value, ts from user_data").all() as unknown as Row[]
+      ),
     refuseAll: {
-      on: "create trigger refuse_all before insert on user_data begin select raise(abort, 'maintenance'); end",
+      on:
+        "create trigger refuse_all before insert on user_data begin select raise(abort, 'maintenance'); end",
       off: "drop trigger refuse_all",
     },
     refuseBad: `create trigger refuse_bad before insert on user_data when new.value = 'bad'

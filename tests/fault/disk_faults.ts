@@ -1,5 +1,8 @@
-/** A file system whose writes or syncs fail while a file says so: full after half a write, or broken. */
-import type { JournalFile, JournalFileSystem } from "../../src/journal/file_system.ts";
+/**
+ * A file system whose writes or syncs fail while a file says so: full after half a write, or
+ * broken.
+ */
+import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
 
 export type DiskFault = "ENOSPC" | "EIO";
 

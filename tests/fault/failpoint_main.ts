@@ -1,11 +1,12 @@
 /**
- * The program, with what only tests can do to it. After SIGUSR1 it kills itself at the failpoint that its argument names; SIGUSR2 sets
- * its clock one hour forward and back in turn; a file `fault` in DATA_DIR makes the disk fail as it says (ENOSPC, EIO).
+ * The program, with what only tests can do to it. After SIGUSR1 it kills itself at the failpoint
+ * that its argument names; SIGUSR2 sets its clock one hour forward and back in turn; a file `fault`
+ * in DATA_DIR makes the disk fail as it says (ENOSPC, EIO).
  */
 import { createApp } from "../../src/app.ts";
-import { loadConfigFromProcess } from "../../src/config.ts";
-import { denoFileSystem } from "../../src/journal/file_system.ts";
-import { systemClock } from "../../src/ports.ts";
+import { loadConfigFromProcess } from "../../src/config/config.ts";
+import { denoFileSystem } from "../../src/disk/file_system.ts";
+import { systemClock } from "../../src/ports/clock.ts";
 import { type Failpoint, withFailpoint } from "./failpoints.ts";
 import { withDiskFaults } from "./disk_faults.ts";
 
@@ -27,7 +28,10 @@ const fs = failpoint === undefined
   : withFailpoint(disk, failpoint, () => armed && Deno.kill(Deno.pid, "SIGKILL"));
 const app = createApp(
   // Small segments, so that they are begun and removed often.
-  { ...config, journal: { ...config.journal, segmentBytes: 16 * 1024, fs } as typeof config.journal },
+  {
+    ...config,
+    journal: { ...config.journal, segmentBytes: 16 * 1024, fs } as typeof config.journal,
+  },
   { ...systemClock, now: () => Date.now() + aheadMs },
 );
 const stopped = new Promise<void>((resolve) => Deno.addSignalListener("SIGTERM", resolve));

@@ -1,6 +1,6 @@
 /** Moments of the journal at which a crash is worst, by name. */
 import { basename } from "node:path";
-import type { JournalFile, JournalFileSystem } from "../../src/journal/file_system.ts";
+import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
 
 export const FAILPOINTS = [
   "records half written",
@@ -16,7 +16,11 @@ export const FAILPOINTS = [
 export type Failpoint = typeof FAILPOINTS[number];
 
 /** @param reached called when `failpoint` is; does not return when it ends the process */
-export function withFailpoint(fs: JournalFileSystem, failpoint: Failpoint, reached: () => void): JournalFileSystem {
+export function withFailpoint(
+  fs: JournalFileSystem,
+  failpoint: Failpoint,
+  reached: () => void,
+): JournalFileSystem {
   const at = (name: Failpoint) => failpoint === name && reached();
   let removed = false;
   let renamed = false;

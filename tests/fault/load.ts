@@ -1,4 +1,7 @@
-/** Clients that write and read back all the time, whatever is done to the service, and keep account of what it promised them. */
+/**
+ * Clients that write and read back all the time, whatever is done to the service, and keep account
+ * of what it promised them.
+ */
 import assert from "node:assert/strict";
 import { once } from "../support/postgres.ts";
 import { delay } from "../support/services.ts";
@@ -13,7 +16,10 @@ export interface Account {
   readonly lost: string[];
   /** In the database more than once. */
   readonly doubled: string[];
-  /** 200 with something that was never written for that user, or is older than what its client had been promised. */
+  /**
+   * 200 with something that was never written for that user, or is older than what its client had
+   * been promised.
+   */
   readonly wrong: string[];
   /** 404 for a user whose write had been acknowledged. */
   readonly absent: string[];
@@ -24,7 +30,10 @@ export interface Account {
 export interface LoadOptions {
   /** Each has users of its own, and so knows what a read of them has to return. */
   readonly writers: number;
-  /** Each writes its users once, and reads them as fast as it is answered: they come from where they are stored. */
+  /**
+   * Each writes its users once, and reads them as fast as it is answered: they come from where they
+   * are stored.
+   */
   readonly readers: number;
   /** After so many a writer begins anew with its first one. */
   readonly usersPerWriter: number;
@@ -35,8 +44,9 @@ export interface LoadOptions {
   /** The acknowledgement that writers ask for. */
   readonly ack: "durable" | "flushed";
   /**
-   * How old a promise is before a read is held to it, milliseconds. 0 where reads go to the instance that acknowledged; 1000 where another
-   * one may answer, to which only what is in the database has been promised.
+   * How old a promise is before a read is held to it, milliseconds. 0 where reads go to the
+   * instance that acknowledged; 1000 where another one may answer, to which only what is in the
+   * database has been promised.
    */
   readonly graceMs: number;
 }
@@ -61,7 +71,8 @@ interface User {
 const DEFAULTS: LoadOptions = {
   writers: 8,
   readers: 0,
-  // Enough that some were last written before a fault, and are read after it without having been written again.
+  // Enough that some were last written before a fault, and are read after it without having been
+  // written again.
   usersPerWriter: 500,
   name: "writer",
   mark: "",
@@ -97,7 +108,10 @@ export class Load {
     ];
   }
 
-  /** Sends what follows to these instances: what concerns one writer's users always to the same one. None: nothing is sent. */
+  /**
+   * Sends what follows to these instances: what concerns one writer's users always to the same one.
+   * None: nothing is sent.
+   */
   use(...targets: readonly Target[]): void {
     this.#targets = targets;
   }
@@ -107,13 +121,19 @@ export class Load {
     return this.#acknowledged.size;
   }
 
-  /** Sends nothing more until the next {@link use}; returns when all that was sent has been answered. */
+  /**
+   * Sends nothing more until the next {@link use}; returns when all that was sent has been
+   * answered.
+   */
   async pause(): Promise<void> {
     this.use();
     while (this.#asking > 0) await delay(PAUSE_MS);
   }
 
-  /** While paused: somebody destroyed what has been stored, so that nothing of it is promised any more. */
+  /**
+   * While paused: somebody destroyed what has been stored, so that nothing of it is promised any
+   * more.
+   */
   takeBack(): void {
     this.#takenBack += this.#acknowledged.size;
     this.#acknowledged.clear();
@@ -128,7 +148,9 @@ export class Load {
   /** After {@link stop}, once the queue is empty. */
   async account(databaseUrl: string): Promise<Account> {
     const { rows, dead } = await once(databaseUrl, async (sql) => ({
-      rows: await sql<{ value: string; n: number }[]>`select value, count(*)::int as n from user_data group by value`,
+      rows: await sql<
+        { value: string; n: number }[]
+      >`select value, count(*)::int as n from user_data group by value`,
       dead: await sql<{ value: string }[]>`select value from dsproxy_dead_letters`,
     }));
     const known = new Set([...rows, ...dead].map(({ value }) => value));
@@ -166,7 +188,8 @@ export class Load {
       const user = users[i % USERS_PER_READER]!;
       await this.#ask(
         reader,
-        (target) => user.promised < 0 ? this.#writeOne(target, user, i) : this.#readBack(target, user),
+        (target) =>
+          user.promised < 0 ? this.#writeOne(target, user, i) : this.#readBack(target, user),
       );
     }
   }
@@ -251,7 +274,10 @@ function isOneOf({ id, sent }: User, text: string, mark: string, floor: number):
 export const BROKEN = ["lost", "doubled", "wrong", "absent", "unexpected"] as const;
 
 export function assertNothingBroken(account: Account, hint: string): void {
-  assert.ok(account.acknowledged > 10, `only ${account.acknowledged} writes were acknowledged; ${hint}`);
+  assert.ok(
+    account.acknowledged > 10,
+    `only ${account.acknowledged} writes were acknowledged; ${hint}`,
+  );
   const first = Object.fromEntries(BROKEN.map((kind) => [kind, account[kind].slice(0, 5)]));
   assert.deepEqual(first, Object.fromEntries(BROKEN.map((kind) => [kind, []])), hint);
 }

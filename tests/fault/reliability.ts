@@ -1,6 +1,6 @@
 /**
- * `deno task reliability [--only TEXT]`: tries every fault as often as the report says, and writes docs/reliability.md. Takes about half
- * an hour. Ends with 1 when a promise was broken.
+ * `deno task reliability [--only TEXT]`: tries every fault as often as the report says, and writes
+ * docs/reliability.md. Takes about half an hour. Ends with 1 when a promise was broken.
  */
 import { parseArgs } from "node:util";
 import { simulate } from "../simulation/simulation.ts";
@@ -19,19 +19,31 @@ const REPORT = new URL("../../docs/reliability.md", import.meta.url);
 const SIMULATED_SEEDS = 20_000;
 /** What the simulation counts, in the report's words. */
 const SIMULATED: readonly (readonly [string, string, string])[] = [
-  ["power loss", "the power goes", "unsynced writes are lost by sector, unsynced names from some moment on"],
+  [
+    "power loss",
+    "the power goes",
+    "unsynced writes are lost by sector, unsynced names from some moment on",
+  ],
   ["kill", "the process is killed", "at any event, its calls half done"],
   ["bit flipped", "the disk flips a bit", "anywhere in a segment; only the record hit may be lost"],
   ["sync failed", "fsync fails", "the pages are called clean, and what they held may be gone"],
   ["disk full", "the disk is full", "writes end half way with ENOSPC"],
   ["write failed", "a write fails", "half way with EIO"],
   ["store cut after", "the answer to a commit is lost", "the connection breaks after the commit"],
-  ["store deadline", "the database answers too late or never", "it may still commit, seconds later"],
+  [
+    "store deadline",
+    "the database answers too late or never",
+    "it may still commit, seconds later",
+  ],
   ["deadlock", "a deadlock", "40P01 for one of five flushes"],
   ["row refused", "the database refuses a row", "23514 for one row of ten"],
   ["clock step", "the clock is set", "one hour forward or back"],
   ["cache flushed", "the cache forgets everything", "at any event"],
-  ["cache deadline", "the cache answers too late or never", "it may still take effect, up to 1 s later"],
+  [
+    "cache deadline",
+    "the cache answers too late or never",
+    "it may still take effect, up to 1 s later",
+  ],
 ];
 
 type Row = readonly (string | number)[];
@@ -53,7 +65,16 @@ function rowOf({ fault, how }: Scenario, tally: Tally): Row {
   const sorted = [...recoveriesMs].sort((a, b) => a - b);
   const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
   const recovery = `${seconds(sorted[sorted.length >> 1]!)} / ${seconds(sorted.at(-1)!)}`;
-  return [fault, how, tried, acknowledged, lost.length, doubled.length, wrong.length + absent.length, recovery];
+  return [
+    fault,
+    how,
+    tried,
+    acknowledged,
+    lost.length,
+    doubled.length,
+    wrong.length + absent.length,
+    recovery,
+  ];
 }
 
 function brokenIn(tally: Tally): number {
@@ -92,7 +113,9 @@ function print(text: string): void {
 
 let broken = 0;
 const { values: { only = "" } } = parseArgs({ options: { only: { type: "string" } } });
-const chosen = [...PROCESS, ...POSTGRES, ...REDIS, ...DISK].filter(({ fault }) => fault.includes(only));
+const chosen = [...PROCESS, ...POSTGRES, ...REDIS, ...DISK].filter(({ fault }) =>
+  fault.includes(only)
+);
 const seed = Number(Deno.env.get("FAULT_SEED") ?? 1);
 const database = await startPostgres();
 const redis = await startRedis();
@@ -117,7 +140,18 @@ with \`202\` and not in PostgreSQL at the end. *Doubled*: there more than once. 
 promised. *Recovery*: from the end of the fault until a new write was committed in PostgreSQL, median and longest; where the process ended, its start is
 part of it.
 
-${table(["fault", "how it is brought about", "times", "acknowledged", "lost", "doubled", "outdated", "recovery"], rows)}
+${
+      table([
+        "fault",
+        "how it is brought about",
+        "times",
+        "acknowledged",
+        "lost",
+        "doubled",
+        "outdated",
+        "recovery",
+      ], rows)
+    }
 
 ## Simulation
 

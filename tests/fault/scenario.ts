@@ -1,4 +1,7 @@
-/** One kind of fault, tried a number of times under load on real processes: what the tests run briefly and the report at length. */
+/**
+ * One kind of fault, tried a number of times under load on real processes: what the tests run
+ * briefly and the report at length.
+ */
 import assert from "node:assert/strict";
 import { Dsproxy, type Environment, eventually, type HowToRun } from "../support/dsproxy.ts";
 import { Random } from "../support/random.ts";
@@ -48,7 +51,8 @@ const RECOVERY_LIMIT_MS = 60_000;
 
 export async function tryFault(trial: Trial, rounds: number, random: Random): Promise<Tally> {
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-fault-" });
-  const start = () => Dsproxy.start({ DATA_DIR: dataDir, BATCH_INTERVAL: "50ms", ...trial.settings }, trial.how);
+  const start = () =>
+    Dsproxy.start({ DATA_DIR: dataDir, BATCH_INTERVAL: "50ms", ...trial.settings }, trial.how);
   const load = new Load();
   const recoveriesMs: number[] = [];
   let proxy = await start();
@@ -67,7 +71,10 @@ export async function tryFault(trial: Trial, rounds: number, random: Random): Pr
       recoveriesMs.push(performance.now() - endedMs);
     }
     await load.stop();
-    await eventually("the queue is empty", async () => await proxy.metric("dsproxy_queue_depth") === 0);
+    await eventually(
+      "the queue is empty",
+      async () => await proxy.metric("dsproxy_queue_depth") === 0,
+    );
     await proxy.stop();
     return { ...await load.account(trial.databaseUrl), tried: rounds, recoveriesMs };
   } finally {

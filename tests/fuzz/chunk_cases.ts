@@ -1,4 +1,7 @@
-/** Bodies in chunks that are not quite chunks. A body whose end is in doubt is no body, and what follows no request. */
+/**
+ * Bodies in chunks that are not quite chunks. A body whose end is in doubt is no body, and what
+ * follows no request.
+ */
 import {
   bodyOf,
   type CaseMaker,
@@ -54,19 +57,44 @@ function badChunks(random: Seeded): ChunkText {
   const end = random.pick(BAD_LINE_ENDS);
   const trailer = random.pick(BAD_TRAILERS);
   return random.pick<ChunkText>([
-    { name: `size ${JSON.stringify(bad)}`, text: (body) => `${bad.replace("N", size(body))}\r\n${body}\r\n0\r\n\r\n` },
-    { name: `after the size ${JSON.stringify(end)}`, text: (body) => `${size(body)}${end}${body}\r\n0\r\n\r\n` },
-    { name: `after the data ${JSON.stringify(end)}`, text: (body) => `${size(body)}\r\n${body}${end}0\r\n\r\n` },
-    { name: `at the end ${JSON.stringify(end)}`, text: (body) => `${size(body)}\r\n${body}\r\n0${end}${end}` },
-    { name: `trailer ${JSON.stringify(trailer)}`, text: (body) => `${size(body)}\r\n${body}\r\n0\r\n${trailer}\r\n` },
-    { name: "a size too small", text: (body) => `${(body.length - 3).toString(16)}\r\n${body}\r\n0\r\n\r\n` },
+    {
+      name: `size ${JSON.stringify(bad)}`,
+      text: (body) => `${bad.replace("N", size(body))}\r\n${body}\r\n0\r\n\r\n`,
+    },
+    {
+      name: `after the size ${JSON.stringify(end)}`,
+      text: (body) => `${size(body)}${end}${body}\r\n0\r\n\r\n`,
+    },
+    {
+      name: `after the data ${JSON.stringify(end)}`,
+      text: (body) => `${size(body)}\r\n${body}${end}0\r\n\r\n`,
+    },
+    {
+      name: `at the end ${JSON.stringify(end)}`,
+      text: (body) => `${size(body)}\r\n${body}\r\n0${end}${end}`,
+    },
+    {
+      name: `trailer ${JSON.stringify(trailer)}`,
+      text: (body) => `${size(body)}\r\n${body}\r\n0\r\n${trailer}\r\n`,
+    },
+    {
+      name: "a size too small",
+      text: (body) => `${(body.length - 3).toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+    },
     {
       name: "a size too large",
       text: (body) => `${(body.length + 3).toString(16)}\r\n${body}\r\n0\r\n\r\n`,
       mayStall: true,
     },
-    { name: "an endless size", text: (body) => `7fffffffffffffff\r\n${body}\r\n0\r\n\r\n`, mayStall: true },
-    { name: "an endless extension", text: (body) => `${size(body)};${"x".repeat(6000)}\r\n${body}\r\n0\r\n\r\n` },
+    {
+      name: "an endless size",
+      text: (body) => `7fffffffffffffff\r\n${body}\r\n0\r\n\r\n`,
+      mayStall: true,
+    },
+    {
+      name: "an endless extension",
+      text: (body) => `${size(body)};${"x".repeat(6000)}\r\n${body}\r\n0\r\n\r\n`,
+    },
     {
       name: "an endless trailer",
       text: (body) => `${size(body)}\r\n${body}\r\n0\r\nX: ${"x".repeat(70_000)}\r\n\r\n`,
@@ -97,7 +125,12 @@ const good: CaseMaker = (random, label) => {
   return {
     name: `${label}: chunks that are right`,
     parts: random.split(
-      joined(head({ headers: [`Transfer-Encoding: ${random.pick(["chunked", "CHUNKED", "\tchunked "])}`] }), body),
+      joined(
+        head({
+          headers: [`Transfer-Encoding: ${random.pick(["chunked", "CHUNKED", "\tchunked "])}`],
+        }),
+        body,
+      ),
       6,
     ),
     requests: [{ statuses: [202], write }],
@@ -111,7 +144,10 @@ const nested: CaseMaker = (random, label) => {
   return {
     name: `${label}: chunks within a chunk`,
     parts: random.split(
-      joined(head({ headers: ["Transfer-Encoding: chunked"] }), randomlyChunked(random, ascii(data))),
+      joined(
+        head({ headers: ["Transfer-Encoding: chunked"] }),
+        randomlyChunked(random, ascii(data)),
+      ),
       4,
     ),
     requests: [{ statuses: [400] }],

@@ -33,7 +33,10 @@ export class Crowd implements AsyncDisposable {
     return crowd;
   }
 
-  /** From now on each client sends one more of these every now and then; but not so often that it gets anywhere. */
+  /**
+   * From now on each client sends one more of these every now and then; but not so often that it
+   * gets anywhere.
+   */
   drip(piece: string): this {
     const bytes = ascii(piece);
     this.#dripping = (async () => {
@@ -55,8 +58,14 @@ export class Crowd implements AsyncDisposable {
   }
 }
 
-/** Reads until so many bytes have come or the server has closed, and returns how many they were and how they began. */
-export async function readBytes(connection: Deno.Conn, most: number): Promise<{ count: number; beginning: string }> {
+/**
+ * Reads until so many bytes have come or the server has closed, and returns how many they were and
+ * how they began.
+ */
+export async function readBytes(
+  connection: Deno.Conn,
+  most: number,
+): Promise<{ count: number; beginning: string }> {
   const buffer = new Uint8Array(256 * 1024);
   let count = 0;
   let beginning = "";

@@ -1,4 +1,7 @@
-/** Requests that two readers could take apart differently. What one of them takes for data must not be carried out. */
+/**
+ * Requests that two readers could take apart differently. What one of them takes for data must not
+ * be carried out.
+ */
 import {
   bodyOf,
   type CaseMaker,
@@ -74,25 +77,51 @@ function hidden(label: string): { id: string; request: string } {
   return { id, request: writeRequest(simpleWrite(id)) };
 }
 
-/** Both Content-Length and Transfer-Encoding, in both orders, the one or the other covering what follows. */
+/**
+ * Both Content-Length and Transfer-Encoding, in both orders, the one or the other covering what
+ * follows.
+ */
 const lengthAndCoding: CaseMaker = (random, label) => {
   const { id, request } = hidden(label);
   const outer = simpleWrite(`${label}-outer`);
   const body = random.chance(0.5) ? chunked(bodyOf(outer)) : "0\r\n\r\n";
-  const length = random.pick([body.length, body.length + request.length, 5, 0, bodyOf(outer).length]);
+  const length = random.pick([
+    body.length,
+    body.length + request.length,
+    5,
+    0,
+    bodyOf(outer).length,
+  ]);
   const coding = random.pick(["chunked", "CHUNKED", "gzip, chunked", ...BAD_CODINGS]);
   const headers = [`Content-Length: ${length}`, `Transfer-Encoding: ${coding}`];
   const top = head({ headers: random.chance(0.5) ? headers : headers.reverse() });
-  return { name: `${headers.join(" + ")}`, parts: [ascii(top + body + request)], writes: [outer], hidden: [id] };
+  return {
+    name: `${headers.join(" + ")}`,
+    parts: [ascii(top + body + request)],
+    writes: [outer],
+    hidden: [id],
+  };
 };
 
-/** A coding that no server knows or that is hidden from one of two readers. Under Content-Length all of it is data. */
+/**
+ * A coding that no server knows or that is hidden from one of two readers. Under Content-Length all
+ * of it is data.
+ */
 const obfuscatedCoding: CaseMaker = (random, label) => {
   const { id, request } = hidden(label);
-  const line = random.chance(0.5) ? `Transfer-Encoding: ${random.pick(BAD_CODINGS)}` : random.pick(OBFUSCATED_CODINGS);
+  const line = random.chance(0.5)
+    ? `Transfer-Encoding: ${random.pick(BAD_CODINGS)}`
+    : random.pick(OBFUSCATED_CODINGS);
   const body = `0\r\n\r\n${request}`;
-  const headers = random.pick([[line, `Content-Length: ${body.length}`], [`Content-Length: ${body.length}`, line]]);
-  return { name: `obfuscated ${JSON.stringify(line)}`, parts: [ascii(head({ headers }) + body)], hidden: [id] };
+  const headers = random.pick([[line, `Content-Length: ${body.length}`], [
+    `Content-Length: ${body.length}`,
+    line,
+  ]]);
+  return {
+    name: `obfuscated ${JSON.stringify(line)}`,
+    parts: [ascii(head({ headers }) + body)],
+    hidden: [id],
+  };
 };
 
 const codingTwice: CaseMaker = (random, label) => {
@@ -101,7 +130,12 @@ const codingTwice: CaseMaker = (random, label) => {
   const lines = [`Transfer-Encoding: chunked`, `Transfer-Encoding: ${second}`];
   const body = chunked(bodyOf(simpleWrite(`${label}-outer`)));
   const text = head({ headers: lines }) + body + request;
-  return { name: `coding twice: ${second}`, parts: [ascii(text)], hidden: [id, `${label}-outer`], refused: true };
+  return {
+    name: `coding twice: ${second}`,
+    parts: [ascii(text)],
+    hidden: [id, `${label}-outer`],
+    refused: true,
+  };
 };
 
 const badLength: CaseMaker = (random, label) => {
@@ -121,16 +155,29 @@ const badLength: CaseMaker = (random, label) => {
 const twoLengths: CaseMaker = (random, label) => {
   const { id, request } = hidden(label);
   const body = bodyOf(simpleWrite(`${label}-outer`));
-  const lengths = random.pick([[body.length, body.length + request.length], [0, body.length], [body.length, 0], [
+  const lengths = random.pick([[body.length, body.length + request.length], [0, body.length], [
+    body.length,
+    0,
+  ], [
     1,
     2,
   ]]);
-  const headers = (random.chance(0.5) ? lengths : lengths.reverse()).map((length) => `Content-Length: ${length}`);
+  const headers = (random.chance(0.5) ? lengths : lengths.reverse()).map((length) =>
+    `Content-Length: ${length}`
+  );
   const text = head({ headers }) + body + request;
-  return { name: headers.join(" + "), parts: [ascii(text)], hidden: [id, `${label}-outer`], refused: true };
+  return {
+    name: headers.join(" + "),
+    parts: [ascii(text)],
+    hidden: [id, `${label}-outer`],
+    refused: true,
+  };
 };
 
-/** The whole hidden request is the data of one that reads no body, or that is refused before its body is read. */
+/**
+ * The whole hidden request is the data of one that reads no body, or that is refused before its
+ * body is read.
+ */
 const insideUnreadBody: CaseMaker = (random, label) => {
   const { id, request } = hidden(label);
   const outer = random.pick<Head & { bodiless?: true; status: number }>([
@@ -158,7 +205,10 @@ const insideUnreadBody: CaseMaker = (random, label) => {
   };
 };
 
-/** A length that is larger than the body takes what follows for data; a smaller one makes the rest no request. */
+/**
+ * A length that is larger than the body takes what follows for data; a smaller one makes the rest
+ * no request.
+ */
 const wrongLength: CaseMaker = (random, label) => {
   const { id, request } = hidden(label);
   const outer = simpleWrite(`${label}-outer`);
@@ -179,7 +229,11 @@ const upgrade: CaseMaker = (random, label) => {
   const { id, request } = hidden(label);
   const to = random.pick(["websocket", "h2c", "HTTP/2.0", "x"]);
   const inChunks = random.chance(0.5);
-  const headers = ["Connection: Upgrade, HTTP2-Settings", `Upgrade: ${to}`, "HTTP2-Settings: AAMAAABkAAQAAP__"];
+  const headers = [
+    "Connection: Upgrade, HTTP2-Settings",
+    `Upgrade: ${to}`,
+    "HTTP2-Settings: AAMAAABkAAQAAP__",
+  ];
   headers.push(inChunks ? "Transfer-Encoding: chunked" : `Content-Length: ${request.length}`);
   const top = head({ method: random.pick(["GET", "POST"]), target: "/livez", headers });
   return {
@@ -195,8 +249,14 @@ const oldVersion: CaseMaker = (random, label) => {
   const outer = simpleWrite(`${label}-outer`);
   const version = "HTTP/1.0";
   if (random.chance(0.5)) {
-    const text = head({ version, headers: ["Transfer-Encoding: chunked"] }) + chunked(bodyOf(outer)) + request;
-    return { name: "chunks in HTTP/1.0", parts: [ascii(text)], hidden: [id, outer.userId], refused: true };
+    const text = head({ version, headers: ["Transfer-Encoding: chunked"] }) +
+      chunked(bodyOf(outer)) + request;
+    return {
+      name: "chunks in HTTP/1.0",
+      parts: [ascii(text)],
+      hidden: [id, outer.userId],
+      refused: true,
+    };
   }
   const text = writeRequest(outer, { version }) + request;
   return { name: "two in HTTP/1.0", parts: [ascii(text)], writes: [outer], hidden: [id] };

@@ -8,7 +8,10 @@ import { ascii, converse, http1Reader } from "./wire.ts";
 
 const MIB = 1024 * 1024;
 
-async function withProxy(test: (proxy: Dsproxy) => Promise<void>, how: HowToRun = {}): Promise<void> {
+async function withProxy(
+  test: (proxy: Dsproxy) => Promise<void>,
+  how: HowToRun = {},
+): Promise<void> {
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-defect-" });
   try {
     await using proxy = await Dsproxy.start({ DATA_DIR: dataDir, BATCH_INTERVAL: "100ms" }, how);
@@ -19,7 +22,13 @@ async function withProxy(test: (proxy: Dsproxy) => Promise<void>, how: HowToRun 
 }
 
 async function answersTo(proxy: Dsproxy, text: string, answersExpected: number) {
-  const talk = { parts: [ascii(text)], answersExpected, lingers: false, read: http1Reader(), cut: false };
+  const talk = {
+    parts: [ascii(text)],
+    answersExpected,
+    lingers: false,
+    read: http1Reader(),
+    cut: false,
+  };
   return (await converse(proxy.url, talk)).answers;
 }
 
@@ -48,14 +57,20 @@ Deno.test("bodies under way are bounded together, not only each", () =>
     await using _crowd = await Crowd.gather(proxy.url, 300, text);
     await delay(2_000);
     const grown = await residentBytes(proxy) - before;
-    assert.ok(grown < 512 * MIB, `300 bodies of 1 MiB that do not end took ${Math.round(grown / MIB)} MiB`);
+    assert.ok(
+      grown < 512 * MIB,
+      `300 bodies of 1 MiB that do not end took ${Math.round(grown / MIB)} MiB`,
+    );
   }));
 
 Deno.test("a scrape in the OpenMetrics format leaves the names in the classic one as they were", () =>
   withProxy(async (proxy) => {
-    const classic = async () => (await (await fetch(`${proxy.url}/metrics`)).text()).match(/^# TYPE .*/gm);
+    const classic = async () =>
+      (await (await fetch(`${proxy.url}/metrics`)).text()).match(/^# TYPE .*/gm);
     const before = await classic();
-    const open = await fetch(`${proxy.url}/metrics`, { headers: { accept: "application/openmetrics-text" } });
+    const open = await fetch(`${proxy.url}/metrics`, {
+      headers: { accept: "application/openmetrics-text" },
+    });
     await open.body?.cancel();
     assert.deepEqual(await classic(), before);
   }));
@@ -65,14 +80,21 @@ Deno.test("the Host header does not decide which route answers", () =>
     for (const host of ["x/metrics?", "x/metrics#"]) {
       const text = head({ method: "GET", target: "/livez" }).replace("dsproxy", host);
       const [answer] = await answersTo(proxy, text, 1);
-      assert.ok(answer!.status === 400 || answer!.body.length === 3, `Host: ${host} leads /livez to another route`);
+      assert.ok(
+        answer!.status === 400 || answer!.body.length === 3,
+        `Host: ${host} leads /livez to another route`,
+      );
     }
   }));
 
 Deno.test("the path of an absolute target is not looked for in its query", () =>
   withProxy(async (proxy) => {
     const write = simpleWrite("absolute");
-    const [answer] = await answersTo(proxy, writeRequest(write, { target: "http://h?x=/write" }), 1);
+    const [answer] = await answersTo(
+      proxy,
+      writeRequest(write, { target: "http://h?x=/write" }),
+      1,
+    );
     assert.ok(answer!.status >= 400, `POST http://h?x=/write was answered with ${answer!.status}`);
   }));
 
@@ -86,6 +108,9 @@ Deno.test("without a file descriptor left it goes on, and accepts again when the
       await delay(500);
       for (const result of opened) if (result.status === "fulfilled") result.value.close();
     }
-    await eventually("it accepts again", () => proxy.status("/livez").then((status) => status === 200, () => false));
+    await eventually(
+      "it accepts again",
+      () => proxy.status("/livez").then((status) => status === 200, () => false),
+    );
     await proxy.stop();
   }, { openFiles: 200 }));

@@ -1,4 +1,7 @@
-/** One conversation with the server, what may come of it, and the parts from which conversations are made. */
+/**
+ * One conversation with the server, what may come of it, and the parts from which conversations are
+ * made.
+ */
 import type { Written } from "./oracle.ts";
 import type { Seeded } from "./seeded.ts";
 import { joined } from "./wire.ts";
@@ -16,7 +19,10 @@ export interface HostileCase {
   readonly parts: readonly Uint8Array[];
   /** The requests, when it is clear where each begins and ends: one answer each, in this order. */
   readonly requests?: readonly Expected[];
-  /** Writes that may be carried out where that is not clear: as many of them as were answered with 2xx are stored. */
+  /**
+   * Writes that may be carried out where that is not clear: as many of them as were answered with
+   * 2xx are stored.
+   */
   readonly writes?: readonly Written[];
   /** User ids in what is the data of a body, or behind what is no request: never stored. */
   readonly hidden?: readonly string[];
@@ -24,12 +30,17 @@ export interface HostileCase {
   readonly refused?: true;
   /** The client closes when it has sent everything, without waiting for answers. */
   readonly cut?: true;
-  /** The server may keep a connection whose client has closed its side, until its own time limit. */
+  /**
+   * The server may keep a connection whose client has closed its side, until its own time limit.
+   */
   readonly mayStall?: true;
   readonly http2?: true;
 }
 
-/** Makes the case that a label names; the user ids in it begin with the label, so that no other case has them. */
+/**
+ * Makes the case that a label names; the user ids in it begin with the label, so that no other case
+ * has them.
+ */
 export type CaseMaker = (random: Seeded, label: string) => HostileCase;
 
 export interface Head {
@@ -39,7 +50,9 @@ export interface Head {
   readonly headers?: readonly string[];
 }
 
-export function head({ method = "POST", target = "/write", version = "HTTP/1.1", headers = [] }: Head): string {
+export function head(
+  { method = "POST", target = "/write", version = "HTTP/1.1", headers = [] }: Head,
+): string {
   return [`${method} ${target} ${version}`, "Host: dsproxy", ...headers, "", ""].join("\r\n");
 }
 
@@ -54,7 +67,10 @@ export function bodyOf({ userId, value }: Written): string {
 /** A request that, seen as one, writes. */
 export function writeRequest(write: Written, request: Head = {}): string {
   const body = bodyOf(write);
-  return head({ ...request, headers: [...(request.headers ?? []), `Content-Length: ${body.length}`] }) + body;
+  return head({
+    ...request,
+    headers: [...(request.headers ?? []), `Content-Length: ${body.length}`],
+  }) + body;
 }
 
 export function chunked(body: string): string {

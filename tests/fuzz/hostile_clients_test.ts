@@ -26,7 +26,8 @@ interface Scene {
 const SCENES: readonly Scene[] = [
   {
     name: `${SLOW_CLIENTS} clients that send a header byte by byte`,
-    gather: async (url) => (await Crowd.gather(url, SLOW_CLIENTS, "GET /livez HTTP/1.1\r\nX-Slow: ")).drip("x"),
+    gather: async (url) =>
+      (await Crowd.gather(url, SLOW_CLIENTS, "GET /livez HTTP/1.1\r\nX-Slow: ")).drip("x"),
   },
   {
     name: `${SLOW_CLIENTS / 2} clients that send a body byte by byte`,
@@ -54,13 +55,18 @@ const SCENES: readonly Scene[] = [
   },
 ];
 
-/** Every request of somebody who behaves succeeds, one after the other, and none of them takes long. */
+/**
+ * Every request of somebody who behaves succeeds, one after the other, and none of them takes long.
+ */
 async function assertServed(proxy: Dsproxy, round: string): Promise<void> {
   let slowestMs = 0;
   for (let i = 0; i < ORDINARY_REQUESTS / 2; i++) {
     const value = `${round}/${i}`;
     for (
-      const request of [() => proxy.accept({ user_id: `ordinary${i % 10}`, value }), () => assertReads(proxy, i, value)]
+      const request of [
+        () => proxy.accept({ user_id: `ordinary${i % 10}`, value }),
+        () => assertReads(proxy, i, value),
+      ]
     ) {
       const startedMs = performance.now();
       await request();
@@ -92,7 +98,10 @@ async function assertHugeHeadersAreRefused(proxy: Dsproxy): Promise<void> {
     return await sending;
   }));
   const swallowed = connections.filter((sentBytes) => sentBytes === HUGE_HEADER_BYTES);
-  assert.ok(swallowed.length === 0, `${swallowed.length} headers of ${HUGE_HEADER_BYTES} bytes were taken`);
+  assert.ok(
+    swallowed.length === 0,
+    `${swallowed.length} headers of ${HUGE_HEADER_BYTES} bytes were taken`,
+  );
 }
 
 /** Returns how many bytes of it the server let the client send. */
@@ -111,7 +120,11 @@ async function sendHugeHeader(connection: Deno.Conn): Promise<number> {
 Deno.test("an ordinary client is served while hostile ones are there, and after them", async (t) => {
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-hostile-" });
   try {
-    await using proxy = await Dsproxy.start({ DATA_DIR: dataDir, BATCH_INTERVAL: "100ms", SHUTDOWN_GRACE: "1s" });
+    await using proxy = await Dsproxy.start({
+      DATA_DIR: dataDir,
+      BATCH_INTERVAL: "100ms",
+      SHUTDOWN_GRACE: "1s",
+    });
     await proxy.accept({ user_id: "big", value: BIG_VALUE });
 
     for (const { name, gather } of SCENES) {
@@ -123,11 +136,14 @@ Deno.test("an ordinary client is served while hostile ones are there, and after 
       });
     }
 
-    await t.step(`headers of ${HUGE_HEADER_BYTES} bytes are refused before they are there`, async () => {
-      await assertHugeHeadersAreRefused(proxy);
-      await assertServed(proxy, "huge headers");
-      await assertBoundedMemory(proxy);
-    });
+    await t.step(
+      `headers of ${HUGE_HEADER_BYTES} bytes are refused before they are there`,
+      async () => {
+        await assertHugeHeadersAreRefused(proxy);
+        await assertServed(proxy, "huge headers");
+        await assertBoundedMemory(proxy);
+      },
+    );
 
     await t.step("who reads late still gets every answer", async () => {
       await using crowd = await Crowd.gather(proxy.url, 1, unreadBigReads);
@@ -141,14 +157,17 @@ Deno.test("an ordinary client is served while hostile ones are there, and after 
       await assertBoundedMemory(proxy);
     });
 
-    await t.step("all of them at once, and none of them keeps it from stopping in order", async () => {
-      await using crowds = new AsyncDisposableStack();
-      for (const { gather } of SCENES) crowds.use(await gather(proxy.url));
-      await assertServed(proxy, "all");
-      await assertBoundedMemory(proxy);
-      await proxy.stop();
-      assert.ok(!/"level":"error"|Uncaught/.test(proxy.log), proxy.log);
-    });
+    await t.step(
+      "all of them at once, and none of them keeps it from stopping in order",
+      async () => {
+        await using crowds = new AsyncDisposableStack();
+        for (const { gather } of SCENES) crowds.use(await gather(proxy.url));
+        await assertServed(proxy, "all");
+        await assertBoundedMemory(proxy);
+        await proxy.stop();
+        assert.ok(!/"level":"error"|Uncaught/.test(proxy.log), proxy.log);
+      },
+    );
   } finally {
     await Deno.remove(dataDir, { recursive: true });
   }

@@ -77,7 +77,9 @@ class Fuzz {
       this.#judge(hostile, conversation);
     } catch (error) {
       const sent = hostile.parts.map(shown).join("\n");
-      const received = conversation === undefined ? "" : `${conversation.ending}: ${shown(conversation.bytes)}`;
+      const received = conversation === undefined
+        ? ""
+        : `${conversation.ending}: ${shown(conversation.bytes)}`;
       throw new Error(`${hostile.name}\nsent ${sent}\nreceived ${received}`, { cause: error });
     }
   }
@@ -91,23 +93,41 @@ class Fuzz {
     for (const userId of hidden) this.model.never(name, userId);
     assert.ok(ending !== "stalled" || mayStall, "the server neither answers nor closes");
     if (refused) {
-      assert.ok(answers.length <= 1 && answers.every(isBareRefusal), "this had to be refused as a whole");
-      assert.ok(ending === "closed" || ending === "reset", `after a refusal the connection is ${ending}`);
+      assert.ok(
+        answers.length <= 1 && answers.every(isBareRefusal),
+        "this had to be refused as a whole",
+      );
+      assert.ok(
+        ending === "closed" || ending === "reset",
+        `after a refusal the connection is ${ending}`,
+      );
     } else if (requests !== undefined) {
       this.#judgeExactly(hostile, answers.map(({ status }) => status));
     } else {
       const writes = hostile.writes ?? [];
       const accepted = answers.filter(({ status }) => accepts(status)).length;
       const told = ending === "answered" || ending === "closed";
-      this.model.group({ name, writes, accepted, unanswered: told ? 0 : Math.max(0, writes.length - accepted) });
+      this.model.group({
+        name,
+        writes,
+        accepted,
+        unanswered: told ? 0 : Math.max(0, writes.length - accepted),
+      });
     }
   }
 
   #judgeExactly({ name, requests = [] }: HostileCase, statuses: readonly number[]): void {
-    assert.equal(statuses.length, requests.length, `${statuses.length} answers to ${requests.length} requests`);
+    assert.equal(
+      statuses.length,
+      requests.length,
+      `${statuses.length} answers to ${requests.length} requests`,
+    );
     for (const [i, { statuses: allowed, write }] of requests.entries()) {
       const status = statuses[i]!;
-      assert.ok(allowed?.includes(status) ?? true, `request ${i} was answered with ${status}, not ${allowed}`);
+      assert.ok(
+        allowed?.includes(status) ?? true,
+        `request ${i} was answered with ${status}, not ${allowed}`,
+      );
       if (write === undefined) continue;
       if (accepts(status)) this.model.accepted(name, write);
       else this.model.never(name, write.userId);
@@ -131,15 +151,24 @@ function accepts(status: number): boolean {
 }
 
 async function acceptedWrites(proxy: Dsproxy): Promise<number> {
-  const response = await fetch(`${proxy.url}/metrics`, { headers: { accept: "application/openmetrics-text" } });
+  const response = await fetch(`${proxy.url}/metrics`, {
+    headers: { accept: "application/openmetrics-text" },
+  });
   const counts = (await response.text()).matchAll(/^dsproxy_writes_total\{ack="\w+"\} (\d+)$/gm);
   return counts.reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-async function assertCounts(proxy: Dsproxy, { answered, unanswered }: Model, rssBefore: number): Promise<void> {
+async function assertCounts(
+  proxy: Dsproxy,
+  { answered, unanswered }: Model,
+  rssBefore: number,
+): Promise<void> {
   const counted = await acceptedWrites(proxy);
   const range = `${answered} writes were answered and at most ${unanswered} more stored`;
-  assert.ok(counted >= answered && counted <= answered + unanswered, `${range}, but ${counted} were counted`);
+  assert.ok(
+    counted >= answered && counted <= answered + unanswered,
+    `${range}, but ${counted} were counted`,
+  );
   const grown = await proxy.metric("process_resident_memory_bytes") - rssBefore;
   assert.ok(grown < RSS_GROWTH_LIMIT_BYTES, `resident memory grew by ${grown} bytes`);
 }

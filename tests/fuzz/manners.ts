@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { type Answer, shown } from "./wire.ts";
 
-const INTERNALS = /\bat .{0,200}:\d+:\d+|\/src\/|\.ts\b|file:\/\/|ext:|node_modules|Error:|SQLITE|Deno\.|dsproxy-fuzz/;
+const INTERNALS =
+  /\bat .{0,200}:\d+:\d+|\/src\/|\.ts\b|file:\/\/|ext:|node_modules|Error:|SQLITE|Deno\.|dsproxy-fuzz/;
 const decoder = new TextDecoder();
 
 /** Every `type` that is part of the public contract, except the one that must never be seen. */
@@ -25,7 +26,9 @@ export function assertManners(answer: Answer, types: ReadonlySet<string>): void 
   assert.ok(types.has(String(document.type)), `not a documented type: ${text}`);
   assert.ok(status < 500 || (status === 503 && headers.has("retry-after")), text);
   assert.equal(document.status, status, text);
-  for (const member of ["title", "detail"]) assert.ok(String(document[member] ?? "").length > 0, text);
+  for (const member of ["title", "detail"]) {
+    assert.ok(String(document[member] ?? "").length > 0, text);
+  }
 }
 
 /** What Deno's HTTP reader answers before our code sees a request. */

@@ -52,7 +52,9 @@ export class Model {
 
   /** Reads every user of the run. */
   async verify(proxy: Dsproxy): Promise<void> {
-    const grouped = new Set(this.#groups.flatMap(({ writes }) => writes.map(({ userId }) => userId)));
+    const grouped = new Set(
+      this.#groups.flatMap(({ writes }) => writes.map(({ userId }) => userId)),
+    );
     const checks: (() => Promise<void>)[] = [
       ...[...this.#accepted.values()].map((claims) => () => assertStored(proxy, claims)),
       ...[...this.#never].filter(([userId]) => !this.#accepted.has(userId) && !grouped.has(userId))
@@ -70,10 +72,19 @@ async function assertStored(proxy: Dsproxy, claims: readonly Claim[]): Promise<v
   const { userId, name } = claims[0]!;
   const response = await fetch(`${proxy.url}/read?user_id=${encodeURIComponent(userId)}`);
   const stored = new Uint8Array(await response.arrayBuffer());
-  assert.equal(response.status, 200, `${name}: was accepted, but ${JSON.stringify(userId)} cannot be read`);
+  assert.equal(
+    response.status,
+    200,
+    `${name}: was accepted, but ${JSON.stringify(userId)} cannot be read`,
+  );
   const ts = Number(response.headers.get("dsproxy-ts"));
-  const found = claims.some((claim) => sameBytes(stored, claim.value) && (claim.ts === undefined || claim.ts === ts));
-  assert.ok(found, `${name}: not the bytes or the time that were sent are stored for ${JSON.stringify(userId)}`);
+  const found = claims.some((claim) =>
+    sameBytes(stored, claim.value) && (claim.ts === undefined || claim.ts === ts)
+  );
+  assert.ok(
+    found,
+    `${name}: not the bytes or the time that were sent are stored for ${JSON.stringify(userId)}`,
+  );
 }
 
 async function assertAbsent(proxy: Dsproxy, userId: string, name: string): Promise<void> {
@@ -85,7 +96,10 @@ async function assertAbsent(proxy: Dsproxy, userId: string, name: string): Promi
   );
 }
 
-async function assertGroup(proxy: Dsproxy, { name, writes, accepted, unanswered }: Group): Promise<void> {
+async function assertGroup(
+  proxy: Dsproxy,
+  { name, writes, accepted, unanswered }: Group,
+): Promise<void> {
   let stored = 0;
   for (const { userId, value } of writes) {
     const read = await proxy.read(userId);

@@ -1,4 +1,6 @@
-/** What the public contract says of the body of a write, said again without the code that is tested. */
+/**
+ * What the public contract says of the body of a write, said again without the code that is tested.
+ */
 
 export interface Written {
   readonly userId: string;
@@ -9,7 +11,10 @@ export interface Written {
 
 export interface Verdict {
   readonly status: number;
-  /** What a 202 must have stored; of a refused body, what it would have been, where that can be told. */
+  /**
+   * What a 202 must have stored; of a refused body, what it would have been, where that can be
+   * told.
+   */
   readonly write?: Written;
 }
 
@@ -28,13 +33,23 @@ export function judge(body: Uint8Array, nowSeconds: number): Verdict {
   } catch {
     return { status: 400 };
   }
-  if (typeof record !== "object" || record === null || Array.isArray(record)) return { status: 400 };
+  if (typeof record !== "object" || record === null || Array.isArray(record)) {
+    return { status: 400 };
+  }
   const members = new Map(Object.entries(record));
   const [userId, value, ts] = ["user_id", "value", "ts"].map((name) => members.get(name));
   const valid = [...members.keys()].every((name) => ["user_id", "value", "ts"].includes(name)) &&
-    isText(userId, USER_ID_BYTES_MAX) && userId !== "" && isText(value, VALUE_BYTES_MAX) && isTime(ts, nowSeconds);
-  if (valid) return { status: 202, write: { userId, value, ...(typeof ts === "number" && { ts: Math.abs(ts) }) } };
-  const wouldBe = isText(userId, USER_ID_BYTES_MAX) && userId !== "" ? { write: { userId, value: "" } } : {};
+    isText(userId, USER_ID_BYTES_MAX) && userId !== "" && isText(value, VALUE_BYTES_MAX) &&
+    isTime(ts, nowSeconds);
+  if (valid) {
+    return {
+      status: 202,
+      write: { userId, value, ...(typeof ts === "number" && { ts: Math.abs(ts) }) },
+    };
+  }
+  const wouldBe = isText(userId, USER_ID_BYTES_MAX) && userId !== ""
+    ? { write: { userId, value: "" } }
+    : {};
   return { status: 400, ...wouldBe };
 }
 
@@ -44,5 +59,6 @@ function isText(text: unknown, mostBytes: number): text is string {
 }
 
 function isTime(ts: unknown, nowSeconds: number): boolean {
-  return ts === undefined || (Number.isSafeInteger(ts) && Number(ts) >= 0 && Number(ts) <= nowSeconds + DAY_SECONDS);
+  return ts === undefined ||
+    (Number.isSafeInteger(ts) && Number(ts) >= 0 && Number(ts) <= nowSeconds + DAY_SECONDS);
 }

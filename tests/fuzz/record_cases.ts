@@ -55,8 +55,24 @@ const TEXTS = [
   '"\\uD83D\\uDE00"',
   '"\u0000"',
 ];
-const OTHERS = ["null", "true", "[]", "{}", "undefined", "", "[1,]", '{"a":1,}', "//", '{"user_id":"x","value":"y"}'];
-const NOT_UTF8 = [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf0, 0x9f, 0x98], [0x80], [0xf4, 0x90, 0x80, 0x80], [
+const OTHERS = [
+  "null",
+  "true",
+  "[]",
+  "{}",
+  "undefined",
+  "",
+  "[1,]",
+  '{"a":1,}',
+  "//",
+  '{"user_id":"x","value":"y"}',
+];
+const NOT_UTF8 = [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf0, 0x9f, 0x98], [0x80], [
+  0xf4,
+  0x90,
+  0x80,
+  0x80,
+], [
   0xfe,
   0xff,
 ]];
@@ -78,7 +94,10 @@ type Members = [name: string, json: string][];
 
 export function recordCase(random: Seeded, label: string): HostileCase {
   const count = random.chance(0.3) ? random.between(2, 5) : 1;
-  const requests = Array.from({ length: count }, (_, i) => recordRequest(random, `${label}-${i}`, i === count - 1));
+  const requests = Array.from(
+    { length: count },
+    (_, i) => recordRequest(random, `${label}-${i}`, i === count - 1),
+  );
   return {
     name: `${label}: records`,
     parts: random.split(joined(...requests.map(({ bytes }) => bytes)), 3),
@@ -86,8 +105,15 @@ export function recordCase(random: Seeded, label: string): HostileCase {
   };
 }
 
-/** @param last the server may close the connection after it, for example because it does not read the whole body */
-function recordRequest(random: Seeded, userId: string, last: boolean): { bytes: Uint8Array; expected: Expected } {
+/**
+ * @param last the server may close the connection after it, for example because it does not read
+ * the whole body
+ */
+function recordRequest(
+  random: Seeded,
+  userId: string,
+  last: boolean,
+): { bytes: Uint8Array; expected: Expected } {
   const body = randomBody(random, userId, last);
   const verdict = judge(body, Date.now() / 1000);
   const query = random.chance(0.8) ? { text: "" } : randomQuery(random, last);
@@ -101,7 +127,11 @@ function recordRequest(random: Seeded, userId: string, last: boolean): { bytes: 
   return {
     bytes: joined(top, inChunks ? randomlyChunked(random, body) : body),
     expected: {
-      statuses: refusal !== undefined ? [refusal] : verdict.status === 202 ? accepted : [verdict.status],
+      statuses: refusal !== undefined
+        ? [refusal]
+        : verdict.status === 202
+        ? accepted
+        : [verdict.status],
       ...(write && { write }),
     },
   };
@@ -134,7 +164,9 @@ function validMembers(random: Seeded, userId: string): Members {
     ["user_id", jsonString(random, userId + random.text(random.between(0, 12), LETTERS))],
     ["value", jsonString(random, random.text(random.between(0, 60), LETTERS))],
   ];
-  if (random.chance(0.4)) members.push(["ts", String(random.pick([0, 1, now, now + 86_000, random.between(0, now)]))]);
+  if (random.chance(0.4)) {
+    members.push(["ts", String(random.pick([0, 1, now, now + 86_000, random.between(0, now)]))]);
+  }
   return random.chance(0.3) ? members.reverse() : members;
 }
 
@@ -146,7 +178,9 @@ function replaced(random: Seeded, members: Members): Members {
 
 function document(random: Seeded, members: Members): string {
   const space = () => random.chance(0.2) ? random.pick([" ", "\n", "\t\r\n", "  "]) : "";
-  const pairs = members.map(([name, json]) => `${space()}"${name}"${space()}:${space()}${json}${space()}`);
+  const pairs = members.map(([name, json]) =>
+    `${space()}"${name}"${space()}:${space()}${json}${space()}`
+  );
   return `${space()}{${pairs.join(",")}}${space()}`;
 }
 
@@ -199,7 +233,14 @@ interface Query {
 
 /** A refused one is answered before the body is read, which may end the connection. */
 function randomQuery(random: Seeded, last: boolean): Query {
-  const good: Query[] = ["?", "?ack=durable", "?ack=accepted", "?ack=flushed", "?%61ck=durable&x=1", "?&&ack=durable&"]
+  const good: Query[] = [
+    "?",
+    "?ack=durable",
+    "?ack=accepted",
+    "?ack=flushed",
+    "?%61ck=durable&x=1",
+    "?&&ack=durable&",
+  ]
     .map((text) => ({ text }));
   const bad: Query[] = [
     "?ack=",

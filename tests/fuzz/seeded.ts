@@ -5,7 +5,10 @@ export class Seeded {
   /** 0 up to, but not including, 1. */
   readonly fraction: () => number;
 
-  /** @param stream another sequence of the same seed, so that one more case does not change those after it */
+  /**
+   * @param stream another sequence of the same seed, so that one more case does not change those
+   * after it
+   */
   constructor(readonly seed: number, stream = 0) {
     this.fraction = seeded(Math.imul(seed, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca6b));
   }
@@ -33,12 +36,19 @@ export class Seeded {
 
   /** The bytes in pieces, cut at random places. */
   split(bytes: Uint8Array, mostPieces: number): Uint8Array[] {
-    const cuts = Array.from({ length: this.between(0, mostPieces - 1) }, () => this.between(0, bytes.length));
+    const cuts = Array.from(
+      { length: this.between(0, mostPieces - 1) },
+      () => this.between(0, bytes.length),
+    );
     const places = [0, ...cuts.sort((a, b) => a - b), bytes.length];
-    return places.slice(1).map((end, i) => bytes.subarray(places[i]!, end)).filter((piece) => piece.length > 0);
+    return places.slice(1).map((end, i) => bytes.subarray(places[i]!, end)).filter((piece) =>
+      piece.length > 0
+    );
   }
 
-  /** A copy with one to `most` places changed: a bit, a byte, something missing, repeated or put in. */
+  /**
+   * A copy with one to `most` places changed: a bit, a byte, something missing, repeated or put in.
+   */
   mutated(bytes: Uint8Array, most = 3): Uint8Array {
     let result = [...bytes];
     for (let left = this.between(1, most); left > 0; left--) {

@@ -80,11 +80,20 @@ const QUERY_PARTS = [
 const HEADERS: readonly ((random: Seeded) => string)[] = [
   (random) =>
     `Accept: ${
-      random.pick(["application/json", "application/json;q=0", "text/plain;q=x,application/json;q=9", ",,;;", "*/*"])
+      random.pick([
+        "application/json",
+        "application/json;q=0",
+        "text/plain;q=x,application/json;q=9",
+        ",,;;",
+        "*/*",
+      ])
     }`,
   () => "Accept: application/openmetrics-text",
   (random) => `If-None-Match: ${random.pick(["*", '"a"', 'W/"a",', ",,,", '"'])}`,
-  (random) => `Origin: ${random.pick(["null", "https://evil.example", "http://dsproxy", "", "//", "x".repeat(3000)])}`,
+  (random) =>
+    `Origin: ${
+      random.pick(["null", "https://evil.example", "http://dsproxy", "", "//", "x".repeat(3000)])
+    }`,
   (random) => `Sec-Fetch-Site: ${random.pick(["cross-site", "same-origin", "x"])}`,
   () => "Range: bytes=0-1,5-4,-9",
   () => "Accept-Encoding: gzip, br, \u00ff",
@@ -94,7 +103,8 @@ const HEADERS: readonly ((random: Seeded) => string)[] = [
   () => "Upgrade: websocket",
   () => "Expect: 200-ok",
   () => "TE: trailers",
-  (random) => `${random.text(20, [..."abcXYZ-_!~"])}: ${random.text(100, [..." \tabc;=,\"'\u00e9\u00ff"])}`,
+  (random) =>
+    `${random.text(20, [..."abcXYZ-_!~"])}: ${random.text(100, [..." \tabc;=,\"'\u00e9\u00ff"])}`,
 ];
 
 export function surfaceCase(random: Seeded, label: string): HostileCase {

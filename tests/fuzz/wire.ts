@@ -1,4 +1,7 @@
-/** Bytes to the server over a socket of their own, and its answers taken apart by a reader that forgives nothing. */
+/**
+ * Bytes to the server over a socket of their own, and its answers taken apart by a reader that
+ * forgives nothing.
+ */
 import assert from "node:assert/strict";
 
 export interface Answer {
@@ -8,8 +11,9 @@ export interface Answer {
 }
 
 /**
- * How a conversation came to its end. `answered`: all expected answers came, and the client closes; `closed`: the server
- * did; `left`: it did when the client had said that it sends no more, and drops what it had not answered by then.
+ * How a conversation came to its end. `answered`: all expected answers came, and the client closes;
+ * `closed`: the server did; `left`: it did when the client had said that it sends no more, and
+ * drops what it had not answered by then.
  */
 export type Ending = "answered" | "closed" | "left" | "reset" | "cut" | "stalled";
 
@@ -19,12 +23,20 @@ export interface Conversation {
   readonly bytes: Uint8Array;
 }
 
-/** Takes what came in apart: the final answers in their order, and how many bytes of an unfinished one are left over. */
-export type AnswerReader = (bytes: Uint8Array) => { readonly answers: readonly Answer[]; readonly rest: number };
+/**
+ * Takes what came in apart: the final answers in their order, and how many bytes of an unfinished
+ * one are left over.
+ */
+export type AnswerReader = (
+  bytes: Uint8Array,
+) => { readonly answers: readonly Answer[]; readonly rest: number };
 
 export interface Talk {
   readonly parts: readonly Uint8Array[];
-  /** As many answers end the conversation; undefined: it goes on until the server has nothing more to say. */
+  /**
+   * As many answers end the conversation; undefined: it goes on until the server has nothing more
+   * to say.
+   */
   readonly answersExpected: number | undefined;
   readonly read: AnswerReader;
   /** After these, whether the server has more to say than was expected. */
@@ -38,7 +50,10 @@ const decoder = new TextDecoder();
 
 /** Longer than a slow machine needs for any answer. */
 const LIMIT_MS = 20_000;
-/** How long the server may be silent before a client that expects nothing certain says that it will send no more. */
+/**
+ * How long the server may be silent before a client that expects nothing certain says that it will
+ * send no more.
+ */
 const QUIET_MS = 150;
 
 export function ascii(text: string): Uint8Array {
@@ -70,7 +85,8 @@ export async function converse(
       if (!await sent(connection, part)) break;
     }
     if (cut) return inbox.conversation("cut", read);
-    const enough = () => answersExpected !== undefined && read(inbox.bytes()).answers.length >= answersExpected;
+    const enough = () =>
+      answersExpected !== undefined && read(inbox.bytes()).answers.length >= answersExpected;
     while (!inbox.ended && !enough()) {
       if (!await inbox.more(answersExpected === undefined ? QUIET_MS : LIMIT_MS)) break;
     }
@@ -126,7 +142,10 @@ class Inbox {
     const bytes = this.bytes();
     const { answers, rest } = read(bytes);
     const whole = ending === "answered" || ending === "closed" || ending === "left";
-    assert.ok(!whole || rest === 0, `${rest} bytes after the last answer: ${shown(bytes.subarray(-rest))}`);
+    assert.ok(
+      !whole || rest === 0,
+      `${rest} bytes after the last answer: ${shown(bytes.subarray(-rest))}`,
+    );
     return { answers, ending, bytes };
   }
 
@@ -156,7 +175,8 @@ export function http1Reader(bodiless: ReadonlySet<number> = new Set()): AnswerRe
       if (headEnd < 0) break;
       const { status, headers } = parseHead(decoder.decode(bytes.subarray(at, headEnd)));
       const bodyAt = headEnd + 4;
-      const noBody = status < 200 || status === 204 || status === 304 || bodiless.has(answers.length);
+      const noBody = status < 200 || status === 204 || status === 304 ||
+        bodiless.has(answers.length);
       const length = noBody ? 0 : bodyLength(headers);
       if (bodyAt + length > bytes.length) break;
       at = bodyAt + length;

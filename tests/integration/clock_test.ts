@@ -5,7 +5,9 @@ Deno.test("a clock that is set while it runs, or was set back since the last wri
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-clock-" });
   try {
     {
-      await using running = await Dsproxy.start({ DATA_DIR: dataDir }, { main: "tests/fault/failpoint_main.ts" });
+      await using running = await Dsproxy.start({ DATA_DIR: dataDir }, {
+        main: "tests/fault/failpoint_main.ts",
+      });
       assert.equal(await running.metric("dsproxy_clock_steps_total"), 0);
       running.process.kill("SIGUSR2"); // Its clock is an hour ahead from here on.
       await eventually(
@@ -19,7 +21,10 @@ Deno.test("a clock that is set while it runs, or was set back since the last wri
     }
     await using next = await Dsproxy.start({ DATA_DIR: dataDir });
     assert.equal(await next.metric("dsproxy_clock_steps_total"), 1);
-    assert.match(next.log, /"level":"warn","message":"The clock is behind the last write.*"lastAccepted":"/);
+    assert.match(
+      next.log,
+      /"level":"warn","message":"The clock is behind the last write.*"lastAccepted":"/,
+    );
     await next.stop();
   } finally {
     await Deno.remove(dataDir, { recursive: true });

@@ -30,7 +30,12 @@ Deno.test("help and version are printed with exit code 0, an unknown flag with 1
 });
 
 Deno.test("bad configuration ends with 78 and names every problem at once", async () => {
-  const { code, log } = await run([], { PROXY_PORT: "99999", BATCH_INTERVAL: "soon", ACK: "maybe", DB_PORT: "x" });
+  const { code, log } = await run([], {
+    PROXY_PORT: "99999",
+    BATCH_INTERVAL: "soon",
+    ACK: "maybe",
+    DB_PORT: "x",
+  });
   assert.equal(code, 78);
   for (const name of ["PROXY_PORT", "BATCH_INTERVAL", "ACK", "DB_PORT"]) {
     assert.match(log, new RegExp(`^ +${name}: `, "m"));
@@ -67,10 +72,17 @@ Deno.test("checking the configuration asks the configured servers, and ends with
   withDataDir(async (dataDir) => {
     const database = await createDatabase();
     try {
-      const settings = { DATA_DIR: dataDir, DATABASE_URL: database.url, REDIS_URL: sharedRedisUrl() };
+      const settings = {
+        DATA_DIR: dataDir,
+        DATABASE_URL: database.url,
+        REDIS_URL: sharedRedisUrl(),
+      };
       const good = await run(["--check-config"], settings);
       assert.equal(good.code, 0, good.log);
-      assert.match(good.stdout, /ok +store \(postgres\): will do\n(note .*\n)+ok +cache \(redis\): will do/);
+      assert.match(
+        good.stdout,
+        /ok +store \(postgres\): will do\n(note .*\n)+ok +cache \(redis\): will do/,
+      );
       const bad = await run(["--check-config"], {
         ...settings,
         DATABASE_URL: "postgres://u:p@127.0.0.1:1/x",
@@ -101,8 +113,12 @@ Deno.test("the printed schema is all that a role without the right to change tab
     const { code, stdout } = await run(["--print-schema"], settings);
     assert.equal(code, 0);
     await once(database.url, async (sql) => {
-      await sql.unsafe(`create role "${role}" login password 'pw'; revoke create on schema public from public`);
-      for (const statement of stdout.split(";\n").filter((text) => text.trim() !== "")) await sql.unsafe(statement);
+      await sql.unsafe(
+        `create role "${role}" login password 'pw'; revoke create on schema public from public`,
+      );
+      for (const statement of stdout.split(";\n").filter((text) => text.trim() !== "")) {
+        await sql.unsafe(statement);
+      }
     });
     try {
       assert.equal((await run(["--check-config"], settings)).code, 0);

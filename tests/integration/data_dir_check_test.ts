@@ -23,7 +23,9 @@ async function contents(directory: string): Promise<string[]> {
 }
 
 async function check(dataDir: string) {
-  await using proxy = Dsproxy.spawn({ DATA_DIR: dataDir }, ["--check-config"], { unprivileged: true });
+  await using proxy = Dsproxy.spawn({ DATA_DIR: dataDir }, ["--check-config"], {
+    unprivileged: true,
+  });
   return await proxy.ended();
 }
 
@@ -41,8 +43,14 @@ Deno.test("a directory that is not there yet can be made, or not, by the directo
     const { code, stdout, log } = await check(at("open/a/b"));
     assert.equal(code, 0, log);
     assert.match(stdout, /ok +data directory: not there yet; it can be made in .*\/open$/m);
-    await fails(at("shut/a/b"), /failed +data directory: Cannot make a directory in .*\/shut: .*ermission denied/);
-    assert.deepEqual(await contents(at("")), [`${at("open")} 4096`, `${at("shut")} 4096`].map(anySize));
+    await fails(
+      at("shut/a/b"),
+      /failed +data directory: Cannot make a directory in .*\/shut: .*ermission denied/,
+    );
+    assert.deepEqual(
+      await contents(at("")),
+      [`${at("open")} 4096`, `${at("shut")} 4096`].map(anySize),
+    );
   }));
 
 /** The size of a directory differs between file systems. */
@@ -86,8 +94,14 @@ Deno.test("what is no directory is named: a file, a path through a file, a link 
     const before = await contents(at(""));
     await fails(at("file"), /failed +data directory: .*\/file is not a directory/);
     await fails(at("file/deeper"), /failed +data directory: .*\/file is not a directory/);
-    await fails(at("dangling"), /failed +data directory: .*dangling is a symbolic link to .*which is not there/);
-    await fails(at("half"), /failed +journal: .*half\/journal is a symbolic link to .*which is not there/);
+    await fails(
+      at("dangling"),
+      /failed +data directory: .*dangling is a symbolic link to .*which is not there/,
+    );
+    await fails(
+      at("half"),
+      /failed +journal: .*half\/journal is a symbolic link to .*which is not there/,
+    );
     assert.deepEqual(await contents(at("")), before);
   }));
 

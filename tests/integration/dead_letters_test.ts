@@ -4,7 +4,10 @@ import postgres from "postgres";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
 import { createDatabase } from "../support/postgres.ts";
 
-/** An instance on a database that refuses the value `bad`, with `count` refused writes among others; and their ids. */
+/**
+ * An instance on a database that refuses the value `bad`, with `count` refused writes among others;
+ * and their ids.
+ */
 async function withRefused(
   count: number,
   work: (proxy: Dsproxy, sql: postgres.Sql, ids: readonly string[]) => Promise<void>,
@@ -18,8 +21,13 @@ async function withRefused(
     await proxy.accept({ user_id: "first", value: "v" }, "?ack=flushed");
     await sql`alter table user_data add constraint no_bad check (value not like 'bad%')`;
     const ids: string[] = [];
-    for (let i = 0; i < count; i++) ids.push(await proxy.accept({ user_id: `u${i}`, value: `bad${i}`, ts: 1_000 + i }));
-    await eventually("the queue is empty", async () => await proxy.metric("dsproxy_queue_depth") === 0);
+    for (let i = 0; i < count; i++) {
+      ids.push(await proxy.accept({ user_id: `u${i}`, value: `bad${i}`, ts: 1_000 + i }));
+    }
+    await eventually(
+      "the queue is empty",
+      async () => await proxy.metric("dsproxy_queue_depth") === 0,
+    );
     await work(proxy, sql, ids);
     await proxy.stop();
   } finally {

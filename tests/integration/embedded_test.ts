@@ -59,7 +59,10 @@ Deno.test("a write of level accepted is readable at once and flushed like any ot
     await using proxy = await Dsproxy.start({ DATA_DIR: dataDir, BATCH_INTERVAL: "100ms" });
     await proxy.accept({ user_id: "u", value: "v" }, "?ack=accepted");
     assert.equal((await proxy.read("u")).value, "v");
-    await eventually("the queue is empty", async () => await proxy.metric("dsproxy_queue_depth") === 0);
+    await eventually(
+      "the queue is empty",
+      async () => await proxy.metric("dsproxy_queue_depth") === 0,
+    );
     assert.equal((await proxy.read("u")).value, "v");
     await proxy.stop();
   }));
@@ -116,7 +119,9 @@ Deno.test("SIGTERM flushes what waits and exits 0; a second signal exits at once
     await using proxy = await Dsproxy.start({ DATA_DIR: dataDir, SHUTDOWN_GRACE: "1h" });
     const { hostname, port } = new URL(proxy.url);
     using connection = await Deno.connect({ hostname, port: Number(port) });
-    await connection.write(new TextEncoder().encode("POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"));
+    await connection.write(
+      new TextEncoder().encode("POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"),
+    );
     await eventually("the request is under way", async () => await proxy.status("/livez") === 200);
     proxy.process.kill("SIGTERM");
     await eventually("draining", () => Promise.resolve(proxy.log.includes("Shutting down")));

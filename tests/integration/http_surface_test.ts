@@ -11,34 +11,64 @@ interface Refusal {
   readonly query?: string;
 }
 
-const record = (fields: Record<string, unknown>) => JSON.stringify({ user_id: "victim", value: "v", ...fields });
+const record = (fields: Record<string, unknown>) =>
+  JSON.stringify({ user_id: "victim", value: "v", ...fields });
 
 const REFUSED_WRITES: readonly Refusal[] = [
   { name: "nothing", body: "", type: "invalid-json" },
   { name: "no JSON", body: "user_id=a", type: "invalid-json" },
   { name: "half of JSON", body: '{"user_id":"victim","value":"v"', type: "invalid-json" },
   { name: "two documents", body: record({}) + record({}), type: "invalid-json" },
-  { name: "bytes that are not UTF-8", body: new Uint8Array([0x7b, 0xff, 0x7d]), type: "invalid-json" },
+  {
+    name: "bytes that are not UTF-8",
+    body: new Uint8Array([0x7b, 0xff, 0x7d]),
+    type: "invalid-json",
+  },
   { name: "an array", body: "[]", type: "invalid-record" },
   { name: "null", body: "null", type: "invalid-record" },
   { name: "an unknown member", body: record({ admin: true }), type: "invalid-record" },
-  { name: "a __proto__ member", body: '{"user_id":"victim","value":"v","__proto__":{"x":1}}', type: "invalid-record" },
+  {
+    name: "a __proto__ member",
+    body: '{"user_id":"victim","value":"v","__proto__":{"x":1}}',
+    type: "invalid-record",
+  },
   { name: "no user_id", body: '{"value":"v"}', type: "missing-user-id" },
   { name: "an empty user_id", body: record({ user_id: "" }), type: "missing-user-id" },
   { name: "a number as user_id", body: record({ user_id: 7 }), type: "invalid-record" },
-  { name: "a user_id of 513 bytes", body: record({ user_id: "é".repeat(256) + "x" }), type: "invalid-record" },
+  {
+    name: "a user_id of 513 bytes",
+    body: record({ user_id: "é".repeat(256) + "x" }),
+    type: "invalid-record",
+  },
   { name: "a NUL in user_id", body: record({ user_id: "a\0b" }), type: "invalid-record" },
-  { name: "a lone surrogate in user_id", body: '{"user_id":"\\ud800","value":"v"}', type: "invalid-record" },
+  {
+    name: "a lone surrogate in user_id",
+    body: '{"user_id":"\\ud800","value":"v"}',
+    type: "invalid-record",
+  },
   { name: "no value", body: '{"user_id":"victim"}', type: "invalid-record" },
   { name: "a number as value", body: record({ value: 1 }), type: "invalid-record" },
   { name: "a NUL in value", body: record({ value: "a\0b" }), type: "invalid-record" },
-  { name: "a lone surrogate in value", body: '{"user_id":"victim","value":"\\udc00"}', type: "invalid-record" },
-  { name: "a value over the limit", body: record({ value: "x".repeat(256 * 1024 + 1) }), type: "invalid-record" },
+  {
+    name: "a lone surrogate in value",
+    body: '{"user_id":"victim","value":"\\udc00"}',
+    type: "invalid-record",
+  },
+  {
+    name: "a value over the limit",
+    body: record({ value: "x".repeat(256 * 1024 + 1) }),
+    type: "invalid-record",
+  },
   { name: "a text as ts", body: record({ ts: "1" }), type: "invalid-record" },
   { name: "a negative ts", body: record({ ts: -1 }), type: "invalid-record" },
   { name: "a fraction as ts", body: record({ ts: 1.5 }), type: "invalid-record" },
   { name: "a ts in milliseconds", body: record({ ts: 1_800_000_000_000 }), type: "invalid-record" },
-  { name: "a body over the limit", body: "x".repeat(1024 * 1024 + 1), status: 413, type: "body-too-large" },
+  {
+    name: "a body over the limit",
+    body: "x".repeat(1024 * 1024 + 1),
+    status: 413,
+    type: "body-too-large",
+  },
   { name: "a form with parts", body: new FormData(), status: 415, type: "unsupported-media-type" },
   {
     name: "another charset",
@@ -47,8 +77,18 @@ const REFUSED_WRITES: readonly Refusal[] = [
     status: 415,
     type: "unsupported-media-type",
   },
-  { name: "an unknown ack level", body: record({}), query: "?ack=maybe", type: "invalid-parameter" },
-  { name: "two ack levels", body: record({}), query: "?ack=durable&ack=accepted", type: "invalid-parameter" },
+  {
+    name: "an unknown ack level",
+    body: record({}),
+    query: "?ack=maybe",
+    type: "invalid-parameter",
+  },
+  {
+    name: "two ack levels",
+    body: record({}),
+    query: "?ack=durable&ack=accepted",
+    type: "invalid-parameter",
+  },
   {
     name: "a foreign page",
     body: record({}),
@@ -58,7 +98,12 @@ const REFUSED_WRITES: readonly Refusal[] = [
   },
 ];
 
-async function assertProblem(response: Response, status: number, type: string, name: string): Promise<void> {
+async function assertProblem(
+  response: Response,
+  status: number,
+  type: string,
+  name: string,
+): Promise<void> {
   assert.equal(response.status, status, name);
   assert.equal(response.headers.get("content-type"), "application/problem+json", name);
   const document = await response.json();
@@ -79,7 +124,11 @@ Deno.test("the HTTP surface", async (t) => {
   try {
     for (const { name, body, status = 400, type, headers, query = "" } of REFUSED_WRITES) {
       await t.step(`refuses ${name}`, async () => {
-        const response = await fetch(`${url}/write${query}`, { method: "POST", body, ...(headers && { headers }) });
+        const response = await fetch(`${url}/write${query}`, {
+          method: "POST",
+          body,
+          ...(headers && { headers }),
+        });
         await assertProblem(response, status, type, name);
       });
     }
@@ -104,7 +153,9 @@ Deno.test("the HTTP surface", async (t) => {
         ["/write/", 404, "no-such-path"],
         ["/", 404, "no-such-path"],
       ];
-      for (const [path, status, type] of cases) await assertProblem(await fetch(url + path), status, type, path);
+      for (const [path, status, type] of cases) {
+        await assertProblem(await fetch(url + path), status, type, path);
+      }
     });
 
     await t.step("a wrong method is answered with 405 and Allow", async () => {
@@ -123,7 +174,11 @@ Deno.test("the HTTP surface", async (t) => {
 
     await t.step("plain curl, whose content type is a form's, can write", async () => {
       const headers = { "content-type": "application/x-www-form-urlencoded" };
-      const response = await fetch(`${url}/write`, { method: "POST", body: '{"user_id":"curl","value":"v"}', headers });
+      const response = await fetch(`${url}/write`, {
+        method: "POST",
+        body: '{"user_id":"curl","value":"v"}',
+        headers,
+      });
       assert.equal(response.status, 202);
       assert.equal(await response.text(), "accepted");
     });
@@ -160,24 +215,29 @@ Deno.test("the HTTP surface", async (t) => {
       }
     });
 
-    await t.step("a read has an entity tag that turns a repeat into 304, and JSON for who asks", async () => {
-      await proxy.accept({ user_id: "etag", value: "v", ts: 1_234 });
-      const text = await fetch(`${url}/read?user_id=etag`);
-      const etag = text.headers.get("etag")!;
-      assert.equal(text.headers.get("dsproxy-ts"), "1234");
-      assert.equal(await text.text(), "v");
-      const repeat = await fetch(`${url}/read?user_id=etag`, { headers: { "if-none-match": etag } });
-      assert.equal(repeat.status, 304);
-      assert.equal(await repeat.text(), "");
-      const json = await fetch(`${url}/read?user_id=etag`, {
-        headers: { accept: "application/json", "if-none-match": etag },
-      });
-      assert.equal(json.status, 200, "another form has another tag");
-      assert.deepEqual(await json.json(), { user_id: "etag", value: "v", ts: 1_234 });
-      const head = await fetch(`${url}/read?user_id=etag`, { method: "HEAD" });
-      assert.equal(head.status, 200);
-      assert.equal(await head.text(), "");
-    });
+    await t.step(
+      "a read has an entity tag that turns a repeat into 304, and JSON for who asks",
+      async () => {
+        await proxy.accept({ user_id: "etag", value: "v", ts: 1_234 });
+        const text = await fetch(`${url}/read?user_id=etag`);
+        const etag = text.headers.get("etag")!;
+        assert.equal(text.headers.get("dsproxy-ts"), "1234");
+        assert.equal(await text.text(), "v");
+        const repeat = await fetch(`${url}/read?user_id=etag`, {
+          headers: { "if-none-match": etag },
+        });
+        assert.equal(repeat.status, 304);
+        assert.equal(await repeat.text(), "");
+        const json = await fetch(`${url}/read?user_id=etag`, {
+          headers: { accept: "application/json", "if-none-match": etag },
+        });
+        assert.equal(json.status, 200, "another form has another tag");
+        assert.deepEqual(await json.json(), { user_id: "etag", value: "v", ts: 1_234 });
+        const head = await fetch(`${url}/read?user_id=etag`, { method: "HEAD" });
+        assert.equal(head.status, 200);
+        assert.equal(await head.text(), "");
+      },
+    );
 
     await t.step("health answers, and says more when asked", async () => {
       for (const path of ["/livez", "/healthz", "/readyz"]) {
@@ -199,29 +259,38 @@ Deno.test("the HTTP surface", async (t) => {
       assert.match(await open.text(), /# EOF\n?$/);
     });
 
-    await t.step("an allowed origin is answered with what its browser needs, preflight included", async () => {
-      const origin = "https://friend.example";
-      const preflight = await fetch(`${url}/write`, {
-        method: "OPTIONS",
-        headers: { origin, "access-control-request-method": "POST" },
-      });
-      assert.equal(preflight.status, 204);
-      assert.equal(preflight.headers.get("access-control-allow-origin"), origin);
-      const response = await fetch(`${url}/read?user_id=etag`, { headers: { origin } });
-      await response.body?.cancel();
-      assert.equal(response.status, 200);
-      assert.equal(response.headers.get("access-control-allow-origin"), origin);
-      const navigated = await fetch(`${url}/read?user_id=etag`, { headers: { "sec-fetch-site": "cross-site" } });
-      await assertProblem(navigated, 403, "cross-site-request", "sec-fetch-site");
-    });
+    await t.step(
+      "an allowed origin is answered with what its browser needs, preflight included",
+      async () => {
+        const origin = "https://friend.example";
+        const preflight = await fetch(`${url}/write`, {
+          method: "OPTIONS",
+          headers: { origin, "access-control-request-method": "POST" },
+        });
+        assert.equal(preflight.status, 204);
+        assert.equal(preflight.headers.get("access-control-allow-origin"), origin);
+        const response = await fetch(`${url}/read?user_id=etag`, { headers: { origin } });
+        await response.body?.cancel();
+        assert.equal(response.status, 200);
+        assert.equal(response.headers.get("access-control-allow-origin"), origin);
+        const navigated = await fetch(`${url}/read?user_id=etag`, {
+          headers: { "sec-fetch-site": "cross-site" },
+        });
+        await assertProblem(navigated, 403, "cross-site-request", "sec-fetch-site");
+      },
+    );
 
     await t.step("two 2 KB POSTs on one socket keep the connection", async () => {
       using connection = await RawConnection.open(url);
       const body = JSON.stringify({ user_id: "keep", value: "x".repeat(2048) });
       for (let i = 1; i <= 2; i++) {
-        await connection.send(`POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`);
+        await connection.send(
+          `POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`,
+        );
         await connection.send(body);
-        const text = await connection.receive((text) => RawConnection.answers(text) === i && text.endsWith("accepted"));
+        const text = await connection.receive((text) =>
+          RawConnection.answers(text) === i && text.endsWith("accepted")
+        );
         assert.equal(RawConnection.answers(text), i, text);
         assert.ok(!connection.closed, text);
       }
@@ -229,7 +298,9 @@ Deno.test("the HTTP surface", async (t) => {
 
     for (const chunked of [false, true]) {
       await t.step(
-        `after a 413 the rest of a ${chunked ? "chunked" : "counted"} body is never taken for a request`,
+        `after a 413 the rest of a ${
+          chunked ? "chunked" : "counted"
+        } body is never taken for a request`,
         async () => {
           using connection = await RawConnection.open(url);
           const smuggled =
@@ -237,12 +308,16 @@ Deno.test("the HTTP surface", async (t) => {
           const filler = "x".repeat(1024 * 1024 + 10);
           const rest = smuggled.repeat(20_000);
           if (chunked) {
-            await connection.send("POST /write HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+            await connection.send(
+              "POST /write HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            );
             await connection.send(`${filler.length.toString(16)}\r\n${filler}\r\n`);
             await connection.send(`${rest.length.toString(16)}\r\n${rest}\r\n0\r\n\r\n`);
           } else {
             await connection.send(
-              `POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: ${filler.length + rest.length}\r\n\r\n`,
+              `POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: ${
+                filler.length + rest.length
+              }\r\n\r\n`,
             );
             await connection.send(filler);
             await connection.send(rest);
@@ -258,7 +333,9 @@ Deno.test("the HTTP surface", async (t) => {
     await t.step("a chunked body of a gigabyte is refused early and costs no memory", async () => {
       const before = await proxy.metric("process_resident_memory_bytes");
       using connection = await RawConnection.open(url);
-      await connection.send("POST /write HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+      await connection.send(
+        "POST /write HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+      );
       const chunk = new TextEncoder().encode(`100000\r\n${"x".repeat(0x100000)}\r\n`);
       let sent = 0;
       while (sent < 1024 && await connection.send(chunk)) sent++;
@@ -270,7 +347,8 @@ Deno.test("the HTTP surface", async (t) => {
 
     await t.step("a request with two lengths is refused and nothing behind it is run", async () => {
       using connection = await RawConnection.open(url);
-      const inner = 'POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 35\r\n\r\n{"user_id":"smuggled","value":"bad"}';
+      const inner =
+        'POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 35\r\n\r\n{"user_id":"smuggled","value":"bad"}';
       await connection.send(
         `POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${inner}`,
       );

@@ -33,7 +33,9 @@ const userIds = (url: string) =>
   once(url, async (sql) => {
     const [table] = await sql`select to_regclass('user_data') as name`;
     if (table!.name === null) return [];
-    return (await sql`select user_id from user_data order by dsproxy_seq`).map((row) => String(row.user_id));
+    return (await sql`select user_id from user_data order by dsproxy_seq`).map((row) =>
+      String(row.user_id)
+    );
   });
 
 async function readiness(proxy: Dsproxy): Promise<string> {
@@ -66,7 +68,10 @@ for (const [what, lose] of LOSSES) {
       await lose(dataDir);
       await delay(1_000);
       assert.equal(await proxy.status("/readyz"), 503);
-      assert.match(await readiness(proxy), /journal: .*\/data\/journal.*(not there any more|taken the place).*SIGTERM/);
+      assert.match(
+        await readiness(proxy),
+        /journal: .*\/data\/journal.*(not there any more|taken the place).*SIGTERM/,
+      );
       const refused = await proxy.write({ user_id: "late", value: "v" });
       assert.equal(refused.status, 503);
       assert.match(await refused.text(), /journal-failed/);
@@ -112,7 +117,9 @@ Deno.test("a lost DATA_DIR is told of once, however many writes are refused", ()
     await eventually("it is not ready", async () => await proxy.status("/readyz") === 503, 1_500);
     const lines = () => proxy.log.split("\n").length;
     const before = lines();
-    for (let i = 0; i < 200; i++) await (await proxy.write({ user_id: "late", value: "v" })).body?.cancel();
+    for (let i = 0; i < 200; i++) {
+      await (await proxy.write({ user_id: "late", value: "v" })).body?.cancel();
+    }
     await delay(2_000);
     assert.ok(lines() - before < 10, proxy.log);
     assert.deepEqual(await userIds(databaseUrl), []);

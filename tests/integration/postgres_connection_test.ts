@@ -1,7 +1,16 @@
-/** The program as operators connect it: by a Unix socket, with a password that changes, through PgBouncer, while the table is worked on. */
+/**
+ * The program as operators connect it: by a Unix socket, with a password that changes, through
+ * PgBouncer, while the table is worked on.
+ */
 import assert from "node:assert/strict";
 import { Dsproxy, type Environment, eventually } from "../support/dsproxy.ts";
-import { makeFolder, once, startPostgres, unprivilegedOwner, withDatabase } from "../support/postgres.ts";
+import {
+  makeFolder,
+  once,
+  startPostgres,
+  unprivilegedOwner,
+  withDatabase,
+} from "../support/postgres.ts";
 import { startPgBouncer } from "../support/pgbouncer.ts";
 import { delay } from "../support/services.ts";
 
@@ -9,10 +18,17 @@ const USERS = 40;
 const READERS = 16;
 
 /** Runs the program with a data directory of its own; it must stop in order. */
-async function withDsproxy(settings: Environment, work: (dsproxy: Dsproxy) => Promise<void>): Promise<void> {
+async function withDsproxy(
+  settings: Environment,
+  work: (dsproxy: Dsproxy) => Promise<void>,
+): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "dsproxy_connection_" });
   try {
-    await using dsproxy = await Dsproxy.start({ DATA_DIR: `${folder}/data`, BATCH_INTERVAL: "100ms", ...settings });
+    await using dsproxy = await Dsproxy.start({
+      DATA_DIR: `${folder}/data`,
+      BATCH_INTERVAL: "100ms",
+      ...settings,
+    });
     await work(dsproxy);
     await dsproxy.stop();
   } finally {
@@ -25,7 +41,8 @@ Deno.test("a Unix socket is connected to by its folder, with the permissions tha
   try {
     await using server = await startPostgres({ unix_socket_directories: folder });
     const { password } = new URL(server.url);
-    const url = `postgresql://postgres:${password}@/postgres?host=${folder}&port=${server.port}&sslmode=verify-full`;
+    const url =
+      `postgresql://postgres:${password}@/postgres?host=${folder}&port=${server.port}&sslmode=verify-full`;
     await withDsproxy({ DATABASE_URL: url }, async (dsproxy) => {
       await dsproxy.accept({ user_id: "ada", value: "hello" }, "?ack=flushed");
       const [found] = await once(server.url, (sql) =>
@@ -46,7 +63,11 @@ Deno.test("a password that is changed in its file is used without a restart", ()
     const change = async (password: string) => {
       await once(url, (sql) => sql.unsafe(`alter role ${role} password '${password}'`));
       await Deno.writeTextFile(file, `${password}\n`);
-      await once(url, (sql) => sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = ${role}`);
+      await once(
+        url,
+        (sql) =>
+          sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = ${role}`,
+      );
     };
     await once(url, (sql) => sql.unsafe(`create role ${role} login superuser`));
     try {
@@ -62,7 +83,10 @@ Deno.test("a password that is changed in its file is used without a restart", ()
       await withDsproxy(settings, async (dsproxy) => {
         await dsproxy.accept({ user_id: "ada", value: "1" }, "?ack=flushed");
         await change("two");
-        assert.equal((await dsproxy.write({ user_id: "ada", value: "2" }, "?ack=flushed")).status, 201);
+        assert.equal(
+          (await dsproxy.write({ user_id: "ada", value: "2" }, "?ack=flushed")).status,
+          201,
+        );
         assert.doesNotMatch(dsproxy.log, /"level":"error"/);
       });
     } finally {
@@ -119,8 +143,13 @@ for (const surroundings of ["direct", "session", "transaction"] as const) {
       // Without a cache every read asks the database.
       const settings = { DATABASE_URL: bouncer?.url ?? url, CACHE: "memory", CACHE_LOCAL_MAX: "0" };
       await withDsproxy(settings, async (dsproxy) => {
-        for (let i = 0; i < USERS; i++) await dsproxy.accept({ user_id: `user${i}`, value: `value of user${i}` });
-        await eventually("all are stored", async () => await dsproxy.metric("dsproxy_queue_depth") === 0);
+        for (let i = 0; i < USERS; i++) {
+          await dsproxy.accept({ user_id: `user${i}`, value: `value of user${i}` });
+        }
+        await eventually(
+          "all are stored",
+          async () => await dsproxy.metric("dsproxy_queue_depth") === 0,
+        );
         const { reads, ...others } = await readUntil(dsproxy, changeTable(url));
         assert.deepEqual(others, { wrong: 0, absent: 0, failed: 0 });
         assert.ok(reads > 500, `${reads} reads`);

@@ -10,15 +10,23 @@ interface Row {
 }
 
 const rowsOf = (url: string) =>
-  once(url, (sql) => sql<Row[]>`select user_id, value, ts::float8 as ts from user_data order by dsproxy_seq`);
+  once(
+    url,
+    (sql) =>
+      sql<Row[]>`select user_id, value, ts::float8 as ts from user_data order by dsproxy_seq`,
+  );
 
 const countRows = (url: string) =>
   once(url, async (sql) => {
     const [table] = await sql`select to_regclass('user_data') as name`;
-    return table!.name === null ? 0 : Number((await sql`select count(*) as n from user_data`)[0]!.n);
+    return table!.name === null
+      ? 0
+      : Number((await sql`select count(*) as n from user_data`)[0]!.n);
   });
 
-async function withInstances(work: (settings: (name: string) => Environment, databaseUrl: string) => Promise<void>) {
+async function withInstances(
+  work: (settings: (name: string) => Environment, databaseUrl: string) => Promise<void>,
+) {
   const database = await createDatabase();
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-real-" });
   const prefix = `test-${crypto.randomUUID()}:`;
@@ -40,7 +48,9 @@ Deno.test("200 writes are 200 rows within the interval and a second, and another
   withInstances(async (settings, url) => {
     await using a = await Dsproxy.start(settings("a"));
     await using b = await Dsproxy.start(settings("b"));
-    await Promise.all(Array.from({ length: 200 }, (_, i) => a.accept({ user_id: `u${i}`, value: `v${i}` })));
+    await Promise.all(
+      Array.from({ length: 200 }, (_, i) => a.accept({ user_id: `u${i}`, value: `v${i}` })),
+    );
     await eventually("200 rows", async () => await countRows(url) === 200, 3_000);
     for (let i = 0; i < 200; i++) assert.equal((await b.read(`u${i}`)).value, `v${i}`);
     const rows = await rowsOf(url);
@@ -85,7 +95,11 @@ Deno.test("a newer write through one instance is seen by readers of another", ()
 Deno.test("with Redis stopped reads and writes still succeed, and it is used again when it is back", () =>
   withInstances(async (settings, url) => {
     await using redis = await startRedis();
-    await using proxy = await Dsproxy.start({ ...settings("a"), REDIS_URL: redis.url, BATCH_INTERVAL: "200ms" });
+    await using proxy = await Dsproxy.start({
+      ...settings("a"),
+      REDIS_URL: redis.url,
+      BATCH_INTERVAL: "200ms",
+    });
     await proxy.accept({ user_id: "before", value: "1" }, "?ack=flushed");
     await redis.stop();
     for (let i = 0; i < 20; i++) await proxy.accept({ user_id: `during${i}`, value: "2" });
@@ -94,7 +108,10 @@ Deno.test("with Redis stopped reads and writes still succeed, and it is used aga
     await eventually("all rows", async () => await countRows(url) === 21);
     assert.equal((await proxy.read("during7")).value, "2");
     await redis.start();
-    await eventually("read from the cache again", async () => (await proxy.read("before")).source !== "store");
+    await eventually(
+      "read from the cache again",
+      async () => (await proxy.read("before")).source !== "store",
+    );
     await proxy.stop();
   }));
 
@@ -119,7 +136,10 @@ Deno.test("with PostgreSQL stopped writes succeed and can be read, and land exac
     await eventually("all rows", async () => await countRows(postgres.url) >= 301);
     assert.equal(await breaker(), 0);
     const rows = await rowsOf(postgres.url);
-    assert.deepEqual(rows.map(({ user_id }) => user_id), Array.from({ length: 301 }, (_, i) => `u${i}`));
+    assert.deepEqual(
+      rows.map(({ user_id }) => user_id),
+      Array.from({ length: 301 }, (_, i) => `u${i}`),
+    );
     await proxy.stop();
   } finally {
     await Deno.remove(dataDir, { recursive: true });
@@ -132,11 +152,16 @@ Deno.test("a role that may not read any more is told by readiness and by the ans
   try {
     await once(
       postgres.url,
-      (sql) => sql.unsafe("create role app login password 'pw'; grant create on schema public to app"),
+      (sql) =>
+        sql.unsafe("create role app login password 'pw'; grant create on schema public to app"),
     );
     const url = new URL(postgres.url);
     [url.username, url.password] = ["app", "pw"];
-    await using proxy = await Dsproxy.start({ DATA_DIR: dataDir, DATABASE_URL: url.href, BATCH_INTERVAL: "200ms" });
+    await using proxy = await Dsproxy.start({
+      DATA_DIR: dataDir,
+      DATABASE_URL: url.href,
+      BATCH_INTERVAL: "200ms",
+    });
     await proxy.accept({ user_id: "u", value: "v" }, "?ack=flushed");
     const ready = async (wanted: number) => await proxy.status("/readyz") === wanted;
     await eventually("ready", () => ready(200));
@@ -145,7 +170,10 @@ Deno.test("a role that may not read any more is told by readiness and by the ans
     assert.equal(refused.status, 503);
     assert.match(refused.value, /refuses to be read/);
     await eventually("not ready", () => ready(503));
-    assert.match(await (await fetch(`${proxy.url}/readyz?verbose`)).text(), /store: .*permission denied/);
+    assert.match(
+      await (await fetch(`${proxy.url}/readyz?verbose`)).text(),
+      /store: .*permission denied/,
+    );
     await once(postgres.url, (sql) => sql.unsafe("grant select on user_data to app"));
     await eventually("ready again", () => ready(200));
     assert.equal((await proxy.read("somebody else")).status, 404);
@@ -200,13 +228,19 @@ Deno.test("a row that the database refuses holds up nobody: its neighbours land,
   withInstances(async (settings, url) => {
     await using proxy = await Dsproxy.start({ ...settings("a"), BATCH_INTERVAL: "200ms" });
     await proxy.accept({ user_id: "first", value: "v" }, "?ack=flushed");
-    await once(url, (sql) => sql`alter table user_data add constraint no_bad check (value <> 'bad')`);
+    await once(
+      url,
+      (sql) => sql`alter table user_data add constraint no_bad check (value <> 'bad')`,
+    );
     const writes = Array.from(
       { length: 120 },
       (_, i) => proxy.accept({ user_id: `u${i}`, value: i % 40 === 7 ? "bad" : "good" }),
     );
     const ids = await Promise.all(writes);
-    await eventually("the queue is empty", async () => await proxy.metric("dsproxy_queue_depth") === 0);
+    await eventually(
+      "the queue is empty",
+      async () => await proxy.metric("dsproxy_queue_depth") === 0,
+    );
     assert.equal(await countRows(url), 1 + 117);
     for (const [i, id] of ids.entries()) {
       const status = await (await fetch(`${proxy.url}/writes/${id}`)).text();
@@ -217,9 +251,15 @@ Deno.test("a row that the database refuses holds up nobody: its neighbours land,
     assert.equal(await proxy.metric('dsproxy_flush_rows_total{outcome="dead"}'), 3);
     const [dead] = await once(
       url,
-      (sql) => sql`select user_id, value, code, message from dsproxy_dead_letters where user_id = 'u7'`,
+      (sql) =>
+        sql`select user_id, value, code, message from dsproxy_dead_letters where user_id = 'u7'`,
     );
-    assert.deepEqual({ ...dead, message: "" }, { user_id: "u7", value: "bad", code: "23514", message: "" });
+    assert.deepEqual({ ...dead, message: "" }, {
+      user_id: "u7",
+      value: "bad",
+      code: "23514",
+      message: "",
+    });
     const waited = await proxy.write({ user_id: "late", value: "bad" }, "?ack=flushed");
     assert.equal(waited.status, 202, "not flushed, and not said to be");
     await waited.body?.cancel();

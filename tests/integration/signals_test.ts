@@ -2,10 +2,16 @@ import assert from "node:assert/strict";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
 import { delay } from "../support/services.ts";
 
-async function withInstance(work: (proxy: Dsproxy, dataDir: string) => Promise<void>): Promise<void> {
+async function withInstance(
+  work: (proxy: Dsproxy, dataDir: string) => Promise<void>,
+): Promise<void> {
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-signals-" });
   try {
-    await using proxy = await Dsproxy.start({ DATA_DIR: dataDir, BATCH_INTERVAL: "1h", BATCH_SIZE: "1000" });
+    await using proxy = await Dsproxy.start({
+      DATA_DIR: dataDir,
+      BATCH_INTERVAL: "1h",
+      BATCH_SIZE: "1000",
+    });
     await work(proxy, dataDir);
   } finally {
     await Deno.remove(dataDir, { recursive: true });
@@ -27,7 +33,11 @@ Deno.test("SIGHUP, SIGUSR1, SIGUSR2 and SIGPIPE, again and again, end nothing an
     for (const signal of ["SIGHUP", "SIGUSR2", "SIGPIPE", "SIGUSR1"] as const) {
       for (let i = 0; i < 3; i++) proxy.process.kill(signal);
     }
-    await eventually("the last one is logged", () => Promise.resolve(proxy.log.includes("SIGUSR1 is ignored")), 5_000);
+    await eventually(
+      "the last one is logged",
+      () => Promise.resolve(proxy.log.includes("SIGUSR1 is ignored")),
+      5_000,
+    );
     for (const signal of ["SIGHUP", "SIGUSR2"]) {
       assert.match(proxy.log, new RegExp(`"level":"info","message":"${signal} is ignored\\. `));
     }
@@ -42,7 +52,11 @@ Deno.test("the debugger that Deno opens on SIGUSR1 does not stay open", () =>
     // Deno begins to listen for it half a second after the start.
     await delay(1_000);
     proxy.process.kill("SIGUSR1");
-    await eventually("it is logged", () => Promise.resolve(proxy.log.includes("SIGUSR1 is ignored")), 5_000);
+    await eventually(
+      "it is logged",
+      () => Promise.resolve(proxy.log.includes("SIGUSR1 is ignored")),
+      5_000,
+    );
     await delay(1_500);
     for (let i = 0; i < 10; i++) {
       assert.equal(await debuggerIsOpen(proxy.process.pid), false);
@@ -66,7 +80,11 @@ Deno.test("a signal that is ignored while it stops does not cut the stop short",
   withInstance(async (proxy) => {
     for (let i = 0; i < 20; i++) await proxy.accept({ user_id: `u${i}`, value: "v" });
     proxy.process.kill("SIGTERM");
-    await eventually("the stop begins", () => Promise.resolve(proxy.log.includes("Shutting down")), 5_000);
+    await eventually(
+      "the stop begins",
+      () => Promise.resolve(proxy.log.includes("Shutting down")),
+      5_000,
+    );
     for (const other of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const) proxy.process.kill(other);
     const { code, log } = await proxy.ended();
     assert.equal(code, 0, log);

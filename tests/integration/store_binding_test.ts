@@ -18,7 +18,12 @@ async function withSettings(work: (settings: Settings) => Promise<void>): Promis
     await withDatabase(async (databaseUrl) => {
       const dataDir = join(folder, "data");
       const sqlite = { DATA_DIR: dataDir, BATCH_INTERVAL: "1h", BATCH_SIZE: "1000" };
-      await work({ dataDir, databaseUrl, sqlite, postgres: { ...sqlite, DATABASE_URL: databaseUrl } });
+      await work({
+        dataDir,
+        databaseUrl,
+        sqlite,
+        postgres: { ...sqlite, DATABASE_URL: databaseUrl },
+      });
     });
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -57,7 +62,9 @@ function sqliteRows(dataDir: string): number {
 const postgresRows = (url: string) =>
   once(url, async (sql) => {
     const [table] = await sql`select to_regclass('user_data') as name`;
-    return table!.name === null ? 0 : Number((await sql`select count(*) as n from user_data`)[0]!.n);
+    return table!.name === null
+      ? 0
+      : Number((await sql`select count(*) as n from user_data`)[0]!.n);
   });
 
 Deno.test("20 writes queued for PostgreSQL do not go to SQLite because of one start without DB_*", () =>
@@ -65,7 +72,10 @@ Deno.test("20 writes queued for PostgreSQL do not go to SQLite because of one st
     await queue(postgres, 20);
     const refused = await run(sqlite);
     assert.equal(refused.code, 78, refused.log);
-    assert.match(refused.log, /belongs to the store postgres( \(database .*\) with the identity .*)?, not to sqlite/);
+    assert.match(
+      refused.log,
+      /belongs to the store postgres( \(database .*\) with the identity .*)?, not to sqlite/,
+    );
     assert.match(refused.log, /20 accepted writes wait in .*data\/journal; nothing was moved/);
     assert.match(refused.log, /STORE=postgres/);
     assert.match(refused.log, /dsproxy --change-store/);

@@ -1,9 +1,10 @@
 /**
- * Six mistakes that write-ahead journals and write-behind caches are known for, each put into a port on purpose, to show that
- * the simulation would find them in the program.
+ * Six mistakes that write-ahead journals and write-behind caches are known for, each put into a
+ * port on purpose, to show that the simulation would find them in the program.
  */
-import type { JournalFile, JournalFileSystem } from "../../src/journal/file_system.ts";
-import type { Cache, Store } from "../../src/ports.ts";
+import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
+import type { Cache } from "../../src/ports/cache.ts";
+import type { Store } from "../../src/ports/store.ts";
 import type { SimulatedStore } from "./store.ts";
 
 export const BUGS = [
@@ -20,12 +21,21 @@ export type Bug = typeof BUGS[number];
 export function buggyDisk(fs: JournalFileSystem, bug: Bug | undefined): JournalFileSystem {
   switch (bug) {
     case "ack-before-fsync":
-      return withFiles(fs, (path, file) => path.endsWith(".seg") ? { ...file, sync: () => syncLater(file) } : file);
+      return withFiles(
+        fs,
+        (path, file) => path.endsWith(".seg") ? { ...file, sync: () => syncLater(file) } : file,
+      );
     case "retry-failed-fsync":
-      return withFiles(fs, (_, file) => ({ ...file, sync: () => file.sync().catch(() => file.sync()) }));
+      return withFiles(
+        fs,
+        (_, file) => ({ ...file, sync: () => file.sync().catch(() => file.sync()) }),
+      );
     case "unlink-before-checkpoint-fsync":
       // The checkpoint gets its name, and the segments lose theirs, before its content is on disk.
-      return withFiles(fs, (path, file) => path.endsWith("checkpoint.tmp") ? { ...file, sync: async () => {} } : file);
+      return withFiles(
+        fs,
+        (path, file) => path.endsWith("checkpoint.tmp") ? { ...file, sync: async () => {} } : file,
+      );
     default:
       return fs;
   }

@@ -1,6 +1,8 @@
-/** A cache server that keeps the promises of its port, and forgets everything when it feels like it. */
+/**
+ * A cache server that keeps the promises of its port, and forgets everything when it feels like it.
+ */
 import { compareVersions, type Entry, type Version } from "../../src/domain.ts";
-import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../../src/ports.ts";
+import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../../src/ports/cache.ts";
 import { SimulatedServer } from "./network.ts";
 import type { Process, World } from "./world.ts";
 
@@ -69,9 +71,15 @@ export class SimulatedCache extends SimulatedServer {
     if (atLeast === undefined || namespace === undefined) return;
     const versions = [atLeast, ...present?.namespace === namespace ? [present.cached.entry] : []];
     const guard = this.#guards.get(userId);
-    if (guard?.namespace === namespace && guard.untilMs > this.world.nowMs) versions.push(guard.atLeast);
+    if (guard?.namespace === namespace && guard.untilMs > this.world.nowMs) {
+      versions.push(guard.atLeast);
+    }
     versions.sort(compareVersions);
-    this.#guards.set(userId, { atLeast: versions.at(-1)!, namespace, untilMs: this.world.nowMs + GUARD_MS });
+    this.#guards.set(userId, {
+      atLeast: versions.at(-1)!,
+      namespace,
+      untilMs: this.world.nowMs + GUARD_MS,
+    });
   }
 
   /** What an instance that knows `namespace` is told. */
@@ -106,7 +114,11 @@ export class SimulatedCache extends SimulatedServer {
         complete: complete || present?.complete === true,
         source: "redis",
       };
-      this.world.trace(`cache has ${cached.entry.value.split(":")[0]} ${cached.complete ? "complete" : "incomplete"}`);
+      this.world.trace(
+        `cache has ${cached.entry.value.split(":")[0]} ${
+          cached.complete ? "complete" : "incomplete"
+        }`,
+      );
       this.#held.set(entry.userId, { cached, namespace, expiresMs });
     }
   }

@@ -1,4 +1,7 @@
-/** Flips a bit of a segment, and tells whose record it was in: by a reading of the format that is not the program's own. */
+/**
+ * Flips a bit of a segment, and tells whose record it was in: by a reading of the format that is
+ * not the program's own.
+ */
 import type { SimulatedDisk } from "./disk.ts";
 import type { World } from "./world.ts";
 
@@ -8,10 +11,15 @@ const LENGTH_COUNTS_FROM = 8;
 const USER_ID_LENGTH_AT = 33;
 const TEXT_AT = 35;
 
-/** The values of the records hit (none when it was a header); undefined when there was nothing to hit. */
+/**
+ * The values of the records hit (none when it was a header); undefined when there was nothing to
+ * hit.
+ */
 export function damageSomeRecord(world: World, disk: SimulatedDisk): string[] | undefined {
   const { random } = world;
-  const segments = disk.files.filter(({ path, bytes }) => /\/[0-9]+\.seg$/.test(path) && bytes.length > HEADER_BYTES);
+  const segments = disk.files.filter(({ path, bytes }) =>
+    /\/[0-9]+\.seg$/.test(path) && bytes.length > HEADER_BYTES
+  );
   if (segments.length === 0) return undefined;
   const { path, bytes } = random.pick(segments);
   const offset = random.below(bytes.length);

@@ -1,9 +1,9 @@
 /**
- * A disk that is as unkind as disks are: a write is in the page cache until it is synced, a name until its directory is; a
- * power loss keeps of the rest whatever it likes, sector by sector.
+ * A disk that is as unkind as disks are: a write is in the page cache until it is synced, a name
+ * until its directory is; a power loss keeps of the rest whatever it likes, sector by sector.
  */
 import { basename, dirname } from "node:path";
-import type { JournalFile, JournalFileSystem } from "../../src/journal/file_system.ts";
+import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
 import { GrowingBytes } from "./growing_bytes.ts";
 import type { Process, World } from "./world.ts";
 
@@ -62,12 +62,20 @@ export class SimulatedDisk {
     return {
       mkdir: () => Promise.resolve(),
       list: (path) => this.#perform(process, `list ${basename(path)}`, () => this.#list(path)),
-      create: (path) => this.#perform(process, `create ${basename(path)}`, () => this.#create(process, path)),
-      open: (path) => this.#perform(process, `open ${basename(path)}`, () => this.#handle(process, path)),
-      rename: (from, to) => this.#change(process, `rename ${basename(from)} ${basename(to)}`, renaming(from, to)),
+      create: (path) =>
+        this.#perform(process, `create ${basename(path)}`, () => this.#create(process, path)),
+      open: (path) =>
+        this.#perform(process, `open ${basename(path)}`, () => this.#handle(process, path)),
+      rename: (from, to) =>
+        this.#change(process, `rename ${basename(from)} ${basename(to)}`, renaming(from, to)),
       remove: (path) => this.#change(process, `remove ${basename(path)}`, removal(path)),
       syncDirectory: (path) =>
-        this.#perform(process, `sync directory ${basename(path)}`, () => this.#syncDirectory(path), this.#syncMs()),
+        this.#perform(
+          process,
+          `sync directory ${basename(path)}`,
+          () => this.#syncDirectory(path),
+          this.#syncMs(),
+        ),
       lock: (path) => this.#perform(process, "lock", () => this.#lock(process, path)),
     };
   }
@@ -97,7 +105,9 @@ export class SimulatedDisk {
     }
   }
 
-  /** How much of a file had been synced whenever the power was lost: what follows may be in pieces. */
+  /**
+   * How much of a file had been synced whenever the power was lost: what follows may be in pieces.
+   */
   wholeBytes(path: string): number {
     return this.#names.get(path)?.wholeBytes ?? Infinity;
   }
@@ -147,7 +157,9 @@ export class SimulatedDisk {
   }
 
   #list(path: string): string[] {
-    return [...this.#names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name));
+    return [...this.#names.keys()].filter((name) => dirname(name) === path).map((name) =>
+      basename(name)
+    );
   }
 
   #create(process: Process, path: string): JournalFile {
@@ -195,23 +207,34 @@ export class SimulatedDisk {
     const name = basename(path);
     return {
       size: () => this.#perform(process, `size ${name}`, () => inode.visible.length),
-      readAt: (into, offset) => this.#perform(process, `read ${name}`, () => this.#read(inode, into, offset)),
+      readAt: (into, offset) =>
+        this.#perform(process, `read ${name}`, () => this.#read(inode, into, offset)),
       writeAt: (bytes, offset) => this.#write(process, name, inode, bytes.slice(), offset),
-      truncate: (size) => this.#perform(process, `truncate ${name} ${size}`, () => this.#apply(inode, { size })),
+      truncate: (size) =>
+        this.#perform(process, `truncate ${name} ${size}`, () => this.#apply(inode, { size })),
       sync: () => this.#sync(process, name, inode),
-      displaced: () => this.#names.get(path) === inode ? undefined : `${path} is another file, or none`,
+      displaced: () =>
+        this.#names.get(path) === inode ? undefined : `${path} is another file, or none`,
       close() {},
     };
   }
 
   #read(inode: Inode, into: Uint8Array, offset: number): number {
-    if (this.world.random.chance(this.faults.failedReads)) throw this.#failure("EIO", "read failed");
+    if (this.world.random.chance(this.faults.failedReads)) {
+      throw this.#failure("EIO", "read failed");
+    }
     const bytes = inode.visible.view.subarray(offset, offset + into.length);
     into.set(bytes);
     return bytes.length;
   }
 
-  #write(process: Process, name: string, inode: Inode, bytes: Uint8Array, offset: number): Promise<void> {
+  #write(
+    process: Process,
+    name: string,
+    inode: Inode,
+    bytes: Uint8Array,
+    offset: number,
+  ): Promise<void> {
     const writeSome = () => {
       const part = bytes.subarray(0, this.world.random.below(bytes.length + 1));
       if (part.length > 0) this.#apply(inode, { offset, bytes: part });
@@ -253,7 +276,8 @@ export class SimulatedDisk {
       `sync ${name}`,
       () => {
         if (!this.world.random.chance(this.faults.failedSyncs)) return commit();
-        // As Linux does it: the pages are called clean, and whether a reader still sees them differs by file system.
+        // As Linux does it: the pages are called clean, and whether a reader still sees them
+        // differs by file system.
         inode.pending = inode.pending.filter(({ order }) => order >= before);
         if (this.world.random.chance(0.5)) {
           inode.visible.become(inode.durable);
@@ -272,7 +296,10 @@ export class SimulatedDisk {
     if (!("bytes" in change) || random.chance(0.3)) return durable.apply(change);
     for (let at = 0; at < change.bytes.length; at += SECTOR_BYTES) {
       if (random.chance(0.3)) continue;
-      durable.apply({ offset: change.offset + at, bytes: change.bytes.subarray(at, at + SECTOR_BYTES) });
+      durable.apply({
+        offset: change.offset + at,
+        bytes: change.bytes.subarray(at, at + SECTOR_BYTES),
+      });
     }
   }
 

@@ -1,4 +1,7 @@
-/** The content of a file in memory: written at any place, cut at any place, without a copy for each write. */
+/**
+ * The content of a file in memory: written at any place, cut at any place, without a copy for each
+ * write.
+ */
 export class GrowingBytes {
   #buffer = new Uint8Array(1024);
   #length = 0;
@@ -12,7 +15,9 @@ export class GrowingBytes {
     return this.#buffer.subarray(0, this.#length);
   }
 
-  apply(change: { readonly offset: number; readonly bytes: Uint8Array } | { readonly size: number }): void {
+  apply(
+    change: { readonly offset: number; readonly bytes: Uint8Array } | { readonly size: number },
+  ): void {
     if ("size" in change) return this.#resize(change.size);
     this.#resize(Math.max(this.#length, change.offset + change.bytes.length));
     this.#buffer.set(change.bytes, change.offset);

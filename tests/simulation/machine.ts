@@ -1,13 +1,16 @@
-/** The machine that the program runs on: it boots, is stopped, killed, loses power; and what clients do with it meanwhile. */
-import { Breaker, guardStore } from "../../src/breaker.ts";
-import { CacheClient, type CacheSharing } from "../../src/cache_client.ts";
-import { CacheNamespace } from "../../src/cache_namespace.ts";
+/**
+ * The machine that the program runs on: it boots, is stopped, killed, loses power; and what clients
+ * do with it meanwhile.
+ */
+import { Breaker, guardStore } from "../../src/guarding/breaker.ts";
+import { CacheClient, type CacheSharing } from "../../src/reading/cache_client.ts";
+import { CacheNamespace } from "../../src/reading/cache_namespace.ts";
 import { type Core, openCore } from "../../src/core.ts";
 import { compareVersions, type Entry } from "../../src/domain.ts";
 import { AppError, reasonOf } from "../../src/errors.ts";
 import { HEADER_BYTES } from "../../src/journal/codec.ts";
 import { Log } from "../../src/telemetry/log.ts";
-import type { AckLevel } from "../../src/writer.ts";
+import type { AckLevel } from "../../src/intake/writer.ts";
 import { idleMetrics } from "../support/fakes.ts";
 import { type Bug, buggyCache, buggyDisk, buggyStore } from "./bugs.ts";
 import type { SimulatedCache } from "./cache.ts";
@@ -142,7 +145,9 @@ export class Machine {
     try {
       model.accepted(write, await running.core.writer.write({ userId, value, ts }, ack));
     } catch (error) {
-      if (!(error instanceof AppError)) return world.violated(`a write failed on a defect: ${reasonOf(error)}`);
+      if (!(error instanceof AppError)) {
+        return world.violated(`a write failed on a defect: ${reasonOf(error)}`);
+      }
       world.fault(`write refused: ${error.code}`);
       model.refused(write, error.code);
     } finally {
@@ -162,7 +167,8 @@ export class Machine {
     const readsFail = disk.faults.failedReads > 0;
     running.requests++;
     if (running.breaker.state !== 0) running.breakerMs = startedMs;
-    const storeAway = () => Math.max(store.lastFaultMs, running.breakerMs) >= startedMs || store.faults.blackHole;
+    const storeAway = () =>
+      Math.max(store.lastFaultMs, running.breakerMs) >= startedMs || store.faults.blackHole;
     try {
       const found = await running.core.reader.read(userId);
       model.wasRead(userId, storeAway() ? floorWithoutStore : floor, found?.entry);
@@ -199,14 +205,19 @@ export class Machine {
     if (failure !== undefined && !this.#stopping) this.kill("restart after a failed disk");
   }
 
-  /** Another instance, which knows what the store says of the cache, must not read what is older than what was settled. */
+  /**
+   * Another instance, which knows what the store says of the cache, must not read what is older
+   * than what was settled.
+   */
   #checkSharedCopies(ackedSeq: number): void {
     const { model, store, cache, world } = this.parts;
     const { id, cacheGeneration } = store.identity;
     for (const userId of model.users) {
       const copy = cache.complete(userId, `${id.slice(0, 8)}.${cacheGeneration}`);
       const settled = model.settledEntry(userId, ackedSeq);
-      if (copy === undefined || settled === undefined || compareVersions(copy, settled) >= 0) continue;
+      if (copy === undefined || settled === undefined || compareVersions(copy, settled) >= 0) {
+        continue;
+      }
       world.violated(`another instance would read an outdated copy of ${userId} from the cache`);
     }
   }
@@ -223,7 +234,9 @@ export class Machine {
     );
     const namespace = new CacheNamespace(guardedStore, clock);
     const cacheClient = new CacheClient(
-      new Breaker("The cache", clock).guard(buggyCache(cache.client(process, () => namespace.text), bug)),
+      new Breaker("The cache", clock).guard(
+        buggyCache(cache.client(process, () => namespace.text), bug),
+      ),
       settings.cacheTtlMs,
       clock,
       () => {},
@@ -240,7 +253,9 @@ export class Machine {
         observer: {
           onDamage: ({ kind, segment, offset }) => {
             if (kind === "torn-tail") return world.trace(`torn tail of ${segment} at ${offset}`);
-            if (offset < disk.wholeBytes(`${DIR}/${segment}`)) model.damageReported(`${segment} at ${offset}`);
+            if (offset < disk.wholeBytes(`${DIR}/${segment}`)) {
+              model.damageReported(`${segment} at ${offset}`);
+            }
           },
         },
       },
@@ -254,7 +269,15 @@ export class Machine {
       pendingBytes: settings.pendingBytes,
     });
     if (process.alive) model.recovered(recovered);
-    return { process, core, cache: cacheClient, namespace, breaker, breakerMs: -Infinity, requests: 0 };
+    return {
+      process,
+      core,
+      cache: cacheClient,
+      namespace,
+      breaker,
+      breakerMs: -Infinity,
+      requests: 0,
+    };
   }
 
   #end(process: Process): void {

@@ -1,9 +1,9 @@
 /**
- * What clients were promised, and whether it was kept: invariants 1 to 6 of the contract, checked the moment that something
- * could break them.
+ * What clients were promised, and whether it was kept: invariants 1 to 6 of the contract, checked
+ * the moment that something could break them.
  */
 import { compareVersions, type Entry, newest, writeId } from "../../src/domain.ts";
-import type { AckLevel, WriteResult } from "../../src/writer.ts";
+import type { AckLevel, WriteResult } from "../../src/intake/writer.ts";
 import { REFUSED, type StoredRow } from "./store.ts";
 import type { World } from "./world.ts";
 
@@ -13,7 +13,10 @@ export interface ModelWrite {
   readonly value: string;
   readonly ts: number;
   /** Undefined until the answer; then what the client was told. */
-  answer: { readonly ack: AckLevel; readonly entry: Entry } | { readonly refused: string } | undefined;
+  answer:
+    | { readonly ack: AckLevel; readonly entry: Entry }
+    | { readonly refused: string }
+    | undefined;
   /** A bit of its only copy was flipped: it may be lost, and no other. */
   excused: boolean;
   rows: number;
@@ -32,7 +35,15 @@ export class Model {
   constructor(private readonly world: World) {}
 
   begin(userId: string, value: string, ts: number): ModelWrite {
-    const write: ModelWrite = { userId, value, ts, answer: undefined, excused: false, rows: 0, deadLetters: 0 };
+    const write: ModelWrite = {
+      userId,
+      value,
+      ts,
+      answer: undefined,
+      excused: false,
+      rows: 0,
+      deadLetters: 0,
+    };
     this.#writes.set(value, write);
     this.#byUser.set(userId, [...this.#byUser.get(userId) ?? [], write]);
     return write;
@@ -55,24 +66,32 @@ export class Model {
 
   /**
    * What a read that begins now must at least return.
-   * @param unsettledAfter only writes with a higher number: all that can be asked of a read that does not reach the store
+   * @param unsettledAfter only writes with a higher number: all that can be asked of a read that
+   *   does not reach the store
    */
   floor(userId: string, unsettledAfter = 0): Entry | undefined {
     let floor: Entry | undefined;
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
-      if (entry === undefined || write.excused || isRefusedValue(write) || entry.seq <= unsettledAfter) continue;
+      if (
+        entry === undefined || write.excused || isRefusedValue(write) || entry.seq <= unsettledAfter
+      ) continue;
       if (floor === undefined || compareVersions(entry, floor) > 0) floor = entry;
     }
     return floor;
   }
 
-  /** The newest that the queue has let go of, as the store has it; without what only a damaged journal could have told the cache of. */
+  /**
+   * The newest that the queue has let go of, as the store has it; without what only a damaged
+   * journal could have told the cache of.
+   */
   settledEntry(userId: string, ackedSeq: number): Entry | undefined {
     let newestSettled: Entry | undefined;
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
-      if (entry === undefined || write.excused || write.rows === 0 || entry.seq > ackedSeq) continue;
+      if (entry === undefined || write.excused || write.rows === 0 || entry.seq > ackedSeq) {
+        continue;
+      }
       newestSettled = newest(newestSettled, entry);
     }
     return newestSettled;
@@ -82,7 +101,9 @@ export class Model {
     this.reads++;
     if (found === undefined) {
       if (floor !== undefined && !this.#byValue(floor.value).excused) {
-        this.world.violated(`a read of ${userId} found nothing after ${nameOf(floor)} was acknowledged`);
+        this.world.violated(
+          `a read of ${userId} found nothing after ${nameOf(floor)} was acknowledged`,
+        );
       }
       return;
     }
@@ -90,9 +111,14 @@ export class Model {
     if (write?.userId !== userId || write.ts !== found.ts) {
       this.world.violated(`a read of ${userId} returned ${nameOf(found)}, which nobody wrote so`);
     }
-    if (floor === undefined || this.#byValue(floor.value).excused || compareVersions(found, floor) >= 0) return;
+    if (
+      floor === undefined || this.#byValue(floor.value).excused ||
+      compareVersions(found, floor) >= 0
+    ) return;
     this.world.violated(
-      `a read of ${userId} returned ${nameOf(found)} after the newer ${nameOf(floor)} was acknowledged`,
+      `a read of ${userId} returned ${nameOf(found)} after the newer ${
+        nameOf(floor)
+      } was acknowledged`,
     );
   }
 
@@ -102,11 +128,16 @@ export class Model {
     this.world.trace(`${nameOf(entry)} of ${entry.userId} is in ${table}`);
     if (table === "user_data") write.rows++;
     else write.deadLetters++;
-    if (write.rows + write.deadLetters > 1) this.world.violated(`${nameOf(write)} was stored twice`);
+    if (write.rows + write.deadLetters > 1) {
+      this.world.violated(`${nameOf(write)} was stored twice`);
+    }
     if (isRefusedValue(write) !== (table === "dead_letters")) {
       this.world.violated(`${nameOf(write)} went to ${table}`);
     }
-    if (write.answer !== undefined && "refused" in write.answer && write.answer.refused !== "journal-failed") {
+    if (
+      write.answer !== undefined && "refused" in write.answer &&
+      write.answer.refused !== "journal-failed"
+    ) {
       this.world.violated(`${nameOf(write)} was answered ${write.answer.refused}, and is stored`);
     }
     this.#refuseSecondId(entry);
@@ -116,8 +147,12 @@ export class Model {
   settled(instance: string, ackedSeq: number): void {
     for (const write of this.#writes.values()) {
       const entry = promisedEntry(write);
-      if (entry?.instance !== instance || entry.seq > ackedSeq || isStored(write) || write.excused) continue;
-      this.world.violated(`the queue lets go of ${nameOf(write)} (${writeId(entry)}), which is not stored`);
+      if (
+        entry?.run !== instance || entry.seq > ackedSeq || isStored(write) || write.excused
+      ) continue;
+      this.world.violated(
+        `the queue lets go of ${nameOf(write)} (${writeId(entry)}), which is not stored`,
+      );
     }
   }
 
@@ -125,8 +160,13 @@ export class Model {
   recovered(entries: readonly Entry[]): void {
     const found = new Set(entries.map(({ value }) => value));
     for (const write of this.#writes.values()) {
-      if (promisedEntry(write) === undefined || found.has(write.value) || isStored(write) || write.excused) continue;
-      this.world.violated(`${nameOf(write)} was acknowledged, and is neither in the journal nor stored`);
+      if (
+        promisedEntry(write) === undefined || found.has(write.value) || isStored(write) ||
+        write.excused
+      ) continue;
+      this.world.violated(
+        `${nameOf(write)} was acknowledged, and is neither in the journal nor stored`,
+      );
     }
   }
 
@@ -170,7 +210,9 @@ export class Model {
 
 /** Of a write that a client was told is durable. */
 function promisedEntry({ answer }: ModelWrite): Entry | undefined {
-  return answer !== undefined && "entry" in answer && answer.ack !== "accepted" ? answer.entry : undefined;
+  return answer !== undefined && "entry" in answer && answer.ack !== "accepted"
+    ? answer.entry
+    : undefined;
 }
 
 function isStored({ rows, deadLetters }: ModelWrite): boolean {

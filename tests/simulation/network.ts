@@ -1,4 +1,7 @@
-/** The way to a server and back: it takes time, it loses requests, and it loses answers to what was done. */
+/**
+ * The way to a server and back: it takes time, it loses requests, and it loses answers to what was
+ * done.
+ */
 import { DeadlineError } from "../../src/deadline.ts";
 import type { Process, World } from "./world.ts";
 
@@ -15,7 +18,13 @@ export interface ServerFaults {
 }
 
 export class SimulatedServer {
-  readonly faults: ServerFaults = { down: false, blackHole: false, slow: false, cutBefore: 0, cutAfter: 0 };
+  readonly faults: ServerFaults = {
+    down: false,
+    blackHole: false,
+    slow: false,
+    cutBefore: 0,
+    cutAfter: 0,
+  };
   /** When a caller was last let down. */
   lastFaultMs = -Infinity;
   /** A connection is a queue: when the last request of each process is carried out. */
@@ -34,7 +43,9 @@ export class SimulatedServer {
   protected call<T>(process: Process, what: string, work: () => T): Promise<T> {
     const { random } = this.world;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const arriveMs = this.oneConnection ? 0.1 * this.typicalMs : random.between(0.1, 0.5) * this.typicalMs;
+    const arriveMs = this.oneConnection
+      ? 0.1 * this.typicalMs
+      : random.between(0.1, 0.5) * this.typicalMs;
     const workMs = this.#workMs(process, arriveMs);
     const settle = (action: () => void) => process.alive && action();
     const fail = (fault: string) => {

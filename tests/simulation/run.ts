@@ -1,6 +1,7 @@
 /**
- * `deno task simulate [--seeds N] [--from S] [--bug NAME]`: runs the simulation for N seeds from S on; with `--seed S` for one,
- * with everything that happens in it. Ends with 1 when an invariant broke; prints the seed that shows it.
+ * `deno task simulate [--seeds N] [--from S] [--bug NAME]`: runs the simulation for N seeds from S
+ * on; with `--seed S` for one, with everything that happens in it. Ends with 1 when an invariant
+ * broke; prints the seed that shows it.
  */
 import { parseArgs } from "node:util";
 import { type Bug, BUGS } from "./bugs.ts";
@@ -11,10 +12,17 @@ function print(line: string): void {
 }
 
 const { values } = parseArgs({
-  options: { seeds: { type: "string" }, from: { type: "string" }, seed: { type: "string" }, bug: { type: "string" } },
+  options: {
+    seeds: { type: "string" },
+    from: { type: "string" },
+    seed: { type: "string" },
+    bug: { type: "string" },
+  },
 });
 const bug = BUGS.find((name) => name === values.bug) as Bug | undefined;
-if (values.bug !== undefined && bug === undefined) throw new Error(`--bug is one of ${BUGS.join(", ")}`);
+if (values.bug !== undefined && bug === undefined) {
+  throw new Error(`--bug is one of ${BUGS.join(", ")}`);
+}
 
 if (values.seed !== undefined) {
   const { violation } = await simulate(Number(values.seed), bug, print);

@@ -1,8 +1,8 @@
 /**
- * One run: the real journal, batcher, writer, reader, cache client and breakers on a simulated disk, clock, database, cache and
- * network, with clients, faults and chance from one seed.
+ * One run: the real journal, batcher, writer, reader, cache client and breakers on a simulated
+ * disk, clock, database, cache and network, with clients, faults and chance from one seed.
  */
-import type { AckLevel } from "../../src/writer.ts";
+import type { AckLevel } from "../../src/intake/writer.ts";
 import type { Bug } from "./bugs.ts";
 import { SimulatedCache } from "./cache.ts";
 import { SimulatedDisk } from "./disk.ts";
@@ -28,7 +28,11 @@ const RECOVERY_LIMIT_MS = 60_000;
 const USERS = ["ada", "bob", "eve", "ida"];
 const TS = 1_767_225_600;
 
-export async function simulate(seed: number, bug?: Bug, onTrace?: (line: string) => void): Promise<Outcome> {
+export async function simulate(
+  seed: number,
+  bug?: Bug,
+  onTrace?: (line: string) => void,
+): Promise<Outcome> {
   const world = new World(seed, onTrace);
   const model = new Model(world);
   const restoreRandomness = takeRandomnessFrom(world);
@@ -41,7 +45,14 @@ export async function simulate(seed: number, bug?: Bug, onTrace?: (line: string)
     restoreRandomness();
   }
   const { traceHash, faults } = world;
-  return { seed, violation, traceHash, faults, acknowledged: model.acknowledged, reads: model.reads };
+  return {
+    seed,
+    violation,
+    traceHash,
+    faults,
+    acknowledged: model.acknowledged,
+    reads: model.reads,
+  };
 }
 
 async function run(world: World, model: Model, bug: Bug | undefined): Promise<void> {
@@ -63,7 +74,9 @@ async function run(world: World, model: Model, bug: Bug | undefined): Promise<vo
   const giveUpMs = world.nowMs + RECOVERY_LIMIT_MS;
   while (!machine.idle) {
     await step();
-    if (world.nowMs > giveUpMs) throw new Violation("the faults are over, and still not everything is stored");
+    if (world.nowMs > giveUpMs) {
+      throw new Violation("the faults are over, and still not everything is stored");
+    }
   }
   model.finished();
   for (const user of model.users) void machine.read(user);
@@ -114,7 +127,8 @@ function takeRandomnessFrom(world: World): () => void {
     for (let i = 0; i < bytes.length; i++) bytes[i] = world.random.below(256);
     return array;
   };
-  const replace = (value: unknown) => Object.defineProperty(crypto, "getRandomValues", { value, configurable: true });
+  const replace = (value: unknown) =>
+    Object.defineProperty(crypto, "getRandomValues", { value, configurable: true });
   replace(simulated);
   return () => replace(original);
 }

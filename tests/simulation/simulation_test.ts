@@ -20,8 +20,19 @@ const FAULTS = [
     "store died at work",
   ],
   ...["deadlock", "row refused", "every row refused", "cache read-only", "copies outdated"],
-  ...["cache refused", "cache black hole", "cache deadline", "cache cut before", "cache cut after", "cache flushed"],
-  ...["write refused: queue-full", "write refused: journal-failed", "read refused: store-unavailable"],
+  ...[
+    "cache refused",
+    "cache black hole",
+    "cache deadline",
+    "cache cut before",
+    "cache cut after",
+    "cache flushed",
+  ],
+  ...[
+    "write refused: queue-full",
+    "write refused: journal-failed",
+    "read refused: store-unavailable",
+  ],
 ];
 
 function replayHint({ seed, violation }: Outcome): string {
@@ -41,7 +52,10 @@ Deno.test(`whatever fails, no promise to a client is broken: seeds ${FIRST_SEED}
   assert.ok(acknowledged > 20 * SEEDS, `only ${acknowledged} writes were acknowledged`);
   assert.ok(reads > 20 * SEEDS, `only ${reads} reads were answered`);
   for (const kind of FAULTS) {
-    assert.ok((faults.get(kind) ?? 0) > SEEDS / 100, `${kind}: only ${faults.get(kind)} in ${SEEDS} runs`);
+    assert.ok(
+      (faults.get(kind) ?? 0) > SEEDS / 100,
+      `${kind}: only ${faults.get(kind)} in ${SEEDS} runs`,
+    );
   }
 });
 
@@ -62,7 +76,11 @@ for (const bug of BUGS) {
     assert.ok(found, `not within ${SEEDS_FOR_A_BUG} seeds`);
     const again = await simulate(found.seed, bug);
     assert.equal(again.violation, found.violation, "a failing seed replays");
-    assert.equal((await simulate(found.seed)).violation, undefined, "and the program without the bug passes it");
+    assert.equal(
+      (await simulate(found.seed)).violation,
+      undefined,
+      "and the program without the bug passes it",
+    );
   });
 }
 

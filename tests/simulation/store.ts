@@ -1,7 +1,11 @@
-/** A database server: rows, marks and dead letters, each call one transaction that happens at one moment or not at all. */
+/**
+ * A database server: rows, marks and dead letters, each call one transaction that happens at one
+ * moment or not at all.
+ */
 import { compareVersions, type Entry } from "../../src/domain.ts";
 import { StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
-import type { Identity, PutResult, Store, StoreIdentity } from "../../src/ports.ts";
+import type { PutResult, Store } from "../../src/ports/store.ts";
+import type { Identity, StoreIdentity } from "../../src/ports/store_identity.ts";
 import { SimulatedServer } from "./network.ts";
 import type { Process, World } from "./world.ts";
 
@@ -79,7 +83,11 @@ export class SimulatedStore extends SimulatedServer {
       } else this.#insert(entry);
     }
     this.moveMark(source, entries.at(-1)!.seq);
-    const dead = entries.filter(isRefused).map(({ seq }) => ({ seq, code: "23514", message: "refused" }));
+    const dead = entries.filter(isRefused).map(({ seq }) => ({
+      seq,
+      code: "23514",
+      message: "refused",
+    }));
     return { rows: fresh.filter((entry) => !isRefused(entry)).length, dead };
   }
 
@@ -92,7 +100,9 @@ export class SimulatedStore extends SimulatedServer {
 
   #insert(entry: Entry): void {
     const latest = this.#latest.get(entry.userId);
-    if (latest === undefined || compareVersions(entry, latest) > 0) this.#latest.set(entry.userId, entry);
+    if (latest === undefined || compareVersions(entry, latest) > 0) {
+      this.#latest.set(entry.userId, entry);
+    }
     this.onRow({ entry, table: "user_data" });
   }
 

@@ -1,4 +1,7 @@
-/** Which faults a run has, and when: each seed has some kinds and not others, so that rare meetings of two come about. */
+/**
+ * Which faults a run has, and when: each seed has some kinds and not others, so that rare meetings
+ * of two come about.
+ */
 import type { SimulatedCache } from "./cache.ts";
 import { damageSomeRecord } from "./damage.ts";
 import type { SimulatedDisk } from "./disk.ts";
@@ -45,7 +48,9 @@ export class Weather {
       if (on) this.parts.model.diskLied = true;
     });
     this.#spells("disk reads fail", 500, (on) => disk.faults.failedReads = on ? 0.2 : 0);
-    for (const [name, server] of [["store", store], ["cache", cache]] as const) this.#planServer(name, server);
+    for (const [name, server] of [["store", store], ["cache", cache]] as const) {
+      this.#planServer(name, server);
+    }
     if (random.chance(KIND_CHANCE)) store.conflicts = 0.2;
     this.#spells("cache read-only spell", 8_000, (on) => cache.readOnly = on);
     this.#spells("store refuses", 6_000, (on) => store.refusesAll = on);
@@ -57,7 +62,13 @@ export class Weather {
     this.#fair = true;
     Object.assign(disk.faults, { failedSyncs: 0, failedWrites: 0, failedReads: 0, full: false });
     for (const server of [store, cache]) {
-      Object.assign(server.faults, { down: false, blackHole: false, slow: false, cutBefore: 0, cutAfter: 0 });
+      Object.assign(server.faults, {
+        down: false,
+        blackHole: false,
+        slow: false,
+        cutBefore: 0,
+        cutAfter: 0,
+      });
     }
     store.conflicts = 0;
     store.refusesAll = false;
@@ -87,7 +98,11 @@ export class Weather {
     this.#sometimes(what, () => {
       world.fault(what);
       turn(true);
-      world.after(world.random.between(0, longestMs), `${what} ends`, () => this.#fair || turn(false));
+      world.after(
+        world.random.between(0, longestMs),
+        `${what} ends`,
+        () => this.#fair || turn(false),
+      );
     });
   }
 

@@ -1,6 +1,9 @@
-/** Time, chance and the order of events, all from one seed. Nothing in a simulation happens but by an event of this world. */
+/**
+ * Time, chance and the order of events, all from one seed. Nothing in a simulation happens but by
+ * an event of this world.
+ */
 import { setImmediate } from "node:timers";
-import type { Clock } from "../../src/ports.ts";
+import type { Clock } from "../../src/ports/clock.ts";
 import { Random } from "../support/random.ts";
 
 /** A run of the program. What belongs to one that has ended does not happen any more. */
@@ -44,7 +47,8 @@ export class World {
     const event = { atMs: this.nowMs + delayMs, order: this.#order++, what, run };
     let at = this.#events.length;
     while (at > 0 && this.#events[at - 1]!.atMs <= event.atMs) at--;
-    // Latest first; of two at the same time the one scheduled first is nearer the end, and runs first.
+    // Latest first; of two at the same time the one scheduled first is nearer the end, and runs
+    // first.
     this.#events.splice(at, 0, event);
     return () => {
       const index = this.#events.indexOf(event);
@@ -65,7 +69,9 @@ export class World {
   }
 
   trace(what: string): void {
-    for (let i = 0; i < what.length; i++) this.#traceHash = Math.imul(this.#traceHash ^ what.charCodeAt(i), 0x01000193);
+    for (let i = 0; i < what.length; i++) {
+      this.#traceHash = Math.imul(this.#traceHash ^ what.charCodeAt(i), 0x01000193);
+    }
     this.#traceHash = Math.imul(this.#traceHash ^ (this.nowMs * 1000), 0x01000193);
     this.onTrace?.(`${this.nowMs.toFixed(3).padStart(12)} ${what}`);
   }

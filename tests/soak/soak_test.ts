@@ -1,4 +1,7 @@
-/** `deno task soak`: steady load for SOAK_SECONDS (600; 60 in the tests) on one instance, and whether its memory grows. */
+/**
+ * `deno task soak`: steady load for SOAK_SECONDS (600; 60 in the tests) on one instance, and
+ * whether its memory grows.
+ */
 import assert from "node:assert/strict";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
 import { once, withDatabase } from "../support/postgres.ts";
@@ -13,8 +16,8 @@ const SAMPLE_MS = 500;
 /** The first part fills caches and buffers up to their limits. */
 const WARM_UP_SHARE = 0.4;
 /**
- * In a minute, and beside other tests, the runtime neither settles on its size nor collects all garbage: then only a leak of about a
- * kilobyte a request shows, and the heap says nothing yet.
+ * In a minute, and beside other tests, the runtime neither settles on its size nor collects all
+ * garbage: then only a leak of about a kilobyte a request shows, and the heap says nothing yet.
  */
 const IS_LONG = SECONDS >= 300;
 const GROWTH_LIMIT = IS_LONG ? 0.1 : 0.4;
@@ -55,14 +58,23 @@ Deno.test(`under steady load for ${SECONDS} s memory does not grow, and no reque
         sampleMemory(proxy, endMs),
         ...Array.from({ length: CLIENTS }, (_, client) => runClient(proxy, client, endMs)),
       ]);
-      await eventually("the queue is empty", async () => await proxy.metric("dsproxy_queue_depth") === 0);
+      await eventually(
+        "the queue is empty",
+        async () => await proxy.metric("dsproxy_queue_depth") === 0,
+      );
       const [row] = await once(databaseUrl, (sql) => sql`select count(*)::int as n from user_data`);
       const count = written.reduce((sum, each) => sum + each, 0);
       assert.equal(row!.n, count);
       const steady = samples.filter(({ atSeconds }) => atSeconds > SECONDS * WARM_UP_SHARE);
-      const resident = growthOf(steady.map(({ atSeconds, residentBytes }) => [atSeconds, residentBytes]));
-      const heap = growthOf(lowest(steady.map(({ atSeconds, heapBytes }) => [atSeconds, heapBytes])));
-      const summary = `${count} writes; resident ${describe(resident)}; heap after collections ${describe(heap)}`;
+      const resident = growthOf(
+        steady.map(({ atSeconds, residentBytes }) => [atSeconds, residentBytes]),
+      );
+      const heap = growthOf(
+        lowest(steady.map(({ atSeconds, heapBytes }) => [atSeconds, heapBytes])),
+      );
+      const summary = `${count} writes; resident ${describe(resident)}; heap after collections ${
+        describe(heap)
+      }`;
       Deno.stdout.writeSync(new TextEncoder().encode(`soak of ${SECONDS} s: ${summary}\n`));
       assert.ok(resident.share < GROWTH_LIMIT, summary);
       if (IS_LONG) assert.ok(heap.share < GROWTH_LIMIT, summary);
@@ -72,7 +84,9 @@ Deno.test(`under steady load for ${SECONDS} s memory does not grow, and no reque
     }
   }));
 
-/** Writes and reads, known and unknown users, good and bad requests. Returns the number of writes. */
+/**
+ * Writes and reads, known and unknown users, good and bad requests. Returns the number of writes.
+ */
 async function runClient(proxy: Dsproxy, client: number, endMs: number): Promise<number> {
   let written = 0;
   for (let i = 0; performance.now() < endMs; i++) {
@@ -111,7 +125,8 @@ function lowest(points: readonly Point[]): Point[] {
 
 /** By the line that fits best (least squares). */
 function growthOf(points: readonly Point[]): Growth {
-  const average = (of: (point: Point) => number) => points.reduce((sum, each) => sum + of(each), 0) / points.length;
+  const average = (of: (point: Point) => number) =>
+    points.reduce((sum, each) => sum + of(each), 0) / points.length;
   const [meanSeconds, mean] = [average(([seconds]) => seconds), average(([, bytes]) => bytes)];
   const covariance = average(([seconds, bytes]) => (seconds - meanSeconds) * (bytes - mean));
   const bytesPerSecond = covariance / average(([seconds]) => (seconds - meanSeconds) ** 2);
@@ -120,5 +135,7 @@ function growthOf(points: readonly Point[]): Growth {
 
 function describe({ mean, bytesPerSecond, share }: Growth): string {
   const perMinute = (bytesPerSecond * 60 / MIB).toFixed(2);
-  return `${Math.round(mean / MIB)} MiB, slope ${perMinute} MiB a minute, ${(share * 100).toFixed(1)} % over the run`;
+  return `${Math.round(mean / MIB)} MiB, slope ${perMinute} MiB a minute, ${
+    (share * 100).toFixed(1)
+  } % over the run`;
 }

@@ -6,8 +6,22 @@ export async function certificate(name: string): Promise<{ cert: string; key: st
   const folder = await Deno.makeTempDir({ prefix: "dsproxy-tls-" });
   try {
     const [cert, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];
-    const subject = ["-subj", `/CN=${name}`, "-addext", `subjectAltName=${/^\d/.test(name) ? "IP" : "DNS"}:${name}`];
-    const kind = ["-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"];
+    const subject = [
+      "-subj",
+      `/CN=${name}`,
+      "-addext",
+      `subjectAltName=${/^\d/.test(name) ? "IP" : "DNS"}:${name}`,
+    ];
+    const kind = [
+      "-x509",
+      "-nodes",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-days",
+      "2",
+    ];
     await output("openssl", ["req", ...kind, ...subject, "-keyout", key, "-out", cert]);
     return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
   } finally {
@@ -15,12 +29,34 @@ export async function certificate(name: string): Promise<{ cert: string; key: st
   }
 }
 
-/** Files in `folder`, PEM: an authority's certificate, and for this machine one that it signed, with its key. */
-export async function signedCertificate(folder: string): Promise<[authority: string, cert: string, key: string]> {
-  const [ca, caKey, cert, key] = ["ca.pem", "ca.key", "cert.pem", "key.pem"].map((name) => `${folder}/${name}`);
-  const make = ["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"];
+/**
+ * Files in `folder`, PEM: an authority's certificate, and for this machine one that it signed, with
+ * its key.
+ */
+export async function signedCertificate(
+  folder: string,
+): Promise<[authority: string, cert: string, key: string]> {
+  const [ca, caKey, cert, key] = ["ca.pem", "ca.key", "cert.pem", "key.pem"].map((name) =>
+    `${folder}/${name}`
+  );
+  const make = [
+    "req",
+    "-x509",
+    "-nodes",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-days",
+    "2",
+  ];
   await output("openssl", [...make, "-subj", "/CN=authority", "-keyout", caKey!, "-out", ca!]);
-  const names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+  const names = [
+    "-addext",
+    "subjectAltName=IP:127.0.0.1",
+    "-addext",
+    "basicConstraints=critical,CA:FALSE",
+  ];
   const signed = ["-subj", "/CN=127.0.0.1", ...names, "-CA", ca!, "-CAkey", caKey!];
   await output("openssl", [...make, ...signed, "-keyout", key!, "-out", cert!]);
   return [ca!, cert!, key!];

@@ -1,6 +1,6 @@
 /** Readers that check every single answer, and a writer whose rows they must see, on one store. */
 import type { Entry } from "../../src/domain.ts";
-import type { Store } from "../../src/ports.ts";
+import type { Store } from "../../src/ports/store.ts";
 import { entry } from "./fakes.ts";
 import { delay } from "./services.ts";
 
@@ -11,7 +11,10 @@ const PADDING = "·".repeat(3_000);
 
 export interface Counts {
   reads: number;
-  /** Answers that are not a value of that user, or older than what had been committed before the question. */
+  /**
+   * Answers that are not a value of that user, or older than what had been committed before the
+   * question.
+   */
   wrong: number;
   /** Users that are there and were said not to be. */
   absent: number;
@@ -25,7 +28,15 @@ export interface Counts {
 }
 
 export class CheckedLoad {
-  readonly counts: Counts = { reads: 0, wrong: 0, absent: 0, failed: 0, puts: 0, failedPuts: 0, errors: new Set() };
+  readonly counts: Counts = {
+    reads: 0,
+    wrong: 0,
+    absent: 0,
+    failed: 0,
+    puts: 0,
+    failedPuts: 0,
+    errors: new Set(),
+  };
   /** No batch is put while this is true. */
   onlyRead = false;
   /** The version of every user that is surely there. */
@@ -70,7 +81,9 @@ export class CheckedLoad {
 
   #check(userId: string, atLeast: number, found: Entry | undefined): void {
     if (found === undefined) this.counts.absent++;
-    else if (found.value !== valueOf(userId, found.ts) || found.ts < atLeast || found.userId !== userId) {
+    else if (
+      found.value !== valueOf(userId, found.ts) || found.ts < atLeast || found.userId !== userId
+    ) {
       this.counts.wrong++;
     }
   }
@@ -87,7 +100,12 @@ export class CheckedLoad {
   async #put(version: number): Promise<void> {
     const batch = Array.from({ length: USERS }, (_, i) => {
       const userId = `user${i}`;
-      return entry(++this.#seq, { userId, value: valueOf(userId, version), ts: version, acceptedMs: version });
+      return entry(++this.#seq, {
+        userId,
+        value: valueOf(userId, version),
+        ts: version,
+        acceptedMs: version,
+      });
     });
     while (this.#running) {
       try {
@@ -104,7 +122,9 @@ export class CheckedLoad {
   }
 
   #note(error: unknown): void {
-    this.counts.errors.add(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+    this.counts.errors.add(
+      error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+    );
   }
 }
 

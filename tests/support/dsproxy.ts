@@ -1,7 +1,10 @@
-/** The program itself as a process: started as a user would, stopped or killed, its log and exit code read. */
+/**
+ * The program itself as a process: started as a user would, stopped or killed, its log and exit
+ * code read.
+ */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { environmentNames } from "../../src/config.ts";
+import { environmentNames } from "../../src/config/config.ts";
 import { delay } from "./services.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -80,7 +83,11 @@ export class Dsproxy implements AsyncDisposable {
 
   /** Exit code and standard output, once it has ended by itself or been told to. */
   async ended(): Promise<{ code: number; stdout: string; log: string }> {
-    const [stdout, { code }] = await Promise.all([this.#stdout(), this.process.status, this.#logRead]);
+    const [stdout, { code }] = await Promise.all([
+      this.#stdout(),
+      this.process.status,
+      this.#logRead,
+    ]);
     return { code, stdout, log: this.#log };
   }
 
@@ -107,7 +114,11 @@ export class Dsproxy implements AsyncDisposable {
 
   async read(userId: string): Promise<{ status: number; value: string; source: string | null }> {
     const response = await fetch(`${this.url}/read?user_id=${encodeURIComponent(userId)}`);
-    return { status: response.status, value: await response.text(), source: response.headers.get("dsproxy-source") };
+    return {
+      status: response.status,
+      value: await response.text(),
+      source: response.headers.get("dsproxy-source"),
+    };
   }
 
   /** The status that a path is answered with. */
@@ -125,7 +136,9 @@ export class Dsproxy implements AsyncDisposable {
   }
 
   async #readLog(): Promise<void> {
-    for await (const text of this.process.stderr.pipeThrough(new TextDecoderStream())) this.#log += text;
+    for await (const text of this.process.stderr.pipeThrough(new TextDecoderStream())) {
+      this.#log += text;
+    }
   }
 
   #stdoutText: Promise<string> | undefined;
@@ -143,7 +156,9 @@ function programUnderTest(how: HowToRun): { command: string; programArgs: string
   return { command: "setpriv", programArgs: [...withoutPower, "--", command, ...programArgs] };
 }
 
-function plainProgram({ main, args = [], openFiles }: HowToRun): { command: string; programArgs: string[] } {
+function plainProgram(
+  { main, args = [], openFiles }: HowToRun,
+): { command: string; programArgs: string[] } {
   const binary = Deno.env.get("DSPROXY_BINARY");
   const [command, ...programArgs] = binary && main === undefined
     ? [binary]
@@ -157,12 +172,17 @@ function plainProgram({ main, args = [], openFiles }: HowToRun): { command: stri
       ...args,
     ];
   if (openFiles === undefined) return { command, programArgs };
-  return { command: "sh", programArgs: ["-c", `ulimit -n ${openFiles}; exec "$@"`, "sh", command, ...programArgs] };
+  return {
+    command: "sh",
+    programArgs: ["-c", `ulimit -n ${openFiles}; exec "$@"`, "sh", command, ...programArgs],
+  };
 }
 
 /** Those of `deno task start`, so that a missing one is found here. */
 function taskPermissions(): string[] {
-  const { tasks } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)) as { tasks: { start: string } };
+  const { tasks } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`)) as {
+    tasks: { start: string };
+  };
   return tasks.start.replaceAll("'", "").split(" ").filter((word) => word.startsWith("--"));
 }
 
@@ -173,7 +193,11 @@ function inherited(): Record<string, string> {
 }
 
 /** Polls until `check` holds; fails with `what` after `limitMs`. */
-export async function eventually(what: string, check: () => Promise<boolean>, limitMs = 30_000): Promise<void> {
+export async function eventually(
+  what: string,
+  check: () => Promise<boolean>,
+  limitMs = 30_000,
+): Promise<void> {
   const giveUpAt = Date.now() + limitMs;
   while (!(await check())) {
     assert.ok(Date.now() < giveUpAt, `not within ${limitMs} ms: ${what}`);

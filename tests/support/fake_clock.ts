@@ -1,5 +1,5 @@
 /** A clock that stands still until a test moves it. */
-import type { Clock } from "../../src/ports.ts";
+import type { Clock } from "../../src/ports/clock.ts";
 
 interface Timer {
   dueMs: number;
@@ -39,11 +39,16 @@ export class FakeClock implements Clock {
   async advance(byMs: number): Promise<void> {
     const untilMs = this.nowMs + byMs;
     for (;;) {
-      const next = [...this.#timers].filter((timer) => timer.dueMs <= untilMs).sort((a, b) => a.dueMs - b.dueMs)[0];
-      if (next === undefined) break;
+      const next = [...this.#timers].filter((timer) =>
+        timer.dueMs <= untilMs
+      ).sort((a, b) => a.dueMs - b.dueMs)[0];
+      if (next === undefined) {
+        break;
+      }
       this.nowMs = next.dueMs;
-      if (next.everyMs === undefined) this.#timers.delete(next);
-      else next.dueMs += next.everyMs;
+      if (next.everyMs === undefined) {
+        this.#timers.delete(next);
+      } else next.dueMs += next.everyMs;
       next.callback();
       await settle();
     }

@@ -1,9 +1,9 @@
 /**
- * A disk in memory that keeps two truths: what programs see, and what would survive a power loss. Records what is asked of it
- * in order, and fails on demand.
+ * A disk in memory that keeps two truths: what programs see, and what would survive a power loss.
+ * Records what is asked of it in order, and fails on demand.
  */
 import { basename, dirname } from "node:path";
-import type { JournalFile, JournalFileSystem } from "../../src/journal/file_system.ts";
+import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
 
 interface Inode {
   content: Uint8Array;
@@ -11,9 +11,14 @@ interface Inode {
 }
 
 export class FakeFileSystem implements JournalFileSystem {
-  /** `sync 0001.seg`, `rename checkpoint.tmp checkpoint`, `remove …`, `syncDirectory`, …; reads are left out. */
+  /**
+   * `sync 0001.seg`, `rename checkpoint.tmp checkpoint`, `remove …`, `syncDirectory`, …; reads are
+   * left out.
+   */
   readonly events: string[] = [];
-  /** Asked before every sync of a file; a thrown error is what it fails with, a promise delays it. */
+  /**
+   * Asked before every sync of a file; a thrown error is what it fails with, a promise delays it.
+   */
   beforeSync: (name: string) => Promise<void> | void = () => {};
   /** Bytes that may still be written before the disk is full. */
   freeBytes = Infinity;
@@ -39,9 +44,14 @@ export class FakeFileSystem implements JournalFileSystem {
     return this.events.filter((each) => each.startsWith(event)).length;
   }
 
-  /** Takes away a file, or everything in a directory, as somebody does who removes it or moves it elsewhere. */
+  /**
+   * Takes away a file, or everything in a directory, as somebody does who removes it or moves it
+   * elsewhere.
+   */
   takeAway(dir: string): Map<string, Inode> {
-    const taken = new Map([...this.#names].filter(([path]) => path === dir || path.startsWith(`${dir}/`)));
+    const taken = new Map(
+      [...this.#names].filter(([path]) => path === dir || path.startsWith(`${dir}/`)),
+    );
     for (const path of taken.keys()) this.#names.delete(path);
     return taken;
   }
@@ -65,7 +75,9 @@ export class FakeFileSystem implements JournalFileSystem {
 
   list(path: string): Promise<string[]> {
     return Promise.resolve(
-      [...this.#names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name)),
+      [...this.#names.keys()].filter((name) => dirname(name) === path).map((name) =>
+        basename(name)
+      ),
     );
   }
 
@@ -107,11 +119,15 @@ export class FakeFileSystem implements JournalFileSystem {
   }
 
   lock(path: string): Promise<JournalFile> {
-    const inode = this.#names.get(path) ?? { content: new Uint8Array(0), durable: new Uint8Array(0) };
+    const inode = this.#names.get(path) ??
+      { content: new Uint8Array(0), durable: new Uint8Array(0) };
     if (this.#locked.has(inode)) return Promise.reject(new Error("locked elsewhere"));
     this.#names.set(path, inode);
     this.#locked.add(inode);
-    return Promise.resolve({ ...this.#handle(path, inode), close: () => this.#locked.delete(inode) });
+    return Promise.resolve({
+      ...this.#handle(path, inode),
+      close: () => this.#locked.delete(inode),
+    });
   }
 
   #find(path: string): Inode {

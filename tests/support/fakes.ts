@@ -3,12 +3,23 @@ import type { Entry, Write } from "../../src/domain.ts";
 import { compareVersions } from "../../src/domain.ts";
 import { StoreWentBackError } from "../../src/errors.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
-import type { Batch, PutResult, Queue, QueueStats, Receipt, Store } from "../../src/ports.ts";
+import type { Receipt } from "../../src/ports/intake.ts";
+import type { Queue, QueueStats } from "../../src/ports/queue.ts";
+import type { Batch } from "../../src/ports/source.ts";
+import type { PutResult, Store } from "../../src/ports/store.ts";
 
 export const INSTANCE = "instance0001";
 
 export function entry(seq: number, fields: Partial<Entry> = {}): Entry {
-  return { userId: `user${seq}`, value: `value${seq}`, ts: 1_000, acceptedMs: seq, instance: INSTANCE, seq, ...fields };
+  return {
+    userId: `user${seq}`,
+    value: `value${seq}`,
+    ts: 1_000,
+    acceptedMs: seq,
+    run: INSTANCE,
+    seq,
+    ...fields,
+  };
 }
 
 /** A queue whose entries are durable at once, unless held back. */

@@ -2,8 +2,8 @@
 import { delay } from "./services.ts";
 
 /**
- * pass: as it comes; slow: each piece `latencyMs` late; drip: a few bytes at a time; black hole: connections are accepted and
- * nothing gets through; refuse: connections are closed as they come.
+ * pass: as it comes; slow: each piece `latencyMs` late; drip: a few bytes at a time; black hole:
+ * connections are accepted and nothing gets through; refuse: connections are closed as they come.
  */
 export type Weather = "pass" | "slow" | "drip" | "black hole" | "refuse";
 
@@ -89,7 +89,9 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   #isToBeLost(bytes: Uint8Array): boolean {
-    if (this.loseAnswer === undefined || !new TextDecoder().decode(bytes).includes(this.loseAnswer)) return false;
+    if (
+      this.loseAnswer === undefined || !new TextDecoder().decode(bytes).includes(this.loseAnswer)
+    ) return false;
     this.lostAnswers++;
     this.loseAnswer = undefined;
     return true;

@@ -1,6 +1,7 @@
 /**
- * Finds the programs of the real services that tests need. Where one is missing, and this process may (root on a system
- * with apt), its package is installed; else the error says what to install or which variable to set.
+ * Finds the programs of the real services that tests need. Where one is missing, and this process
+ * may (root on a system with apt), its package is installed; else the error says what to install or
+ * which variable to set.
  */
 
 export interface Program {
@@ -28,13 +29,22 @@ export const REDIS = {
   urlVariable: "TEST_REDIS_URL",
 } as const satisfies Program;
 
-export const PGBOUNCER: Program = { names: ["pgbouncer"], folders: ["/usr/sbin"], aptPackage: "pgbouncer" };
+export const PGBOUNCER: Program = {
+  names: ["pgbouncer"],
+  folders: ["/usr/sbin"],
+  aptPackage: "pgbouncer",
+};
 
-export const NGINX: Program = { names: ["nginx"], folders: ["/usr/sbin"], aptPackage: "nginx-light" };
+export const NGINX: Program = {
+  names: ["nginx"],
+  folders: ["/usr/sbin"],
+  aptPackage: "nginx-light",
+};
 
 /**
- * Installs those that are missing, one after the other, where this process may: test files, which run side by side, would get in
- * each other's way. What cannot be installed is left to the tests that need it, and their error.
+ * Installs those that are missing, one after the other, where this process may: test files, which
+ * run side by side, would get in each other's way. What cannot be installed is left to the tests
+ * that need it, and their error.
  */
 export async function installMissing(programs: readonly Program[]): Promise<void> {
   if (!await mayInstall()) return;
@@ -52,16 +62,22 @@ export async function installed(program: Program): Promise<string> {
   const found = await find(program);
   if (found !== undefined) return found;
   const names = program.names.join(" or ");
-  const instead = program.urlVariable === undefined ? "" : `, or set ${program.urlVariable} to a running server`;
+  const instead = program.urlVariable === undefined
+    ? ""
+    : `, or set ${program.urlVariable} to a running server`;
   const help = `Install ${program.aptPackage} or put ${names} on PATH${instead}`;
   if (!await mayInstall()) throw new Error(`Cannot find ${names}. ${help}`);
   await aptInstall(program.aptPackage);
   const now = await find(program);
-  if (now === undefined) throw new Error(`Package ${program.aptPackage} was installed, but has no ${names}. ${help}`);
+  if (now === undefined) {
+    throw new Error(`Package ${program.aptPackage} was installed, but has no ${names}. ${help}`);
+  }
   return now;
 }
 
-async function find({ names, folders }: Pick<Program, "names" | "folders">): Promise<string | undefined> {
+async function find(
+  { names, folders }: Pick<Program, "names" | "folders">,
+): Promise<string | undefined> {
   const onPath = (Deno.env.get("PATH") ?? "").split(":").filter((folder) => folder !== "");
   for (const folder of [...onPath, ...await expand(folders)]) {
     for (const name of names) {
@@ -79,7 +95,10 @@ async function expand(patterns: readonly string[]): Promise<string[]> {
       folders.push(pattern);
       continue;
     }
-    const [before, after] = [pattern.slice(0, pattern.indexOf("*")), pattern.slice(pattern.indexOf("*") + 1)];
+    const [before, after] = [
+      pattern.slice(0, pattern.indexOf("*")),
+      pattern.slice(pattern.indexOf("*") + 1),
+    ];
     const parent = before.slice(0, before.lastIndexOf("/"));
     const prefix = before.slice(parent.length + 1);
     const versions = (await list(parent)).filter((name) => name.startsWith(prefix));

@@ -13,7 +13,10 @@ export interface Opened {
   readonly damage: DamageReport[];
 }
 
-export async function open(fs: FakeFileSystem, options: Partial<JournalOptions> = {}): Promise<Opened> {
+export async function open(
+  fs: FakeFileSystem,
+  options: Partial<JournalOptions> = {},
+): Promise<Opened> {
   const recovered: Entry[] = [];
   const damage: DamageReport[] = [];
   const journal = await openJournal({
@@ -28,17 +31,25 @@ export async function open(fs: FakeFileSystem, options: Partial<JournalOptions> 
 }
 
 export function pushAll(journal: Journal, values: readonly string[]): Promise<void[]> {
-  return Promise.all(values.map((value, i) => journal.push({ userId: `user${i}`, value, ts: 1_700_000_000 }).durable));
+  return Promise.all(
+    values.map((value, i) =>
+      journal.push({ userId: `user${i}`, value, ts: 1_700_000_000 }).durable
+    ),
+  );
 }
 
 export async function takeAll(journal: Journal): Promise<Entry[]> {
   const entries: Entry[] = [];
-  for (let batch = await journal.take(1000); batch; batch = await journal.take(1000)) entries.push(...batch.entries);
+  for (let batch = await journal.take(1000); batch; batch = await journal.take(1000)) {
+    entries.push(...batch.entries);
+  }
   return entries;
 }
 
 export async function ackAll(journal: Journal): Promise<void> {
-  for (let batch = await journal.take(1000); batch; batch = await journal.take(1000)) await journal.ack(batch);
+  for (let batch = await journal.take(1000); batch; batch = await journal.take(1000)) {
+    await journal.ack(batch);
+  }
 }
 
 export function valuesOf(entries: readonly Entry[]): string[] {
@@ -57,6 +68,8 @@ export function quarantined(fs: FakeFileSystem): string[] {
 export function recordOffsets(segment: Uint8Array): number[] {
   const view = new DataView(segment.buffer, segment.byteOffset);
   const offsets = [HEADER_BYTES];
-  while (offsets.at(-1)! < segment.length) offsets.push(offsets.at(-1)! + 8 + view.getUint32(offsets.at(-1)! + 4));
+  while (offsets.at(-1)! < segment.length) {
+    offsets.push(offsets.at(-1)! + 8 + view.getUint32(offsets.at(-1)! + 4));
+  }
   return offsets;
 }

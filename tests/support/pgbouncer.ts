@@ -7,7 +7,10 @@ export interface PgBouncerOptions {
   /** The server behind it, and the user and password that both of them accept. */
   readonly databaseUrl: string;
   readonly poolMode: "session" | "transaction" | "statement";
-  /** Connections to the server for a user and database; default 2, so that clients really share them. */
+  /**
+   * Connections to the server for a user and database; default 2, so that clients really share
+   * them.
+   */
   readonly poolSize?: number;
   /** Further lines of the section `pgbouncer`, by name. */
   readonly settings?: Readonly<Record<string, string>>;
@@ -16,8 +19,9 @@ export interface PgBouncerOptions {
 export type PgBouncer = TestServer;
 
 /**
- * A PgBouncer of one's own with default settings, on a free loopback port, in front of every database of the server. Its `url`
- * is that of `databaseUrl` through it. To be disposed of by the caller.
+ * A PgBouncer of one's own with default settings, on a free loopback port, in front of every
+ * database of the server. Its `url` is that of `databaseUrl` through it. To be disposed of by the
+ * caller.
  */
 export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBouncer> {
   const command = await installed(PGBOUNCER);
@@ -49,7 +53,9 @@ export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBounc
 
 function userLine(databaseUrl: string): string {
   const { username, password } = new URL(databaseUrl);
-  const quoted = [username, password].map((part) => `"${decodeURIComponent(part).replaceAll('"', '""')}"`);
+  const quoted = [username, password].map((part) =>
+    `"${decodeURIComponent(part).replaceAll('"', '""')}"`
+  );
   return `${quoted.join(" ")}\n`;
 }
 

@@ -9,7 +9,8 @@ export type PostgresServer = TestServer;
 const PASSWORD = "test password: ü/@?";
 
 /**
- * A PostgreSQL of one's own with default settings, on a free loopback port. To be disposed of by the caller.
+ * A PostgreSQL of one's own with default settings, on a free loopback port. To be disposed of by
+ * the caller.
  * @param settings further lines of `postgresql.conf`, by name
  * @param files written into the data folder, readable by the server only, by name
  */
@@ -19,7 +20,9 @@ export function startPostgres(
 ): Promise<PostgresServer> {
   return startOnNewData(settings, async ({ command, data, folder, owner }) => {
     await initialise(command.replace(/postgres$/, "initdb"), data, `${folder}/password`, owner);
-    for (const [name, text] of Object.entries(files)) await writeOwned(`${data}/${name}`, text, owner);
+    for (const [name, text] of Object.entries(files)) {
+      await writeOwned(`${data}/${name}`, text, owner);
+    }
   });
 }
 
@@ -32,7 +35,10 @@ export interface NewData {
   readonly owner: Owner | undefined;
 }
 
-/** A server on a free port and on the data that `fill` makes. Its superuser has the name and password of {@link startPostgres}. */
+/**
+ * A server on a free port and on the data that `fill` makes. Its superuser has the name and
+ * password of {@link startPostgres}.
+ */
 export async function startOnNewData(
   settings: Readonly<Record<string, string>>,
   fill: (data: NewData) => Promise<void>,
@@ -79,7 +85,8 @@ export async function createDatabase(): Promise<TestDatabase> {
   url.pathname = `/${name}`;
   return {
     url: url.href,
-    drop: async () => void await once(admin, (sql) => sql.unsafe(`drop database if exists ${name} with (force)`)),
+    drop: async () =>
+      void await once(admin, (sql) => sql.unsafe(`drop database if exists ${name} with (force)`)),
   };
 }
 
@@ -95,7 +102,12 @@ export async function withDatabase<T>(work: (url: string) => Promise<T>): Promis
 
 /** Runs `work` on one connection that is closed afterwards. */
 export async function once<T>(url: string, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
-  const sql = postgres(url, { max: 1, connect_timeout: 10, fetch_types: false, onnotice: () => {} });
+  const sql = postgres(url, {
+    max: 1,
+    connect_timeout: 10,
+    fetch_types: false,
+    onnotice: () => {},
+  });
   try {
     return await work(sql);
   } finally {
@@ -108,7 +120,12 @@ export async function selectOne(url: string): Promise<void> {
   await once(url, (sql) => sql.unsafe("select 1"));
 }
 
-async function initialise(initdb: string, data: string, passwordFile: string, owner: Owner | undefined): Promise<void> {
+async function initialise(
+  initdb: string,
+  data: string,
+  passwordFile: string,
+  owner: Owner | undefined,
+): Promise<void> {
   await writeOwned(passwordFile, PASSWORD, owner);
   // deno-fmt-ignore
   const args = [
@@ -117,7 +134,11 @@ async function initialise(initdb: string, data: string, passwordFile: string, ow
   await output(initdb, args, owner);
 }
 
-export async function writeOwned(path: string, text: string, owner: Owner | undefined): Promise<void> {
+export async function writeOwned(
+  path: string,
+  text: string,
+  owner: Owner | undefined,
+): Promise<void> {
   await Deno.writeTextFile(path, text, { mode: 0o600 });
   if (owner !== undefined) await Deno.chown(path, owner.uid, owner.gid);
 }
@@ -127,7 +148,10 @@ export async function unprivilegedOwner(): Promise<Owner | undefined> {
   if (Deno.uid() !== 0) return undefined;
   for (const user of ["postgres", "nobody"]) {
     try {
-      return { uid: Number(await output("id", ["-u", user])), gid: Number(await output("id", ["-g", user])) };
+      return {
+        uid: Number(await output("id", ["-u", user])),
+        gid: Number(await output("id", ["-g", user])),
+      };
     } catch {
       continue; // No such user here.
     }

@@ -1,4 +1,6 @@
-/** Connections for the statements of the PostgreSQL adapter: a new one each time, without a pool. */
+/**
+ * Connections for the statements of the PostgreSQL adapter: a new one each time, without a pool.
+ */
 import pg from "pg";
 import type { Connections } from "../../src/adapters/postgres/connections.ts";
 import type { Session } from "../../src/adapters/postgres/session.ts";
@@ -9,7 +11,11 @@ export function connectionsTo(
   credentials: { readonly user?: string; readonly password?: string } = {},
   observe: (text: string) => void = () => {},
 ): Connections {
-  return new PlainConnections({ ...clientOptions(url), ...credentials, application_name: "dsproxy" }, observe);
+  return new PlainConnections({
+    ...clientOptions(url),
+    ...credentials,
+    application_name: "dsproxy",
+  }, observe);
 }
 
 class PlainConnections implements Connections {

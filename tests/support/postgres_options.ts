@@ -1,7 +1,10 @@
 /** The store's options for a test database. */
 import type { PostgresStoreOptions } from "../../src/adapters/postgres/store.ts";
 
-export function postgresOptions(databaseUrl: string, others: Partial<PostgresStoreOptions> = {}): PostgresStoreOptions {
+export function postgresOptions(
+  databaseUrl: string,
+  others: Partial<PostgresStoreOptions> = {},
+): PostgresStoreOptions {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl);
   return {
     hosts: [{ host: hostname, port: Number(port) }],

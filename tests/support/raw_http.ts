@@ -16,7 +16,9 @@ export class RawConnection implements Disposable {
   async send(data: string | Uint8Array): Promise<boolean> {
     const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
     try {
-      for (let sent = 0; sent < bytes.length;) sent += await this.connection.write(bytes.subarray(sent));
+      for (let sent = 0; sent < bytes.length;) {
+        sent += await this.connection.write(bytes.subarray(sent));
+      }
       return true;
     } catch {
       return false;

@@ -31,7 +31,10 @@ export interface RedisServerOptions {
   readonly sentinel?: boolean;
 }
 
-/** A Redis of one's own, without persistence, on a free loopback port. To be disposed of by the caller. */
+/**
+ * A Redis of one's own, without persistence, on a free loopback port. To be disposed of by the
+ * caller.
+ */
 export async function startRedis(
   { version = "7", config = [], sentinel }: RedisServerOptions = {},
 ): Promise<RedisServer> {
@@ -68,7 +71,9 @@ export function sharedRedisUrl(): string {
 /** Who asks for a password, or for rights, answers too. */
 async function ping(port: number): Promise<void> {
   const answer = await redisCommand(port, "PING");
-  if (!/^(\+PONG|-NOAUTH|-NOPERM)/.test(answer)) throw new Error(`Redis answers ${JSON.stringify(answer)} to PING`);
+  if (!/^(\+PONG|-NOAUTH|-NOPERM)/.test(answer)) {
+    throw new Error(`Redis answers ${JSON.stringify(answer)} to PING`);
+  }
 }
 
 /** The beginning of the answer to one command without special characters. */

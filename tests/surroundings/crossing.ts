@@ -1,4 +1,7 @@
-/** Writes through one instance and reads through another: what the second one says more than a second after the first one's 201. */
+/**
+ * Writes through one instance and reads through another: what the second one says more than a
+ * second after the first one's 201.
+ */
 import type { Dsproxy } from "../support/dsproxy.ts";
 import { delay } from "../support/services.ts";
 
@@ -16,7 +19,11 @@ export class Crossing {
   readonly #users: Promise<void>[];
 
   /** @param scene its instances may be replaced by others while this runs */
-  constructor(private readonly scene: { readonly proxies: Dsproxy[] }, readonly from: number, readonly to: number) {
+  constructor(
+    private readonly scene: { readonly proxies: Dsproxy[] },
+    readonly from: number,
+    readonly to: number,
+  ) {
     this.#users = Array.from({ length: USERS }, (_, i) => this.#cross(`crossing${from}-${i}`));
   }
 
@@ -50,6 +57,8 @@ export class Crossing {
     const { status, value: found, source } = await to.read(user);
     this.checked++;
     if (status === 503 || source === "stale" || (status === 200 && found === value)) return;
-    this.stale.push(`${user}: ${status} ${found.slice(0, 100)} from ${source}, ${value} was flushed over 1 s ago`);
+    this.stale.push(
+      `${user}: ${status} ${found.slice(0, 100)} from ${source}, ${value} was flushed over 1 s ago`,
+    );
   }
 }

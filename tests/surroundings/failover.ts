@@ -1,11 +1,17 @@
-/** A primary and its standby that change places, and an address that leads to the wrong one of them for a while. */
+/**
+ * A primary and its standby that change places, and an address that leads to the wrong one of them
+ * for a while.
+ */
 import { FaultProxy } from "../support/fault_proxy.ts";
 import { once, type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { promote, startStandby } from "../support/standby.ts";
 import { delay } from "../support/services.ts";
 import { live, READS_FROM_STORE, type Surrounding } from "./surrounding.ts";
 
-/** Nothing is committed that the standby does not show: only so can a failover lose nothing, and a standby answer reads. */
+/**
+ * Nothing is committed that the standby does not show: only so can a failover lose nothing, and a
+ * standby answer reads.
+ */
 async function waitForStandby(primary: PostgresServer): Promise<void> {
   await once(primary.url, async (sql) => {
     await sql.unsafe("alter system set synchronous_standby_names = '*'");
@@ -14,7 +20,9 @@ async function waitForStandby(primary: PostgresServer): Promise<void> {
   });
 }
 
-async function withStandby<T>(work: (primary: PostgresServer, standby: PostgresServer) => Promise<T>): Promise<T> {
+async function withStandby<T>(
+  work: (primary: PostgresServer, standby: PostgresServer) => Promise<T>,
+): Promise<T> {
   await using primary = await startPostgres();
   await using standby = await startStandby(primary);
   await waitForStandby(primary);
@@ -40,7 +48,10 @@ const failover: Surrounding["run"] = async (rounds, random) => {
     return await live(
       {
         databaseUrl: servers[0]!.url,
-        settings: { DATABASE_URL: urlOfBoth(servers[0]!, first.port, second.port), ...READS_FROM_STORE },
+        settings: {
+          DATABASE_URL: urlOfBoth(servers[0]!, first.port, second.port),
+          ...READS_FROM_STORE,
+        },
         happen: async (scene, round) => {
           const [old, next] = servers.slice(-2) as [PostgresServer, PostgresServer];
           await old.kill();
@@ -66,7 +77,11 @@ const addressMoves: Surrounding["run"] = (rounds, random) =>
   withStandby(async (primary, standby) => {
     await using address = FaultProxy.to(primary.port);
     // So few that all of them have come to the standby.
-    const settings = { DATABASE_URL: address.urlOf(primary.url), DB_POOL_SIZE: "2", ...READS_FROM_STORE };
+    const settings = {
+      DATABASE_URL: address.urlOf(primary.url),
+      DB_POOL_SIZE: "2",
+      ...READS_FROM_STORE,
+    };
     const happen = async () => {
       address.targetPort = standby.port;
       address.cut();
@@ -74,7 +89,11 @@ const addressMoves: Surrounding["run"] = (rounds, random) =>
       // As a DNS name or a virtual address does: connections to the standby live on.
       address.targetPort = primary.port;
     };
-    return await live({ databaseUrl: primary.url, settings, commitLimitMs: 20_000, happen }, rounds, random);
+    return await live(
+      { databaseUrl: primary.url, settings, commitLimitMs: 20_000, happen },
+      rounds,
+      random,
+    );
   });
 
 export const FAILOVER: readonly Surrounding[] = [

@@ -1,4 +1,7 @@
-/** A backlog of 52,000 rows, many or all of which the database refuses: done within a minute, and told in a few lines. */
+/**
+ * A backlog of 52,000 rows, many or all of which the database refuses: done within a minute, and
+ * told in a few lines.
+ */
 import assert from "node:assert/strict";
 import { openJournal } from "../../src/journal/journal.ts";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
@@ -16,7 +19,10 @@ interface Counted {
   readonly dead: number;
 }
 
-/** Starts the service with a full journal on a table made by `statements`; counts at the end of `work`, when the log must be short. */
+/**
+ * Starts the service with a full journal on a table made by `statements`; counts at the end of
+ * `work`, when the log must be short.
+ */
 async function withBacklog(
   statements: readonly string[],
   userOf: (i: number) => string,
@@ -31,7 +37,10 @@ async function withBacklog(
       await work(proxy, databaseUrl);
       await proxy.stop();
       const lines = proxy.log.trimEnd().split("\n").length;
-      assert.ok(lines <= LINES_MAX, `${lines} lines of log, the last of them:\n${proxy.log.slice(-2_000)}`);
+      assert.ok(
+        lines <= LINES_MAX,
+        `${lines} lines of log, the last of them:\n${proxy.log.slice(-2_000)}`,
+      );
     });
   } finally {
     await Deno.remove(dataDir, { recursive: true });
@@ -63,7 +72,11 @@ async function count(url: string): Promise<Counted> {
 }
 
 async function untilFlushed(proxy: Dsproxy): Promise<void> {
-  await eventually("the queue is empty", async () => await proxy.metric("dsproxy_queue_depth") === 0, LIMIT_MS);
+  await eventually(
+    "the queue is empty",
+    async () => await proxy.metric("dsproxy_queue_depth") === 0,
+    LIMIT_MS,
+  );
 }
 
 Deno.test("a primary key on user_id: each user's first row of 52,000 is stored, the others are dead letters", () =>

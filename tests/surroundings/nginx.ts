@@ -1,4 +1,7 @@
-/** nginx in front: with the configuration of docs/limits.md, and as a plain reverse proxy with two instances behind it. */
+/**
+ * nginx in front: with the configuration of docs/limits.md, and as a plain reverse proxy with two
+ * instances behind it.
+ */
 import assert from "node:assert/strict";
 import { delay, freePort } from "../support/services.ts";
 import { startNginx } from "../support/nginx.ts";
@@ -88,13 +91,18 @@ const restarts: Surrounding["run"] = (rounds, random) =>
       PROXY_PORT: String(ports[instance]),
     });
     const load = { ack: "flushed", graceMs: 1_000 } as const;
-    return await live({ databaseUrl, settings, instances: 2, load, targets: () => [nginx], happen }, rounds, random);
+    return await live(
+      { databaseUrl, settings, instances: 2, load, targets: () => [nginx], happen },
+      rounds,
+      random,
+    );
   });
 
 export const NGINX: readonly Surrounding[] = [
   {
     name: "nginx as in limits.md",
-    how: "its example, word for word; 413 and 403 come as they should, a long value comes back unchanged",
+    how:
+      "its example, word for word; 413 and 403 come as they should, a long value comes back unchanged",
     rounds: { few: 2, many: 10 },
     run: asDocumented,
   },

@@ -1,4 +1,7 @@
-/** A PgBouncer between the service and PostgreSQL, as Debian has it, with nothing set but what is said. */
+/**
+ * A PgBouncer between the service and PostgreSQL, as Debian has it, with nothing set but what is
+ * said.
+ */
 import { type PgBouncerOptions, startPgBouncer } from "../support/pgbouncer.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { runDdl } from "./postgres.ts";
@@ -12,8 +15,16 @@ function behind(
   return async (rounds, random) => {
     await using server = await startPostgres();
     await using pooler = await startPgBouncer({ databaseUrl: server.url, ...options });
-    const settings = { DATABASE_URL: pooler.url, DB_POOL_SIZE: String(connections), ...READS_FROM_STORE };
-    return await live({ databaseUrl: server.url, settings, instances: 2, happen: runDdl }, rounds, random);
+    const settings = {
+      DATABASE_URL: pooler.url,
+      DB_POOL_SIZE: String(connections),
+      ...READS_FROM_STORE,
+    };
+    return await live(
+      { databaseUrl: server.url, settings, instances: 2, happen: runDdl },
+      rounds,
+      random,
+    );
   };
 }
 
@@ -32,8 +43,13 @@ export const PGBOUNCER: readonly Surrounding[] = [
   },
   {
     name: "PgBouncer, `DISCARD ALL`",
-    how: "the same, and `server_reset_query_always=1`: a session forgets everything after each transaction",
+    how:
+      "the same, and `server_reset_query_always=1`: a session forgets everything after each transaction",
     rounds: { few: 1, many: 5 },
-    run: behind({ poolMode: "transaction", poolSize: 3, settings: { server_reset_query_always: "1" } }, 8),
+    run: behind({
+      poolMode: "transaction",
+      poolSize: 3,
+      settings: { server_reset_query_always: "1" },
+    }, 8),
   },
 ];

@@ -10,16 +10,30 @@ type Happen = Place["happen"];
 function onDatabase(happen: Happen, load: Place["load"] = {}): Surrounding["run"] {
   return (rounds, random) =>
     withDatabase((databaseUrl) =>
-      live({ databaseUrl, settings: { DATABASE_URL: databaseUrl, ...READS_FROM_STORE }, load, happen }, rounds, random)
+      live(
+        { databaseUrl, settings: { DATABASE_URL: databaseUrl, ...READS_FROM_STORE }, load, happen },
+        rounds,
+        random,
+      )
     );
 }
 
 /** On a server of its own. */
-function onServer(happen: (server: PostgresServer, scene: Scene) => Promise<void>): Surrounding["run"] {
+function onServer(
+  happen: (server: PostgresServer, scene: Scene) => Promise<void>,
+): Surrounding["run"] {
   return async (rounds: number, random: Random) => {
     await using server = await startPostgres();
     const settings = { DATABASE_URL: server.url, ...READS_FROM_STORE };
-    return await live({ databaseUrl: server.url, settings, happen: (scene) => happen(server, scene) }, rounds, random);
+    return await live(
+      {
+        databaseUrl: server.url,
+        settings,
+        happen: (scene) => happen(server, scene),
+      },
+      rounds,
+      random,
+    );
   };
 }
 
@@ -70,7 +84,8 @@ async function readOnlyForAWhile({ url }: PostgresServer, { random }: Scene): Pr
 export const POSTGRES: readonly Surrounding[] = [
   {
     name: "DDL under load",
-    how: "columns added, renamed, dropped, their type changed, indexes made and dropped, `vacuum full`, `reindex`",
+    how:
+      "columns added, renamed, dropped, their type changed, indexes made and dropped, `vacuum full`, `reindex`",
     rounds: { few: 2, many: 12 },
     run: onDatabase(runDdl, { readers: 16 }),
   },

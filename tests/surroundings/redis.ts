@@ -1,9 +1,17 @@
-/** Two instances on one Redis of many kinds, and what happens to it; each reads what the other one writes. */
+/**
+ * Two instances on one Redis of many kinds, and what happens to it; each reads what the other one
+ * writes.
+ */
 import assert from "node:assert/strict";
 import { signedCertificate } from "../support/certificate.ts";
 import { type Environment } from "../support/dsproxy.ts";
 import { withDatabase } from "../support/postgres.ts";
-import { redisCommand, type RedisServer, type RedisServerOptions, startRedis } from "../support/redis.ts";
+import {
+  redisCommand,
+  type RedisServer,
+  type RedisServerOptions,
+  startRedis,
+} from "../support/redis.ts";
 import { delay, freePort } from "../support/services.ts";
 import { type Counts, live, type Scene, type Surrounding } from "./surrounding.ts";
 
@@ -38,8 +46,12 @@ function onRedis(
 }
 
 async function readsFromRedis({ proxies }: Scene): Promise<number> {
-  const texts = await Promise.all(proxies.map(async ({ url }) => await (await fetch(`${url}/metrics`)).text()));
-  const counts = texts.map((text) => Number(/^dsproxy_reads_total\{source="redis"\} (\d+)/m.exec(text)?.[1] ?? 0));
+  const texts = await Promise.all(
+    proxies.map(async ({ url }) => await (await fetch(`${url}/metrics`)).text()),
+  );
+  const counts = texts.map((text) =>
+    Number(/^dsproxy_reads_total\{source="redis"\} (\d+)/m.exec(text)?.[1] ?? 0)
+  );
   return counts.reduce((a, b) => a + b);
 }
 
@@ -53,8 +65,8 @@ const asUser = (settings: Environment = {}) => (port: number): Environment => ({
 });
 
 /**
- * Redis answers reads and refuses writes for a while. The second instance only reads: were it to write too, it would notice by
- * itself, and stop believing Redis.
+ * Redis answers reads and refuses writes for a while. The second instance only reads: were it to
+ * write too, it would notice by itself, and stop believing Redis.
  */
 function refusing(command: string, undo: string): Surrounding["run"] {
   const happen: Happen = async ({ port }) => {
@@ -91,9 +103,9 @@ const twoDeployments: Surrounding["run"] = async (rounds, random) => {
 };
 
 function merged([one, other]: readonly [Counts, Counts] | Counts[]): Counts {
-  const lists = (["lost", "doubled", "wrong", "absent", "unexpected", "stale"] as const).map((kind) =>
-    [kind, [...one![kind], ...other![kind]]] as const
-  );
+  const lists = (["lost", "doubled", "wrong", "absent", "unexpected", "stale"] as const).map((
+    kind,
+  ) => [kind, [...one![kind], ...other![kind]]] as const);
   const sums = (["acknowledged", "reads", "refused", "dead"] as const).map((kind) =>
     [kind, one![kind] + other![kind]] as const
   );
@@ -103,7 +115,12 @@ function merged([one, other]: readonly [Counts, Counts] | Counts[]): Counts {
 const withoutRedis: Surrounding["run"] = (rounds, random) =>
   withDatabase((databaseUrl) =>
     live(
-      { databaseUrl, settings: { DATABASE_URL: databaseUrl }, instances: 2, happen: () => delay(500) },
+      {
+        databaseUrl,
+        settings: { DATABASE_URL: databaseUrl },
+        instances: 2,
+        happen: () => delay(500),
+      },
       rounds,
       random,
     )
@@ -116,7 +133,10 @@ const overTls: Surrounding["run"] = async (rounds, random) => {
     const tlsPort = freePort();
     const config = [`tls-port ${tlsPort}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`];
     const settings = { REDIS_URL: `rediss://127.0.0.1:${tlsPort}`, DENO_CERT: authority };
-    return await onRedis({ config: [...config, "tls-auth-clients no"] }, calm, () => settings)(rounds, random);
+    return await onRedis({ config: [...config, "tls-auth-clients no"] }, calm, () => settings)(
+      rounds,
+      random,
+    );
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -146,7 +166,12 @@ export const REDIS: readonly Surrounding[] = [
     rounds,
     run: onRedis(withRights("~* &* +@all -client|tracking"), calm, asUser()),
   },
-  { name: "Redis with TLS", how: "`rediss://`, its authority's certificate in `DENO_CERT`", rounds, run: overTls },
+  {
+    name: "Redis with TLS",
+    how: "`rediss://`, its authority's certificate in `DENO_CERT`",
+    rounds,
+    run: overTls,
+  },
   {
     name: "Redis is full",
     how: "`maxmemory 1`, `noeviction`, for 4 s",

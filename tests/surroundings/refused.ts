@@ -1,4 +1,7 @@
-/** Surroundings that the service cannot live in: it says so, in words that name what to change, and so does `--check-config`. */
+/**
+ * Surroundings that the service cannot live in: it says so, in words that name what to change, and
+ * so does `--check-config`.
+ */
 import assert from "node:assert/strict";
 import { Dsproxy, type Environment, eventually } from "../support/dsproxy.ts";
 import { once, startPostgres, withDatabase } from "../support/postgres.ts";
@@ -24,7 +27,11 @@ const LIMIT_MS = 20_000;
 async function isFoundByCheck(settings: Environment, why: RegExp): Promise<void> {
   await using checked = Dsproxy.spawn(settings, ["--check-config"]);
   const { code, stdout, log } = await checked.ended();
-  assert.deepEqual([code, why.test(stdout + log)], [78, true], `--check-config says: ${stdout}${log}`);
+  assert.deepEqual(
+    [code, why.test(stdout + log)],
+    [78, true],
+    `--check-config says: ${stdout}${log}`,
+  );
 }
 
 /** @param why what the service has to say, and `--check-config` too */
@@ -39,7 +46,10 @@ async function verdictOn(settings: Environment, why: RegExp): Promise<Verdict> {
     readiness = ended === undefined ? await readinessAt(port) : "";
     return ended !== undefined || (readiness.includes("not ok") && why.test(readiness));
   }, LIMIT_MS).catch((cause) => {
-    throw new Error(`${cause.message}; readiness: ${readiness}; its log: ${proxy.log.slice(-2_000)}`, { cause });
+    throw new Error(
+      `${cause.message}; readiness: ${readiness}; its log: ${proxy.log.slice(-2_000)}`,
+      { cause },
+    );
   });
   if (ended === undefined) return { does: "runs, and is not ready", says: lineOf(readiness, why) };
   const end = await proxy.ended();
@@ -148,7 +158,8 @@ function withoutCache(options: RedisServerOptions, why: RegExp): Refusal["run"] 
       await using proxy = await Dsproxy.start(settings);
       await proxy.accept({ user_id: "user", value: "value" });
       assert.equal((await proxy.read("user")).value, "value");
-      await eventually("its log says what is wrong", () => Promise.resolve(why.test(proxy.log)), LIMIT_MS);
+      await eventually("its log says what is wrong", () =>
+        Promise.resolve(why.test(proxy.log)), LIMIT_MS);
       await proxy.stop();
       const { error } = JSON.parse(lineOf(proxy.log, why)) as { error: string };
       return { does: "runs, without a cache", says: error };
@@ -169,11 +180,22 @@ export const REFUSED: readonly Refusal[] = [
   {
     name: "a column of another type",
     how: "`ts timestamptz`",
-    run: onTable(/user_data\.ts .*bigint/, "create table user_data (user_id text, value text, ts timestamptz)"),
+    run: onTable(
+      /user_data\.ts .*bigint/,
+      "create table user_data (user_id text, value text, ts timestamptz)",
+    ),
   },
   { name: "a role without rights", how: "it may connect, and nothing else", run: withoutRights },
-  { name: "another kind of store", how: "`DATA_DIR` of PostgreSQL, started without `DB_*`", run: anotherStore },
-  { name: "another database", how: "`DATA_DIR` of one, `DATABASE_URL` of another", run: anotherDatabase },
+  {
+    name: "another kind of store",
+    how: "`DATA_DIR` of PostgreSQL, started without `DB_*`",
+    run: anotherStore,
+  },
+  {
+    name: "another database",
+    how: "`DATA_DIR` of one, `DATABASE_URL` of another",
+    run: anotherDatabase,
+  },
   { name: "`DATA_DIR` a dangling link", how: "it leads to nothing", run: danglingLink },
   {
     name: "a Redis Cluster",

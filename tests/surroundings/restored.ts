@@ -1,14 +1,26 @@
-/** A database that is dropped and made anew, or replaced by an older copy of itself, under a service that goes on. */
+/**
+ * A database that is dropped and made anew, or replaced by an older copy of itself, under a service
+ * that goes on.
+ */
 import assert from "node:assert/strict";
 import { eventually } from "../support/dsproxy.ts";
 import { once, type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { delay } from "../support/services.ts";
-import { live, READS_FROM_STORE, type Scene, type Surrounding, untilCommitted, untilEmpty } from "./surrounding.ts";
+import {
+  live,
+  READS_FROM_STORE,
+  type Scene,
+  type Surrounding,
+  untilCommitted,
+  untilEmpty,
+} from "./surrounding.ts";
 
 const DATABASE = "data";
 
 /** On a server of its own, so that a database can be copied; `admin` is another database there. */
-function onDatabase(happen: (scene: Scene, admin: PostgresServer) => Promise<void>): Surrounding["run"] {
+function onDatabase(
+  happen: (scene: Scene, admin: PostgresServer) => Promise<void>,
+): Surrounding["run"] {
   return async (rounds, random) => {
     await using server = await startPostgres();
     await execute(server, `create database ${DATABASE}`);
@@ -29,7 +41,10 @@ async function execute({ url }: PostgresServer, ...statements: readonly string[]
   });
 }
 
-/** All is stored, and nobody is promised any of it any more. What is written from here on has to outlive what comes. */
+/**
+ * All is stored, and nobody is promised any of it any more. What is written from here on has to
+ * outlive what comes.
+ */
 async function destroying(scene: Scene, destroy: () => Promise<void>): Promise<void> {
   const [proxy] = scene.proxies;
   await scene.load.pause();
@@ -61,7 +76,10 @@ async function restore(scene: Scene, admin: PostgresServer): Promise<void> {
       `drop database ${DATABASE} with (force)`,
       `create database ${DATABASE} template backup`,
     ));
-  await eventually("it says that the database went back", () => Promise.resolve(wentBack(proxy!.log) > before));
+  await eventually(
+    "it says that the database went back",
+    () => Promise.resolve(wentBack(proxy!.log) > before),
+  );
   assert.ok(await proxy!.metric("dsproxy_store_went_back_total") > 0);
 }
 
@@ -70,21 +88,24 @@ const wentBack = (log: string) => log.split("database went back").length;
 /** A database is copied only while no session is in it. */
 function whileNobodyIsThere(statement: string): string[] {
   const allow = (yes: boolean) => `alter database ${DATABASE} allow_connections ${yes}`;
-  const end = `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${DATABASE}'`;
+  const end =
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${DATABASE}'`;
   return [allow(false), end, statement, allow(true)];
 }
 
 export const RESTORED: readonly Surrounding[] = [
   {
     name: "a database dropped and made anew",
-    how: "`drop database with (force)`, `create database` up to 2 s later; what is written meanwhile is in the new one",
+    how:
+      "`drop database with (force)`, `create database` up to 2 s later; what is written meanwhile is in the new one",
     rounds: { few: 1, many: 4 },
     mayRefuse: "while there is no database",
     run: onDatabase(dropAndMakeAnew),
   },
   {
     name: "an older backup restored",
-    how: "the database is replaced by a copy made before; a log line and `dsproxy_store_went_back_total` say so",
+    how:
+      "the database is replaced by a copy made before; a log line and `dsproxy_store_went_back_total` say so",
     rounds: { few: 1, many: 4 },
     mayRefuse: "while there is no database",
     run: onDatabase(restore),

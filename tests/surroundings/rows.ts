@@ -1,4 +1,7 @@
-/** Tables that refuse rows, one or all of them, and tables that are not as the service would have made them. */
+/**
+ * Tables that refuse rows, one or all of them, and tables that are not as the service would have
+ * made them.
+ */
 import assert from "node:assert/strict";
 import { once, startPostgres, withDatabase } from "../support/postgres.ts";
 import { delay } from "../support/services.ts";
@@ -16,7 +19,11 @@ import {
 const ORIGINAL = "create table user_data (user_id text, value text, ts bigint)";
 
 /** On a database of its own, in which `prepared` is executed before the service starts. */
-function onTable(prepared: string, happen: Place["happen"], load: Place["load"] = {}): Surrounding["run"] {
+function onTable(
+  prepared: string,
+  happen: Place["happen"],
+  load: Place["load"] = {},
+): Surrounding["run"] {
   return (rounds, random) =>
     withDatabase((databaseUrl) =>
       live(
@@ -33,7 +40,10 @@ function onTable(prepared: string, happen: Place["happen"], load: Place["load"] 
     );
 }
 
-/** The statements, one after the other, each in a transaction of its own; they are separated by lines. */
+/**
+ * The statements, one after the other, each in a transaction of its own; they are separated by
+ * lines.
+ */
 async function execute(url: string, statements: string): Promise<void> {
   await once(url, async (sql) => {
     for (const statement of statements.split(";\n")) await sql.unsafe(statement);
@@ -136,11 +146,16 @@ alter database ${pathname.slice(1)} set search_path = nearer, farther`,
         sql<{ nspname: string }[]>`
         select nspname from pg_class join pg_namespace n on n.oid = relnamespace where relname = 'user_data'`,
     );
-    assert.deepEqual(tables.map(({ nspname }) => nspname), ["farther"], "schemas with a table user_data");
+    assert.deepEqual(
+      tables.map(({ nspname }) => nspname),
+      ["farther"],
+      "schemas with a table user_data",
+    );
     return counts;
   });
 
-const PARTITIONED = `create table user_data (user_id text, value text, ts bigint) partition by hash (user_id);
+const PARTITIONED =
+  `create table user_data (user_id text, value text, ts bigint) partition by hash (user_id);
 create table user_data_0 partition of user_data for values with (modulus 2, remainder 0);
 create table user_data_1 partition of user_data for values with (modulus 2, remainder 1)`;
 
@@ -157,7 +172,8 @@ export const ROWS: readonly Surrounding[] = [
     rounds: { few: 1, many: 4 },
     run: onTable(
       COMPLAINS,
-      (scene) => refuseAll(scene, raisesFor("true"), raisesFor("new.user_id = 'refused'"), /not this one/),
+      (scene) =>
+        refuseAll(scene, raisesFor("true"), raisesFor("new.user_id = 'refused'"), /not this one/),
     ),
   },
   {
@@ -191,9 +207,13 @@ export const ROWS: readonly Surrounding[] = [
     name: "a primary key on `user_id`",
     how: "every user is written once, some twice",
     rounds: { few: 3, many: 30 },
-    run: onTable("create table user_data (user_id text primary key, value text, ts bigint)", writeAUserTwice, {
-      usersPerWriter: 10_000,
-    }),
+    run: onTable(
+      "create table user_data (user_id text primary key, value text, ts bigint)",
+      writeAUserTwice,
+      {
+        usersPerWriter: 10_000,
+      },
+    ),
   },
   {
     name: "a partitioned table",

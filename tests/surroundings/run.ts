@@ -1,7 +1,7 @@
 /**
- * `deno task surroundings [--only TEXT]`: lives in every surrounding as long as the table says, and writes the table's part of
- * docs/operations.md, between its markers. Takes about ten minutes. Ends with 1 when something was that must not be. With `--only`
- * nothing is written.
+ * `deno task surroundings [--only TEXT]`: lives in every surrounding as long as the table says, and
+ * writes the table's part of docs/operations.md, between its markers. Takes about ten minutes. Ends
+ * with 1 when something was that must not be. With `--only` nothing is written.
  */
 import { parseArgs } from "node:util";
 import { Random } from "../support/random.ts";
@@ -108,11 +108,17 @@ async function main(only: string, seed: number): Promise<number> {
   for (const surrounding of SURROUNDINGS.filter(({ name }) => name.includes(only))) {
     lived.push(await liveIn(surrounding, seed));
   }
-  for (const refusal of REFUSED.filter(({ name }) => name.includes(only))) refused.push(await beRefused(refusal));
+  for (const refusal of REFUSED.filter(({ name }) => name.includes(only))) {
+    refused.push(await beRefused(refusal));
+  }
   if (only === "") {
     const caption = `Written by \`deno task surroundings\` (seed ${seed}; ${await versions()}).`;
-    const refusals = "Where the service cannot live, it says so; `--check-config` says the same and ends with 78:";
-    await writeBetweenMarkers(PAGE, [caption, table(HEAD, lived), refusals, table(REFUSED_HEAD, refused)].join("\n\n"));
+    const refusals =
+      "Where the service cannot live, it says so; `--check-config` says the same and ends with 78:";
+    await writeBetweenMarkers(
+      PAGE,
+      [caption, table(HEAD, lived), refusals, table(REFUSED_HEAD, refused)].join("\n\n"),
+    );
     print("written: docs/operations.md");
   }
   print(`${lived.length + refused.length} surroundings, ${faults} faults`);

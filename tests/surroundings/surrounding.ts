@@ -1,4 +1,7 @@
-/** One way in which the service is really run, under load and with every body checked: briefly by the tests, at length for the table. */
+/**
+ * One way in which the service is really run, under load and with every body checked: briefly by
+ * the tests, at length for the table.
+ */
 import assert from "node:assert/strict";
 import { type Account, BROKEN, Load, type LoadOptions } from "../fault/load.ts";
 import { Dsproxy, type Environment, eventually } from "../support/dsproxy.ts";
@@ -19,7 +22,10 @@ export interface Surrounding {
 }
 
 export interface Counts extends Account {
-  /** Answers of another instance that were old more than 1 s after the write had been flushed, without saying so. */
+  /**
+   * Answers of another instance that were old more than 1 s after the write had been flushed,
+   * without saying so.
+   */
   readonly stale: readonly string[];
   readonly dead: number;
   readonly note: string;
@@ -31,7 +37,9 @@ export interface Place {
   readonly settings: Environment | ((instance: number) => Environment);
   readonly instances?: number;
   readonly load?: Partial<LoadOptions>;
-  /** The second instance serves nobody but who reads there what was written through the first one. */
+  /**
+   * The second instance serves nobody but who reads there what was written through the first one.
+   */
   readonly secondOnlyReads?: boolean;
   /** What clients talk to; default: the instances themselves. */
   readonly targets?: (scene: Scene) => readonly { readonly url: string }[];
@@ -88,7 +96,9 @@ export async function live(place: Place, rounds: number, random: Random): Promis
     for (let round = 0; round < rounds; round++) {
       await delay(random.between(CALM_MS.from, CALM_MS.to));
       await place.happen(scene, round);
-      for (const proxy of proxies) await untilCommitted(proxy, place.commitLimitMs ?? COMMIT_LIMIT_MS);
+      for (const proxy of proxies) {
+        await untilCommitted(proxy, place.commitLimitMs ?? COMMIT_LIMIT_MS);
+      }
       if (crossings.length > 0) await delay(CROSSING_MS);
     }
     await Promise.all([load, ...crossings].map((client) => client.stop()));
@@ -122,7 +132,10 @@ export function untilCommitted(proxy: Dsproxy, limitMs: number): Promise<void> {
 }
 
 export async function untilEmpty(proxy: Dsproxy): Promise<void> {
-  await eventually("the queue is empty", async () => await proxy.metric("dsproxy_queue_depth") === 0).catch((cause) => {
+  await eventually(
+    "the queue is empty",
+    async () => await proxy.metric("dsproxy_queue_depth") === 0,
+  ).catch((cause) => {
     throw new Error(`${cause.message}; the instance says: ${proxy.log.slice(-3_000)}`, { cause });
   });
 }
@@ -134,19 +147,26 @@ export async function untilNotReady(proxy: Dsproxy, why: RegExp, limitMs = 20_00
     said = await (await fetch(`${proxy.url}/readyz?verbose`)).text();
     return said.includes("not ok") && why.test(said);
   }, limitMs).catch((cause) => {
-    throw new Error(`${cause.message}; it says: ${said}; its log: ${proxy.log.slice(-2_000)}`, { cause });
+    throw new Error(`${cause.message}; it says: ${said}; its log: ${proxy.log.slice(-2_000)}`, {
+      cause,
+    });
   });
 }
 
 export function untilReady(proxy: Dsproxy): Promise<void> {
-  return eventually("it is ready again", async () => await proxy.status("/readyz") === 200, COMMIT_LIMIT_MS);
+  return eventually(
+    "it is ready again",
+    async () => await proxy.status("/readyz") === 200,
+    COMMIT_LIMIT_MS,
+  );
 }
 
 /** @throws AssertionError when others than those meant are dead */
 async function deadLetters({ databaseUrl, deadMeant }: Scene): Promise<number> {
   const dead = await once(
     databaseUrl,
-    (sql) => sql<{ user_id: string; code: string }[]>`select user_id, code from dsproxy_dead_letters`,
+    (sql) =>
+      sql<{ user_id: string; code: string }[]>`select user_id, code from dsproxy_dead_letters`,
   );
   const some = dead.slice(0, 5).map(({ user_id, code }) => `${user_id} ${code}`).join(", ");
   assert.equal(dead.length, deadMeant, `dead letters, among them: ${some}`);
@@ -156,9 +176,15 @@ async function deadLetters({ databaseUrl, deadMeant }: Scene): Promise<number> {
 /** What must not be and was, in words; empty when all is well. */
 export function brokenIn({ mayRefuse }: Surrounding, counts: Counts): string[] {
   const lists = [...BROKEN, "stale" as const].flatMap((kind) =>
-    counts[kind].length === 0 ? [] : [`${counts[kind].length} ${kind}: ${counts[kind].slice(0, 5).join("; ")}`]
+    counts[kind].length === 0
+      ? []
+      : [`${counts[kind].length} ${kind}: ${counts[kind].slice(0, 5).join("; ")}`]
   );
-  const refused = counts.refused > 0 && mayRefuse === undefined ? [`${counts.refused} answers 503`] : [];
-  const idle = counts.acknowledged > 10 ? [] : [`only ${counts.acknowledged} writes were acknowledged`];
+  const refused = counts.refused > 0 && mayRefuse === undefined
+    ? [`${counts.refused} answers 503`]
+    : [];
+  const idle = counts.acknowledged > 10
+    ? []
+    : [`only ${counts.acknowledged} writes were acknowledged`];
   return [...lists, ...refused, ...idle];
 }

@@ -5,7 +5,8 @@ import { live, READS_FROM_STORE, type Surrounding } from "./surrounding.ts";
 import { delay } from "../support/services.ts";
 
 /** Those who count the rows come without. */
-const HBA = "hostssl all all 127.0.0.1/32 scram-sha-256\nhostnossl all all 127.0.0.1/32 scram-sha-256\n";
+const HBA =
+  "hostssl all all 127.0.0.1/32 scram-sha-256\nhostnossl all all 127.0.0.1/32 scram-sha-256\n";
 
 const verified: Surrounding["run"] = async (rounds, random) => {
   const { cert, key } = await certificate("127.0.0.1");

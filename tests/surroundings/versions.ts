@@ -4,10 +4,16 @@ import { REDIS_VERSIONS, startRedis } from "../support/redis.ts";
 import { output } from "../support/services.ts";
 
 export async function versions(): Promise<string> {
-  const said = [await versionOf(POSTGRES, "PostgreSQL"), await versionOf(PGBOUNCER, "PgBouncer"), await nginx()];
+  const said = [
+    await versionOf(POSTGRES, "PostgreSQL"),
+    await versionOf(PGBOUNCER, "PgBouncer"),
+    await nginx(),
+  ];
   for (const version of REDIS_VERSIONS) {
     await using server = await startRedis({ version });
-    const [, name, number] = /(Redis|Valkey) server v=(\S+)/.exec(await output(server.options.command, ["--version"]))!;
+    const [, name, number] = /(Redis|Valkey) server v=(\S+)/.exec(
+      await output(server.options.command, ["--version"]),
+    )!;
     said.push(`${name} ${number}`);
   }
   return [`Deno ${Deno.version.deno}`, ...said].join(", ");
@@ -19,7 +25,9 @@ async function versionOf(program: Parameters<typeof installed>[0], name: string)
 
 /** It tells its version on standard error, unlike all others. */
 async function nginx(): Promise<string> {
-  return `nginx ${numberIn(await output("sh", ["-c", '"$1" -v 2>&1', "sh", await installed(NGINX)]))}`;
+  return `nginx ${
+    numberIn(await output("sh", ["-c", '"$1" -v 2>&1', "sh", await installed(NGINX)]))
+  }`;
 }
 
 function numberIn(text: string): string {

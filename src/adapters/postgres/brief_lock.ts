@@ -1,11 +1,15 @@
 /**
- * How a lock that shuts others out is taken on their table: in passing, or not at all. Whoever queues for such a lock makes everybody
- * who comes after queue too, so a long transaction would freeze the table for as long as it lasts. Therefore:
+ * How a lock that shuts others out is taken on their table: in passing, or not at all. Whoever
+ * queues for such a lock makes everybody who comes after queue too, so a long transaction would
+ * freeze the table for as long as it lasts. Therefore:
  *
  * - the first try does not queue (NOWAIT);
- * - after it we only look (pg_locks) until everybody who holds the table has come within the last moment: no long transaction is there;
- * - then, and ever more seldom, we queue for {@link QUEUE_MS}: short transactions are over by then. At most so long is anybody held up;
- * - lock and change are one statement. A client that freezes, or a network that breaks, cannot leave the lock behind.
+ * - after it we only look (pg_locks) until everybody who holds the table has come within the last
+ *   moment: no long transaction is there;
+ * - then, and ever more seldom, we queue for {@link QUEUE_MS}: short transactions are over by then.
+ *   At most so long is anybody held up;
+ * - lock and change are one statement. A client that freezes, or a network that breaks, cannot
+ *   leave the lock behind.
  */
 import { describeProcesses, readHolders } from "./catalogue.ts";
 import type { Connections } from "./connections.ts";
@@ -27,7 +31,10 @@ const LAST_QUEUE_PAUSE_MS = 10_000;
 const STATEMENT_LIMIT_MS = 10_000;
 const LOCK_NOT_AVAILABLE = "55P03";
 
-/** @throws Error naming who holds the table when there was no moment for the change within `patienceMs` */
+/**
+ * @throws Error naming who holds the table when there was no moment for the change within
+ * `patienceMs`
+ */
 export async function changeInPassing(
   connections: Connections,
   change: Change,
@@ -54,7 +61,11 @@ export async function changeInPassing(
 }
 
 /** False when the lock was not to be had. */
-async function tryChange(connections: Connections, change: Change, how: "nowait" | "queue"): Promise<boolean> {
+async function tryChange(
+  connections: Connections,
+  change: Change,
+  how: "nowait" | "queue",
+): Promise<boolean> {
   const { table, mode, statement } = change;
   // Partitions are never queued for: the time would add up while their parent is shut already.
   const text = `do $dsproxy$ begin
@@ -73,10 +84,17 @@ async function tryChange(connections: Connections, change: Change, how: "nowait"
 }
 
 function holders(connections: Connections, { mode }: Change): Promise<Map<string, number | null>> {
-  return connections.run(STATEMENT_LIMIT_MS, (session) => readHolders(session, mode === "access exclusive"));
+  return connections.run(
+    STATEMENT_LIMIT_MS,
+    (session) => readHolders(session, mode === "access exclusive"),
+  );
 }
 
-async function noMoment(connections: Connections, change: Change, held: Map<string, number | null>): Promise<Error> {
+async function noMoment(
+  connections: Connections,
+  change: Change,
+  held: Map<string, number | null>,
+): Promise<Error> {
   const pids = [...held.values()].filter((pid) => pid !== null);
   const who = pids.length > 0
     ? await connections.run(STATEMENT_LIMIT_MS, (session) => describeProcesses(session, pids))

@@ -23,10 +23,15 @@ interface CancelConnection extends pg.Connection {
 }
 
 /**
- * Asks for it on a connection of its own, as the protocol wants, and waits for the server to take note. The server may ignore
- * that, or be out of reach: nobody is told, as there is nothing more to be done.
+ * Asks for it on a connection of its own, as the protocol wants, and waits for the server to take
+ * note. The server may ignore that, or be out of reach: nobody is told, as there is nothing more to
+ * be done.
  */
-export function cancelStatement({ host, port, channel }: Endpoint, key: BackendKey, limitMs: number): Promise<void> {
+export function cancelStatement(
+  { host, port, channel }: Endpoint,
+  key: BackendKey,
+  limitMs: number,
+): Promise<void> {
   return new Promise((resolve) => {
     const connection = new pg.Connection({ ssl: channel }) as CancelConnection;
     const request = () => connection.cancel(key.processID, key.secretKey);

@@ -1,4 +1,7 @@
-/** What a database has of dsProxy's schema, and what the role may do about it: read from the catalogue, which everybody may read. */
+/**
+ * What a database has of dsProxy's schema, and what the role may do about it: read from the
+ * catalogue, which everybody may read.
+ */
 import { StoreRefusesError } from "../../errors.ts";
 import { COLUMNS, type IndexVariant, OWN_TABLES, variantOf } from "./ddl.ts";
 import type { Session } from "./session.ts";
@@ -13,7 +16,10 @@ export interface Column {
 /** Names are quoted where SQL needs it. */
 export interface Catalogue {
   readonly role: string;
-  /** Of `user_data` where there is one, else where it would be created; null when the search path has none that exists. */
+  /**
+   * Of `user_data` where there is one, else where it would be created; null when the search path
+   * has none that exists.
+   */
   readonly schema: string | null;
   readonly searchPath: string;
   /** Of the database. */
@@ -36,8 +42,8 @@ export interface UserData {
 }
 
 /**
- * Own tables in a later schema belong to another `user_data`, which this one shadows: taken for our own, two tables would have one
- * identity, and one cache.
+ * Own tables in a later schema belong to another `user_data`, which this one shadows: taken for our
+ * own, two tables would have one identity, and one cache.
  */
 const CATALOGUE = `
   select json_build_object(
@@ -64,8 +70,12 @@ export async function readCatalogue(session: Session): Promise<Catalogue> {
 }
 
 /** The columns to be added, and the tables to be created. */
-export function missingFrom({ userData, ownTables }: Catalogue): { columns: string[]; tables: string[] } {
-  const columns = userData === null ? [] : COLUMNS.map(({ name }) => name).filter((name) => !has(userData, name));
+export function missingFrom(
+  { userData, ownTables }: Catalogue,
+): { columns: string[]; tables: string[] } {
+  const columns = userData === null
+    ? []
+    : COLUMNS.map(({ name }) => name).filter((name) => !has(userData, name));
   const tables = OWN_TABLES.filter((name) => !ownTables.includes(name));
   return { columns, tables: userData === null ? ["user_data", ...tables] : tables };
 }
@@ -86,7 +96,9 @@ const TABLE = "r";
 const PARTITIONED_TABLE = "p";
 
 /** @throws StoreRefusesError naming what makes an existing `user_data` useless */
-export function checkUsable({ userData, schema, searchPath, encoding, ownTables }: Catalogue): void {
+export function checkUsable(
+  { userData, schema, searchPath, encoding, ownTables }: Catalogue,
+): void {
   if (!ENCODINGS.includes(encoding)) {
     throw new StoreRefusesError(
       "22P05",
@@ -117,7 +129,9 @@ export function checkUsable({ userData, schema, searchPath, encoding, ownTables 
         "or search_path.",
     );
   }
-  for (const { name, type, added } of COLUMNS) checkColumn(userData, name, type, added !== undefined);
+  for (const { name, type, added } of COLUMNS) {
+    checkColumn(userData, name, type, added !== undefined);
+  }
 }
 
 function checkColumn({ columns }: UserData, name: string, type: string, canBeAdded: boolean): void {
@@ -128,7 +142,10 @@ function checkColumn({ columns }: UserData, name: string, type: string, canBeAdd
       `The table user_data has no column ${name} (${type}): add it, or use another database.`,
     );
   }
-  if (found !== undefined && found !== type && !(type === "text" && found.startsWith("character varying"))) {
+  if (
+    found !== undefined && found !== type &&
+    !(type === "text" && found.startsWith("character varying"))
+  ) {
     throw new StoreRefusesError(
       "42804",
       `The column user_data.${name} is of type ${found}, but ${type} is needed: change it, or use another database.`,
@@ -147,7 +164,10 @@ export interface Part {
   readonly mayCreate: boolean;
   /** The name of the index is taken in this schema. */
   readonly nameTaken: boolean;
-  /** An index is being built on it, or it is being vacuumed: a build would wait, and might deadlock with another. */
+  /**
+   * An index is being built on it, or it is being vacuumed: a build would wait, and might deadlock
+   * with another.
+   */
   readonly busy: boolean;
   readonly indexes: readonly Index[];
 }
@@ -188,10 +208,15 @@ const PARTS = `${PARTS_CTE}
 
 export async function readParts(session: Session, indexName: string): Promise<Part[]> {
   const { rows } = await session.query<{ parts: string }>(PARTS, [indexName]);
-  type Raw = Omit<Part, "indexes"> & { indexes: (Omit<Index, "variant"> & { definition: string | null })[] };
+  type Raw = Omit<Part, "indexes"> & {
+    indexes: (Omit<Index, "variant"> & { definition: string | null })[];
+  };
   return (JSON.parse(rows[0]!.parts) as Raw[]).map((part) => ({
     ...part,
-    indexes: part.indexes.map(({ definition, ...index }) => ({ ...index, variant: variantOf(definition ?? "") })),
+    indexes: part.indexes.map(({ definition, ...index }) => ({
+      ...index,
+      variant: variantOf(definition ?? ""),
+    })),
   }));
 }
 
@@ -201,10 +226,13 @@ export const isPartitioned = (part: Part) => part.kind === PARTITIONED_TABLE;
 const READERS = "('AccessShareLock', 'RowShareLock')";
 
 /**
- * The transactions that hold a lock on a part of `user_data`, and so stand in the way of ours, by their stable names. A prepared
- * transaction has no process.
+ * The transactions that hold a lock on a part of `user_data`, and so stand in the way of ours, by
+ * their stable names. A prepared transaction has no process.
  */
-export async function readHolders(session: Session, readersToo: boolean): Promise<Map<string, number | null>> {
+export async function readHolders(
+  session: Session,
+  readersToo: boolean,
+): Promise<Map<string, number | null>> {
   const { rows } = await session.query<{ holder: string; pid: number | null }>(
     `${PARTS_CTE}
     select distinct l.virtualtransaction as holder, l.pid from pg_locks l join parts on parts.oid = l.relation
@@ -216,7 +244,10 @@ export async function readHolders(session: Session, readersToo: boolean): Promis
 }
 
 /** For a message: who it is, as far as the role may see. */
-export async function describeProcesses(session: Session, pids: readonly number[]): Promise<string> {
+export async function describeProcesses(
+  session: Session,
+  pids: readonly number[],
+): Promise<string> {
   const { rows } = await session.query<{ who: string }>(
     `select format('process %s (%s, %s, %s since %s)', pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed'),
       coalesce(state, 'of another role'), coalesce(date_trunc('second', xact_start)::text, '?')) as who

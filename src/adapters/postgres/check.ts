@@ -1,6 +1,7 @@
 /**
- * For `--check-config`: tries what the service will do, in one transaction that is rolled back, and names what is in its way. Nothing of it
- * stays but numbers drawn from sequences; nobody is held up, as what would need a lock that shuts others out is only looked up.
+ * For `--check-config`: tries what the service will do, in one transaction that is rolled back, and
+ * names what is in its way. Nothing of it stays but numbers drawn from sequences; nobody is held
+ * up, as what would need a lock that shuts others out is only looked up.
  */
 import { StoreRefusesError } from "../../errors.ts";
 import { type Catalogue, checkUsable, missingFrom, readCatalogue } from "./catalogue.ts";
@@ -14,7 +15,10 @@ import type { Session } from "./session.ts";
 import { sqlStateOf } from "./sql_state.ts";
 
 export interface Findings {
-  /** The service would not work, or not for every row. Each says what, why it matters and what to do. */
+  /**
+   * The service would not work, or not for every row. Each says what, why it matters and what to
+   * do.
+   */
   readonly problems: readonly string[];
   /** Good to know. */
   readonly notes: readonly string[];
@@ -22,7 +26,9 @@ export interface Findings {
 
 const CHECK_LIMIT_MS = 15_000;
 
-/** @throws what the server could not be asked for: no connection, a wrong password, an unknown error */
+/**
+ * @throws what the server could not be asked for: no connection, a wrong password, an unknown error
+ */
 export async function checkPostgres(connections: Connections): Promise<Findings> {
   const findings: Finding[] = [];
   const enough = new Error("Rolled back on purpose: it was only a try");
@@ -48,25 +54,37 @@ const STATEMENT_POOLING =
 function whyNoTransaction(error: unknown): string {
   // The pool says it in its own words, a plain connection in PgBouncer's.
   if (error instanceof StoreRefusesError) return error.message;
-  if (error instanceof Error && /statement pooling mode/.test(error.message)) return STATEMENT_POOLING;
+  if (error instanceof Error && /statement pooling mode/.test(error.message)) {
+    return STATEMENT_POOLING;
+  }
   throw error;
 }
 
 async function tryAll(session: Session): Promise<Finding[]> {
   // Transaction-local; a running service may hold a row for a moment.
-  await session.query("select set_config('lock_timeout', '2s', true), set_config('statement_timeout', '5s', true)");
+  await session.query(
+    "select set_config('lock_timeout', '2s', true), set_config('statement_timeout', '5s', true)",
+  );
   const readOnly = await readOnlyFinding(session);
   if (readOnly !== undefined) return [{ problem: readOnly }];
   const catalogue = await readCatalogue(session);
   const unusable = refusalOf(() => checkUsable(catalogue));
   if (unusable !== undefined) return [{ problem: unusable }];
-  const findings = [...await constraintFindings(session, catalogue), ...await noteFindings(session, catalogue)];
+  const findings = [
+    ...await constraintFindings(session, catalogue),
+    ...await noteFindings(session, catalogue),
+  ];
   const migration = await tryMigration(session, catalogue);
   findings.push(...migration);
   if (migration.some(({ problem }) => problem !== undefined)) {
-    findings.push(...await probeTables(session, catalogue, missingFrom(catalogue).tables, findings));
+    findings.push(
+      ...await probeTables(session, catalogue, missingFrom(catalogue).tables, findings),
+    );
   } else {
-    findings.push(...await probeTables(session, catalogue, [], findings), ...await indexFindings(session, catalogue));
+    findings.push(
+      ...await probeTables(session, catalogue, [], findings),
+      ...await indexFindings(session, catalogue),
+    );
   }
   return findings;
 }
@@ -92,7 +110,10 @@ function refusalOf(look: () => void): string | undefined {
   }
 }
 
-/** Creates missing tables in the transaction; columns of somebody's table are only looked up, as they need a lock that shuts others out. */
+/**
+ * Creates missing tables in the transaction; columns of somebody's table are only looked up, as
+ * they need a lock that shuts others out.
+ */
 async function tryMigration(session: Session, catalogue: Catalogue): Promise<Finding[]> {
   const { tables, columns } = missingFrom(catalogue);
   if (tables.length + columns.length === 0) return [];
@@ -112,8 +133,12 @@ async function tryMigration(session: Session, catalogue: Catalogue): Promise<Fin
       } (${sqlStateOf(error)}). Change what refuses it, or create them by hand.`,
     }];
   }
-  const created = tables.length === 0 ? [] : [`create ${tables.join(", ")} in the schema ${catalogue.schema}`];
-  const added = columns.length === 0 ? [] : [`add ${columns.join(", ")} to ${catalogue.userData!.name}`];
+  const created = tables.length === 0
+    ? []
+    : [`create ${tables.join(", ")} in the schema ${catalogue.schema}`];
+  const added = columns.length === 0
+    ? []
+    : [`add ${columns.join(", ")} to ${catalogue.userData!.name}`];
   return [{ note: `The first start will ${[...created, ...added].join(" and ")}.` }];
 }
 

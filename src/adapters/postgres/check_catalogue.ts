@@ -1,4 +1,7 @@
-/** The part of the check that reads the catalogue: what is bound to refuse rows, and what is good to know. */
+/**
+ * The part of the check that reads the catalogue: what is bound to refuse rows, and what is good to
+ * know.
+ */
 import type { Catalogue } from "./catalogue.ts";
 import { COLUMNS } from "./ddl.ts";
 import type { Session } from "./session.ts";
@@ -14,9 +17,14 @@ const NOT_NULL_VIOLATION = "23502";
 const UNIQUE_VIOLATION = "23505";
 const WRITTEN = COLUMNS.map(({ name }) => name as string);
 
-export async function constraintFindings(session: Session, { userData }: Catalogue): Promise<Finding[]> {
+export async function constraintFindings(
+  session: Session,
+  { userData }: Catalogue,
+): Promise<Finding[]> {
   if (userData === null) return [];
-  const demanded = userData.columns.filter(({ name, demanded }) => demanded && !WRITTEN.includes(name)).map((
+  const demanded = userData.columns.filter(({ name, demanded }) =>
+    demanded && !WRITTEN.includes(name)
+  ).map((
     { name, type },
   ) => ({
     problem:
@@ -28,7 +36,9 @@ export async function constraintFindings(session: Session, { userData }: Catalog
     ...demanded,
     ...(await uniqueKeys(session)).map(({ name, primary, columns }) => ({
       problem:
-        `The ${primary ? "primary key" : "unique index"} ${name} allows one row for each ${columns.join(" and ")} in ` +
+        `The ${primary ? "primary key" : "unique index"} ${name} allows one row for each ${
+          columns.join(" and ")
+        } in ` +
         `${userData.name}, but the service keeps every write as a row of its own, so further ones would be refused: drop it ` +
         "(the newest row of a user is found by the index of dsProxy), or use another table.",
       explains: UNIQUE_VIOLATION,
@@ -42,7 +52,9 @@ interface UniqueKey {
   readonly columns: readonly string[];
 }
 
-/** Those that two writes of one user can violate. Partial and computed ones are left to the probe. */
+/**
+ * Those that two writes of one user can violate. Partial and computed ones are left to the probe.
+ */
 async function uniqueKeys(session: Session): Promise<UniqueKey[]> {
   const { rows } = await session.query<{ keys: string }>(`
     select coalesce(json_agg(json_build_object('name', quote_ident(c.relname), 'primary', x.indisprimary, 'columns', (
@@ -51,7 +63,9 @@ async function uniqueKeys(session: Session): Promise<UniqueKey[]> {
     from pg_index x join pg_class c on c.oid = x.indexrelid
     where x.indrelid = to_regclass('user_data') and x.indisunique and x.indpred is null and x.indexprs is null`);
   const keys = JSON.parse(rows[0]!.keys) as UniqueKey[];
-  return keys.filter(({ columns }) => columns.every((column) => ["user_id", "value", "ts"].includes(column)));
+  return keys.filter(({ columns }) =>
+    columns.every((column) => ["user_id", "value", "ts"].includes(column))
+  );
 }
 
 interface Settings {
@@ -60,7 +74,10 @@ interface Settings {
   readonly elsewhere: string | null;
 }
 
-export async function noteFindings(session: Session, { userData, schema, searchPath }: Catalogue): Promise<Finding[]> {
+export async function noteFindings(
+  session: Session,
+  { userData, schema, searchPath }: Catalogue,
+): Promise<Finding[]> {
   const { rows } = await session.query<Settings>(`
     select current_setting('synchronous_commit') as synchronous_commit, current_setting('fsync') as fsync,
       (select string_agg(format('%I.%I', n.nspname, c.relname), ', ') from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -73,7 +90,9 @@ export async function noteFindings(session: Session, { userData, schema, searchP
     );
   }
   if (fsync === "off") {
-    notes.push("fsync is off: a crash of the database's machine may lose rows that it has confirmed. Turn it on.");
+    notes.push(
+      "fsync is off: a crash of the database's machine may lose rows that it has confirmed. Turn it on.",
+    );
   }
   if (userData === null && elsewhere !== null) {
     notes.push(
@@ -84,7 +103,9 @@ export async function noteFindings(session: Session, { userData, schema, searchP
   for (const { name, type } of userData?.columns ?? []) {
     if (["user_id", "value"].includes(name) && /^character varying\(/.test(type)) {
       notes.push(
-        `The column ${userData!.name}.${name} is of type ${type}: a row with a longer one goes to the dead letters.`,
+        `The column ${
+          userData!.name
+        }.${name} is of type ${type}: a row with a longer one goes to the dead letters.`,
       );
     }
   }

@@ -1,4 +1,7 @@
-/** The part of the check that does as the service does: each statement behind a savepoint, so that one refusal does not hide the next. */
+/**
+ * The part of the check that does as the service does: each statement behind a savepoint, so that
+ * one refusal does not hide the next.
+ */
 import { type Catalogue, missingFrom } from "./catalogue.ts";
 import type { Finding } from "./check_catalogue.ts";
 import { INDEXED_KEY_BYTES } from "./ddl.ts";
@@ -71,10 +74,20 @@ async function tryOne(
   }
 }
 
-/** A constraint on what is in a row may have nothing against real rows: this one has a user whom nobody knows. */
-function refusal(table: string, privilege: string, error: Error & { constraint?: string }, code: string): Finding {
+/**
+ * A constraint on what is in a row may have nothing against real rows: this one has a user whom
+ * nobody knows.
+ */
+function refusal(
+  table: string,
+  privilege: string,
+  error: Error & { constraint?: string },
+  code: string,
+): Finding {
   const what = `${table} refuses what the service does (${privilege}): ${error.message} (${code}).`;
-  if (table !== "user_data") return { problem: `${what} Change what refuses it: this table belongs to dsProxy alone.` };
+  if (table !== "user_data") {
+    return { problem: `${what} Change what refuses it: this table belongs to dsProxy alone.` };
+  }
   if (CONTENT_CONSTRAINTS.includes(code) && error.constraint !== undefined) {
     return {
       note:
@@ -123,7 +136,9 @@ function insertRow(extended: boolean, id: string, ts: number, seq: number): Prob
   return {
     table: "user_data",
     privilege: "insert",
-    statement: `insert into user_data (user_id, value, ts${more}) values ($1, $2, $3${extended ? ", $4, $5, $6" : ""})`,
+    statement: `insert into user_data (user_id, value, ts${more}) values ($1, $2, $3${
+      extended ? ", $4, $5, $6" : ""
+    })`,
     parameters: [id, `${id} ${seq}`, ts, ...(extended ? [Date.now(), "check", seq] : [])],
     verify: ({ rowCount }) =>
       rowCount === 1
@@ -166,7 +181,13 @@ function markProbes(id: string): Probe[] {
       statement: `insert into ${table} (source, seq) values ($1, 0) on conflict do nothing`,
       parameters,
     },
-    { table, privilege: "select", statement: `select seq from ${table} where source = $1`, parameters, first: true },
+    {
+      table,
+      privilege: "select",
+      statement: `select seq from ${table} where source = $1`,
+      parameters,
+      first: true,
+    },
     {
       table,
       privilege: "update",
@@ -190,12 +211,24 @@ function deadLetterProbes(id: string): Probe[] {
     {
       table,
       privilege: "insert",
-      statement: `insert into ${table} (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
+      statement:
+        `insert into ${table} (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
         values ($1, $1, $1, '', 0, 0, '', 1, '', '')`,
       parameters,
     },
-    { table, privilege: "select", statement: `select source from ${table} where id = $1`, parameters, first: true },
-    { table, privilege: "update", statement: `update ${table} set attempts = attempts + 1 where id = $1`, parameters },
+    {
+      table,
+      privilege: "select",
+      statement: `select source from ${table} where id = $1`,
+      parameters,
+      first: true,
+    },
+    {
+      table,
+      privilege: "update",
+      statement: `update ${table} set attempts = attempts + 1 where id = $1`,
+      parameters,
+    },
     { table, privilege: "delete", statement: `delete from ${table} where id = $1`, parameters },
   ];
 }

@@ -1,4 +1,7 @@
-/** From a list of hosts to one connection: every address, every channel, and only a server that is of the kind wanted, as in libpq. */
+/**
+ * From a list of hosts to one connection: every address, every channel, and only a server that is
+ * of the kind wanted, as in libpq.
+ */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import pg from "pg";
@@ -6,7 +9,13 @@ import { withDeadline } from "../../deadline.ts";
 import { reasonOf } from "../../errors.ts";
 import type { Endpoint } from "./cancel.ts";
 import { Connection, type Login, type ServerState } from "./connection.ts";
-import { type Channel, channels, isSocketFolder, mayTryNextChannel, type TlsOptions } from "./tls.ts";
+import {
+  type Channel,
+  channels,
+  isSocketFolder,
+  mayTryNextChannel,
+  type TlsOptions,
+} from "./tls.ts";
 
 export interface Host {
   /** A name, an address, or the folder of a Unix socket. */
@@ -15,8 +24,9 @@ export interface Host {
 }
 
 /**
- * As in libpq; and one more, the default: `prefer-read-write` is a server that takes writes, or else a primary that takes none for now,
- * so that reads go on. A standby is not read from, as it may be behind.
+ * As in libpq; and one more, the default: `prefer-read-write` is a server that takes writes, or
+ * else a primary that takes none for now, so that reads go on. A standby is not read from, as it
+ * may be behind.
  */
 export const TARGET_SESSION_ATTRS = [
   "any",
@@ -75,8 +85,9 @@ export async function connect(options: ConnectOptions, signal: AbortSignal): Pro
       return { ...found, isPreferred: true };
     }
     if (choice === "none") failures.push({ host: found.host, reason: describeState(found.state) });
-    if (choice === "second" && secondChoice === undefined) secondChoice = { ...found, isPreferred: false };
-    else await found.connection.close();
+    if (choice === "second" && secondChoice === undefined) {
+      secondChoice = { ...found, isPreferred: false };
+    } else await found.connection.close();
   }
   if (secondChoice !== undefined) return secondChoice;
   signal.throwIfAborted();
@@ -85,7 +96,9 @@ export async function connect(options: ConnectOptions, signal: AbortSignal): Pro
 
 /** As people write it: `db1:5432,db2:5432`. */
 export function describeHosts(hosts: readonly Host[]): string {
-  return hosts.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",");
+  return hosts.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(
+    ",",
+  );
 }
 
 interface Failure {
@@ -100,7 +113,11 @@ interface Found {
 }
 
 /** The servers that let us in, address after address; the others are added to `failures`. */
-async function* servers(options: ConnectOptions, signal: AbortSignal, failures: Failure[]): AsyncGenerator<Found> {
+async function* servers(
+  options: ConnectOptions,
+  signal: AbortSignal,
+  failures: Failure[],
+): AsyncGenerator<Found> {
   const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
   const giveUpAtMs = performance.now() + MOST_TIMEOUTS * timeoutMs;
   const { user, database, applicationName = "dsproxy" } = options;
@@ -109,11 +126,19 @@ async function* servers(options: ConnectOptions, signal: AbortSignal, failures: 
     const ways = channels(options, host.host);
     try {
       for (const address of await addressesOf(host.host, timeoutMs)) {
-        const attempt: Attempt = { login, signal, giveUpAtMs: Math.min(giveUpAtMs, performance.now() + timeoutMs) };
-        if (performance.now() >= giveUpAtMs) throw new Error("not tried, as the others took all the time");
-        const opened = await openFirst({ host: address, port: host.port }, ways, attempt).catch((reason) => {
-          failures.push({ host, reason });
-        });
+        const attempt: Attempt = {
+          login,
+          signal,
+          giveUpAtMs: Math.min(giveUpAtMs, performance.now() + timeoutMs),
+        };
+        if (performance.now() >= giveUpAtMs) {
+          throw new Error("not tried, as the others took all the time");
+        }
+        const opened = await openFirst({ host: address, port: host.port }, ways, attempt).catch(
+          (reason) => {
+            failures.push({ host, reason });
+          },
+        );
         if (opened) yield { host, ...opened };
       }
     } catch (reason) {
@@ -137,7 +162,11 @@ interface Attempt {
 
 type Opened = Pick<Found, "connection" | "state">;
 
-async function openFirst(at: Host, [channel, ...others]: readonly Channel[], attempt: Attempt): Promise<Opened> {
+async function openFirst(
+  at: Host,
+  [channel, ...others]: readonly Channel[],
+  attempt: Attempt,
+): Promise<Opened> {
   let answered = false;
   try {
     return await openAt({ ...at, channel: channel! }, attempt, () => answered = true);
@@ -148,10 +177,18 @@ async function openFirst(at: Host, [channel, ...others]: readonly Channel[], att
   }
 }
 
-async function openAt(endpoint: Endpoint, attempt: Attempt, onAnswered: () => void): Promise<Opened> {
+async function openAt(
+  endpoint: Endpoint,
+  attempt: Attempt,
+  onAnswered: () => void,
+): Promise<Opened> {
   const { login, signal, giveUpAtMs } = attempt;
   const leftMs = () => Math.max(1, Math.ceil(giveUpAtMs - performance.now()));
-  const connection = await Connection.open(endpoint, login, { limitMs: leftMs(), signal, onAnswered });
+  const connection = await Connection.open(endpoint, login, {
+    limitMs: leftMs(),
+    signal,
+    onAnswered,
+  });
   try {
     return { connection, state: await withDeadline(connection.state(), leftMs(), "The server") };
   } catch (error) {
@@ -160,7 +197,10 @@ async function openAt(endpoint: Endpoint, attempt: Attempt, onAnswered: () => vo
   }
 }
 
-function choiceOf(wanted: TargetSessionAttrs, { inRecovery, readOnly }: ServerState): "first" | "second" | "none" {
+function choiceOf(
+  wanted: TargetSessionAttrs,
+  { inRecovery, readOnly }: ServerState,
+): "first" | "second" | "none" {
   switch (wanted) {
     case "any":
       return "first";
@@ -192,6 +232,8 @@ function connectError(
   const wanted = states.length > 0 ? ` as target_session_attrs=${targetSessionAttrs} wants it` : "";
   const last = failures.findLast(({ reason }) => reason instanceof pg.DatabaseError)?.reason;
   const code = last instanceof pg.DatabaseError ? last.code : undefined;
-  const message = `Cannot connect to PostgreSQL at ${describeHosts(hosts)}${wanted}: ${[...new Set(lines)].join("; ")}`;
+  const message = `Cannot connect to PostgreSQL at ${describeHosts(hosts)}${wanted}: ${
+    [...new Set(lines)].join("; ")
+  }`;
   return new ConnectError(message, code, { cause: failures.at(-1)?.reason });
 }

@@ -1,4 +1,6 @@
-/** One connection: a statement at a time, none of them named, and no way for it to end the process. */
+/**
+ * One connection: a statement at a time, none of them named, and no way for it to end the process.
+ */
 import pg from "pg";
 import { withDeadline } from "../../deadline.ts";
 import { reasonOf, StoreRefusesError } from "../../errors.ts";
@@ -61,7 +63,11 @@ export class Connection implements Session {
   static async open(
     endpoint: Endpoint,
     login: Login,
-    { limitMs, signal, onAnswered }: { limitMs: number; signal: AbortSignal; onAnswered: () => void },
+    { limitMs, signal, onAnswered }: {
+      limitMs: number;
+      signal: AbortSignal;
+      onAnswered: () => void;
+    },
   ): Promise<Connection> {
     const { host, port, channel } = endpoint;
     const client = new pg.Client({
@@ -98,7 +104,8 @@ export class Connection implements Session {
 
   /** Whether a next statement can be expected to work, outside any transaction. */
   get isFresh(): boolean {
-    return this.#lost === undefined && !this.#readOnly && this.#client.getTransactionStatus() === "I";
+    return this.#lost === undefined && !this.#readOnly &&
+      this.#client.getTransactionStatus() === "I";
   }
 
   /** Of no more use, and so is most likely whatever else was connected to the same place. */
@@ -120,24 +127,32 @@ export class Connection implements Session {
   }
 
   /**
-   * In one message with its limits, which end with it: a pooler between here and the server gives the session to others.
+   * In one message with its limits, which end with it: a pooler between here and the server gives
+   * the session to others.
    * @throws StoreRefusesError behind a pooler that knows no transactions
    */
   async begin(limits: Readonly<Record<string, number>>): Promise<void> {
-    const settings = Object.entries(limits).map(([name, value]) => `; set local ${name} = ${Math.ceil(value)}`);
+    const settings = Object.entries(limits).map(([name, value]) =>
+      `; set local ${name} = ${Math.ceil(value)}`
+    );
     try {
       await this.#submit(`begin isolation level read committed${settings.join("")}`, []);
     } catch (error) {
       if (!STATEMENT_POOLING.test(reasonOf(error))) throw error;
-      const message = "PgBouncer refuses transactions, as its pool_mode is statement: set it to transaction or session";
+      const message =
+        "PgBouncer refuses transactions, as its pool_mode is statement: set it to transaction or session";
       throw new StoreRefusesError("08P01", message, { cause: error });
     }
   }
 
-  /** @throws ConnectionLostError when the answer is lost, Error when the server rolled back instead */
+  /**
+   * @throws ConnectionLostError when the answer is lost, Error when the server rolled back instead
+   */
   async commit(): Promise<void> {
     const { command } = await this.#submit("commit", []);
-    if (command !== "COMMIT") throw new Error(`The transaction was not committed: the server answered ${command}`);
+    if (command !== "COMMIT") {
+      throw new Error(`The transaction was not committed: the server answered ${command}`);
+    }
   }
 
   /** Never throws: a connection on which this fails is not used again. */
@@ -161,7 +176,9 @@ export class Connection implements Session {
   /** In order where the server still listens; never fails and never hangs. */
   close(): Promise<void> {
     return this.#closed ??= this.#isUsable()
-      ? withDeadline(this.#client.end(), GOODBYE_LIMIT_MS, "The server").catch(() => {}).then(() => this.#destroy())
+      ? withDeadline(this.#client.end(), GOODBYE_LIMIT_MS, "The server").catch(() => {}).then(() =>
+        this.#destroy()
+      )
       : Promise.resolve(this.#destroy());
   }
 
@@ -179,14 +196,20 @@ export class Connection implements Session {
     // What the server said last tells more than that it closed the connection.
     const cause = this.#refusal ?? reason;
     const code = cause instanceof pg.DatabaseError ? cause.code : undefined;
-    this.#lost = new ConnectionLostError(`The connection to PostgreSQL was lost: ${reasonOf(cause)}`, code, { cause });
+    this.#lost = new ConnectionLostError(
+      `The connection to PostgreSQL was lost: ${reasonOf(cause)}`,
+      code,
+      { cause },
+    );
     this.#failStatement?.(this.#lost);
   }
 
   #submit(text: string, parameters: readonly unknown[]): Promise<pg.QueryResult> {
     return new Promise((resolve, reject) => {
       if (this.#lost !== undefined) return reject(this.#lost);
-      if (this.#failStatement !== undefined) return reject(new Error("A connection takes one statement at a time"));
+      if (this.#failStatement !== undefined) {
+        return reject(new Error("A connection takes one statement at a time"));
+      }
       const done = () => this.#failStatement = undefined;
       this.#failStatement = (error) => {
         done();
@@ -202,9 +225,13 @@ export class Connection implements Session {
     });
   }
 
-  /** A statement that was refused is over when the server is ready for the next one, and not before. */
+  /**
+   * A statement that was refused is over when the server is ready for the next one, and not before.
+   */
   #refused(error: Error): void {
-    if (!(error instanceof pg.DatabaseError) || isEndOfConnection(error.code)) return this.#lose(error);
+    if (!(error instanceof pg.DatabaseError) || isEndOfConnection(error.code)) {
+      return this.#lose(error);
+    }
     if (error.code === READ_ONLY_TRANSACTION) this.#readOnly = true;
     this.#refusal = error;
     this.#client.once("drain", () => {

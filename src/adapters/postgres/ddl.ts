@@ -1,9 +1,18 @@
-/** What dsProxy has in a database, as statements. Names of schemas, tables and roles come in quoted where they need it. */
+/**
+ * What dsProxy has in a database, as statements. Names of schemas, tables and roles come in quoted
+ * where they need it.
+ */
 
-/** A B-tree entry has no room for more: a row of somebody else with a longer user_id stays outside the index. */
+/**
+ * A B-tree entry has no room for more: a row of somebody else with a longer user_id stays outside
+ * the index.
+ */
 export const INDEXED_KEY_BYTES = 1024;
 
-/** The columns of the original, and those added to them: every one with a default, so that others' INSERTs go on. */
+/**
+ * The columns of the original, and those added to them: every one with a default, so that others'
+ * INSERTs go on.
+ */
 export const COLUMNS = [
   { name: "user_id", type: "text", added: undefined },
   { name: "value", type: "text", added: undefined },
@@ -16,29 +25,43 @@ export const COLUMNS = [
 export const OWN_TABLES = ["dsproxy_marks", "dsproxy_dead_letters", "dsproxy_store"] as const;
 
 export const INDEX_NAME = "dsproxy_user_data_latest";
-const INDEX_KEYS = "user_id, ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc";
+const INDEX_KEYS =
+  "user_id, ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc";
 
-/** `full` serves every query; `partial` leaves out what has no room, and serves those that say so too. */
+/**
+ * `full` serves every query; `partial` leaves out what has no room, and serves those that say so
+ * too.
+ */
 export type IndexVariant = "full" | "partial";
 
 /** What follows the table's name in a definition of the index, as the server prints it. */
 export function variantOf(definition: string): IndexVariant | undefined {
   const tail = definition.slice(definition.indexOf(" USING ")).toLowerCase();
   const keys = ` using btree (${INDEX_KEYS})`;
-  // The server prints what is the default of a descending key not at all, and a cast where the column is a varchar.
+  // The server prints what is the default of a descending key not at all, and a cast where the
+  // column is a varchar.
   if (tail === keys) return "full";
-  return tail.replace("(user_id)::text", "user_id") === `${keys} where (octet_length(user_id) <= ${INDEXED_KEY_BYTES})`
+  return tail.replace("(user_id)::text", "user_id") ===
+      `${keys} where (octet_length(user_id) <= ${INDEXED_KEY_BYTES})`
     ? "partial"
     : undefined;
 }
 
 /** @param name unqualified: an index stands in its table's schema */
-export function createIndex(name: string, table: string, variant: IndexVariant, how: "" | "concurrently"): string {
+export function createIndex(
+  name: string,
+  table: string,
+  variant: IndexVariant,
+  how: "" | "concurrently",
+): string {
   const where = variant === "partial" ? ` where octet_length(user_id) <= ${INDEXED_KEY_BYTES}` : "";
   return `create index ${how} ${name} on ${table} (${INDEX_KEYS})${where}`.replace("  ", " ");
 }
 
-/** Adds nothing twice. A constant default is kept in the catalogue: no row is touched, whatever the table's size. */
+/**
+ * Adds nothing twice. A constant default is kept in the catalogue: no row is touched, whatever the
+ * table's size.
+ */
 export function addColumns(table: string, missing: readonly string[]): string {
   const additions = COLUMNS.filter(({ name }) => missing.includes(name))
     .map(({ name, added }) => `add column if not exists ${name} ${added}`);
@@ -46,13 +69,23 @@ export function addColumns(table: string, missing: readonly string[]): string {
 }
 
 /**
- * Creates what is not there yet of all tables, `dsproxy_store` with its one row. Nobody else knows of a `user_data` that is being made: its
- * index holds nobody up.
+ * Creates what is not there yet of all tables, `dsproxy_store` with its one row. Nobody else knows
+ * of a `user_data` that is being made: its index holds nobody up.
  * @param identity of a store made new
  */
-export function createTables(schema: string, missing: readonly string[], identity: string): string[] {
-  const index = createIndex(INDEX_NAME, `${schema}.user_data`, "full", "").replace("index ", "index if not exists ");
-  return [...createBareTables(schema, missing, identity), ...(missing.includes("user_data") ? [index] : [])];
+export function createTables(
+  schema: string,
+  missing: readonly string[],
+  identity: string,
+): string[] {
+  const index = createIndex(INDEX_NAME, `${schema}.user_data`, "full", "").replace(
+    "index ",
+    "index if not exists ",
+  );
+  return [
+    ...createBareTables(schema, missing, identity),
+    ...(missing.includes("user_data") ? [index] : []),
+  ];
 }
 
 function createBareTables(schema: string, missing: readonly string[], identity: string): string[] {
@@ -73,7 +106,9 @@ function createBareTables(schema: string, missing: readonly string[], identity: 
       `insert into ${schema}.dsproxy_store (identity) select '${identity}' where not exists (select from ${schema}.dsproxy_store)`,
     ],
   };
-  return ["user_data", ...OWN_TABLES].filter((name) => missing.includes(name)).flatMap((name) => statements[name]!);
+  return ["user_data", ...OWN_TABLES].filter((name) => missing.includes(name)).flatMap((name) =>
+    statements[name]!
+  );
 }
 
 /** What a role needs on each table to do the service's work. */
@@ -87,13 +122,16 @@ export const PRIVILEGES = {
 export function grants(schema: string, role: string): string[] {
   return [
     `grant usage on schema ${schema} to ${role}`,
-    ...Object.entries(PRIVILEGES).map(([table, what]) => `grant ${what} on ${schema}.${table} to ${role}`),
+    ...Object.entries(PRIVILEGES).map(([table, what]) =>
+      `grant ${what} on ${schema}.${table} to ${role}`
+    ),
   ];
 }
 
 /**
- * All of it as a script for whoever migrates by hand, on a new database or on one of the original, any number of times. For a role that may
- * not change tables. The index is built without holding anybody up, so not inside a transaction.
+ * All of it as a script for whoever migrates by hand, on a new database or on one of the original,
+ * any number of times. For a role that may not change tables. The index is built without holding
+ * anybody up, so not inside a transaction.
  */
 export function schemaScript(schema: string, role: string): string {
   const added = COLUMNS.filter(({ added }) => added !== undefined).map(({ name }) => name);

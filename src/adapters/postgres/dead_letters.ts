@@ -1,6 +1,9 @@
-/** The dead letters' table in PostgreSQL. The store next door brings connection, deadlines and error classes. */
+/**
+ * The dead letters' table in PostgreSQL. The store next door brings connection, deadlines and error
+ * classes.
+ */
 import { type Entry, writeId } from "../../domain.ts";
-import type { DeadLetter, RefusedEntry, Rejection } from "../../ports.ts";
+import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
 import type { Session } from "./session.ts";
 
 interface EntryRow {
@@ -20,7 +23,8 @@ interface Row extends EntryRow {
   readonly attempts: number;
 }
 
-const COLUMNS = "source, user_id, value, ts, accepted_ms, instance, seq, code, message, attempts, " +
+const COLUMNS =
+  "source, user_id, value, ts, accepted_ms, instance, seq, code, message, attempts, " +
   "extract(epoch from failed_at)::float8 * 1000 as failed_at_ms";
 
 /** @param entries those refused are among them */
@@ -44,7 +48,7 @@ export async function buryDeadLetters(
       letters.map(({ value }) => value),
       letters.map(({ ts }) => ts),
       letters.map(({ acceptedMs }) => acceptedMs),
-      letters.map(({ instance }) => instance),
+      letters.map(({ run }) => run),
       letters.map(({ seq }) => seq),
       letters.map(({ code }) => code),
       letters.map(({ message }) => message),
@@ -67,7 +71,9 @@ export async function deadAmong(
 }
 
 export async function countDeadLetters(session: Session): Promise<number> {
-  const { rows: [row] } = await session.query<{ n: number }>("select count(*)::float8 as n from dsproxy_dead_letters");
+  const { rows: [row] } = await session.query<{ n: number }>(
+    "select count(*)::float8 as n from dsproxy_dead_letters",
+  );
   return row!.n;
 }
 
@@ -84,7 +90,10 @@ export async function listDeadLetters(
   return rows.map(letterOf);
 }
 
-export async function findDeadLetter(session: Session, id: string): Promise<DeadLetter | undefined> {
+export async function findDeadLetter(
+  session: Session,
+  id: string,
+): Promise<DeadLetter | undefined> {
   const { rows: [row] } = await session.query<Row>(
     `select ${COLUMNS} from dsproxy_dead_letters where id = $1 order by source limit 1`,
     [id],
@@ -93,10 +102,14 @@ export async function findDeadLetter(session: Session, id: string): Promise<Dead
 }
 
 export async function discardDeadLetter(session: Session, id: string): Promise<boolean> {
-  return ((await session.query("delete from dsproxy_dead_letters where id = $1", [id])).rowCount ?? 0) > 0;
+  return ((await session.query("delete from dsproxy_dead_letters where id = $1", [id])).rowCount ??
+    0) > 0;
 }
 
-/** The rows deleted are locked until the end: of two replays at once, the second finds nothing. To be called in a transaction. */
+/**
+ * The rows deleted are locked until the end: of two replays at once, the second finds nothing. To
+ * be called in a transaction.
+ */
 export async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
   const { rows: [row] } = await session.query<EntryRow>(
     `with letter as (delete from dsproxy_dead_letters where id = $1 returning *)
@@ -108,7 +121,11 @@ export async function replayDeadLetter(session: Session, id: string): Promise<En
   return row && entryOf(row);
 }
 
-export async function countAttempt(session: Session, id: string, { code, message }: Rejection): Promise<void> {
+export async function countAttempt(
+  session: Session,
+  id: string,
+  { code, message }: Rejection,
+): Promise<void> {
   await session.query(
     "update dsproxy_dead_letters set attempts = attempts + 1, code = $2, message = $3 where id = $1",
     [id, code, message],
@@ -121,7 +138,7 @@ function entryOf(row: EntryRow): Entry {
     value: row.value,
     ts: Number(row.ts),
     acceptedMs: Number(row.accepted_ms),
-    instance: row.instance,
+    run: row.instance,
     seq: Number(row.seq),
   };
 }

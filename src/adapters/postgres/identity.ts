@@ -1,6 +1,8 @@
-/** Which database this is: the word that it gave itself when it was made ready for the first time. */
+/**
+ * Which database this is: the word that it gave itself when it was made ready for the first time.
+ */
 import { StoreRefusesError } from "../../errors.ts";
-import type { Identity } from "../../ports.ts";
+import type { Identity } from "../../ports/store_identity.ts";
 import type { Session } from "./session.ts";
 import { isSchemaGone } from "./sql_state.ts";
 
@@ -8,7 +10,10 @@ import { isSchemaGone } from "./sql_state.ts";
 export interface IdentityGate {
   /** The one that was met last; undefined before the first. */
   readonly expected: string | undefined;
-  /** @param found undefined in a database that has none yet. @throws StoreRefusesError when it is another one; nothing is changed in it then */
+  /**
+   * @param found undefined in a database that has none yet. @throws StoreRefusesError when it is
+   * another one; nothing is changed in it then
+   */
   admit(found: string | undefined): Promise<void>;
   /** The database has been made ready, and is this one. */
   bind(identity: string): Promise<void>;
@@ -17,7 +22,9 @@ export interface IdentityGate {
 /** Undefined in a database that has none yet. */
 export async function findIdentity(session: Session): Promise<string | undefined> {
   try {
-    const { rows: [row] } = await session.query<{ identity: string }>("select identity from dsproxy_store");
+    const { rows: [row] } = await session.query<{ identity: string }>(
+      "select identity from dsproxy_store",
+    );
     return row?.identity;
   } catch (error) {
     if (isSchemaGone(error)) return undefined;
@@ -40,8 +47,8 @@ export async function identityOf(session: Session): Promise<Identity> {
 }
 
 /**
- * A search_path that changed, or a schema that was renamed, hides a database from us that is still there: an empty one made in its
- * place would answer 404 for everybody.
+ * A search_path that changed, or a schema that was renamed, hides a database from us that is still
+ * there: an empty one made in its place would answer 404 for everybody.
  * @throws StoreRefusesError when `identity` is in a schema that unqualified names do not find
  */
 export async function refuseHidden(session: Session, identity: string): Promise<void> {

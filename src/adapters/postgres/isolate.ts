@@ -1,6 +1,6 @@
 /**
- * What takes a refused batch apart on the server: one round trip instead of three for each row. Needs PL/pgSQL, which every
- * database has unless somebody took it out.
+ * What takes a refused batch apart on the server: one round trip instead of three for each row.
+ * Needs PL/pgSQL, which every database has unless somebody took it out.
  */
 import { MAY_PASS_PATTERN } from "./sql_state.ts";
 
@@ -13,7 +13,10 @@ const CHUNK_ROWS = 64;
 /** A trigger may refuse at random. */
 const MAX_TURNS = 10;
 
-/** Reads the rows from the settings `dsproxy.*`; writes `dsproxy.refused`: a JSON array of `{seq, code, message}`. */
+/**
+ * Reads the rows from the settings `dsproxy.*`; writes `dsproxy.refused`: a JSON array of `{seq,
+ * code, message}`.
+ */
 export const ISOLATE = `
 do $isolate$
 declare
@@ -80,9 +83,10 @@ end
 $isolate$`;
 
 /**
- * Reads `dsproxy.neighbours`, a JSON array of `{userId, value}`; writes `dsproxy.probe`: `{goesIn, codes}`. What is tried is a made-up row, the
- * neighbours, and a row that is there, each as of now: a table may be closed for a time. A probe that goes in is taken back at once. One that
- * only is there already goes in, too: uniqueness is looked at last, and is between rows.
+ * Reads `dsproxy.neighbours`, a JSON array of `{userId, value}`; writes `dsproxy.probe`: `{goesIn,
+ * codes}`. What is tried is a made-up row, the neighbours, and a row that is there, each as of now:
+ * a table may be closed for a time. A probe that goes in is taken back at once. One that only is
+ * there already goes in, too: uniqueness is looked at last, and is between rows.
  */
 export const PROBE = `
 do $probe$

@@ -1,14 +1,18 @@
 /**
- * The index that makes the latest entry of a user one look-up. Reads are right without it, only slower, so it is built while the service
- * works, and CONCURRENTLY, so that nobody is held up: neither readers nor writers wait for it.
+ * The index that makes the latest entry of a user one look-up. Reads are right without it, only
+ * slower, so it is built while the service works, and CONCURRENTLY, so that nobody is held up:
+ * neither readers nor writers wait for it.
  *
- * - One instance works at a time: it claims the step in `dsproxy_store`. A claim ends by itself; what is being built
- *   is seen by its lock on the table (pg_locks), however long it takes and whoever builds it. Two builds of one table would deadlock.
+ * - One instance works at a time: it claims the step in `dsproxy_store`. A claim ends by itself;
+ *   what is being built is seen by its lock on the table (pg_locks), however long it takes and
+ *   whoever builds it. Two builds of one table would deadlock.
  * - What an interrupted build left behind is invalid: it is dropped, and built anew.
- * - A partitioned table cannot be indexed CONCURRENTLY: its partitions are, one after the other, and then joined under one index, which is
- *   a matter of milliseconds (the server takes equal indexes over), as is a partition that is added later.
- * - When the call ends, the connection's owner cancels the statement. After a `kill -9` the server goes on to the end of it, as it looks for
- *   its client only when it has something to say: the next start finds a build under way and waits for it, or the finished index.
+ * - A partitioned table cannot be indexed CONCURRENTLY: its partitions are, one after the other,
+ *   and then joined under one index, which is a matter of milliseconds (the server takes equal
+ *   indexes over), as is a partition that is added later.
+ * - When the call ends, the connection's owner cancels the statement. After a `kill -9` the server
+ *   goes on to the end of it, as it looks for its client only when it has something to say: the
+ *   next start finds a build under way and waits for it, or the finished index.
  */
 import { StoreRefusesError } from "../../errors.ts";
 import { changeInPassing } from "./brief_lock.ts";
@@ -45,9 +49,13 @@ const COLLISIONS = ["40P01", "55P03", "42P07"];
 
 /**
  * Returns when the index is there, whoever built it. To be called after `ensureTables`.
- * @throws StoreRefusesError when the role may not build it; any other error may pass, and the call be repeated
+ * @throws StoreRefusesError when the role may not build it; any other error may pass, and the call
+ *   be repeated
  */
-export async function ensureIndex(connections: Connections, options: IndexOptions = {}): Promise<void> {
+export async function ensureIndex(
+  connections: Connections,
+  options: IndexOptions = {},
+): Promise<void> {
   const { limitMs = DEFAULT_LIMIT_MS, pollMs = DEFAULT_POLL_MS, signal } = options;
   const giveUpAt = performance.now() + limitMs;
   let wanted: IndexVariant = "full";
@@ -56,7 +64,11 @@ export async function ensureIndex(connections: Connections, options: IndexOption
     if (step === undefined) return;
     checkRights(step);
     const leftMs = giveUpAt - performance.now();
-    if (leftMs <= 0) throw new Error(`The index ${INDEX_NAME} is not there after ${limitMs} ms: who else works on it?`);
+    if (leftMs <= 0) {
+      throw new Error(
+        `The index ${INDEX_NAME} is not there after ${limitMs} ms: who else works on it?`,
+      );
+    }
     const claimed = step.blocked ? undefined : await claim(connections);
     if (claimed === undefined) {
       await pause(pollMs, signal);
@@ -96,17 +108,24 @@ export async function checkIndexRights(session: Session): Promise<string | undef
 }
 
 async function nextStep(connections: Connections, wanted: IndexVariant): Promise<Step | undefined> {
-  return stepOf(await connections.run(STATEMENT_LIMIT_MS, (session) => readParts(session, INDEX_NAME)), wanted);
+  return stepOf(
+    await connections.run(STATEMENT_LIMIT_MS, (session) => readParts(session, INDEX_NAME)),
+    wanted,
+  );
 }
 
 function stepOf(parts: readonly Part[], wanted: IndexVariant): Step | undefined {
   const root = parts[0];
-  if (root === undefined) throw new Error("The table user_data is gone: was the database replaced?");
+  if (root === undefined) {
+    throw new Error("The table user_data is gone: was the database replaced?");
+  }
   const joined = !isPartitioned(root) || root.indexes.some(({ variant }) => variant !== undefined);
   const leaves = parts.filter((part) => !isPartitioned(part));
   // The indexes of partitions are joined only when all are alike.
   const variant = !joined && leaves.some((leaf) => hasPartial(leaf)) ? "partial" : wanted;
-  const building = parts.some(({ busy, indexes }) => busy && indexes.some(({ valid, name }) => !valid && isOurs(name)));
+  const building = parts.some(({ busy, indexes }) =>
+    busy && indexes.some(({ valid, name }) => !valid && isOurs(name))
+  );
   for (const part of leaves) {
     const serves = (index: Part["indexes"][number]) =>
       index.valid && index.variant !== undefined && (joined || index.variant === variant);
@@ -125,7 +144,8 @@ function stepOf(parts: readonly Part[], wanted: IndexVariant): Step | undefined 
 }
 
 const isOurs = (name: string) => OUR_NAME.test(name);
-const hasPartial = ({ indexes }: Part) => indexes.some(({ name, variant }) => isOurs(name) && variant === "partial");
+const hasPartial = ({ indexes }: Part) =>
+  indexes.some(({ name, variant }) => isOurs(name) && variant === "partial");
 
 /** The name may be taken by a table that was `user_data` before. */
 function nameFor(part: Part, root: Part): string {
@@ -133,8 +153,9 @@ function nameFor(part: Part, root: Part): string {
 }
 
 /**
- * What was seen before the claim must be seen again behind it. For one, another instance may have done it meanwhile; besides, a build that
- * ends during a look may show as invalid and yet without its lock.
+ * What was seen before the claim must be seen again behind it. For one, another instance may have
+ * done it meanwhile; besides, a build that ends during a look may show as invalid and yet without
+ * its lock.
  */
 async function take(
   connections: Connections,
@@ -146,13 +167,19 @@ async function take(
   const step = await nextStep(connections, wanted);
   if (step === undefined || step.blocked || step.statement !== statement) return;
   if (step.concurrently) await connections.run(limitMs, (session) => session.query(statement));
-  else await changeInPassing(connections, { table: step.part.name, mode: "share", statement }, patienceMs, signal);
+  else {await changeInPassing(
+      connections,
+      { table: step.part.name, mode: "share", statement },
+      patienceMs,
+      signal,
+    );}
 }
 
 /** @returns what to release; undefined when somebody else has the claim */
 async function claim(connections: Connections): Promise<string | undefined> {
   // A claim from the future is that of a clock that was set back.
-  const statement = `update dsproxy_store set index_claimed_at = clock_timestamp() where index_claimed_at not between
+  const statement =
+    `update dsproxy_store set index_claimed_at = clock_timestamp() where index_claimed_at not between
     clock_timestamp() - interval '${CLAIM_SECONDS} s' and clock_timestamp() + interval '${CLAIM_SECONDS} s'
     returning index_claimed_at::text as claimed`;
   try {
@@ -169,9 +196,13 @@ async function claim(connections: Connections): Promise<string | undefined> {
 }
 
 async function release(connections: Connections, claimed: string): Promise<void> {
-  const statement = "update dsproxy_store set index_claimed_at = 'epoch' where index_claimed_at = $1::timestamptz";
-  // A claim that cannot be released ends by itself, and the reason of the failure matters more than this one.
-  await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(statement, [claimed])).catch(() => {});
+  const statement =
+    "update dsproxy_store set index_claimed_at = 'epoch' where index_claimed_at = $1::timestamptz";
+  // A claim that cannot be released ends by itself, and the reason of the failure matters more than
+  // this one.
+  await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(statement, [claimed])).catch(
+    () => {},
+  );
 }
 
 function checkRights({ part, statement }: Step): void {
@@ -191,7 +222,11 @@ function refusal(reason: string, statement: string, cause?: unknown): StoreRefus
   );
 }
 
-async function explained(connections: Connections, { statement }: Step, error: unknown): Promise<unknown> {
+async function explained(
+  connections: Connections,
+  { statement }: Step,
+  error: unknown,
+): Promise<unknown> {
   const { message } = error as Error;
   if (sqlStateOf(error) === INSUFFICIENT_PRIVILEGE) return refusal(message, statement, error);
   if (sqlStateOf(error) !== QUERY_CANCELED || !/statement timeout/.test(message)) return error;

@@ -1,4 +1,7 @@
-/** Waits a random time between half of `aboutMs` and all of it, so that instances that met once do not meet again. */
+/**
+ * Waits a random time between half of `aboutMs` and all of it, so that instances that met once do
+ * not meet again.
+ */
 export function pause(aboutMs: number, signal?: AbortSignal): Promise<void> {
   const delayMs = aboutMs / 2 + Math.random() * aboutMs / 2;
   return new Promise((resolve, reject) => {

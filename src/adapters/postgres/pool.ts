@@ -1,4 +1,7 @@
-/** The connections: taken for one call or one transaction, bounded in time, and given up together when one of them fails. */
+/**
+ * The connections: taken for one call or one transaction, bounded in time, and given up together
+ * when one of them fails.
+ */
 import { Pool as Resources } from "tarn";
 import { DeadlineError, withDeadline } from "../../deadline.ts";
 import { connect, type Connected, type ConnectOptions, describeHosts } from "./connect.ts";
@@ -8,20 +11,28 @@ import type { Session } from "./session.ts";
 export interface PoolOptions extends ConnectOptions {
   /** The most connections at a time. */
   readonly poolSize: number;
-  /** Looks at each new connection before anybody else uses it. Rejects when it leads to a place that is not meant. */
+  /**
+   * Looks at each new connection before anybody else uses it. Rejects when it leads to a place that
+   * is not meant.
+   */
   readonly admit?: (session: Session) => Promise<void>;
 }
 
 /**
- * Every call is over within `limitMs`, waiting for a connection included. What PostgreSQL refuses is rejected with as the driver's
- * DatabaseError, with its SQLSTATE in `code`; the connection stays in use.
+ * Every call is over within `limitMs`, waiting for a connection included. What PostgreSQL refuses
+ * is rejected with as the driver's DatabaseError, with its SQLSTATE in `code`; the connection stays
+ * in use.
  *
- * All calls throw DeadlineError, ConnectionLostError (whether the statement under way took effect is not known), ConnectError.
+ * All calls throw DeadlineError, ConnectionLostError (whether the statement under way took effect
+ * is not known), ConnectError.
  */
 export interface Pool {
   /** Statements outside a transaction, each one by itself. */
   run<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
-  /** As {@link Pool.run}; each statement sees what was committed before it could begin, whatever isolation the database has set. */
+  /**
+   * As {@link Pool.run}; each statement sees what was committed before it could begin, whatever
+   * isolation the database has set.
+   */
   read<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
   /**
    * Commits when `work` resolves, rolls back when it rejects. READ COMMITTED.
@@ -39,7 +50,10 @@ export function createPool(options: PoolOptions): Pool {
 }
 
 const IDLE_MS = 60_000;
-/** Long-lived connections would never follow an address that has moved, nor a load that is to be spread anew. */
+/**
+ * Long-lived connections would never follow an address that has moved, nor a load that is to be
+ * spread anew.
+ */
 const MOST_AGE_MS = 600_000;
 /** A second choice is read from while nothing better is there: that is to be noticed soon. */
 const SECOND_CHOICE_AGE_MS = 2_000;
@@ -91,8 +105,8 @@ class ConnectionPool implements Pool {
   }
 
   read<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
-    // In one of the stricter levels a statement's view may be older than the lock for which it waited: a table that was rewritten
-    // meanwhile would look empty to it.
+    // In one of the stricter levels a statement's view may be older than the lock for which it
+    // waited: a table that was rewritten meanwhile would look empty to it.
     return this.#use(
       limitMs,
       ({ connection, isReadCommitted }) =>
@@ -149,7 +163,10 @@ class ConnectionPool implements Pool {
     }
   }
 
-  /** One more connection could not be made: no matter while there are others, as one of them will be free. */
+  /**
+   * One more connection could not be made: no matter while there are others, as one of them will be
+   * free.
+   */
   #tellWaiting(error: Error): void {
     for (const pooled of this.#all) if (pooled.inUse || isUsable(pooled)) return;
     for (const wanted of this.#waiting) wanted.reject(error);
@@ -179,7 +196,11 @@ class ConnectionPool implements Pool {
   async #connect(): Promise<Pooled> {
     const connected = await connect(this.options, this.#closing.signal);
     try {
-      await withDeadline(Promise.resolve(this.options.admit?.(connected.connection)), ADMIT_LIMIT_MS, this.describe());
+      await withDeadline(
+        Promise.resolve(this.options.admit?.(connected.connection)),
+        ADMIT_LIMIT_MS,
+        this.describe(),
+      );
     } catch (error) {
       await connected.connection.close();
       throw error;
@@ -211,8 +232,9 @@ function isUsable({ connection, isRetired, expiresAtMs }: Pooled): boolean {
 }
 
 /**
- * The server ends by itself what takes too long, also where it cannot be told to: a statement, the wait for a lock, and a
- * transaction whose client is gone without a word, which would keep its locks.
+ * The server ends by itself what takes too long, also where it cannot be told to: a statement, the
+ * wait for a lock, and a transaction whose client is gone without a word, which would keep its
+ * locks.
  */
 async function inTransaction<T>(
   connection: Connection,

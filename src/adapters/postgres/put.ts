@@ -1,10 +1,12 @@
 /**
- * Rows, dead letters and the mark of a source, in one transaction. A batch that the database refuses is taken apart on the server: what
- * goes in goes in, and what is refused again when all others have had their turn is a dead letter.
+ * Rows, dead letters and the mark of a source, in one transaction. A batch that the database
+ * refuses is taken apart on the server: what goes in goes in, and what is refused again when all
+ * others have had their turn is a dead letter.
  */
 import type { Entry } from "../../domain.ts";
 import { StoreRefusesError, StoreWentBackError } from "../../errors.ts";
-import type { PutResult, RefusedEntry } from "../../ports.ts";
+import type { RefusedEntry } from "../../ports/dead_letters.ts";
+import type { PutResult } from "../../ports/store.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
 import { ISOLATE, PROBE } from "./isolate.ts";
 import type { Session } from "./session.ts";
@@ -14,7 +16,10 @@ export class RowsVanishedError extends Error {
   override readonly name = "RowsVanishedError";
 }
 
-/** All rows in one statement. To be called in a transaction. @throws the driver's DatabaseError when one is refused, or RowsVanishedError */
+/**
+ * All rows in one statement. To be called in a transaction. @throws the driver's DatabaseError when
+ * one is refused, or RowsVanishedError
+ */
 export async function putTogether(
   session: Session,
   source: string,
@@ -29,7 +34,9 @@ export async function putTogether(
        select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[])`,
       columnsOf(fresh),
     );
-    if (rowCount !== fresh.length) throw new RowsVanishedError(`${rowCount} of ${fresh.length} rows were inserted`);
+    if (rowCount !== fresh.length) {
+      throw new RowsVanishedError(`${rowCount} of ${fresh.length} rows were inserted`);
+    }
     await moveMark(session, source, fresh.at(-1)!.seq);
   }
   // Part of it was here before: who sent it may not have heard what became of it.
@@ -40,7 +47,8 @@ export async function putTogether(
 /**
  * Each row on its own, where together they were refused. To be called in a transaction of its own.
  * @param neighbours rows that went in a moment ago
- * @throws StoreRefusesError when the table takes no row at all; the driver's DatabaseError for what may pass
+ * @throws StoreRefusesError when the table takes no row at all; the driver's DatabaseError for what
+ *   may pass
  */
 export async function putOneByOne(
   session: Session,
@@ -64,9 +72,13 @@ export async function putOneByOne(
   return { rows: fresh.length - refused.length, dead: await deadOf(session, source, entries) };
 }
 
-/** The mark, locked until the end of the transaction, so that a repeat waits for a first try and finds everything below it. */
+/**
+ * The mark, locked until the end of the transaction, so that a repeat waits for a first try and
+ * finds everything below it.
+ */
 async function lockMark(session: Session, source: string, confirmedSeq: number): Promise<number> {
-  // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is kept.
+  // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is
+  // kept.
   const { rows: [row] } = await session.query<{ seq: string }>(
     `select seq, set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
        else current_setting('synchronous_commit') end, true)
@@ -75,13 +87,18 @@ async function lockMark(session: Session, source: string, confirmedSeq: number):
   );
   const mark = row === undefined ? 0 : Number(row.seq);
   if (row === undefined || mark < confirmedSeq) {
-    throw new StoreWentBackError(`The mark of ${source} is ${row && mark}, though ${confirmedSeq} had been confirmed`);
+    throw new StoreWentBackError(
+      `The mark of ${source} is ${row && mark}, though ${confirmedSeq} had been confirmed`,
+    );
   }
   return mark;
 }
 
 async function moveMark(session: Session, source: string, seq: number): Promise<void> {
-  await session.query("update dsproxy_marks set seq = $1, updated_at = now() where source = $2", [seq, source]);
+  await session.query("update dsproxy_marks set seq = $1, updated_at = now() where source = $2", [
+    seq,
+    source,
+  ]);
 }
 
 function columnsOf(entries: readonly Entry[]): readonly (readonly (string | number)[])[] {
@@ -90,13 +107,19 @@ function columnsOf(entries: readonly Entry[]): readonly (readonly (string | numb
     entries.map(({ value }) => value),
     entries.map(({ ts }) => ts),
     entries.map(({ acceptedMs }) => acceptedMs),
-    entries.map(({ instance }) => instance),
+    entries.map(({ run }) => run),
     entries.map(({ seq }) => seq),
   ];
 }
 
-/** A block has no parameters, so it is given the rows, and gives back what was refused, by settings that end with the transaction. */
-async function insertWhatGoesIn(session: Session, entries: readonly Entry[]): Promise<RefusedEntry[]> {
+/**
+ * A block has no parameters, so it is given the rows, and gives back what was refused, by settings
+ * that end with the transaction.
+ */
+async function insertWhatGoesIn(
+  session: Session,
+  entries: readonly Entry[],
+): Promise<RefusedEntry[]> {
   if (entries.length === 0) return [];
   await session.query(
     `select set_config('dsproxy.user_ids', $1::text[]::text, true), set_config('dsproxy.values', $2::text[]::text, true),
@@ -108,28 +131,44 @@ async function insertWhatGoesIn(session: Session, entries: readonly Entry[]): Pr
   return await settingOf<RefusedEntry[]>(session, "dsproxy.refused");
 }
 
-/** A row that nobody can have anything against, and copies of those that went in, stand in for others of the batch. */
+/**
+ * A row that nobody can have anything against, and copies of those that went in, stand in for
+ * others of the batch.
+ */
 async function refuseWhereTableIsAtFault(
   session: Session,
   refused: readonly RefusedEntry[],
   neighbours: readonly Entry[],
 ): Promise<void> {
   const copies = neighbours.map(({ userId, value }) => ({ userId, value }));
-  await session.query("select set_config('dsproxy.neighbours', $1, true)", [JSON.stringify(copies)]);
+  await session.query("select set_config('dsproxy.neighbours', $1, true)", [
+    JSON.stringify(copies),
+  ]);
   await session.query(PROBE);
   const probe = await settingOf<{ goesIn: boolean; codes: string[] }>(session, "dsproxy.probe");
   const first = refused[0]!;
-  const alike = refused.every(({ code }) => code === first.code) && probe.codes.includes(first.code);
+  const alike = refused.every(({ code }) => code === first.code) &&
+    probe.codes.includes(first.code);
   if (!probe.goesIn && alike) {
-    throw new StoreRefusesError(first.code, `user_data takes no row at all: ${first.message} (${first.code})`);
+    throw new StoreRefusesError(
+      first.code,
+      `user_data takes no row at all: ${first.message} (${first.code})`,
+    );
   }
 }
 
 async function settingOf<T>(session: Session, name: string): Promise<T> {
-  const { rows: [row] } = await session.query<{ text: string }>("select current_setting($1) as text", [name]);
+  const { rows: [row] } = await session.query<{ text: string }>(
+    "select current_setting($1) as text",
+    [name],
+  );
   return JSON.parse(row!.text) as T;
 }
 
-function deadOf(session: Session, source: string, entries: readonly Entry[]): Promise<RefusedEntry[]> {
+function deadOf(
+  session: Session,
+  source: string,
+  entries: readonly Entry[],
+): Promise<RefusedEntry[]> {
   return deadAmong(session, source, entries[0]!.seq, entries.at(-1)!.seq);
 }

@@ -1,7 +1,8 @@
 /**
- * The tables, those of the original extended in place. Cheap when nothing is to be done, safe when many instances start at once, and
- * never in anybody's way: see brief_lock.ts. Nothing is left running: each statement waits for milliseconds at most, so it has
- * ended on the server before anybody could miss its client.
+ * The tables, those of the original extended in place. Cheap when nothing is to be done, safe when
+ * many instances start at once, and never in anybody's way: see brief_lock.ts. Nothing is left
+ * running: each statement waits for milliseconds at most, so it has ended on the server before
+ * anybody could miss its client.
  */
 import { StoreRefusesError } from "../../errors.ts";
 import { changeInPassing } from "./brief_lock.ts";
@@ -10,7 +11,10 @@ import type { Connections } from "./connections.ts";
 import { addColumns, createTables, grants } from "./ddl.ts";
 import { sqlStateOf } from "./sql_state.ts";
 
-/** Of a transaction: every migrating instance of a database waits for the one before it, for some milliseconds. */
+/**
+ * Of a transaction: every migrating instance of a database waits for the one before it, for some
+ * milliseconds.
+ */
 const MIGRATION_LOCK = 0x6473_7072; // "dspr"
 const MIGRATION_LOCK_LIMIT_MS = 5_000;
 const STATEMENT_LIMIT_MS = 10_000;
@@ -27,10 +31,15 @@ export interface MigrationOptions {
 }
 
 /**
- * What every other statement needs. The index may be missing afterwards: see `ensureIndex` in latest_index.ts.
- * @throws StoreRefusesError when a person has to do something; any other error may pass, and the call be repeated
+ * What every other statement needs. The index may be missing afterwards: see `ensureIndex` in
+ * latest_index.ts.
+ * @throws StoreRefusesError when a person has to do something; any other error may pass, and the
+ *   call be repeated
  */
-export async function ensureTables(connections: Connections, options: MigrationOptions = {}): Promise<void> {
+export async function ensureTables(
+  connections: Connections,
+  options: MigrationOptions = {},
+): Promise<void> {
   const catalogue = await look(connections);
   const { columns, tables } = missingFrom(catalogue);
   if (columns.length === 0 && tables.length === 0) return;
@@ -39,12 +48,16 @@ export async function ensureTables(connections: Connections, options: MigrationO
     if (tables.length > 0) await create(connections, catalogue, tables);
     if (columns.length > 0) await extend(connections, catalogue, columns, options);
   } catch (error) {
-    throw sqlStateOf(error) === INSUFFICIENT_PRIVILEGE ? refusal(catalogue, (error as Error).message, error) : error;
+    throw sqlStateOf(error) === INSUFFICIENT_PRIVILEGE
+      ? refusal(catalogue, (error as Error).message, error)
+      : error;
   }
   const left = missingFrom(await look(connections));
   if (left.columns.length + left.tables.length > 0) {
     throw new Error(
-      `Still missing after the migration: ${[...left.tables, ...left.columns].join(", ")}. Is the search_path (` +
+      `Still missing after the migration: ${
+        [...left.tables, ...left.columns].join(", ")
+      }. Is the search_path (` +
         `${catalogue.searchPath}) the same on every connection?`,
     );
   }
@@ -56,8 +69,14 @@ async function look(connections: Connections): Promise<Catalogue> {
   return catalogue;
 }
 
-/** One statement, so that it is all there or not at all: a store without its identity is never seen. */
-async function create(connections: Connections, { schema }: Catalogue, tables: readonly string[]): Promise<void> {
+/**
+ * One statement, so that it is all there or not at all: a store without its identity is never seen.
+ */
+async function create(
+  connections: Connections,
+  { schema }: Catalogue,
+  tables: readonly string[],
+): Promise<void> {
   const statements = createTables(schema!, tables, crypto.randomUUID());
   const text = `do $dsproxy$ begin
     perform set_config('lock_timeout', '${MIGRATION_LOCK_LIMIT_MS}ms', true), set_config('client_min_messages', 'warning', true);
@@ -67,7 +86,8 @@ async function create(connections: Connections, { schema }: Catalogue, tables: r
   try {
     await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(text));
   } catch (error) {
-    // Another instance was first; in the stricter isolation levels even behind the lock. The look that follows shows what is there.
+    // Another instance was first; in the stricter isolation levels even behind the lock. The look
+    // that follows shows what is there.
     if (!COLLISIONS.includes(sqlStateOf(error) ?? "")) throw error;
   }
 }
@@ -79,7 +99,11 @@ function extend(
   { patienceMs = PATIENCE_MS, signal }: MigrationOptions,
 ): Promise<void> {
   const { name } = userData!;
-  const change = { table: name, mode: "access exclusive", statement: addColumns(name, columns) } as const;
+  const change = {
+    table: name,
+    mode: "access exclusive",
+    statement: addColumns(name, columns),
+  } as const;
   return changeInPassing(connections, change, patienceMs, signal);
 }
 
@@ -93,7 +117,9 @@ export function checkRights(catalogue: Catalogue): void {
   if (columns.length > 0 && !userData!.owned) {
     throw refusal(
       catalogue,
-      `The role ${role} may not extend the table ${userData!.name}, which belongs to ${userData!.owner}`,
+      `The role ${role} may not extend the table ${userData!.name}, which belongs to ${
+        userData!.owner
+      }`,
     );
   }
 }
@@ -107,7 +133,9 @@ function refusal(catalogue: Catalogue, reason: string, cause?: unknown): StoreRe
   ];
   return new StoreRefusesError(
     INSUFFICIENT_PRIVILEGE,
-    `${reason}. Let its owner or a superuser run this: ${statements.map((statement) => `${statement};`).join(" ")}`,
+    `${reason}. Let its owner or a superuser run this: ${
+      statements.map((statement) => `${statement};`).join(" ")
+    }`,
     { cause },
   );
 }

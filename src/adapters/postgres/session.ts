@@ -1,7 +1,12 @@
-/** What the statements of this folder are written against: one connection, or one transaction on it. */
+/**
+ * What the statements of this folder are written against: one connection, or one transaction on it.
+ */
 
 export interface Session {
-  /** `text` with `$1`, `$2` …; bigint columns come back as text. @throws the driver's DatabaseError with its SQLSTATE in `code` */
+  /**
+   * `text` with `$1`, `$2` …; bigint columns come back as text. @throws the driver's DatabaseError
+   * with its SQLSTATE in `code`
+   */
   query<Row>(text: string, parameters?: readonly unknown[]): Promise<Result<Row>>;
 }
 

@@ -1,16 +1,22 @@
 /** What PostgreSQL says of a failure, as far as anything depends on it. */
 
 /**
- * Failures that are not the row's, and pass by themselves or when somebody mends the server: connection, conflict, resources, operator,
- * system, a lock not had in time, a read-only server, damaged storage.
+ * Failures that are not the row's, and pass by themselves or when somebody mends the server:
+ * connection, conflict, resources, operator, system, a lock not had in time, a read-only server,
+ * damaged storage.
  */
 export const MAY_PASS_PATTERN = "^(08|40|53|57|58)|^(55P03|25006|XX001|XX002)$";
 const MAY_PASS = new RegExp(MAY_PASS_PATTERN);
 
-/** Undefined when it is not PostgreSQL's own word, but that of the driver, the network or a deadline. */
+/**
+ * Undefined when it is not PostgreSQL's own word, but that of the driver, the network or a
+ * deadline.
+ */
 export function sqlStateOf(error: unknown): string | undefined {
   const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown };
-  return typeof code === "string" && typeof severity === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+  return typeof code === "string" && typeof severity === "string" && /^[0-9A-Z]{5}$/.test(code)
+    ? code
+    : undefined;
 }
 
 /** The database answers, and would answer the same again. */

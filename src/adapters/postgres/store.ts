@@ -1,11 +1,13 @@
 /**
- * The store in PostgreSQL. Owns the statements on rows and marks; connections (pool.ts), schema (schema.ts), what is refused (put.ts) and
- * the dead letters (dead_letters.ts) are next door.
+ * The store in PostgreSQL. Owns the statements on rows and marks; connections (pool.ts), schema
+ * (schema.ts), what is refused (put.ts) and the dead letters (dead_letters.ts) are next door.
  */
 import { withDeadline } from "../../deadline.ts";
 import type { Entry } from "../../domain.ts";
 import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../errors.ts";
-import type { DeadLetter, DeadLetters, Identity, PutResult, Store, StoreIdentity } from "../../ports.ts";
+import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
+import type { PutResult, Store } from "../../ports/store.ts";
+import type { Identity, StoreIdentity } from "../../ports/store_identity.ts";
 import {
   countAttempt,
   countDeadLetters,
@@ -38,12 +40,17 @@ export interface StoreWatcher {
 }
 
 /** Does not connect before the first call; the server need not be up. */
-export function createPostgresStore(options: PostgresStoreOptions): Store & StoreIdentity & DeadLetters {
+export function createPostgresStore(
+  options: PostgresStoreOptions,
+): Store & StoreIdentity & DeadLetters {
   return new PostgresStore(options);
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000;
-/** The server ends a statement that takes too long by itself; only silence beyond that means that it is gone. */
+/**
+ * The server ends a statement that takes too long by itself; only silence beyond that means that it
+ * is gone.
+ */
 const GRACE_MS = 1_000;
 const INDEX_RETRY_MS = 300_000;
 const NEIGHBOURS = 4;
@@ -88,7 +95,10 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     return this.#transaction(async (session) => {
       // A pooler may have changed servers behind a connection that lives on.
       await this.options.gate?.admit((await identityOf(session)).id);
-      await session.query("insert into dsproxy_marks (source, seq) values ($1, 0) on conflict do nothing", [source]);
+      await session.query(
+        "insert into dsproxy_marks (source, seq) values ($1, 0) on conflict do nothing",
+        [source],
+      );
       const { rows: [row] } = await session.query<{ seq: string }>(
         "select seq from dsproxy_marks where source = $1",
         [source],
@@ -103,23 +113,28 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
       try {
         const put = (session: Session) => putTogether(session, source, entries, confirmedSeq);
         const result = await this.#pool.transaction(limitMs, put);
-        if (result.rows === entries.length) this.#neighbours = entries.slice(-NEIGHBOURS).filter(isSmall);
+        if (result.rows === entries.length) {
+          this.#neighbours = entries.slice(-NEIGHBOURS).filter(isSmall);
+        }
         return result;
       } catch (error) {
         if (!isRefusal(error) && !(error instanceof RowsVanishedError)) throw error;
-        const put = (session: Session) => putOneByOne(session, source, entries, confirmedSeq, this.#neighbours);
+        const put = (session: Session) =>
+          putOneByOne(session, source, entries, confirmedSeq, this.#neighbours);
         return await this.#pool.transaction(limitMs, put);
       }
     });
   }
 
   latest(userId: string): Promise<Entry | undefined> {
-    const read = () => this.#pool.read(this.#callLimitMs, (session) => latestEntry(session, userId));
+    const read = () =>
+      this.#pool.read(this.#callLimitMs, (session) => latestEntry(session, userId));
     return this.#call(async () => {
       try {
         return await read();
       } catch (error) {
-        // A connection that the server had ended while it was idle: asking again does no harm, and is no reason for an error.
+        // A connection that the server had ended while it was idle: asking again does no harm, and
+        // is no reason for an error.
         if (!(error instanceof ConnectionLostError)) throw error;
         return await read();
       }
@@ -132,7 +147,9 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
 
   outdateCopies(): Promise<Identity> {
     return this.#run(async (session) => {
-      await session.query("update dsproxy_store set cache_generation = $1", [crypto.randomUUID().slice(0, 8)]);
+      await session.query("update dsproxy_store set cache_generation = $1", [
+        crypto.randomUUID().slice(0, 8),
+      ]);
       return await identityOf(session);
     });
   }
@@ -153,11 +170,17 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   replay(id: string): Promise<Entry | undefined> {
     return this.#call(async () => {
       try {
-        return await this.#pool.transaction(this.#transactionLimitMs, (session) => replayDeadLetter(session, id));
+        return await this.#pool.transaction(
+          this.#transactionLimitMs,
+          (session) => replayDeadLetter(session, id),
+        );
       } catch (error) {
         if (!isRefusal(error)) throw error;
         const { code, message } = error;
-        await this.#pool.run(this.#callLimitMs, (session) => countAttempt(session, id, { code, message }));
+        await this.#pool.run(
+          this.#callLimitMs,
+          (session) => countAttempt(session, id, { code, message }),
+        );
         throw new RejectedRowError(code, message, { cause: error });
       }
     });
@@ -199,13 +222,21 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   /** A login that is refused, too, is an answer that only a person can change. */
   #explained(error: unknown): unknown {
     if (isRefusal(error)) {
-      return new StoreRefusesError(error.code, `${this.#pool.describe()}: ${error.message}`, { cause: error });
+      return new StoreRefusesError(error.code, `${this.#pool.describe()}: ${error.message}`, {
+        cause: error,
+      });
     }
-    const loginRefused = error instanceof ConnectError && /^(28|3D000$|42501$)/.test(error.code ?? "");
-    return loginRefused ? new StoreRefusesError(error.code!, error.message, { cause: error }) : error;
+    const loginRefused = error instanceof ConnectError &&
+      /^(28|3D000$|42501$)/.test(error.code ?? "");
+    return loginRefused
+      ? new StoreRefusesError(error.code!, error.message, { cause: error })
+      : error;
   }
 
-  /** Once; and again after a failure, or when a connection leads to another database than the last one. */
+  /**
+   * Once; and again after a failure, or when a connection leads to another database than the last
+   * one.
+   */
   #prepared(): Promise<void> {
     if (this.#ready !== undefined) return this.#ready;
     const ready = this.#ready = this.#prepare();
@@ -218,7 +249,9 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   async #admit(session: Session): Promise<void> {
     const { gate } = this.options;
     const found = await findIdentity(session);
-    if (found === undefined && gate?.expected !== undefined) await refuseHidden(session, gate.expected);
+    if (found === undefined && gate?.expected !== undefined) {
+      await refuseHidden(session, gate.expected);
+    }
     await gate?.admit(found);
     if (found !== this.#identity) this.#ready = undefined;
   }
@@ -241,8 +274,8 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
   }
 
   /**
-   * Reads are right without the index, only slower: nobody waits for it. It has connections of its own, as a build keeps one for as long
-   * as it takes.
+   * Reads are right without the index, only slower: nobody waits for it. It has connections of its
+   * own, as a build keeps one for as long as it takes.
    */
   async #index(): Promise<boolean> {
     const { signal } = this.#closing;
@@ -277,7 +310,7 @@ function entryOf(userId: string, row: LatestRow): Entry {
     value: row.value,
     ts: Number(row.ts ?? 0),
     acceptedMs: Number(row.accepted_ms),
-    instance: row.instance,
+    run: row.instance,
     seq: Number(row.seq),
   };
 }

@@ -1,6 +1,10 @@
 /** TLS as libpq does it: what each `sslmode` tries, and when it goes on to its second choice. */
 import { isIP } from "node:net";
-import { checkServerIdentity as checkIdentity, type ConnectionOptions, type PeerCertificate } from "node:tls";
+import {
+  checkServerIdentity as checkIdentity,
+  type ConnectionOptions,
+  type PeerCertificate,
+} from "node:tls";
 import pg from "pg";
 
 export type SslMode = "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full";
@@ -14,7 +18,10 @@ export interface TlsOptions {
 /** One way to connect: `false` in the clear, else TLS. */
 export type Channel = false | ConnectionOptions;
 
-/** In the order in which they are to be tried; the second one only where {@link mayTryNextChannel} allows it. */
+/**
+ * In the order in which they are to be tried; the second one only where {@link mayTryNextChannel}
+ * allows it.
+ */
 export function channels({ sslMode, sslRootCert }: TlsOptions, host: string): readonly Channel[] {
   if (isSocketFolder(host)) return [false];
   const anyCertificate: Channel = { ...named(host), rejectUnauthorized: false };
@@ -36,7 +43,10 @@ export function channels({ sslMode, sslRootCert }: TlsOptions, host: string): re
 
 const INVALID_AUTHORIZATION = "28000";
 
-/** Whether another channel may do better: the server's access rules, or what it can speak, are at fault. A wrong password is not. */
+/**
+ * Whether another channel may do better: the server's access rules, or what it can speak, are at
+ * fault. A wrong password is not.
+ */
 export function mayTryNextChannel(error: unknown, answered: boolean): boolean {
   return error instanceof pg.DatabaseError ? error.code === INVALID_AUTHORIZATION : answered;
 }

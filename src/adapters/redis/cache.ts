@@ -1,16 +1,16 @@
 /**
- * The cache in Redis, shared by all instances, with a copy of hot entries in this process that Redis keeps coherent
- * (server-assisted client-side caching).
+ * The cache in Redis, shared by all instances, with a copy of hot entries in this process that
+ * Redis keeps coherent (server-assisted client-side caching).
  *
- * `<prefix><user>` holds the plain value; beside it, with the same lifetime, a companion key holds the version, and an epoch:
- * which run of the server it was written in, and which store it stands for. A value without a readable version of this very
- * epoch is a miss, and the next write replaces it: it may come from a snapshot, a replica that was behind, or another
- * deployment.
+ * `<prefix><user>` holds the plain value; beside it, with the same lifetime, a companion key holds
+ * the version, and an epoch: which run of the server it was written in, and which store it stands
+ * for. A value without a readable version of this very epoch is a miss, and the next write replaces
+ * it: it may come from a snapshot, a replica that was behind, or another deployment.
  */
 import { ErrorReply } from "@redis/client";
 import { type Entry, newest, type Version } from "../../domain.ts";
 import { CacheStaleError, reasonOf } from "../../errors.ts";
-import type { Cache, CachedEntry } from "../../ports.ts";
+import type { Cache, CachedEntry } from "../../ports/cache.ts";
 import { Connection } from "./connection.ts";
 import type { RedisAddress, RedisClient } from "./handshake.ts";
 import { decode, encodeVersion, KeyLayout } from "./keys.ts";
@@ -20,15 +20,24 @@ import { evaluate, FORGET, OFFER, type Outcome } from "./scripts.ts";
 export interface RedisCacheOptions extends RedisAddress {
   /** Put before every user id. */
   readonly prefix: string;
-  /** Which store, and which generation of copies of it, the cache stands for; undefined as long as nobody knows: nothing is cached. */
+  /**
+   * Which store, and which generation of copies of it, the cache stands for; undefined as long as
+   * nobody knows: nothing is cached.
+   */
   readonly namespace: () => string | undefined;
   /** Lifetime of both keys, and of a copy in this process. */
   readonly ttlMs: number;
-  /** The copies in this process. `maxEntries` 0 turns them off; Redis then need not track what is read. */
+  /**
+   * The copies in this process. `maxEntries` 0 turns them off; Redis then need not track what is
+   * read.
+   */
   readonly local: LocalLimits;
   /** How long a call waits for an answer; default 250. */
   readonly callTimeoutMs?: number;
-  /** Told each time that the connection is lost or cannot be made (it is tried again for ever), or updates were refused. */
+  /**
+   * Told each time that the connection is lost or cannot be made (it is tried again for ever), or
+   * updates were refused.
+   */
   readonly onError?: (error: Error) => void;
   /** Told once of each thing that is missing and can be done without. */
   readonly onNotice?: (message: string) => void;
@@ -40,7 +49,10 @@ export function createRedisCache(options: RedisCacheOptions): Cache {
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 250;
-/** One round trip of {@link RedisCache.setMany}: small enough to be answered well within a call's deadline. */
+/**
+ * One round trip of {@link RedisCache.setMany}: small enough to be answered well within a call's
+ * deadline.
+ */
 const MAX_CHUNK_ENTRIES = 256;
 const MAX_CHUNK_UNITS = 1024 * 1024;
 
@@ -66,7 +78,8 @@ class RedisCache implements Cache {
       address: options,
       tracking: this.#local !== undefined,
       callTimeoutMs: this.#callTimeoutMs,
-      onInvalidate: (key) => key === null ? this.#local?.clear() : this.#local?.forget(this.#keys.userOf(key)),
+      onInvalidate: (key) =>
+        key === null ? this.#local?.clear() : this.#local?.forget(this.#keys.userOf(key)),
       onError: options.onError ?? (() => {}),
       onNotice: options.onNotice ?? (() => {}),
     });
@@ -74,17 +87,21 @@ class RedisCache implements Cache {
 
   async get(userId: string): Promise<CachedEntry | undefined> {
     const read = () => this.#read(userId);
-    return this.#local && this.#connection.tracks ? await this.#local.get(userId, read) : (await read()).found;
+    return this.#local && this.#connection.tracks
+      ? await this.#local.get(userId, read)
+      : (await read()).found;
   }
 
   /**
-   * Two commands, as Redis 6 can put its word of an expired key into the middle of a list. What changes between them is found
-   * out by the checksum.
+   * Two commands, as Redis 6 can put its word of an expired key into the middle of a list. What
+   * changes between them is found out by the checksum.
    */
   async #read(userId: string): Promise<Answer> {
     const keys = this.#keysOf(userId);
     const [value, version] = await this.#connection.call((client) =>
-      Promise.all(keys.map((key) => client.sendCommand<string | null>(["GET", key]).catch(missIfOtherType)))
+      Promise.all(
+        keys.map((key) => client.sendCommand<string | null>(["GET", key]).catch(missIfOtherType)),
+      )
     );
     const epoch = this.#epoch();
     const isThere = typeof value === "string" && typeof version === "string" && epoch !== undefined;
@@ -111,11 +128,14 @@ class RedisCache implements Cache {
     try {
       return await this.#connection.call(async (client) => {
         const epoch = this.#epoch();
-        const answers = await Promise.all(chunk.map((entry) => this.#offer(client, entry, complete, epoch)));
+        const answers = await Promise.all(
+          chunk.map((entry) => this.#offer(client, entry, complete, epoch)),
+        );
         return answers.filter((answer) => answer !== undefined);
       });
     } finally {
-      // Redis says so too, but perhaps a moment later. And after a failure nobody knows what it has.
+      // Redis says so too, but perhaps a moment later. And after a failure nobody knows what it
+      // has.
       for (const { userId } of chunk) this.#local?.forget(userId);
     }
   }
@@ -133,12 +153,24 @@ class RedisCache implements Cache {
         return undefined;
       }
       const notAfterMs = String(this.#connection.serverNowMs + this.#callTimeoutMs);
-      const args = [value, encodeVersion(entry), complete ? "1" : "0", String(this.options.ttlMs), epoch, notAfterMs];
-      const [, outcome, reason] = /^(\w+) ?([^]*)$/.exec(await evaluate(client, OFFER, this.#keysOf(userId), args))!;
-      return outcome === "stored" ? undefined : { userId, outcome: outcome as Refusal["outcome"], reason: reason! };
+      const args = [
+        value,
+        encodeVersion(entry),
+        complete ? "1" : "0",
+        String(this.options.ttlMs),
+        epoch,
+        notAfterMs,
+      ];
+      const [, outcome, reason] = /^(\w+) ?([^]*)$/.exec(
+        await evaluate(client, OFFER, this.#keysOf(userId), args),
+      )!;
+      return outcome === "stored"
+        ? undefined
+        : { userId, outcome: outcome as Refusal["outcome"], reason: reason! };
     } catch (error) {
       if (!(error instanceof ErrorReply)) throw error;
-      // The script could not run. Without its companion the copy is a miss, whatever type its key has.
+      // The script could not run. Without its companion the copy is a miss, whatever type its key
+      // has.
       const dropped = await isDone(client.sendCommand(["DEL", this.#keys.ofVersion(userId)]));
       return { userId, outcome: dropped ? "dropped" : "stale", reason: error.message };
     }
@@ -156,7 +188,9 @@ class RedisCache implements Cache {
     }
     if (dropped) {
       const fault = this.#connection.fault(new Error(dropped.reason));
-      this.options.onError?.(new Error(`${fault.message}; what it had of these users is dropped instead`));
+      this.options.onError?.(
+        new Error(`${fault.message}; what it had of these users is dropped instead`),
+      );
     }
     if (left === undefined) return;
     const fault = this.#connection.fault(new Error(left.reason));
@@ -174,7 +208,9 @@ class RedisCache implements Cache {
 
   async #drop(client: RedisClient, userId: string, atLeast?: Version): Promise<void> {
     const epoch = this.#epoch();
-    const guard = atLeast === undefined || epoch === undefined ? [] : [encodeVersion({ ...atLeast, value: "" }), epoch];
+    const guard = atLeast === undefined || epoch === undefined
+      ? []
+      : [encodeVersion({ ...atLeast, value: "" }), epoch];
     try {
       await evaluate(client, FORGET, this.#keysOf(userId), guard);
     } catch (error) {
@@ -225,7 +261,9 @@ function stale(refused: readonly Refusal[]): string[] {
 
 function newestOfEach(entries: readonly Entry[]): Iterable<Entry> {
   const byUser = new Map<string, Entry>();
-  for (const entry of entries) byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
+  for (const entry of entries) {
+    byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
+  }
   return byUser.values();
 }
 
@@ -233,7 +271,10 @@ function* chunksOf(entries: Iterable<Entry>): Iterable<Entry[]> {
   let chunk: Entry[] = [];
   let units = 0;
   for (const entry of entries) {
-    if (chunk.length === MAX_CHUNK_ENTRIES || (chunk.length > 0 && units + entry.value.length > MAX_CHUNK_UNITS)) {
+    if (
+      chunk.length === MAX_CHUNK_ENTRIES ||
+      (chunk.length > 0 && units + entry.value.length > MAX_CHUNK_UNITS)
+    ) {
       yield chunk;
       chunk = [];
       units = 0;

@@ -1,4 +1,7 @@
-/** What `--check-config` tries on Redis: all that the service will do, on two keys of its own that go away again. */
+/**
+ * What `--check-config` tries on Redis: all that the service will do, on two keys of its own that
+ * go away again.
+ */
 import { ErrorReply } from "@redis/client";
 import { withDeadline } from "../../deadline.ts";
 import { reasonOf } from "../../errors.ts";
@@ -41,7 +44,9 @@ export async function checkRedis(options: RedisCheckOptions): Promise<RedisFindi
   try {
     const { client, peer } = await connect(options, (note) => notes.add(`${server} ${note}`));
     try {
-      for (const refusal of await tryAll(client, peer, options.prefix)) problems.add(`${server}: ${explain(refusal)}`);
+      for (const refusal of await tryAll(client, peer, options.prefix)) {
+        problems.add(`${server}: ${explain(refusal)}`);
+      }
       const risk = await memoryRisk(client);
       if (risk) notes.add(`${server} ${risk}`);
     } finally {
@@ -79,7 +84,14 @@ async function connect(options: RedisCheckOptions, onNote: (note: string) => voi
 async function tryAll(client: RedisClient, peer: Peer, prefix: string): Promise<string[]> {
   const layout = new KeyLayout(prefix);
   // No user has a NUL in the name.
-  const probe = { userId: `\0check-${crypto.randomUUID()}`, value: "x", ts: 1, acceptedMs: 1, instance: "", seq: 0 };
+  const probe = {
+    userId: `\0check-${crypto.randomUUID()}`,
+    value: "x",
+    ts: 1,
+    acceptedMs: 1,
+    run: "",
+    seq: 0,
+  };
   const keys = [layout.ofValue(probe.userId), layout.ofVersion(probe.userId)] as const;
   const refusals = await tryEach(client, keys);
   if (refusals.length > 0) return refusals;
@@ -88,7 +100,9 @@ async function tryAll(client: RedisClient, peer: Peer, prefix: string): Promise<
   const work = async () => {
     const outcome = await evaluate(client, OFFER, keys, args);
     if (outcome !== "stored") return [outcome];
-    const [value, version] = await Promise.all(keys.map((key) => client.sendCommand<string | null>(["GET", key])));
+    const [value, version] = await Promise.all(
+      keys.map((key) => client.sendCommand<string | null>(["GET", key])),
+    );
     await evaluate(client, FORGET, keys, []);
     if (decode(probe.userId, value ?? "", version ?? "", EPOCH) !== undefined) return [];
     return ["it does not give back what was stored in it"];
@@ -97,7 +111,10 @@ async function tryAll(client: RedisClient, peer: Peer, prefix: string): Promise<
 }
 
 /** Each command by itself, as scripts do not say which of theirs was refused. */
-async function tryEach(client: RedisClient, [value, version]: readonly [string, string]): Promise<string[]> {
+async function tryEach(
+  client: RedisClient,
+  [value, version]: readonly [string, string],
+): Promise<string[]> {
   const commands = [
     ["GET", value],
     ["TYPE", value],
@@ -122,7 +139,11 @@ async function tryEach(client: RedisClient, [value, version]: readonly [string, 
 
 async function memoryRisk(client: RedisClient): Promise<string | undefined> {
   try {
-    const info = await withDeadline(client.sendCommand<string>(["INFO", "memory"]), STEP_LIMIT_MS, "INFO");
+    const info = await withDeadline(
+      client.sendCommand<string>(["INFO", "memory"]),
+      STEP_LIMIT_MS,
+      "INFO",
+    );
     const limit = Number(/^maxmemory:(\d+)/m.exec(info)?.[1] ?? 0);
     if (limit === 0 || !/^maxmemory_policy:noeviction/m.test(info)) return undefined;
     return `refuses updates once its maxmemory of ${limit} bytes is reached, as its maxmemory-policy is noeviction`;

@@ -1,7 +1,7 @@
 /**
- * The Redis adapter's one connection: made anew, for ever, whenever it breaks or goes silent. No call waits longer than its
- * deadline, and none is kept for later while there is no connection. What the server's user may not do is done without where
- * that is possible, and said once.
+ * The Redis adapter's one connection: made anew, for ever, whenever it breaks or goes silent. No
+ * call waits longer than its deadline, and none is kept for later while there is no connection.
+ * What the server's user may not do is done without where that is possible, and said once.
  */
 import { ErrorReply } from "@redis/client";
 import { DeadlineError, withDeadline } from "../../deadline.ts";
@@ -31,11 +31,16 @@ export interface ConnectionOptions {
   readonly onNotice: (message: string) => void;
 }
 
-/** TCP, TLS and handshake together: a stopped server still accepts connections, and never greets. */
+/**
+ * TCP, TLS and handshake together: a stopped server still accepts connections, and never greets.
+ */
 const CONNECT_TIMEOUT_MS = 3000;
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 2000;
-/** A connection can go silent without breaking; for this long, and a call's deadline, changes by others may be missed. */
+/**
+ * A connection can go silent without breaking; for this long, and a call's deadline, changes by
+ * others may be missed.
+ */
 const HEARTBEAT_MS = 1000;
 export class Connection {
   readonly #target: Target;
@@ -77,15 +82,22 @@ export class Connection {
     return this.#features.tracking;
   }
 
-  /** @throws Error naming the server and the reason: offline, silent (DeadlineError), or refused by it. */
+  /**
+   * @throws Error naming the server and the reason: offline, silent (DeadlineError), or refused by
+   * it.
+   */
   async call<T>(work: (client: RedisClient) => Promise<T>): Promise<T> {
-    if (!this.#online) await withDeadline(this.#firstAttempt, this.options.callTimeoutMs, this.#server);
+    if (!this.#online) {
+      await withDeadline(this.#firstAttempt, this.options.callTimeoutMs, this.#server);
+    }
     const client = this.#client;
     if (!this.#online) throw this.#outage ?? new Error(`${this.#server}: the connection is closed`);
     try {
       return await withDeadline(work(client), this.options.callTimeoutMs, this.#server);
     } catch (error) {
-      if (!(error instanceof DeadlineError)) throw this.#isUsed(client) ? this.fault(error) : this.#outage ?? error;
+      if (!(error instanceof DeadlineError)) {
+        throw this.#isUsed(client) ? this.fault(error) : this.#outage ?? error;
+      }
       this.options.onInvalidate(null);
       void this.#probe();
       throw error;
@@ -100,7 +112,10 @@ export class Connection {
     await this.#connecting;
   }
 
-  /** For something that the server says of itself rather than of a call: another may be behind its name by now. */
+  /**
+   * For something that the server says of itself rather than of a call: another may be behind its
+   * name by now.
+   */
   giveUp(reason: Error): void {
     if (this.#online) this.#lose(reason);
   }
@@ -176,14 +191,18 @@ export class Connection {
     this.options.onInvalidate(null);
   }
 
-  /** Asks for a sign of life, with a deadline of its own: the one that passed may have been spent waiting for this process. */
+  /**
+   * Asks for a sign of life, with a deadline of its own: the one that passed may have been spent
+   * waiting for this process.
+   */
   async #probe(): Promise<void> {
     const client = this.#client;
     if (this.#probing || !this.#isUsed(client)) return;
     this.#probing = true;
     try {
       await withDeadline(this.#peer.refresh(), this.options.callTimeoutMs, "TIME");
-      // Not when it was made: a server that takes connections, and refuses what is asked of them, is not asked for ever.
+      // Not when it was made: a server that takes connections, and refuses what is asked of them,
+      // is not asked for ever.
       this.#failedAttempts = 0;
     } catch (error) {
       // A refusal is a sign of life, too.

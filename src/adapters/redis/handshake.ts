@@ -2,7 +2,10 @@
 import { createClient, ErrorReply, RedisClient as RedisPackage } from "@redis/client";
 
 export interface RedisAddress {
-  /** `redis[s]://[[user][:password]@]host[:port][/database]`, or `unix://…`; what it says wins over the other members. */
+  /**
+   * `redis[s]://[[user][:password]@]host[:port][/database]`, or `unix://…`; what it says wins over
+   * the other members.
+   */
   readonly url?: string;
   /** Default `localhost`. */
   readonly host?: string;
@@ -29,7 +32,9 @@ const TCP_TIMEOUT_MS = 2000;
 const MAX_QUEUED_COMMANDS = 10_000;
 
 /** What to connect to, from the URL where there is one; a password may stand beside it. */
-export function targetOf({ url, host = "localhost", port = 6379, tls = false, ...given }: RedisAddress) {
+export function targetOf(
+  { url, host = "localhost", port = 6379, tls = false, ...given }: RedisAddress,
+) {
   const fromUrl = url === undefined ? undefined : RedisPackage.parseURL(url);
   const socket = fromUrl?.socket ?? (tls ? { host, port, tls } : { host, port, tls });
   return {
@@ -42,7 +47,10 @@ export function targetOf({ url, host = "localhost", port = 6379, tls = false, ..
 }
 
 /** The database is chosen later: who has none, such as a Sentinel, is to be told by name first. */
-export function openClient({ socket, username, password }: Target, { tracking, protocol }: Features) {
+export function openClient(
+  { socket, username, password }: Target,
+  { tracking, protocol }: Features,
+) {
   return createClient({
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
@@ -61,10 +69,15 @@ export function openClient({ socket, username, password }: Target, { tracking, p
 }
 
 /** What to try after a handshake that failed; undefined when that was not for want of a feature. */
-export function withoutRefused({ tracking, protocol }: Features, error: unknown): Features | undefined {
+export function withoutRefused(
+  { tracking, protocol }: Features,
+  error: unknown,
+): Features | undefined {
   if (!(error instanceof ErrorReply)) return undefined;
   const { message } = error;
-  if (protocol === 3 && /^NOPROTO|unknown command .?HELLO/i.test(message)) return { tracking: false, protocol: 2 };
+  if (protocol === 3 && /^NOPROTO|unknown command .?HELLO/i.test(message)) {
+    return { tracking: false, protocol: 2 };
+  }
   const refused = tracking && /^(NOPERM|ERR) .*['`](client|tracking)\b/i.test(message);
   return refused ? { tracking: false, protocol } : undefined;
 }

@@ -1,11 +1,12 @@
 /** Where a user's copy is kept, and how the text beside it says whose and which version it is. */
 import crc32c from "crc-32/crc32c";
 import { type Entry, INSTANCE_ID_LENGTH } from "../../domain.ts";
-import type { CachedEntry } from "../../ports.ts";
+import type { CachedEntry } from "../../ports/cache.ts";
 
 /**
- * Key names, all of which begin with the prefix. A companion can never be another user's key, because it holds a NUL and user
- * ids cannot. It shares its value's hash slot, except for an id such as `a}b`, for which there is no way.
+ * Key names, all of which begin with the prefix. A companion can never be another user's key,
+ * because it holds a NUL and user ids cannot. It shares its value's hash slot, except for an id
+ * such as `a}b`, for which there is no way.
  */
 export class KeyLayout {
   constructor(private readonly prefix: string) {}
@@ -33,36 +34,47 @@ const CHECKSUM_LENGTH = 8;
 const VERSION_LENGTH = 16 + 16 + INSTANCE_ID_LENGTH + 16;
 const SUFFIX_AT = VERSION_LENGTH + CHECKSUM_LENGTH;
 
-const PATTERN = new RegExp(`^([0-9]{16})([0-9]{16})([0-9a-z]{${INSTANCE_ID_LENGTH}}|-+)([0-9]{16})([0-9a-f]{8})[01]`);
+const PATTERN = new RegExp(
+  `^([0-9]{16})([0-9]{16})([0-9a-z]{${INSTANCE_ID_LENGTH}}|-+)([0-9]{16})([0-9a-f]{8})[01]`,
+);
 
 /** What a readable text begins with, for the script: version, checksum, flag. */
-export const LUA_PATTERN = `^${"%d".repeat(32)}${"[0-9a-z-]".repeat(INSTANCE_ID_LENGTH)}${"%d".repeat(16)}${
-  "%x".repeat(CHECKSUM_LENGTH)
-}[01]`;
+export const LUA_PATTERN = `^${"%d".repeat(32)}${"[0-9a-z-]".repeat(INSTANCE_ID_LENGTH)}${
+  "%d".repeat(16)
+}${"%x".repeat(CHECKSUM_LENGTH)}[01]`;
 export const LUA_VERSION_LENGTH = VERSION_LENGTH;
 
 /**
- * Text of one length, whose bytes sort as versions do: `-`, for no instance, is below digits and letters. After it the checksum
- * of the value, which takes no part in the order: who sets the value alone, as the original does, is found out by it. A number
- * that does not fit (a negative `ts`, say, in a row that others inserted) gives text that no `get` accepts: that user is not
- * cached. In Redis follow `1` for complete or `0`, and the epoch.
+ * Text of one length, whose bytes sort as versions do: `-`, for no instance, is below digits and
+ * letters. After it the checksum of the value, which takes no part in the order: who sets the value
+ * alone, as the original does, is found out by it. A number that does not fit (a negative `ts`,
+ * say, in a row that others inserted) gives text that no `get` accepts: that user is not cached. In
+ * Redis follow `1` for complete or `0`, and the epoch.
  */
-export function encodeVersion({ ts, acceptedMs, instance, seq, value }: Omit<Entry, "userId">): string {
-  return digits(ts) + digits(acceptedMs) + instance.padEnd(INSTANCE_ID_LENGTH, "-") + digits(seq) + checksum(value);
+export function encodeVersion(
+  { ts, acceptedMs, run, seq, value }: Omit<Entry, "userId">,
+): string {
+  return digits(ts) + digits(acceptedMs) + run.padEnd(INSTANCE_ID_LENGTH, "-") + digits(seq) +
+    checksum(value);
 }
 
 /** Undefined unless the text is readable, of this epoch, and about this value. */
-export function decode(userId: string, value: string, text: string, epoch: string): CachedEntry | undefined {
+export function decode(
+  userId: string,
+  value: string,
+  text: string,
+  epoch: string,
+): CachedEntry | undefined {
   const match = PATTERN.exec(text);
   if (!match || text.slice(SUFFIX_AT + 1) !== epoch) return undefined;
-  const [, ts, acceptedMs, instance, seq, written] = match;
+  const [, ts, acceptedMs, run, seq, written] = match;
   if (written !== checksum(value)) return undefined;
   const entry: Entry = {
     userId,
     value,
     ts: Number(ts),
     acceptedMs: Number(acceptedMs),
-    instance: instance!.startsWith("-") ? "" : instance!,
+    run: run!.startsWith("-") ? "" : run!,
     seq: Number(seq),
   };
   return { entry, complete: text[SUFFIX_AT] === "1", source: "redis" };

@@ -1,6 +1,9 @@
-/** Copies in this process of what Redis answered: each until Redis says that it changed, or the epoch is another one. */
+/**
+ * Copies in this process of what Redis answered: each until Redis says that it changed, or the
+ * epoch is another one.
+ */
 import { LRUCache } from "lru-cache";
-import type { CachedEntry } from "../../ports.ts";
+import type { CachedEntry } from "../../ports/cache.ts";
 
 export interface LocalLimits {
   readonly maxEntries: number;
@@ -8,7 +11,10 @@ export interface LocalLimits {
   readonly maxBytes: number;
 }
 
-/** What a copy costs besides its text: its objects, its place in the map. Deliberately on the high side. */
+/**
+ * What a copy costs besides its text: its objects, its place in the map. Deliberately on the high
+ * side.
+ */
 const COPY_OVERHEAD_BYTES = 256;
 
 /** What Redis answered, and under which epoch that is good. */
@@ -27,15 +33,23 @@ interface Flight {
 
 export class LocalCopies {
   readonly #copies: LRUCache<string, Copy>;
-  /** Reads under way. One that was forgotten meanwhile is no longer here when its answer comes, and leaves no copy. */
+  /**
+   * Reads under way. One that was forgotten meanwhile is no longer here when its answer comes, and
+   * leaves no copy.
+   */
   readonly #flights = new Map<string, Flight>();
 
   /** @param epoch under which copies are good now; undefined: none is */
-  constructor({ maxEntries, maxBytes }: LocalLimits, ttlMs: number, private readonly epoch: () => string | undefined) {
+  constructor(
+    { maxEntries, maxBytes }: LocalLimits,
+    ttlMs: number,
+    private readonly epoch: () => string | undefined,
+  ) {
     this.#copies = new LRUCache<string, Copy>({
       max: maxEntries,
       maxSize: maxBytes,
-      sizeCalculation: ({ found: { entry } }) => COPY_OVERHEAD_BYTES + 2 * (entry.userId.length + entry.value.length),
+      sizeCalculation: ({ found: { entry } }) =>
+        COPY_OVERHEAD_BYTES + 2 * (entry.userId.length + entry.value.length),
       ttl: ttlMs,
       // Otherwise the package starts a timer to know when it may read the clock again.
       ttlResolution: 0,

@@ -1,15 +1,22 @@
-/** What is known of the server at the other end of a connection: who it is, which run of it answers, and its time. */
+/**
+ * What is known of the server at the other end of a connection: who it is, which run of it answers,
+ * and its time.
+ */
 import { ErrorReply } from "@redis/client";
 import type { RedisClient } from "./handshake.ts";
 import { unfitness } from "./refusals.ts";
 
-/** A server that answers, and can never be the cache as it is: a node of a Cluster, a Sentinel, a replica. */
+/**
+ * A server that answers, and can never be the cache as it is: a node of a Cluster, a Sentinel, a
+ * replica.
+ */
 export class UnfitServerError extends Error {
   override readonly name = "UnfitServerError";
 }
 
 export const NOTICES = {
-  INFO: "forbids INFO (the user's ACL lacks +info): a restart or a failover that brings back older data goes unnoticed",
+  INFO:
+    "forbids INFO (the user's ACL lacks +info): a restart or a failover that brings back older data goes unnoticed",
   TIME:
     "forbids TIME (the user's ACL lacks +time): an update that it comes to late, after a freeze, may put back an older copy",
 } as const;
@@ -23,12 +30,19 @@ export class Peer {
   #aheadMs = 0;
   readonly #forbidden = new Set<keyof typeof NOTICES>();
 
-  /** @param onForbidden told of each command that the user may not call, and that can be done without */
-  constructor(private readonly client: RedisClient, private readonly onForbidden: (notice: string) => void) {}
+  /**
+   * @param onForbidden told of each command that the user may not call, and that can be done
+   * without
+   */
+  constructor(
+    private readonly client: RedisClient,
+    private readonly onForbidden: (notice: string) => void,
+  ) {}
 
   /**
-   * Which run of which server answers, 8 characters, and which history of data it follows: another one after a restart or a
-   * failover. What is there from before may be older than what had been confirmed.
+   * Which run of which server answers, 8 characters, and which history of data it follows: another
+   * one after a restart or a failover. What is there from before may be older than what had been
+   * confirmed.
    */
   get epoch(): string {
     return this.#run + this.#history;
@@ -47,7 +61,9 @@ export class Peer {
     await this.refresh();
   }
 
-  /** Any answer, a refusal too, is a sign of life. @throws UnfitServerError when it has become one */
+  /**
+   * Any answer, a refusal too, is a sign of life. @throws UnfitServerError when it has become one
+   */
   async refresh(): Promise<void> {
     const [info] = await Promise.all([this.#info("replication"), this.#readClock()]);
     this.#history = /^master_replid:([0-9a-f]{4})/m.exec(info)?.[1] ?? UNKNOWN;

@@ -25,27 +25,39 @@ const ADVICE: readonly (readonly [RegExp, string | ((...found: string[]) => stri
   [/unknown command .?HELLO/i, "it is older than Redis 6, or HELLO is renamed"],
 ];
 
-export const NO_TRACKING = "has no CLIENT TRACKING for this user, so no copies are kept in this process";
+export const NO_TRACKING =
+  "has no CLIENT TRACKING for this user, so no copies are kept in this process";
 
 /** The server's own words, and advice where there is some. */
 export function explain(reply: string): string {
   const words = reply.replace(/^@user_script:.*?\d+: -?/, "").trim();
   for (const [pattern, advice] of ADVICE) {
     const found = pattern.exec(words);
-    if (found) return `${words} (${typeof advice === "string" ? advice : advice(...found.slice(1))})`;
+    if (found) {
+      return `${words} (${typeof advice === "string" ? advice : advice(...found.slice(1))})`;
+    }
   }
   return words;
 }
 
-/** Why this server cannot be the cache, whatever its state; undefined when it can. From the answers to INFO, which may be empty. */
+/**
+ * Why this server cannot be the cache, whatever its state; undefined when it can. From the answers
+ * to INFO, which may be empty.
+ */
 export function unfitness(info: string): string | undefined {
   const field = (name: string) => new RegExp(`^(?:${name}):(\\S+)`, "m").exec(info)?.[1];
   const mode = field("redis_mode|server_mode");
   if (mode === "cluster") return CLUSTER;
-  if (mode === "sentinel") return "it is a Sentinel, which is not supported: name the server that it watches";
+  if (mode === "sentinel") {
+    return "it is a Sentinel, which is not supported: name the server that it watches";
+  }
   const version = field("redis_version");
-  if (version !== undefined && Number.parseInt(version) < 6) return `it is Redis ${version}: 6 or newer is needed`;
+  if (version !== undefined && Number.parseInt(version) < 6) {
+    return `it is Redis ${version}: 6 or newer is needed`;
+  }
   if (field("role") === "slave") {
-    return `it is a read-only replica of ${field("master_host")}:${field("master_port")}: name the primary`;
+    return `it is a read-only replica of ${field("master_host")}:${
+      field("master_port")
+    }: name the primary`;
   }
 }

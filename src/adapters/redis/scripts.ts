@@ -10,8 +10,8 @@ export interface Script {
 }
 
 /**
- * Drops what is held of a user: the companion, which alone makes it a miss, and the value where it was ours. A key of any other
- * type is somebody else's. Deleting is allowed where memory is full.
+ * Drops what is held of a user: the companion, which alone makes it a miss, and the value where it
+ * was ours. A key of any other type is somebody else's. Deleting is allowed where memory is full.
  */
 const DROP = `
 local function drop()
@@ -36,8 +36,8 @@ end
 `;
 
 /**
- * KEYS: value, version. ARGV: none, or the version below which nothing is to be taken for a while, and the epoch. A newer one that
- * was there counts, too.
+ * KEYS: value, version. ARGV: none, or the version below which nothing is to be taken for a while,
+ * and the epoch. A newer one that was there counts, too.
  */
 export const FORGET = script(`${DROP}${OLDER}
 local guard, epoch = ARGV[1], ARGV[2]
@@ -64,14 +64,17 @@ export type Outcome =
   | "stale";
 
 /**
- * Offers one entry. KEYS: value, version. ARGV: value, version, "1" when complete, lifetime in ms, epoch, and the server's time
- * in ms after which nothing is stored. May run twice. Answers an {@link Outcome}.
+ * Offers one entry. KEYS: value, version. ARGV: value, version, "1" when complete, lifetime in ms,
+ * epoch, and the server's time in ms after which nothing is stored. May run twice. Answers an
+ * {@link Outcome}.
  *
- * A stored version of any other shape or epoch, or of another type, is nobody's: it is replaced. When only the value was
- * evicted, the version still keeps older entries out. Where TIME is forbidden, an offer that comes late takes effect.
+ * A stored version of any other shape or epoch, or of another type, is nobody's: it is replaced.
+ * When only the value was evicted, the version still keeps older entries out. Where TIME is
+ * forbidden, an offer that comes late takes effect.
  *
- * What was refused leaves its version behind for a while, without a value: a look-up that found what is older, and comes late,
- * would else be stored. That is allowed in a full server, too, as the first thing that a script does there is to delete.
+ * What was refused leaves its version behind for a while, without a value: a look-up that found
+ * what is older, and comes late, would else be stored. That is allowed in a full server, too, as
+ * the first thing that a script does there is to delete.
  */
 export const OFFER = script(`${DROP}${OLDER}
 local version, complete, ttl, epoch = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -108,7 +111,12 @@ function script(text: string): Script {
   return { text, sha1: createHash("sha1").update(text).digest("hex") };
 }
 
-export async function evaluate(client: RedisClient, script: Script, keys: readonly string[], args: readonly string[]) {
+export async function evaluate(
+  client: RedisClient,
+  script: Script,
+  keys: readonly string[],
+  args: readonly string[],
+) {
   const rest = [String(keys.length), ...keys, ...args];
   try {
     return await client.sendCommand<string>(["EVALSHA", script.sha1, ...rest]);

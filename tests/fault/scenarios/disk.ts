@@ -1,4 +1,6 @@
-/** Faults of the disk that the journal is on, brought about in the program's own file system calls. */
+/**
+ * Faults of the disk that the journal is on, brought about in the program's own file system calls.
+ */
 import type { Dsproxy } from "../../support/dsproxy.ts";
 import type { Random } from "../../support/random.ts";
 import { delay } from "../../support/services.ts";
@@ -32,7 +34,8 @@ export const DISK: readonly Scenario[] = [
   },
   {
     fault: "the disk does not sync",
-    how: "fsync fails with EIO; the instance reports that it is not ready, and is killed and started anew",
+    how:
+      "fsync fails with EIO; the instance reports that it is not ready, and is killed and started anew",
     rounds: { few: 3, many: 20 },
     run: scenario("EIO", async (proxy) => {
       while (await proxy.status("/readyz") !== 503) await delay(20);

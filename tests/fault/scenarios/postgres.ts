@@ -15,7 +15,12 @@ interface Way {
 type Inject = (way: Way, proxy: Dsproxy) => Promise<void>;
 
 /** A server of one's own behind a network of one's own. */
-function scenario(fault: string, how: string, rounds: Scenario["rounds"], inject: Inject): Scenario {
+function scenario(
+  fault: string,
+  how: string,
+  rounds: Scenario["rounds"],
+  inject: Inject,
+): Scenario {
   const run = async (count: number, random: Random): Promise<Tally> => {
     await using server = await startPostgres();
     await using network = FaultProxy.to(server.port);
@@ -32,7 +37,11 @@ function scenario(fault: string, how: string, rounds: Scenario["rounds"], inject
   return { fault, how, rounds, run };
 }
 
-async function during(network: FaultProxy, weather: FaultProxy["weather"], forMs: number): Promise<void> {
+async function during(
+  network: FaultProxy,
+  weather: FaultProxy["weather"],
+  forMs: number,
+): Promise<void> {
   network.weather = weather;
   await delay(forMs);
   network.weather = "pass";
@@ -132,7 +141,11 @@ export const POSTGRES: readonly Scenario[] = [
           await delay(200);
           await tx`select from dsproxy_marks for update`;
         }));
-      await eventually("a flush met the deadlock", () => Promise.resolve(deadlocks() > before), 5_000);
+      await eventually(
+        "a flush met the deadlock",
+        () => Promise.resolve(deadlocks() > before),
+        5_000,
+      );
     },
   ),
 ];

@@ -1,4 +1,7 @@
-/** Faults of Redis and of the way to it. Reads must go on, and never return what is older than a promise. */
+/**
+ * Faults of Redis and of the way to it. Reads must go on, and never return what is older than a
+ * promise.
+ */
 import { FaultProxy } from "../../support/fault_proxy.ts";
 import { withDatabase } from "../../support/postgres.ts";
 import type { Random } from "../../support/random.ts";
@@ -69,9 +72,14 @@ export const REDIS: readonly Scenario[] = [
       network.cut();
     },
   ),
-  scenario("Redis is flushed", "FLUSHALL at a random moment", { few: 10, many: 100 }, async ({ primary }) => {
-    await redisCommand(primary.port, "FLUSHALL");
-  }),
+  scenario(
+    "Redis is flushed",
+    "FLUSHALL at a random moment",
+    { few: 10, many: 100 },
+    async ({ primary }) => {
+      await redisCommand(primary.port, "FLUSHALL");
+    },
+  ),
   scenario(
     "Redis fails over to a replica that is behind",
     "the replica stops replicating 200 ms before it takes the primary's place",
@@ -79,7 +87,9 @@ export const REDIS: readonly Scenario[] = [
     async ({ primary, replica, network }, round) => {
       const [old, next] = round % 2 === 0 ? [primary, replica] : [replica, primary];
       await redisCommand(next.port, `REPLICAOF 127.0.0.1 ${old.port}`);
-      while (!(await redisCommand(next.port, "INFO replication")).includes("master_link_status:up")) await delay(20);
+      while (
+        !(await redisCommand(next.port, "INFO replication")).includes("master_link_status:up")
+      ) await delay(20);
       await delay(100);
       await redisCommand(next.port, "REPLICAOF NO ONE");
       await delay(200);

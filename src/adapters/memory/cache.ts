@@ -1,0 +1,118 @@
+/**
+ * The cache inside this process, for installations without Redis: least recently used goes first,
+ * bounded by entries and by bytes. Seen by this instance only; as the one instance sees all its own
+ * writes, it is never behind them.
+ */
+import { LRUCache } from "lru-cache";
+import { compareVersions, type Entry } from "../../domain.ts";
+import type { Cache, CachedEntry } from "../../ports/cache.ts";
+
+export const DEFAULT_MAX_BYTES = 256 * 1024 * 1024;
+
+/**
+ * What an entry costs besides its text: its objects, its place in the map. Deliberately on the high
+ * side.
+ */
+const ENTRY_OVERHEAD_BYTES = 256;
+
+export interface MemoryCacheOptions {
+  /** 0 turns the cache off: every `get` is a miss. */
+  readonly maxEntries: number;
+  /** Default {@link DEFAULT_MAX_BYTES}. Text counts two bytes for each UTF-16 unit. */
+  readonly maxBytes?: number;
+  /** An entry is forgotten this long after it was last set. */
+  readonly ttlMs: number;
+  /**
+   * How long an entry counts as complete since it was last compared with the store; default: as
+   * long as it is kept.
+   */
+  readonly completeMs?: number;
+  /** Unix milliseconds; default `Date.now`. */
+  readonly now?: () => number;
+}
+
+interface Held {
+  readonly entry: Entry;
+  /**
+   * When it, or what it replaced, was last known to be the newest of all; `-Infinity` for never.
+   */
+  readonly comparedMs: number;
+}
+
+export function createMemoryCache(options: MemoryCacheOptions): Cache {
+  return options.maxEntries === 0 ? OFF : new MemoryCache(options);
+}
+
+class MemoryCache implements Cache {
+  readonly #entries: LRUCache<string, Held>;
+  readonly #completeMs: number;
+  readonly #now: () => number;
+
+  constructor(options: MemoryCacheOptions) {
+    const {
+      maxEntries,
+      maxBytes = DEFAULT_MAX_BYTES,
+      ttlMs,
+      completeMs = Infinity,
+      now = Date.now,
+    } = options;
+    this.#completeMs = completeMs;
+    this.#now = now;
+    this.#entries = new LRUCache<string, Held>({
+      max: maxEntries,
+      maxSize: maxBytes,
+      sizeCalculation: ({ entry }) =>
+        ENTRY_OVERHEAD_BYTES + 2 * (entry.userId.length + entry.value.length),
+      ttl: ttlMs,
+      // Otherwise the package reads the clock at most once a millisecond, and starts a timer to
+      // know when.
+      ttlResolution: 0,
+      perf: { now },
+    });
+  }
+
+  get(userId: string): Promise<CachedEntry | undefined> {
+    const held = this.#entries.get(userId);
+    if (held === undefined) return Promise.resolve(undefined);
+    const complete = held.comparedMs > -Infinity &&
+      this.#now() - held.comparedMs < this.#completeMs;
+    return Promise.resolve({ entry: held.entry, complete, source: "local" });
+  }
+
+  setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
+    for (const entry of entries) this.#offer(entry, complete);
+    return Promise.resolve();
+  }
+
+  #offer(entry: Entry, complete: boolean): void {
+    const present = this.#entries.get(entry.userId);
+    const isOlder = present !== undefined && compareVersions(entry, present.entry) < 0;
+    if (isOlder && !complete) return;
+    this.#entries.set(entry.userId, {
+      entry: isOlder ? present.entry : entry,
+      comparedMs: complete ? this.#now() : present?.comparedMs ?? -Infinity,
+    });
+  }
+
+  forget(userId: string): Promise<void> {
+    this.#entries.delete(userId);
+    return Promise.resolve();
+  }
+
+  ping(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.#entries.clear();
+    return Promise.resolve();
+  }
+}
+
+const OFF: Cache = {
+  get: () => Promise.resolve(undefined),
+  setMany: () => Promise.resolve(),
+  forget: () => Promise.resolve(),
+  ping: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+};

@@ -1,0 +1,42 @@
+/**
+ * `--check-config`: each configured part is asked for all that the service will do, and nothing of
+ * it stays.
+ */
+import type { Config } from "../config/config.ts";
+import { dataDirChecks } from "./data_dir_check.ts";
+import { reasonOf } from "../errors.ts";
+import { checkCache, checkStore, type Findings } from "../parts.ts";
+
+type Check = readonly [part: string, look: () => Promise<Findings>];
+
+/**
+ * @returns `ok` false when something would not work; `message` has a line for each thing that was
+ * found
+ */
+export async function checkConfiguration(
+  config: Config,
+): Promise<{ ok: boolean; message: string }> {
+  const { dataDir, journal, store, cache } = config;
+  const local = dataDirChecks({ dataDir, journalDir: journal.dir, storeKind: store.kind });
+  const checks: Check[] = [
+    ...local.map((
+      [part, look],
+    ): Check => [part, async () => ({ problems: [], notes: [], found: await look() })]),
+    [`store (${store.kind})`, () => checkStore(config)],
+    [`cache (${cache.kind})`, () => checkCache(config)],
+  ];
+  const lines: string[] = [];
+  let ok = true;
+  for (const [part, look] of checks) {
+    const { problems, notes, found = "will do" } = await look().catch(failed);
+    if (problems.length === 0) lines.push(`ok      ${part}: ${found}`);
+    lines.push(...problems.map((problem) => `failed  ${part}: ${problem}`));
+    lines.push(...notes.map((note) => `note    ${part}: ${note}`));
+    ok &&= problems.length === 0;
+  }
+  return { ok, message: lines.join("\n") };
+}
+
+function failed(error: unknown): Findings {
+  return { problems: [reasonOf(error)], notes: [] };
+}

@@ -1,0 +1,206 @@
+/**
+ * Configuration: the environment, then `.env` in the working directory, then defaults. The only
+ * reader of the environment ({@link loadConfigFromProcess}); the rest is pure. Every problem is
+ * reported at once.
+ */
+import { join } from "node:path";
+import {
+  type CheckedOptions,
+  ConfigLoader,
+  type ConfigProblems,
+  type ConfigSources,
+  type Setting,
+} from "./loader.ts";
+import type { Values } from "./options.ts";
+import type { HostPort } from "./parsers.ts";
+import type { SessionAttrs, SslMode } from "./urls.ts";
+import { reasonOf } from "../errors.ts";
+
+export type { ConfigProblem, ConfigProblems, ConfigSources, Setting } from "./loader.ts";
+export { environmentNames } from "./options.ts";
+
+export interface Config {
+  /** Port 0 picks a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly store: SqliteConfig | PostgresConfig;
+  readonly cache: MemoryCacheConfig | RedisCacheConfig;
+  /** `size` waiting writes or `intervalMs` start a flush; one statement has at most `max`. */
+  readonly batch: { readonly size: number; readonly intervalMs: number; readonly max: number };
+  readonly journal: { readonly dir: string; readonly maxBytes: number };
+  readonly limits: {
+    readonly bodyBytes: number;
+    readonly keyBytes: number;
+    readonly valueBytes: number;
+  };
+  readonly ack: "accepted" | "durable" | "flushed";
+  readonly corsOrigins: readonly string[];
+  readonly shutdownGraceMs: number;
+  readonly log: {
+    readonly level: "debug" | "info" | "warn" | "error";
+    readonly format: "json" | "pretty";
+  };
+  readonly dataDir: string;
+}
+
+export interface SqliteConfig {
+  readonly kind: "sqlite";
+  readonly path: string;
+}
+
+export interface PostgresConfig {
+  readonly kind: "postgres";
+  /** Tried in this order; a host that begins with a slash is the folder of a Unix socket. */
+  readonly hosts: readonly HostPort[];
+  readonly user: string;
+  /** As it is now: read anew from the file that names it, if one does. */
+  readonly password: () => string;
+  readonly database: string;
+  readonly sslMode: SslMode;
+  /** Certificates in PEM. */
+  readonly sslRootCert?: string;
+  readonly targetSessionAttrs: SessionAttrs;
+  readonly applicationName?: string;
+  readonly connectTimeoutMs?: number;
+  readonly poolSize: number;
+}
+
+/** Where the store is, for people, and to tell one place from another. */
+export function storePlace(store: SqliteConfig | PostgresConfig): string {
+  if (store.kind === "sqlite") return store.path;
+  return `database ${store.database} on ${
+    store.hosts.map(({ host, port }) => `${host}:${port}`).join(",")
+  }`;
+}
+
+export interface MemoryCacheConfig {
+  readonly kind: "memory";
+  readonly ttlMs: number;
+  /** Entries kept in this process; 0 = none. */
+  readonly localMax: number;
+}
+
+export interface RedisCacheConfig extends Omit<MemoryCacheConfig, "kind"> {
+  readonly kind: "redis";
+  readonly host: string;
+  readonly port: number;
+  readonly username?: string;
+  readonly password?: string;
+  readonly tls: boolean;
+  readonly database: number;
+  readonly prefix: string;
+}
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** In the order of the option table. */
+  readonly settings: readonly Setting[];
+}
+
+export function loadConfig(sources: ConfigSources): LoadedConfig | ConfigProblems {
+  const checked = new ConfigLoader(sources).load();
+  if ("problems" in checked) return checked;
+  return { config: buildConfig(checked), settings: checked.settings };
+}
+
+/**
+ * As {@link loadConfig}; reads only the variables of {@link environmentNames}, `.env` and the files
+ * that these name.
+ */
+export function loadConfigFromProcess(defaultHost?: string): LoadedConfig | ConfigProblems {
+  const dotenv = readDotenv();
+  const loaded = loadConfig({
+    env: (name) => Deno.env.get(name),
+    dotenvText: dotenv.text,
+    readFile: (path) => Deno.readTextFileSync(path),
+    isTerminal: Deno.stderr.isTerminal(),
+    ...(defaultHost !== undefined && { defaultHost }),
+  });
+  if (dotenv.problem === undefined) return loaded;
+  return {
+    problems: [
+      { variable: ".env", message: dotenv.problem },
+      ..."problems" in loaded ? loaded.problems : [],
+    ],
+  };
+}
+
+function readDotenv(): { text?: string; problem?: string } {
+  try {
+    return { text: Deno.readTextFileSync(".env") };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return {};
+    return { problem: `.env cannot be read: ${reasonOf(error)}. Make it readable or remove it.` };
+  }
+}
+
+/** One line an option: name, effective value, origin. For `--print-config`. */
+export function describeConfig(settings: readonly Setting[]): string {
+  const width = Math.max(...settings.map(({ name }) => name.length));
+  const lines = settings.map(({ name, shown = "-", origin }) =>
+    `${name.padEnd(width)}  ${shown || '""'}  (${origin})\n`
+  );
+  return lines.join("");
+}
+
+function buildConfig({ values, ...others }: CheckedOptions): Config {
+  return {
+    listen: { host: values.PROXY_HOST, port: values.PROXY_PORT },
+    store: values.STORE === "postgres" ? postgresConfig(values, others) : {
+      kind: "sqlite",
+      path: join(values.DATA_DIR, "dsproxy.db"),
+    },
+    cache: values.CACHE === "redis" ? redisConfig(values) : {
+      kind: "memory",
+      ttlMs: values.CACHE_TTL,
+      localMax: values.CACHE_LOCAL_MAX,
+    },
+    batch: { size: values.BATCH_SIZE, intervalMs: values.BATCH_INTERVAL, max: values.BATCH_MAX },
+    journal: { dir: join(values.DATA_DIR, "journal"), maxBytes: values.JOURNAL_MAX_BYTES },
+    limits: {
+      bodyBytes: values.MAX_BODY_BYTES,
+      keyBytes: values.MAX_KEY_BYTES,
+      valueBytes: values.MAX_VALUE_BYTES,
+    },
+    ack: values.ACK,
+    corsOrigins: values.CORS_ORIGINS ?? [],
+    shutdownGraceMs: values.SHUTDOWN_GRACE,
+    log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT ?? "json" },
+    dataDir: values.DATA_DIR,
+  };
+}
+
+function postgresConfig(
+  values: Values,
+  { sslRootCert, databasePassword }: Pick<CheckedOptions, "sslRootCert" | "databasePassword">,
+): PostgresConfig {
+  const { DB_HOST: hosts, DB_PORT: ports, DATABASE_URL: url } = values;
+  return {
+    kind: "postgres",
+    hosts: hosts.map((host, i) => ({ host, port: ports.length === 1 ? ports[0]! : ports[i]! })),
+    user: values.DB_USER,
+    password: databasePassword,
+    database: values.DB_NAME,
+    sslMode: values.DB_SSLMODE,
+    ...(sslRootCert !== undefined && { sslRootCert }),
+    targetSessionAttrs: values.DB_TARGET_SESSION_ATTRS,
+    ...(url?.applicationName !== undefined && { applicationName: url.applicationName }),
+    ...(url?.connectTimeoutMs !== undefined && { connectTimeoutMs: url.connectTimeoutMs }),
+    poolSize: values.DB_POOL_SIZE,
+  };
+}
+
+function redisConfig(values: Values): RedisCacheConfig {
+  const url = values.REDIS_URL;
+  return {
+    kind: "redis",
+    ...values.REDIS_ADDR,
+    ...(url?.user !== undefined && { username: url.user }),
+    // An empty password is none.
+    ...(values.REDIS_PASS && { password: values.REDIS_PASS }),
+    tls: url?.tls ?? false,
+    database: url?.database ?? 0,
+    prefix: values.CACHE_PREFIX,
+    ttlMs: values.CACHE_TTL,
+    localMax: values.CACHE_LOCAL_MAX,
+  };
+}

@@ -1,0 +1,317 @@
+/**
+ * Finds the text of every option in the environment, `.env`, a secret's file or the defaults, and
+ * parses and checks it. Collects every problem instead of stopping at the first.
+ */
+import { parse as parseDotenv } from "dotenv";
+import {
+  OPTION_NAMES,
+  type OptionName,
+  optionOf,
+  RESERVED_NAMES,
+  shown,
+  type Values,
+} from "./options.ts";
+import { type HostPort, InvalidValue } from "./parsers.ts";
+import { databaseUrl } from "./urls.ts";
+import { reasonOf } from "../errors.ts";
+
+export interface ConfigProblem {
+  readonly variable: string;
+  /** For a person: the value (a secret masked), what is wrong with it and what to do. */
+  readonly message: string;
+}
+
+/** One option as it is in effect, for {@link describeConfig}. */
+export interface Setting {
+  readonly name: OptionName;
+  /** A secret is masked; undefined when not set. */
+  readonly shown: string | undefined;
+  readonly origin: Origin;
+}
+
+/** Where a value came from: `file` is the one that `NAME_FILE` names. */
+export type Origin = "environment" | ".env" | "file" | "default" | "DATABASE_URL" | "REDIS_URL";
+
+export interface ConfigProblems {
+  readonly problems: readonly ConfigProblem[];
+}
+
+export interface CheckedOptions {
+  readonly values: Values;
+  /** The content of the file DB_SSLROOTCERT. */
+  readonly sslRootCert: string | undefined;
+  /**
+   * DB_PASS as it is now: where a file holds it, that is read anew; while that cannot be, the last
+   * one read holds.
+   */
+  readonly databasePassword: () => string;
+  readonly settings: readonly Setting[];
+}
+
+/** What the options are read from: the process in production, plain values in tests. */
+export interface ConfigSources {
+  /** A variable of the environment; throws when its value is not text. */
+  readonly env: (name: string) => string | undefined;
+  /** The content of `.env`; undefined when there is none. */
+  readonly dotenvText?: string | undefined;
+  /** The text of a file; throws when it cannot be read. */
+  readonly readFile: (path: string) => string;
+  readonly isTerminal: boolean;
+  /** Replaces the default of PROXY_HOST. */
+  readonly defaultHost?: string;
+}
+
+interface Found {
+  readonly text: string | undefined;
+  readonly origin: Origin;
+  /** Of the file, where that is the origin. */
+  readonly path?: string;
+}
+
+const DB_CONNECTION = [
+  "DATABASE_URL",
+  "DB_HOST",
+  "DB_PORT",
+  "DB_USER",
+  "DB_PASS",
+  "DB_NAME",
+] as const;
+const REDIS_CONNECTION = ["REDIS_ADDR", "REDIS_URL"] as const;
+
+export class ConfigLoader {
+  readonly #problems: ConfigProblem[] = [];
+  readonly #found = new Map<OptionName, Found>();
+  /** Lacks the options that have a problem. */
+  readonly #values: { -readonly [N in OptionName]?: Values[N] } = {};
+  readonly #layers: readonly {
+    readonly origin: Origin;
+    readonly get: (name: string) => string | undefined;
+  }[];
+
+  constructor(private readonly sources: ConfigSources) {
+    const dotenv = parseDotenv(sources.dotenvText ?? "");
+    this.#layers = [{ origin: "environment", get: sources.env }, {
+      origin: ".env",
+      get: (name) => dotenv[name],
+    }];
+  }
+
+  load(): CheckedOptions | ConfigProblems {
+    for (const name of OPTION_NAMES) this.#attempt(name, () => this.#read(name));
+    this.#refuseReserved();
+    this.#choose();
+    this.#spreadUrls();
+    this.#checkTogether();
+    const sslRootCert = this.#readRootCert();
+    if (this.#problems.length > 0) return { problems: this.#problems };
+    // Without a problem every option has been parsed, or has neither a value nor a default.
+    const databasePassword = this.#databasePassword();
+    return {
+      values: this.#values as Values,
+      sslRootCert,
+      databasePassword,
+      settings: this.#settings(),
+    };
+  }
+
+  /** Whoever sets one of these believes to be protected by it. */
+  #refuseReserved(): void {
+    for (const variable of RESERVED_NAMES) {
+      if (this.#layers.every(({ get }) => lookUp(get, variable) === undefined)) continue;
+      const message =
+        "is not supported by this version, which would run without that protection: unset it.";
+      this.#problems.push({ variable, message });
+    }
+  }
+
+  #attempt(variable: OptionName, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof InvalidValue)) throw error;
+      this.#problems.push({ variable, message: error.message });
+    }
+  }
+
+  #read(name: OptionName): void {
+    const found = this.#find(name);
+    this.#found.set(name, found);
+    if (found.text === undefined) return;
+    try {
+      this.#set(name, optionOf(name).parse(found.text));
+    } catch (error) {
+      if (!(error instanceof InvalidValue)) throw error;
+      const from = found.origin === "file" ? ` (from the file that ${name}_FILE names)` : "";
+      throw new InvalidValue(`${JSON.stringify(shown(name, found.text))}${from} ${error.message}.`);
+    }
+  }
+
+  #find(name: OptionName): Found {
+    const option = optionOf(name);
+    for (const { origin, get } of this.#layers) {
+      const text = lookUp(get, name, option.mayBeEmpty);
+      const path = option.secret ? lookUp(get, `${name}_FILE`) : undefined;
+      if (text !== undefined && path !== undefined) {
+        throw new InvalidValue(`is set together with ${name}_FILE (${origin}); keep one of them.`);
+      }
+      if (text !== undefined) return { text, origin };
+      if (path !== undefined) {
+        return { text: this.#readSecret(path), origin: "file", path };
+      }
+    }
+    const replaced = name === "PROXY_HOST" ? this.sources.defaultHost : undefined;
+    return { text: replaced ?? option.default, origin: "default" };
+  }
+
+  /** Editors end a file with a line feed, which is no part of the secret. */
+  #readSecret(path: string): string {
+    return this.#readFile(path).replace(/\r?\n$/, "");
+  }
+
+  #readFile(path: string): string {
+    try {
+      return this.sources.readFile(path);
+    } catch (error) {
+      throw new InvalidValue(
+        `The file ${JSON.stringify(path)} cannot be read: ${reasonOf(error)}.`,
+      );
+    }
+  }
+
+  /** The settings whose default depends on others. */
+  #choose(): void {
+    const given = (name: OptionName) => this.#found.get(name)?.origin !== "default";
+    this.#default("STORE", DB_CONNECTION.some(given) ? "postgres" : "sqlite");
+    this.#default("CACHE", REDIS_CONNECTION.some(given) ? "redis" : "memory");
+    this.#default("LOG_FORMAT", this.sources.isTerminal ? "pretty" : "json");
+  }
+
+  #default(name: OptionName, value: string): void {
+    if (this.#values[name] === undefined) this.#override(name, value, value, "default");
+  }
+
+  /** What a URL names replaces what the single variables say. */
+  #spreadUrls(): void {
+    const { DATABASE_URL: database, REDIS_URL: redis } = this.#values;
+    const parts: [OptionName, string | readonly (string | number)[] | undefined][] = [
+      ["DB_HOST", database?.hosts],
+      ["DB_PORT", database?.ports],
+      ["DB_USER", database?.user],
+      ["DB_PASS", database?.password],
+      ["DB_NAME", database?.database],
+      ["DB_SSLMODE", database?.sslMode],
+      ["DB_SSLROOTCERT", database?.sslRootCert],
+      ["DB_TARGET_SESSION_ATTRS", database?.sessionAttrs],
+    ];
+    for (const [name, value] of parts) {
+      if (value !== undefined) this.#override(name, value, String(value), "DATABASE_URL");
+    }
+    if (redis?.host !== undefined) {
+      const address: HostPort = { host: redis.host, port: redis.port ?? 6379 };
+      this.#override("REDIS_ADDR", address, `${redis.host}:${address.port}`, "REDIS_URL");
+    }
+    if (redis?.password !== undefined) {
+      this.#override("REDIS_PASS", redis.password, redis.password, "REDIS_URL");
+    }
+  }
+
+  #override(name: OptionName, value: unknown, text: string, origin: Origin): void {
+    this.#set(name, value);
+    this.#found.set(name, { text, origin });
+  }
+
+  #set(name: OptionName, value: unknown): void {
+    Object.assign(this.#values, { [name]: value });
+  }
+
+  #checkTogether(): void {
+    const {
+      BATCH_SIZE = 0,
+      BATCH_MAX = Infinity,
+      JOURNAL_MAX_BYTES = Infinity,
+      MAX_BODY_BYTES = 0,
+    } = this.#values;
+    if (BATCH_SIZE > BATCH_MAX) {
+      const message =
+        `${BATCH_SIZE} is more than BATCH_MAX=${BATCH_MAX}: lower it, or raise BATCH_MAX.`;
+      this.#problems.push({ variable: "BATCH_SIZE", message });
+    }
+    const { DB_HOST: { length: hosts } = [], DB_PORT: { length: ports } = [] } = this.#values;
+    if (ports > 1 && ports !== hosts) {
+      const message = `${ports} ports for ${hosts} host${
+        hosts === 1 ? "" : "s"
+      }: give one for all, or one for each.`;
+      this.#problems.push({ variable: "DB_PORT", message });
+    }
+    if (JOURNAL_MAX_BYTES < 4 * MAX_BODY_BYTES) {
+      const [journal, body] = [
+        this.#found.get("JOURNAL_MAX_BYTES")?.text,
+        this.#found.get("MAX_BODY_BYTES")?.text,
+      ];
+      const message =
+        `${journal} is less than 4 × MAX_BODY_BYTES=${body}: raise it, or lower the other.`;
+      this.#problems.push({ variable: "JOURNAL_MAX_BYTES", message });
+    }
+  }
+
+  #readRootCert(): string | undefined {
+    const path = this.#values.DB_SSLROOTCERT;
+    if (path === undefined || this.#values.STORE !== "postgres") return undefined;
+    let pem: string | undefined;
+    this.#attempt("DB_SSLROOTCERT", () => {
+      pem = this.#readFile(path);
+      if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
+        throw new InvalidValue(`${JSON.stringify(path)} is not a file of certificates in PEM.`);
+      }
+    });
+    return pem;
+  }
+
+  #databasePassword(): () => string {
+    const { text = "", origin, path } = this.#found.get("DB_PASS")!;
+    const urlPath = origin === "DATABASE_URL" ? this.#found.get("DATABASE_URL")?.path : undefined;
+    const read = path !== undefined
+      ? () => this.#readSecret(path)
+      : urlPath !== undefined
+      ? () => databaseUrl(this.#readSecret(urlPath)).password
+      : () => text;
+    let last = text;
+    return () => {
+      try {
+        last = read() || last;
+      } catch (error) {
+        // Half written, or away for a moment while it is replaced: the server says whether the last
+        // one still holds.
+        if (!(error instanceof InvalidValue)) throw error;
+      }
+      return last;
+    };
+  }
+
+  #settings(): Setting[] {
+    return OPTION_NAMES.map((name) => {
+      const { text, origin } = this.#found.get(name)!;
+      return { name, shown: text === undefined ? undefined : shown(name, text), origin };
+    });
+  }
+}
+
+/**
+ * Undefined for what is not set; blanks around a value do not count, except where any text is
+ * allowed.
+ */
+function lookUp(
+  get: (name: string) => string | undefined,
+  name: string,
+  anyText = false,
+): string | undefined {
+  let text: string | undefined;
+  try {
+    text = get(name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    // The reason would show the value, which may be a secret.
+    throw new InvalidValue(`The value of ${name} is not valid UTF-8.`);
+  }
+  return anyText ? text : text?.trim() || undefined;
+}

@@ -1,0 +1,255 @@
+/**
+ * The one table of options. Help, `.env.example`, the permission list and every check come from it.
+ */
+import {
+  durationMs,
+  host,
+  hostPort,
+  hosts,
+  integer,
+  listenPort,
+  oneOf,
+  origins,
+  type Parser,
+  pathText,
+  ports,
+  sizeBytes,
+} from "./parsers.ts";
+import {
+  databaseUrl,
+  MASK,
+  maskDatabaseUrl,
+  maskUrl,
+  redisUrl,
+  SESSION_ATTRS,
+  SSL_MODES,
+} from "./urls.ts";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+
+export interface Option {
+  readonly parse: Parser<unknown>;
+  /** As a user would write it; undefined for none. */
+  readonly default?: string;
+  readonly help: string;
+  /** Never shown as it is; may also come from the file that `NAME_FILE` names. */
+  readonly secret?: true;
+  /** How a secret is shown; all of it is masked unless said here. */
+  readonly mask?: (value: string) => string;
+  /** `NAME=` means the empty text; elsewhere it means "not set". */
+  readonly mayBeEmpty?: true;
+}
+
+/** In the order in which help and `.env.example` show them. */
+export const OPTIONS = {
+  PROXY_PORT: {
+    parse: listenPort,
+    default: "8080",
+    help: "port to listen on; 0 picks a free one; :8080 is read too",
+  },
+  PROXY_HOST: {
+    parse: host,
+    default: "0.0.0.0",
+    help: "address to listen on; 127.0.0.1 is this machine only",
+  },
+
+  STORE: {
+    parse: oneOf("sqlite", "postgres"),
+    help:
+      "where records end up: sqlite or postgres; default: postgres when DATABASE_URL or a DB_* of the connection is set",
+  },
+  DATABASE_URL: {
+    parse: databaseUrl,
+    secret: true,
+    mask: maskDatabaseUrl,
+    help:
+      "postgres://user:password@host:port/database?sslmode=…&sslrootcert=…&target_session_attrs=…&application_name=…" +
+      "&connect_timeout=…; several hosts as host:port,host:port; what it names wins over DB_*",
+  },
+  DB_HOST: {
+    parse: hosts,
+    default: "localhost",
+    help: "PostgreSQL server, or several as in host1,host2, or the folder of its Unix socket",
+  },
+  DB_PORT: { parse: ports, default: "5432", help: "its port, or one for each host" },
+  DB_USER: { parse: pathText, default: "postgres", help: "user" },
+  DB_PASS: {
+    parse: pathText,
+    default: "postgres",
+    secret: true,
+    mayBeEmpty: true,
+    help: "password",
+  },
+  DB_NAME: { parse: pathText, default: "mydb", help: "database" },
+  DB_SSLMODE: {
+    parse: oneOf(...SSL_MODES),
+    default: "prefer",
+    help: `TLS as in libpq: ${SSL_MODES.join(", ")}`,
+  },
+  DB_SSLROOTCERT: {
+    parse: pathText,
+    help: "file with the certificates (PEM) to trust for PostgreSQL",
+  },
+  DB_TARGET_SESSION_ATTRS: {
+    parse: oneOf(...SESSION_ATTRS),
+    default: "prefer-read-write",
+    help: `which of the servers to use, as in libpq: ${SESSION_ATTRS.slice(0, -1).join(", ")}; ` +
+      "prefer-read-write: one that takes writes, else a primary that is read-only for now",
+  },
+  DB_POOL_SIZE: { parse: integer(1, 1000), default: "8", help: "connections to PostgreSQL" },
+
+  CACHE: {
+    parse: oneOf("memory", "redis"),
+    help: "memory or redis; default: redis when REDIS_ADDR or REDIS_URL is set",
+  },
+  REDIS_ADDR: { parse: hostPort(6379), default: "localhost:6379", help: "Redis server, host:port" },
+  REDIS_URL: {
+    parse: redisUrl,
+    secret: true,
+    mask: maskUrl,
+    help:
+      "redis://user:password@host:port/database, rediss:// for TLS; what it names wins over REDIS_ADDR and REDIS_PASS",
+  },
+  REDIS_PASS: { parse: pathText, secret: true, mayBeEmpty: true, help: "Redis password" },
+  CACHE_TTL: {
+    parse: durationMs(1, 8760 * HOUR_MS),
+    default: "5m",
+    help: "how long a value stays in the cache",
+  },
+  CACHE_PREFIX: {
+    parse: pathText,
+    default: "",
+    mayBeEmpty: true,
+    help: "put before every Redis key",
+  },
+  CACHE_LOCAL_MAX: {
+    parse: integer(0, 100_000_000),
+    default: "100000",
+    help: "values cached in this process; 0 = none",
+  },
+
+  QUEUE: {
+    parse: oneOf("journal"),
+    default: "journal",
+    help: "what holds accepted writes; this build has only journal",
+  },
+  DATA_DIR: {
+    parse: pathText,
+    default: "./data",
+    help: "directory of the journal and of the embedded database",
+  },
+  ACK: {
+    parse: oneOf("accepted", "durable", "flushed"),
+    default: "durable",
+    help:
+      "when a write is answered: accepted (in memory), durable (on disk), flushed (in the store)",
+  },
+  BATCH_SIZE: {
+    parse: integer(1, 100_000),
+    default: "50",
+    help: "this many waiting writes start a flush",
+  },
+  BATCH_INTERVAL: { parse: durationMs(1, HOUR_MS), default: "2s", help: "so does this much time" },
+  BATCH_MAX: { parse: integer(1, 100_000), default: "5000", help: "most writes in one statement" },
+  JOURNAL_MAX_BYTES: {
+    parse: sizeBytes(MIB, 1024 * GIB),
+    default: "1GiB",
+    help: "a journal of this size accepts no more; at least 4 × MAX_BODY_BYTES",
+  },
+  MAX_BODY_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "1MiB", help: "largest request body" },
+  MAX_KEY_BYTES: { parse: sizeBytes(1, KIB), default: "512", help: "longest user_id" },
+  MAX_VALUE_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "256KiB", help: "longest value" },
+
+  CORS_ORIGINS: { parse: origins, help: "origins that a browser may call from, comma-separated" },
+  SHUTDOWN_GRACE: {
+    parse: durationMs(0, HOUR_MS),
+    default: "25s",
+    help: "longest drain on SIGTERM or SIGINT",
+  },
+  LOG_LEVEL: {
+    parse: oneOf("debug", "info", "warn", "error"),
+    default: "info",
+    help: "debug, info, warn or error",
+  },
+  LOG_FORMAT: {
+    parse: oneOf("json", "pretty"),
+    help: "json or pretty; default: json, but pretty on a terminal",
+  },
+} as const satisfies Record<string, Option>;
+
+export type OptionName = keyof typeof OPTIONS;
+export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[];
+
+/**
+ * Protections that users of later versions know. Setting one here is a problem, not something to
+ * pass over.
+ */
+export const RESERVED_NAMES = [
+  "API_KEYS",
+  "ADMIN_KEY",
+  "RATE_LIMIT",
+  "TLS_CERT",
+  "TLS_KEY",
+] as const;
+
+type Parsed<O extends Option> = O["parse"] extends Parser<infer T> ? T : never;
+/** Each option's value; undefined where there is no default. */
+export type Values = {
+  readonly [N in OptionName]: (typeof OPTIONS)[N] extends { readonly default: string }
+    ? Parsed<(typeof OPTIONS)[N]>
+    : Parsed<(typeof OPTIONS)[N]> | undefined;
+};
+
+export function optionOf(name: OptionName): Option {
+  return OPTIONS[name];
+}
+
+/**
+ * Every name that is read from the environment: the program needs permission for these and no
+ * others.
+ */
+export function environmentNames(): string[] {
+  return [
+    ...OPTION_NAMES.flatMap((name) => optionOf(name).secret ? [name, `${name}_FILE`] : [name]),
+    ...RESERVED_NAMES,
+  ];
+}
+
+/** The text for human eyes. */
+export function shown(name: OptionName, value: string): string {
+  const option = optionOf(name);
+  if (!option.secret || value === "") return value;
+  return option.mask?.(value) ?? MASK;
+}
+
+/** One line an option, for `--help`. */
+export function optionsHelp(): string {
+  const width = Math.max(...OPTION_NAMES.map((name) => name.length));
+  return OPTION_NAMES.map((name) => {
+    const { default: value, help, secret } = optionOf(name);
+    const notes = [value ? `default ${value}` : "", secret ? `or ${name}_FILE` : ""].filter((
+      note,
+    ) => note !== "");
+    return `  ${name.padEnd(width)}  ${help}${notes.length > 0 ? ` (${notes.join("; ")})` : ""}\n`;
+  }).join("");
+}
+
+/** The content of `.env.example`: every option, commented out, at its default. */
+export function envExample(): string {
+  const entries = OPTION_NAMES.map((name) => {
+    const { default: value = "", help } = optionOf(name);
+    return `# ${help}\n# ${name}=${value}\n`;
+  });
+  return `${ENV_EXAMPLE_HEADER}\n${entries.join("\n")}`;
+}
+
+const ENV_EXAMPLE_HEADER =
+  `# Copy to .env and uncomment what you change; the environment wins over this file.
+# Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds. Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.
+# Instead of DB_PASS, REDIS_PASS, DATABASE_URL and REDIS_URL, the same name with _FILE may name a file that holds it.
+# Quote a value that contains # or blanks at its ends.
+`;

@@ -1,0 +1,44 @@
+/** Files of a few bytes, replaced whole or not at all, and durable when that is done. */
+import { join } from "node:path";
+import type { JournalFileSystem } from "./file_system.ts";
+
+const MAX_BYTES = 1024;
+
+/** @param text at most 1 KiB of UTF-8 */
+export async function replaceFile(
+  fs: JournalFileSystem,
+  dir: string,
+  name: string,
+  text: string,
+): Promise<void> {
+  const temporary = `${name}.tmp`;
+  if ((await fs.list(dir)).includes(temporary)) await fs.remove(join(dir, temporary));
+  const file = await fs.create(join(dir, temporary));
+  try {
+    await file.writeAt(new TextEncoder().encode(text), 0);
+    await file.sync();
+  } finally {
+    file.close();
+  }
+  await fs.rename(join(dir, temporary), join(dir, name));
+  await fs.syncDirectory(dir);
+}
+
+/**
+ * Undefined when there is no such file. Of one that is longer than any that {@link replaceFile}
+ * wrote, the beginning.
+ */
+export async function readSmallFile(
+  fs: JournalFileSystem,
+  dir: string,
+  name: string,
+): Promise<string | undefined> {
+  if (!(await fs.list(dir)).includes(name)) return undefined;
+  const file = await fs.open(join(dir, name), "read");
+  try {
+    const bytes = new Uint8Array(MAX_BYTES);
+    return new TextDecoder().decode(bytes.subarray(0, await file.readAt(bytes, 0)));
+  } finally {
+    file.close();
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * A circuit breaker in front of one dependency: after some failures in a row calls are refused at
+ * once, without a wait for a deadline, and one call a second finds out whether it is back.
+ */
+import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "cockatiel";
+import { RejectedRowError, StoreRefusesError } from "../errors.ts";
+import type { Clock } from "../ports/clock.ts";
+
+/** 0 closed: calls go through; 1 half-open: one call is trying; 2 open: calls are refused. */
+export type BreakerState = 0 | 1 | 2;
+
+/** The call was not made, because the last ones failed. */
+export class BreakerOpenError extends Error {
+  override readonly name = "BreakerOpenError";
+}
+
+const FAILURES_TO_OPEN = 5;
+const OPEN_MS = 1_000;
+/**
+ * Neither asks the dependency for work: a ping is a question about it, and a close must always get
+ * through.
+ */
+const UNGUARDED = new Set<PropertyKey>(["ping", "close"]);
+
+export class Breaker {
+  readonly #policy = circuitBreaker(
+    // A refusal is an answer: who gives it is not away.
+    handleWhen((error) =>
+      !(error instanceof RejectedRowError || error instanceof StoreRefusesError)
+    ),
+    // When to try again is decided here: the package goes by the wall clock, which may be set back.
+    { breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN), halfOpenAfter: -Infinity },
+  );
+  #openedMs = -Infinity;
+  #lastFailure: unknown;
+
+  /** @param name of the dependency, for messages */
+  constructor(private readonly name: string, private readonly clock: Pick<Clock, "monotonicMs">) {
+    this.#policy.onBreak(() => this.#openedMs = clock.monotonicMs());
+    this.#policy.onFailure(({ reason }) =>
+      this.#lastFailure = "error" in reason ? reason.error : undefined
+    );
+  }
+
+  get state(): BreakerState {
+    const { state } = this.#policy;
+    return state === CircuitState.Closed ? 0 : state === CircuitState.HalfOpen ? 1 : 2;
+  }
+
+  /**
+   * @throws BreakerOpenError at once when the call is not made; whatever `call` throws when it is
+   */
+  async run<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#refuses()) {
+      throw new BreakerOpenError(`${this.name} is not asked, as its last calls failed`, {
+        cause: this.#lastFailure,
+      });
+    }
+    return await this.#policy.execute(call);
+  }
+
+  /**
+   * `target` with this breaker in front of its methods, which must return promises.
+   * @param guards default: every method that asks for work
+   */
+  guard<T extends object>(target: T, guards = (method: PropertyKey) => !UNGUARDED.has(method)): T {
+    return new Proxy(target, {
+      get: (_, property) => {
+        const member: unknown = Reflect.get(target, property, target);
+        if (typeof member !== "function") return member;
+        if (!guards(property)) return member.bind(target);
+        return (...args: unknown[]) =>
+          this.run(() => Reflect.apply(member, target, args) as Promise<unknown>);
+      },
+    });
+  }
+
+  #refuses(): boolean {
+    const { state } = this.#policy;
+    if (state === CircuitState.Closed) return false;
+    return state === CircuitState.HalfOpen || this.clock.monotonicMs() - this.#openedMs < OPEN_MS;
+  }
+}
+
+/**
+ * Look-ups have a breaker of their own: where they take too long, on a large table whose index is
+ * still being built, flushes are to go on.
+ */
+export function guardStore<T extends { latest: unknown }>(
+  store: T,
+  flushes: Breaker,
+  reads: Breaker,
+): T {
+  const withReads = reads.guard(store, (method) => method === "latest");
+  return flushes.guard(withReads, (method) => method !== "latest" && !UNGUARDED.has(method));
+}

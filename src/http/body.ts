@@ -1,0 +1,171 @@
+/**
+ * Reads request bodies within limits: each in size and time, and all that are under way together in
+ * memory.
+ */
+import { AppError } from "../errors.ts";
+
+/** How long a client may take to send one. */
+const TIMEOUT_MS = 30_000;
+/** Of bodies that are longer than {@link SMALL_BYTES}, those under way together. */
+const BUDGET_BYTES = 128 * 1024 * 1024;
+/**
+ * Up to this length a body costs no more than its connection does, and does not count: small writes
+ * go on beside a flood of large ones.
+ */
+const SMALL_BYTES = 64 * 1024;
+const FIRST_BUFFER_BYTES = 4 * 1024;
+/** How long a refused body's connection stays open for the client to read the answer. */
+const LINGER_MS = 1_000;
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+export class BodyReader {
+  #budgetBytes: number;
+
+  constructor(private readonly maxBytes: number) {
+    // One body of the largest size must fit, whatever was configured.
+    this.#budgetBytes = Math.max(BUDGET_BYTES, maxBytes);
+  }
+
+  /**
+   * @throws AppError `unsupported-media-type`, `body-too-large`, `body-timeout`, `overloaded`,
+   * `invalid-json`
+   */
+  async readJson(request: Request): Promise<unknown> {
+    requireJsonCompatible(request.headers.get("content-type"));
+    const bytes = await this.#read(request);
+    let text: string;
+    try {
+      text = utf8.decode(bytes);
+    } catch {
+      throw new AppError("invalid-json", "The body is not valid UTF-8.");
+    }
+    try {
+      return JSON.parse(text);
+    } catch (error) {
+      throw new AppError(
+        "invalid-json",
+        `The body is not valid JSON: ${(error as SyntaxError).message}`,
+      );
+    }
+  }
+
+  async #read(request: Request): Promise<Uint8Array> {
+    const declared = request.headers.get("content-length");
+    if (declared !== null && Number(declared) > this.maxBytes) throw this.#tooLarge();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      const message = `The body did not arrive within ${TIMEOUT_MS / 1000} s.`;
+      timer = setTimeout(() => reject(new AppError("body-timeout", message)), TIMEOUT_MS);
+    });
+    const share = new Share(this);
+    try {
+      // A declared length is enforced by the HTTP layer, so that only an undeclared one has to be
+      // counted here.
+      const body = declared === null
+        ? this.#readCounted(request.body, share)
+        : this.#readDeclared(request, Number(declared), share);
+      return await Promise.race([body, timeout]);
+    } catch (error) {
+      if (error instanceof AppError) throw error;
+      throw new AppError("invalid-json", "The body broke off before its end.", { cause: error });
+    } finally {
+      clearTimeout(timer);
+      share.giveBack();
+    }
+  }
+
+  #readDeclared(request: Request, length: number, share: Share): Promise<Uint8Array> {
+    share.take(length);
+    return request.bytes();
+  }
+
+  async #readCounted(body: ReadableStream<Uint8Array> | null, share: Share): Promise<Uint8Array> {
+    if (body === null) return new Uint8Array();
+    const reader = body.getReader();
+    let bytes = new Uint8Array(FIRST_BUFFER_BYTES);
+    let length = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return bytes.subarray(0, length);
+      try {
+        if (length + value.length > this.maxBytes) throw this.#tooLarge();
+        if (length + value.length > bytes.length) {
+          bytes = this.#grown(bytes, length + value.length, share);
+        }
+      } catch (error) {
+        // Cancelled at once, the server would go on to read the rest, however long. A moment later,
+        // after the answer, it closes.
+        setTimeout(() => void reader.cancel().catch(() => {}), LINGER_MS);
+        throw error;
+      }
+      // Copied, as a chunk of one byte may hold on to a buffer of 64 KiB.
+      bytes.set(value, length);
+      length += value.length;
+    }
+  }
+
+  #grown(bytes: Uint8Array, needed: number, share: Share): Uint8Array<ArrayBuffer> {
+    const size = Math.max(needed, Math.min(2 * bytes.length, this.maxBytes));
+    share.take(size);
+    const grown = new Uint8Array(size);
+    grown.set(bytes);
+    return grown;
+  }
+
+  /** For {@link Share}: false when that much is not left. */
+  spend(bytes: number): boolean {
+    if (bytes > this.#budgetBytes) return false;
+    this.#budgetBytes -= bytes;
+    return true;
+  }
+
+  #tooLarge(): AppError {
+    return new AppError(
+      "body-too-large",
+      `The body is larger than ${this.maxBytes} bytes, the most that is accepted.`,
+    );
+  }
+}
+
+/** What one body has taken of the budget. */
+class Share {
+  #bytes = 0;
+  #ended = false;
+
+  constructor(private readonly reader: BodyReader) {}
+
+  /** @param totalBytes of the whole body as far as it is known */
+  take(totalBytes: number): void {
+    if (totalBytes <= SMALL_BYTES || this.#ended) return;
+    if (!this.reader.spend(totalBytes - this.#bytes)) {
+      throw new AppError("overloaded", "Too many large bodies are on their way here. Retry later.");
+    }
+    this.#bytes = totalBytes;
+  }
+
+  giveBack(): void {
+    this.#ended = true;
+    this.reader.spend(-this.#bytes);
+    this.#bytes = 0;
+  }
+}
+
+/**
+ * Any type is read as JSON, as plain `curl -d` sends a form's type; only what certainly is not JSON
+ * text is refused.
+ */
+function requireJsonCompatible(contentType: string | null): void {
+  if (contentType === null) return;
+  const type = contentType.trim().toLowerCase();
+  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/.exec(type)?.[1];
+  if (
+    type.startsWith("multipart/") ||
+    (charset !== undefined && charset !== "utf-8" && charset !== "utf8")
+  ) {
+    throw new AppError(
+      "unsupported-media-type",
+      `Cannot read a body of type "${contentType}": send JSON in UTF-8.`,
+    );
+  }
+}

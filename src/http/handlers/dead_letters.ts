@@ -1,0 +1,119 @@
+/**
+ * `/admin/dead-letters`: what the database refused, to be looked at, tried again or thrown away.
+ */
+import type { CacheClient } from "../../reading/cache_client.ts";
+import { type Entry, writeId } from "../../domain.ts";
+import { AppError, RejectedRowError } from "../../errors.ts";
+import { type Handler, parseQuery } from "../problem.ts";
+import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
+import { requireLocalAdmin } from "../guards/admin_access.ts";
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 1_000;
+
+export interface DeadLetterHandlers {
+  readonly listDeadLetters: Handler;
+  readonly showDeadLetter: Handler;
+  readonly replayDeadLetter: Handler;
+  readonly discardDeadLetter: Handler;
+}
+
+/** @param cache to forget a user whose newest row may now be another one */
+export function deadLetterHandlers(
+  deadLetters: DeadLetters,
+  cache: CacheClient,
+): DeadLetterHandlers {
+  return {
+    listDeadLetters: admin(async ({ query }) => {
+      const parameters = parseQuery(query);
+      const limit = parseLimit(parameters.get("limit"));
+      const letters = await deadLetters.list(limit, parseCursor(parameters.get("after")));
+      const last = letters.at(-1);
+      const next = last === undefined || letters.length < limit ? null : cursorOf(last);
+      return Response.json({ dead_letters: letters.map(summaryOf), next });
+    }),
+    showDeadLetter: admin(async ({ pathParameter }) => {
+      const letter = await deadLetters.find(pathParameter) ?? notFound(pathParameter);
+      return Response.json({ ...summaryOf(letter), value: letter.value });
+    }),
+    replayDeadLetter: admin(async ({ pathParameter }) => {
+      const entry = await replay(deadLetters, pathParameter) ?? notFound(pathParameter);
+      await cache.forget([entry]);
+      return Response.json({ id: pathParameter, outcome: "replayed" });
+    }),
+    discardDeadLetter: admin(async ({ pathParameter }) => {
+      if (!await deadLetters.discard(pathParameter)) notFound(pathParameter);
+      return Response.json({ id: pathParameter, outcome: "discarded" });
+    }),
+  };
+}
+
+function admin(handler: Handler): Handler {
+  return async (context) => {
+    requireLocalAdmin(context.request, context.remoteAddress, context.boundAddress);
+    try {
+      return await handler(context);
+    } catch (error) {
+      if (error instanceof AppError) throw error;
+      const detail = "The dead letters are in the database, which cannot be reached. Try again.";
+      throw new AppError("store-unavailable", detail, { cause: error });
+    }
+  };
+}
+
+async function replay(deadLetters: DeadLetters, id: string): Promise<Entry | undefined> {
+  try {
+    return await deadLetters.replay(id);
+  } catch (error) {
+    if (!(error instanceof RejectedRowError)) throw error;
+    throw new AppError(
+      "replay-refused",
+      `The database refuses the row again (${error.code}: ${error.message}). It stays.`,
+    );
+  }
+}
+
+function notFound(id: string): never {
+  throw new AppError(
+    "dead-letter-not-found",
+    `There is no dead letter ${JSON.stringify(id.slice(0, 64))}; perhaps it has been dealt with.`,
+  );
+}
+
+function summaryOf(letter: DeadLetter) {
+  const { userId, ts, code, message, attempts, failedAtMs, value } = letter;
+  const failed_at = new Date(failedAtMs).toISOString();
+  return {
+    id: writeId(letter),
+    user_id: userId,
+    ts,
+    value_length: value.length,
+    code,
+    message,
+    attempts,
+    failed_at,
+  };
+}
+
+function parseLimit(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_LIMIT;
+  const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1 && limit <= MAX_LIMIT) return limit;
+  throw new AppError(
+    "invalid-parameter",
+    `limit=${text.slice(0, 32)} must be a whole number from 1 to ${MAX_LIMIT}.`,
+  );
+}
+
+function cursorOf({ source, seq }: DeadLetter): string {
+  return `${seq}.${source}`;
+}
+
+function parseCursor(text: string | undefined): Pick<DeadLetter, "source" | "seq"> | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(\d{1,16})\.([\x20-\x7e]{1,200})$/.exec(text);
+  if (match === null) {
+    throw new AppError("invalid-parameter", "after must be the `next` of the page before.");
+  }
+  return { seq: Number(match[1]), source: match[2]! };
+}

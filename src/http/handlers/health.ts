@@ -1,0 +1,29 @@
+/**
+ * `/livez` (alias `/healthz`): the process runs. `/readyz`: it accepts writes. `?verbose` says why.
+ */
+import { type Handler, parseQuery, TEXT_HEADERS } from "../problem.ts";
+
+export interface HealthCheck {
+  readonly name: string;
+  /** Why it fails; undefined when it is well. */
+  failure(): string | undefined;
+}
+
+/** @param checks all must be well for 200; otherwise 503 */
+export function healthHandler(checks: readonly HealthCheck[]): Handler {
+  return ({ query }) => {
+    const results = checks.map((check) => ({ name: check.name, failure: check.failure() }));
+    const failed = results.filter(({ failure }) => failure !== undefined);
+    const verbose = parseQuery(query).has("verbose");
+    const lines = (verbose ? results : failed).map(({ name, failure }) =>
+      failure === undefined ? `[+] ${name}: ok` : `[-] ${name}: ${failure}`
+    );
+    const verdict = failed.length === 0 ? "ok" : "not ok";
+    const headers: Record<string, string> = { ...TEXT_HEADERS, "cache-control": "no-store" };
+    if (failed.length > 0) headers["retry-after"] = "1";
+    return new Response([...lines, verdict].join("\n") + "\n", {
+      status: failed.length === 0 ? 200 : 503,
+      headers,
+    });
+  };
+}

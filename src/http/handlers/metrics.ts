@@ -1,0 +1,12 @@
+/** `GET /metrics`: for Prometheus. */
+import type { Handler } from "../problem.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+
+export function metricsHandler(metrics: Metrics): Handler {
+  return async ({ request }) => {
+    const openMetrics = request.headers.get("accept")?.includes("application/openmetrics-text") ??
+      false;
+    const { contentType, text } = await metrics.expose(openMetrics);
+    return new Response(text, { headers: { "content-type": contentType } });
+  };
+}

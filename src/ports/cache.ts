@@ -1,0 +1,47 @@
+import type { Entry, Version } from "../domain.ts";
+
+/**
+ * How long after its call a set that was rejected may still take effect, milliseconds. Not later:
+ * then it could put back what has been outdated, and forgotten, since.
+ */
+export const CACHE_LATE_EFFECT_MS = 1_000;
+
+/**
+ * A bounded, expiring copy of latest entries. Never lets an older entry replace a newer one. May
+ * forget at any time, but never goes back to what it had before. Rejects (never hangs) on a fault;
+ * callers take a fault for a miss.
+ */
+export interface Cache {
+  get(userId: string): Promise<CachedEntry | undefined>;
+  /**
+   * Offers entries; of each user the newest wins against what is there.
+   * @param complete true when each entry is known to be the newest the store has (it was just read
+   *   from there); false on the write path, where the store may hold a newer one. An entry stored
+   *   over a complete one stays complete, because the newest of all is still the newest of all.
+   *
+   * Resolves once nothing older is held of these users: each entry is there, or what was there is
+   * dropped.
+   * @throws CacheStaleError naming the users of whom something older may be held; any other error
+   *   means all of them
+   */
+  setMany(entries: readonly Entry[], complete: boolean): Promise<void>;
+  /**
+   * Drops what is held of a user, whatever its version.
+   * @param atLeast of sets that are still under way, here or in another instance, none with an
+   *   older entry may take effect after it
+   */
+  forget(userId: string, atLeast?: Version): Promise<void>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface CachedEntry {
+  readonly entry: Entry;
+  /** Nothing newer was in the store when this was filled in. If false, ask the store too. */
+  readonly complete: boolean;
+  /**
+   * `local`: answered in this process; `redis`: over the network; `stale`: either, while nobody can
+   * say that it is still good.
+   */
+  readonly source: "local" | "redis" | "stale";
+}

@@ -1,0 +1,39 @@
+import type { Entry } from "../domain.ts";
+import type { RefusedEntry } from "./dead_letters.ts";
+
+/**
+ * The system of record. Every call may be retried safely; each rejects (never hangs) when the store
+ * is away.
+ */
+export interface Store {
+  /**
+   * Makes sure the schema and the source's mark exist, and returns the mark: the highest sequence
+   * number of `source` that the store has; 0 for a new source. To be called before the first `put`
+   * of a source.
+   */
+  open(source: string): Promise<number>;
+  /**
+   * Inserts the entries and moves the source's mark to the last one's `seq`, in one transaction.
+   * Entries at or below the mark are left out, so a repeat after a lost answer writes nothing
+   * twice. A row that is refused while others go through is kept among the dead letters, in that
+   * same transaction.
+   * @param confirmedSeq the mark that the caller has been told of, or found, before
+   * @throws StoreRefusesError when every row is refused alike, as the table then is at fault;
+   *   StoreWentBackError when the mark is below `confirmedSeq`; nothing is written then
+   */
+  put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult>;
+  /** The newest entry of a user by {@link compareVersions}; undefined when there is none. */
+  latest(userId: string): Promise<Entry | undefined>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface PutResult {
+  /** Rows inserted by this call. */
+  readonly rows: number;
+  /**
+   * Those of the entries that are dead letters, by this call or by an earlier one whose answer was
+   * lost.
+   */
+  readonly dead: readonly RefusedEntry[];
+}

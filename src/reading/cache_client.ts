@@ -1,0 +1,224 @@
+/**
+ * The cache as the handlers' paths share it: a fault is a miss, never a failed request, and a user
+ * whose update failed is not read from the cache until it has been put right or the stale copy has
+ * expired. After a start that does not know what the last run failed to update, that holds for
+ * every user.
+ */
+import { type Entry, newest } from "../domain.ts";
+import { CacheStaleError } from "../errors.ts";
+import { LastKnown } from "./last_known.ts";
+import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../ports/cache.ts";
+import type { Clock } from "../ports/clock.ts";
+
+const MAX_WAITING = 10_000;
+const MAX_SUSPECTS = 100_000;
+const MAX_TRUSTED = 100_000;
+
+interface Suspicion {
+  /** When the copy has expired at the latest; by the monotonic clock. */
+  readonly untilMs: number;
+}
+
+/** What those who share a cache tell one another, by the store. */
+export interface CacheSharing {
+  /** Of which generation copies are made now. */
+  readonly text: string | undefined;
+  /** The store has just told so: nobody can have begun another one without our knowing. */
+  readonly isSure: boolean;
+  /** No copy made so far is good any more; rejects when the others cannot be told. */
+  outdate(): Promise<void>;
+}
+
+/** Of a cache that nobody else has. */
+const UNSHARED: CacheSharing = { text: "", isSure: true, outdate: () => Promise.resolve() };
+
+export class CacheClient {
+  /** Users whose copy in the cache may be older than an acknowledged write. */
+  readonly #suspects = new Map<string, Suspicion>();
+  #distrustAllUntilMs: number | undefined;
+  /** While all others are distrusted: those whose copy was put right since. */
+  readonly #trusted = new Set<string>();
+  /** What this instance answered last, and nothing newer of its own. */
+  readonly lastKnown: LastKnown;
+  #waiting: Entry[] = [];
+  #sending: Promise<void> | undefined;
+
+  constructor(
+    private readonly cache: Cache,
+    private readonly ttlMs: number,
+    private readonly clock: Clock,
+    private readonly onFault: (error: unknown) => void,
+    private readonly sharing: CacheSharing = UNSHARED,
+  ) {
+    this.lastKnown = new LastKnown(ttlMs, clock);
+  }
+
+  async get(userId: string): Promise<CachedEntry | undefined> {
+    if (this.#isSuspect(userId)) return undefined;
+    try {
+      const found = await this.cache.get(userId);
+      return found === undefined || this.sharing.isSure ? found : { ...found, source: "stale" };
+    } catch (error) {
+      this.onFault(error);
+      return undefined;
+    }
+  }
+
+  /**
+   * After a write became durable. Returns at once; what waits goes out together, one call at a
+   * time.
+   */
+  offer(entry: Entry): void {
+    this.lastKnown.wrote(entry);
+    if (this.#waiting.length >= MAX_WAITING) return this.#suspect([entry]);
+    this.#waiting.push(entry);
+    this.#sending ??= this.#sendWaiting();
+  }
+
+  /**
+   * After a flush: when this settles, nobody reads older copies of these users, here or in another
+   * instance that shares the cache.
+   * @throws when the cache fails, and the others cannot be told of it either
+   */
+  async update(entries: readonly Entry[]): Promise<void> {
+    if (!await this.#set(entries, false)) await this.sharing.outdate();
+  }
+
+  /** After the store refused entries that the cache may hold. @throws as {@link update} */
+  async forget(entries: readonly Entry[]): Promise<void> {
+    const newestOf = new Map<string, Entry>();
+    for (const entry of entries) {
+      newestOf.set(entry.userId, newest(newestOf.get(entry.userId), entry) ?? entry);
+    }
+    const forgotten = await Promise.all([...newestOf.values()].map((entry) => this.#forget(entry)));
+    if (forgotten.includes(false)) await this.sharing.outdate();
+  }
+
+  async #forget(entry: Entry): Promise<boolean> {
+    const { userId } = entry;
+    this.lastKnown.forget(userId);
+    try {
+      await this.cache.forget(userId, entry);
+      return true;
+    } catch (error) {
+      this.onFault(error);
+      this.#suspect([{ userId }]);
+      return false;
+    }
+  }
+
+  /** To be taken before a look-up in the store, and given to {@link fill} with what it found. */
+  get generation(): string | undefined {
+    return this.sharing.text;
+  }
+
+  /**
+   * After a read from the store: `entry` is the newest it has. Does not keep the reader waiting.
+   * Found in an earlier generation it may be just what that one was ended for.
+   */
+  fill(entry: Entry, generation: string | undefined): void {
+    if (generation !== this.sharing.text) return;
+    const { userId } = entry;
+    const suspicion = this.#suspects.get(userId);
+    const distrust = this.#distrustAllUntilMs;
+    void this.#set([entry], true).then((done) => {
+      // A doubt that arose meanwhile is about a newer write.
+      const sameDoubt = this.#suspects.get(userId) === suspicion &&
+        this.#distrustAllUntilMs === distrust;
+      if (done && sameDoubt && this.#isSettled(suspicion?.untilMs) && this.#isSettled(distrust)) {
+        this.#trust(userId);
+      }
+    });
+  }
+
+  /**
+   * What the cache holds may be older than acknowledged writes of an earlier run: no copy is read
+   * that this run did not fill.
+   */
+  distrustAll(): void {
+    this.#suspects.clear();
+    this.#trusted.clear();
+    this.#distrustAllUntilMs = this.#latestExpiryMs();
+  }
+
+  /** No copy is known, or feared, to be older than an acknowledged write. */
+  get current(): boolean {
+    this.#dropExpired();
+    return this.#suspects.size === 0 && this.#distrustAllUntilMs === undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.#sending;
+    await this.cache.close();
+  }
+
+  async #sendWaiting(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const entries = this.#waiting;
+      this.#waiting = [];
+      await this.#set(entries, false);
+    }
+    this.#sending = undefined;
+  }
+
+  async #set(entries: readonly Entry[], complete: boolean): Promise<boolean> {
+    try {
+      await this.cache.setMany(entries, complete);
+      return true;
+    } catch (error) {
+      this.onFault(error);
+      // It may still arrive, after something newer was there and was lost again.
+      this.#suspect(
+        error instanceof CacheStaleError ? error.userIds.map((userId) => ({ userId })) : entries,
+      );
+      return false;
+    }
+  }
+
+  #suspect(entries: readonly Pick<Entry, "userId">[]): void {
+    const untilMs = this.#latestExpiryMs();
+    for (const { userId } of entries) {
+      this.#trusted.delete(userId);
+      // Deleted first, so that the order of the map is the order of expiry.
+      this.#suspects.delete(userId);
+      this.#suspects.set(userId, { untilMs });
+    }
+    if (this.#suspects.size > MAX_SUSPECTS) this.distrustAll();
+  }
+
+  /** Of a copy that is there now, or comes late. */
+  #latestExpiryMs(): number {
+    return this.clock.monotonicMs() + CACHE_LATE_EFFECT_MS + this.ttlMs;
+  }
+
+  /** Nothing of what raised a doubt can take effect any more, and undo what has put it right. */
+  #isSettled(untilMs: number | undefined): boolean {
+    return untilMs === undefined || this.clock.monotonicMs() >= untilMs - this.ttlMs;
+  }
+
+  #trust(userId: string): void {
+    this.#suspects.delete(userId);
+    if (this.#distrustAllUntilMs !== undefined && this.#trusted.size < MAX_TRUSTED) {
+      this.#trusted.add(userId);
+    }
+  }
+
+  #isSuspect(userId: string): boolean {
+    if (this.#suspects.size === 0 && this.#distrustAllUntilMs === undefined) return false;
+    this.#dropExpired();
+    if (this.#distrustAllUntilMs !== undefined && !this.#trusted.has(userId)) return true;
+    return this.#suspects.has(userId);
+  }
+
+  #dropExpired(): void {
+    const now = this.clock.monotonicMs();
+    if (this.#distrustAllUntilMs !== undefined && this.#distrustAllUntilMs <= now) {
+      this.#distrustAllUntilMs = undefined;
+      this.#trusted.clear();
+    }
+    for (const [userId, { untilMs }] of this.#suspects) {
+      if (untilMs > now) return;
+      this.#suspects.delete(userId);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Under which name copies are made in a cache that instances share: whose store they are copies of,
+ * and of which generation. A copy under another name is nobody's. The store knows both; it is asked
+ * twice a second whether another instance began a new generation.
+ */
+import type { CacheSharing } from "./cache_client.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
+
+const POLL_MS = 500;
+/**
+ * A second after another instance has begun a generation, its older copies are not to be given as
+ * good ones.
+ */
+const SURE_MS = 1_000;
+const ID_LENGTH = 8;
+
+export class CacheNamespace implements CacheSharing {
+  #known: Identity | undefined;
+  /** Counts questions and changes: an answer that was overtaken by one is not news. */
+  #turn = 0;
+  #toldMs = -Infinity;
+  #asking = false;
+  #stopPolling: (() => void) | undefined;
+
+  constructor(
+    private readonly store: StoreIdentity,
+    private readonly clock: Pick<Clock, "setInterval" | "monotonicMs">,
+  ) {}
+
+  /** What the store told last; undefined as long as it has never told. */
+  get known(): Identity | undefined {
+    return this.#known;
+  }
+
+  /** Of what is {@link known}. */
+  get text(): string | undefined {
+    return this.#known && `${this.#known.id.slice(0, ID_LENGTH)}.${this.#known.cacheGeneration}`;
+  }
+
+  get isSure(): boolean {
+    return this.clock.monotonicMs() - this.#toldMs <= SURE_MS;
+  }
+
+  /** @param known what an earlier run learned last, for as long as the store cannot be asked */
+  start(known?: Identity): void {
+    this.#known ??= known;
+    this.#stopPolling = this.clock.setInterval(() => void this.#ask(), POLL_MS);
+    void this.#ask();
+  }
+
+  stop(): void {
+    this.#stopPolling?.();
+  }
+
+  /**
+   * Every copy made so far is outdated, for all instances. @throws as {@link
+   * StoreIdentity.outdateCopies}
+   */
+  async outdate(): Promise<void> {
+    this.#turn++;
+    const askedMs = this.clock.monotonicMs();
+    const identity = await this.store.outdateCopies();
+    this.#turn++;
+    this.#known = identity;
+    this.#toldMs = askedMs;
+  }
+
+  async #ask(): Promise<void> {
+    if (this.#asking) return;
+    this.#asking = true;
+    const turn = this.#turn;
+    const askedMs = this.clock.monotonicMs();
+    try {
+      const identity = await this.store.identify();
+      if (turn !== this.#turn) return;
+      this.#known = identity;
+      this.#toldMs = askedMs;
+    } catch {
+      // Whoever needs the store meets the same failure and reports it; what is known stays known,
+      // and the next turn asks again.
+    } finally {
+      this.#asking = false;
+    }
+  }
+}

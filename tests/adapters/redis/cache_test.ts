@@ -1,0 +1,492 @@
+/**
+ * What is particular to the cache in Redis: its keys, its copies in this process, and a server that
+ * goes away.
+ */
+import assert from "node:assert/strict";
+import crc32c from "crc-32/crc32c";
+import { createClient } from "@redis/client";
+import { createRedisCache, type RedisCacheOptions } from "../../../src/adapters/redis/cache.ts";
+import { DeadlineError } from "../../../src/deadline.ts";
+import type { Cache } from "../../../src/ports/cache.ts";
+import { eventually } from "../../support/dsproxy.ts";
+import { entry } from "../../support/fakes.ts";
+import { type RedisServer, sharedRedisUrl, startRedis } from "../../support/redis.ts";
+
+const TTL_MS = 60_000;
+const LOCAL = { maxEntries: 1_000, maxBytes: 1024 * 1024 };
+const NO_LOCAL = { maxEntries: 0, maxBytes: 0 };
+/** Long for where an answer comes, short for where none ever does. */
+const PATIENT_MS = 10_000;
+const IMPATIENT_MS = 200;
+
+const USER = "user1";
+const [v1, v2, v3] = [1, 2, 3].map((seq) => entry(seq, { userId: USER })) as [Entry, Entry, Entry];
+type Entry = ReturnType<typeof entry>;
+type RawClient = Awaited<ReturnType<typeof connectRaw>>;
+
+/** Sees what is really there. */
+function connectRaw(url: string) {
+  return createClient({ url }).connect();
+}
+
+function makeCache(options: Partial<RedisCacheOptions> & { url: string }): Cache {
+  return createRedisCache({
+    prefix: "",
+    namespace: () => "ns",
+    ttlMs: TTL_MS,
+    local: NO_LOCAL,
+    callTimeoutMs: PATIENT_MS,
+    ...options,
+  });
+}
+
+/** A cache on the shared server under a prefix of its own. */
+function testKeys(
+  behaviour: string,
+  run: (cache: Cache, raw: RawClient, keys: Keys) => Promise<void>,
+): void {
+  Deno.test(behaviour, async () => {
+    const prefix = `${crypto.randomUUID()}:`;
+    const keys = { prefix, value: prefix + USER, version: `${prefix}{${prefix}${USER}}\0v` };
+    const raw = await connectRaw(sharedRedisUrl());
+    const cache = makeCache({ url: sharedRedisUrl(), prefix });
+    try {
+      await run(cache, raw, keys);
+    } finally {
+      await cache.close();
+      raw.destroy();
+    }
+  });
+}
+
+interface Keys {
+  readonly prefix: string;
+  readonly value: string;
+  readonly version: string;
+}
+
+testKeys(
+  "GET shows the plain value, and both keys live for the given time",
+  async (cache, raw, keys) => {
+    await cache.setMany([v1], false);
+    assert.equal(await raw.get(keys.value), "value1");
+    const info = await raw.sendCommand<string>(["INFO"]);
+    const [, run] = /^run_id:([0-9a-f]{4})/m.exec(info)!;
+    const [, history] = /^master_replid:([0-9a-f]{4})/m.exec(info)!;
+    const checksum = (crc32c.str("value1") >>> 0).toString(16).padStart(8, "0");
+    const version = `0000000000001000${"0".repeat(15)}1instance0001${"0".repeat(15)}1`;
+    assert.equal(await raw.get(keys.version), `${version}${checksum}0${run}${history}ns`);
+    for (const key of [keys.value, keys.version]) {
+      const leftMs = await raw.pTTL(key);
+      assert.ok(leftMs > 0 && leftMs <= TTL_MS, `${leftMs} ms left`);
+    }
+  },
+);
+
+testKeys(
+  "setting an entry again gives both keys their full lifetime again",
+  async (cache, raw, keys) => {
+    for (const again of [v1, v2]) {
+      await cache.setMany([v1], true);
+      for (const key of [keys.value, keys.version]) await raw.pExpire(key, 5_000);
+      await cache.setMany([again], false);
+      for (const key of [keys.value, keys.version]) assert.ok(await raw.pTTL(key) > 5_000);
+    }
+  },
+);
+
+testKeys("each user has two keys, and nothing else is written", async (cache, raw, keys) => {
+  await cache.setMany([v1, entry(2, { userId: "a}b" }), entry(3, { userId: "{a}b" })], false);
+  const names: string[] = [];
+  for await (const page of raw.scanIterator({ MATCH: `*${keys.prefix}*`, COUNT: 1_000 })) {
+    names.push(...page);
+  }
+  const { prefix } = keys;
+  const others = [`${prefix}a}b`, `${prefix}a}b\0t`, `${prefix}{a}b`, `${prefix}{a}b\0t`];
+  assert.deepEqual(new Set(names), new Set([keys.value, keys.version, ...others]));
+});
+
+testKeys(
+  "a value that someone else set is a miss, and the next write replaces it",
+  async (cache, raw, keys) => {
+    await raw.set(keys.value, "foreign");
+    assert.equal(await cache.get(USER), undefined);
+    await cache.setMany([v1], false);
+    assert.deepEqual((await cache.get(USER))?.entry, v1);
+    assert.ok(await raw.pTTL(keys.value) > 0);
+  },
+);
+
+testKeys(
+  "a version that cannot be read is a miss, and the next write replaces it",
+  async (cache, raw, keys) => {
+    for (const unreadable of ["", "9", "x".repeat(69), "-".repeat(69), "9".repeat(200)]) {
+      await cache.setMany([v2], true);
+      await raw.set(keys.version, unreadable);
+      assert.equal(await cache.get(USER), undefined);
+      await cache.setMany([v1], false);
+      assert.deepEqual(await cache.get(USER), { entry: v1, complete: false, source: "redis" });
+    }
+  },
+);
+
+testKeys(
+  "a version of another type is a miss, and the next write replaces it",
+  async (cache, raw, keys) => {
+    await raw.rPush(keys.version, ["a", "b"]);
+    assert.equal(await cache.get(USER), undefined);
+    await cache.setMany([v1], false);
+    assert.deepEqual((await cache.get(USER))?.entry, v1);
+  },
+);
+
+testKeys(
+  "a value that someone else puts over ours is a miss, and the next write replaces it",
+  async (cache, raw, keys) => {
+    for (const complete of [false, true]) {
+      await cache.setMany([v1], complete);
+      await raw.set(keys.value, "foreign");
+      assert.equal(await cache.get(USER), undefined);
+      await cache.setMany([v1], true);
+      assert.deepEqual(await cache.get(USER), { entry: v1, complete: true, source: "redis" });
+    }
+  },
+);
+
+testKeys(
+  "when only the value was evicted, its version still keeps older entries out",
+  async (cache, raw, keys) => {
+    for (const restored of [v2, v3]) {
+      await cache.setMany([v2], false);
+      await raw.del(keys.value);
+      assert.equal(await cache.get(USER), undefined);
+      for (const complete of [false, true]) {
+        await cache.setMany([v1], complete);
+        assert.equal(await cache.get(USER), undefined);
+      }
+      await cache.setMany([restored], false);
+      assert.deepEqual(await cache.get(USER), {
+        entry: restored,
+        complete: false,
+        source: "redis",
+      });
+    }
+  },
+);
+
+testKeys(
+  "when only the version was evicted, the value is a miss until the next write",
+  async (cache, raw, keys) => {
+    await cache.setMany([v2], true);
+    await raw.del(keys.version);
+    assert.equal(await cache.get(USER), undefined);
+    await cache.setMany([v1], false);
+    assert.deepEqual(await cache.get(USER), { entry: v1, complete: false, source: "redis" });
+  },
+);
+
+testKeys(
+  "a version out of range is never served, nor does it disturb its neighbours",
+  async (cache) => {
+    const outside = [-1, 2 ** 60, 1e300, 0.5].map((ts, index) =>
+      entry(index + 1, { userId: `outside${index}`, ts })
+    );
+    await cache.setMany([...outside, v1], true);
+    for (const { userId } of outside) assert.equal(await cache.get(userId), undefined);
+    assert.deepEqual((await cache.get(USER))?.entry, v1);
+  },
+);
+
+/** A server of one's own, which may be flushed and stopped. */
+function testServer(
+  behaviour: string,
+  run: (server: RedisServer, caches: AsyncDisposableStack) => Promise<void>,
+): void {
+  Deno.test(behaviour, async () => {
+    await using server = await startRedis();
+    await using caches = new AsyncDisposableStack();
+    await run(server, caches);
+  });
+}
+
+function open(
+  caches: AsyncDisposableStack,
+  options: Partial<RedisCacheOptions> & { url: string },
+): Cache {
+  return caches.adopt(makeCache(options), (cache) => cache.close());
+}
+
+/** For polling: a fault, as a call may meet on a busy machine, is told from a miss. */
+async function sourceOf(cache: Cache): Promise<string | undefined> {
+  return await cache.get(USER).then((found) => found?.source, () => "fault");
+}
+
+testServer("a copy in this process follows what other instances write", async ({ url }, caches) => {
+  const [a, b] = [open(caches, { url, local: LOCAL }), open(caches, { url, local: LOCAL })];
+  for (const version of [v1, v2, v3]) {
+    await b.setMany([version], false);
+    await eventually("a sees it", async () => (await a.get(USER))?.entry.seq === version.seq);
+    await eventually("a keeps a copy", async () => await sourceOf(a) === "local");
+  }
+  await b.setMany([v3], true);
+  await eventually(
+    "a knows that it is complete",
+    async () => (await a.get(USER))?.complete === true,
+  );
+});
+
+testServer(
+  "an instance sees its own write at once, whatever copy it had",
+  async ({ url }, caches) => {
+    const cache = open(caches, { url, local: LOCAL });
+    for (let seq = 1; seq <= 200; seq++) {
+      const reads = [cache.get(USER), cache.get(USER)];
+      const write = cache.setMany([entry(seq, { userId: USER })], false);
+      reads.push(cache.get(USER));
+      await write;
+      assert.equal((await cache.get(USER))?.entry.seq, seq);
+      await Promise.all(reads);
+      assert.equal((await cache.get(USER))?.entry.seq, seq);
+    }
+  },
+);
+
+testServer(
+  "copies are gone when Redis is flushed, and when one key of the two is deleted",
+  async ({ url }, caches) => {
+    const cache = open(caches, { url, local: LOCAL, prefix: "p:" });
+    const raw = caches.adopt(await connectRaw(url), (client) => client.destroy());
+    const removals = [
+      () => raw.flushAll(),
+      () => raw.del(`p:${USER}`),
+      () => raw.del(`p:{p:${USER}}\0v`),
+    ];
+    for (const remove of removals) {
+      await cache.setMany([v1], true);
+      await eventually("there is a copy", async () => await sourceOf(cache) === "local");
+      await remove();
+      await eventually("it is a miss", async () => await cache.get(USER) === undefined);
+    }
+  },
+);
+
+testServer("copies are bounded by entries and by bytes", async ({ url }, caches) => {
+  const entries = Array.from(
+    { length: 20 },
+    (_, index) => entry(index + 1, { value: "x".repeat(1_000) }),
+  );
+  const users = entries.map(({ userId }) => userId);
+  for (
+    const [local, limit] of [[{ maxEntries: 5, maxBytes: 1e9 }, 5], [{
+      maxEntries: 1e3,
+      maxBytes: 10_000,
+    }, 4]] as const
+  ) {
+    const cache = open(caches, { url, local });
+    await cache.setMany(entries, false);
+    for (const userId of users) await cache.get(userId);
+    const sources = [];
+    for (const userId of users.toReversed().slice(0, limit + 1)) {
+      sources.push((await cache.get(userId))?.source);
+    }
+    assert.deepEqual(sources, [...Array(limit).fill("local"), "redis"]);
+  }
+});
+
+testServer("scripts that the server forgot are sent again", async ({ url }, caches) => {
+  const cache = open(caches, { url });
+  const raw = caches.adopt(await connectRaw(url), (client) => client.destroy());
+  await cache.setMany([v1], false);
+  await raw.scriptFlush();
+  await cache.setMany([v2], false);
+  assert.deepEqual((await cache.get(USER))?.entry, v2);
+});
+
+testServer(
+  "without a server calls are refused at once, with the reason; once it is back they work",
+  async (server, caches) => {
+    const reasons: string[] = [];
+    const onError = (error: Error) => reasons.push(error.message);
+    const cache = open(caches, { url: server.url, local: LOCAL, onError });
+    await cache.setMany([v1], false);
+    await eventually("there is a copy", async () => await sourceOf(cache) === "local");
+
+    await server.stop();
+    await eventually("the loss is told", () => Promise.resolve(reasons.length > 0));
+    const refused = { message: new RegExp(`^Redis at 127\\.0\\.0\\.1:${server.port}: .+`) };
+    await assert.rejects(cache.get(USER), refused);
+    await assert.rejects(cache.setMany([v2], false), refused);
+    await assert.rejects(cache.ping(), refused);
+
+    await server.start();
+    await eventually("it answers again", () => succeeds(cache.ping()));
+    assert.equal(await cache.get(USER), undefined);
+    await cache.setMany([v2], false);
+    assert.deepEqual((await cache.get(USER))?.entry, v2);
+  },
+);
+
+testServer(
+  "the server need not be up when the cache is made, nor when it is closed",
+  async (server, caches) => {
+    await server.stop();
+    const cache = open(caches, { url: server.url });
+    await assert.rejects(cache.ping(), /^Error: Redis at .*ECONNREFUSED/);
+    await server.start();
+    await eventually("it answers", () => succeeds(cache.ping()));
+    await server.stop();
+  },
+);
+
+testServer(
+  "a server that hangs fails each call at its deadline, and works again when it goes on",
+  async (server, caches) => {
+    const [local, remote] = [LOCAL, NO_LOCAL].map((local) =>
+      open(caches, { url: server.url, local, callTimeoutMs: IMPATIENT_MS })
+    ) as [Cache, Cache];
+    for (const cache of [local, remote]) {
+      await eventually("it is stored", () => succeeds(cache.setMany([v1], false)));
+    }
+    await server.pause();
+    for (const cache of [local, remote]) {
+      await assert.rejects(cache.setMany([v2], false), /Redis at .* gave no answer within 200 ms/);
+      await eventually("the connection is given up", () => isRefused(cache, /TIME gave no answer/));
+      await assert.rejects(
+        cache.get(USER),
+        "a copy was served, though nobody can know whether it is up to date",
+      );
+    }
+    await server.resume();
+    for (const cache of [local, remote]) {
+      await eventually("it answers again", () => succeeds(cache.setMany([v3], false)));
+      await eventually("the newest is there", async () => (await cache.get(USER))?.entry.seq === 3);
+    }
+  },
+);
+
+testServer(
+  "copies are dropped when the server falls silent, even if nobody asks it",
+  async (server, caches) => {
+    const reasons: string[] = [];
+    const cache = open(caches, {
+      url: server.url,
+      local: LOCAL,
+      callTimeoutMs: IMPATIENT_MS,
+      onError: ({ message }) => reasons.push(message),
+    });
+    await eventually("it is stored", () => succeeds(cache.setMany([v1], false)));
+    await eventually("there is a copy", async () => await sourceOf(cache) === "local");
+    await server.pause();
+    await eventually(
+      "the silence is noticed",
+      () => Promise.resolve(reasons.some((reason) => reason.includes("TIME"))),
+    );
+    await assert.rejects(cache.get(USER));
+  },
+);
+
+testServer(
+  "a cache can be closed while its server hangs, even twice, and then refuses calls",
+  async (server, caches) => {
+    await server.pause();
+    const cache = open(caches, { url: server.url, callTimeoutMs: IMPATIENT_MS });
+    await assert.rejects(cache.get(USER), /gave no answer within 200 ms/);
+    await cache.close();
+    await cache.close();
+    await assert.rejects(cache.get(USER), /connection is closed/);
+  },
+);
+
+testServer(
+  "a server with a password lets in who has it, and tells why it refuses others",
+  async ({ url, port }, caches) => {
+    const raw = caches.adopt(await connectRaw(url), (client) => client.destroy());
+    await raw.configSet("requirepass", "s3cret/@:");
+    await raw.aclSetUser("app", ["on", ">p%40ss", "~*", "&*", "+@all"]);
+    const host = "127.0.0.1";
+    const admitted: Partial<RedisCacheOptions>[] = [
+      { url, password: "s3cret/@:" },
+      { url: `redis://:${encodeURIComponent("s3cret/@:")}@${host}:${port}`, password: "not this" },
+      { url: `redis://app@${host}:${port}/3`, password: "p%40ss" },
+      { url: `redis://app:p%2540ss@${host}:${port}` },
+      { host, port, username: "app", password: "p%40ss", database: 3 },
+    ];
+    for (const options of admitted) {
+      const cache = open(caches, options as { url: string });
+      await cache.setMany([v1], false);
+      assert.deepEqual((await cache.get(USER))?.entry, v1);
+    }
+    const refused: [Partial<RedisCacheOptions>, RegExp][] = [[{ password: "wrong" }, /WRONGPASS/], [
+      {},
+      /NOAUTH/,
+    ]];
+    for (const [options, reason] of refused) {
+      const cache = open(caches, { url, ...options });
+      await assert.rejects(
+        cache.get(USER),
+        (error: Error) => reason.test(error.message) && !error.message.includes("wrong"),
+      );
+    }
+  },
+);
+
+testServer("databases of one server are apart", async ({ url }, caches) => {
+  const [zero, three] = [open(caches, { url }), open(caches, { url: `${url}/3` })];
+  await three.setMany([v1], false);
+  assert.equal(await zero.get(USER), undefined);
+  assert.equal(await sourceOf(three), "redis");
+});
+
+testServer(
+  "what a restarted server brings back from a snapshot is not answered",
+  async (server, caches) => {
+    const { url } = server;
+    const cache = open(caches, { url });
+    await cache.setMany([v1], true);
+    const raw = await connectRaw(url);
+    await raw.sendCommand(["SAVE"]);
+    raw.destroy();
+    await cache.setMany([v2], true);
+    await server.kill();
+    await server.start();
+    await eventually(
+      "it is a miss",
+      async () => await cache.get(USER).then((found) => found === undefined, () => false),
+    );
+    const again = caches.adopt(await connectRaw(url), (client) => client.destroy());
+    assert.equal(await again.get(USER), v1.value, "the snapshot is there");
+    await cache.setMany([v1], false);
+    assert.deepEqual(await cache.get(USER), { entry: v1, complete: false, source: "redis" });
+  },
+);
+
+testServer(
+  "an update that a frozen server comes to after its deadline stores nothing",
+  async (server, caches) => {
+    const cache = open(caches, { url: server.url, callTimeoutMs: IMPATIENT_MS });
+    await cache.setMany([v2], false);
+    await server.pause();
+    await assert.rejects(
+      cache.setMany([v3], true),
+      ({ cause }: Error) => cause instanceof DeadlineError,
+    );
+    await new Promise((resolve) => setTimeout(resolve, IMPATIENT_MS));
+    await server.resume();
+    const raw = caches.adopt(await connectRaw(server.url), (client) => client.destroy());
+    // The buffered command is older than this connection's first.
+    await raw.ping();
+    assert.equal(
+      await raw.get(USER),
+      null,
+      "the copy that it was to replace is dropped, as it may be too old",
+    );
+  },
+);
+
+async function succeeds(call: Promise<unknown>): Promise<boolean> {
+  return await call.then(() => true, () => false);
+}
+
+async function isRefused(cache: Cache, reason: RegExp): Promise<boolean> {
+  return await cache.ping().then(() => false, (error: Error) => reason.test(error.message));
+}

@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { helpText, parseCommandLine } from "../../src/cli/command_line.ts";
+import { OPTION_NAMES } from "../../src/config/options.ts";
+import { askReady } from "../../src/cli/instance_client.ts";
+
+Deno.test("no argument means to serve", () => {
+  assert.deepEqual(parseCommandLine([]), { command: "serve" });
+});
+
+Deno.test("each flag of the contract is a command", () => {
+  for (
+    const command of ["help", "version", "check-config", "print-config", "change-store", "ready"]
+  ) {
+    assert.deepEqual(parseCommandLine([`--${command}`]), { command });
+  }
+});
+
+Deno.test("unknown flags and arguments are errors that point to --help", () => {
+  for (
+    const args of [
+      ["--verison"],
+      ["serve"],
+      [""],
+      ["-x"],
+      ["--help=yes"],
+      ["--help", "--version"],
+      ["toString"],
+    ]
+  ) {
+    const parsed = parseCommandLine(args);
+    assert.ok("error" in parsed, args.join(" "));
+    assert.match(parsed.error, /--help/);
+  }
+  assert.match(
+    (parseCommandLine(["--verison"]) as { error: string }).error,
+    /unknown flag "--verison"/,
+  );
+});
+
+Deno.test("dead-letters takes an action and write ids, or all of them", () => {
+  const parse = (...args: string[]) => parseCommandLine(["dead-letters", ...args]);
+  const id = "0123456789ab-42";
+  const command = "dead-letters";
+  assert.deepEqual(parse("list"), { command, request: { action: "list", after: undefined } });
+  assert.deepEqual(parse("list", "7.x/y"), {
+    command,
+    request: { action: "list", after: "7.x/y" },
+  });
+  assert.deepEqual(parse("show", id), { command, request: { action: "show", id } });
+  assert.deepEqual(parse("replay", id, id), {
+    command,
+    request: { action: "replay", ids: [id, id] },
+  });
+  assert.deepEqual(parse("discard", "--all"), {
+    command,
+    request: { action: "discard", ids: "all" },
+  });
+  for (
+    const args of [[], ["drop"], ["show"], ["show", "--all"], ["replay"], ["replay", "x"], [
+      "discard",
+      "--all",
+      id,
+    ]]
+  ) {
+    assert.ok("error" in parse(...args), args.join(" "));
+  }
+});
+
+Deno.test("the help text names every flag, every option and the exit codes", () => {
+  const text = helpText("1.2.3");
+  for (
+    const word of [
+      "1.2.3",
+      "--check-config",
+      "--print-config",
+      "--change-store",
+      "--ready",
+      "78",
+      ...OPTION_NAMES,
+    ]
+  ) {
+    assert.ok(text.includes(word), word);
+  }
+  assert.match(text, /BATCH_INTERVAL .*\(default 2s\)/);
+  assert.match(text, /DB_PASS .*DB_PASS_FILE/);
+});
+
+/** Runs `use` against a server that answers every request so. */
+async function withServer(
+  answer: (request: Request) => Response | Promise<Response>,
+  use: (port: number) => Promise<void>,
+) {
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, answer);
+  try {
+    await use(server.addr.port);
+  } finally {
+    await server.shutdown();
+  }
+}
+
+Deno.test("askReady asks /readyz over loopback when the instance listens on every address", async () => {
+  let path = "";
+  await withServer((request) => {
+    path = new URL(request.url).pathname;
+    return new Response("ok\n");
+  }, async (port) => {
+    assert.deepEqual(await askReady({ listen: { host: "0.0.0.0", port } }), {
+      ok: true,
+      message: "ready",
+    });
+  });
+  assert.equal(path, "/readyz");
+});
+
+Deno.test("askReady passes on why an instance is not ready", async () => {
+  await withServer(
+    () => new Response("[-] phase: shutting down\nnot ok\n", { status: 503 }),
+    async (port) => {
+      const { ok, message } = await askReady({ listen: { host: "127.0.0.1", port } });
+      assert.equal(ok, false);
+      assert.match(message, /status 503, \[-\] phase: shutting down; not ok$/);
+    },
+  );
+});
+
+Deno.test("askReady does not take another program's endless answer", async () => {
+  await withServer(() => new Response("x".repeat(32_000_000)), async (port) => {
+    const { ok, message } = await askReady({ listen: { host: "127.0.0.1", port } });
+    assert.equal(ok, false);
+    assert.match(message, /no answer from .*too long/);
+  });
+});
+
+Deno.test("askReady says so when nobody listens, or nobody can know where", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const refused = await askReady({ listen: { host: "127.0.0.1", port } });
+  assert.equal(refused.ok, false);
+  assert.match(refused.message, /^not ready: no answer from 127\.0\.0\.1:\d+ \(.*refused/i);
+  const unknown = await askReady({ listen: { host: "127.0.0.1", port: 0 } });
+  assert.equal(unknown.ok, false);
+  assert.match(unknown.message, /PROXY_PORT is 0/);
+});

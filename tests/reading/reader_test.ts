@@ -1,0 +1,200 @@
+import assert from "node:assert/strict";
+import { CacheClient } from "../../src/reading/cache_client.ts";
+import { AppError } from "../../src/errors.ts";
+import { Pending } from "../../src/intake/pending.ts";
+import type { Cache, CachedEntry } from "../../src/ports/cache.ts";
+import { Reader } from "../../src/reading/reader.ts";
+import { FakeClock, settle } from "../support/fake_clock.ts";
+import { entry, FakeStore } from "../support/fakes.ts";
+
+const TTL_MS = 300_000;
+
+function setUp() {
+  const store = new FakeStore();
+  const pending = new Pending(() => Promise.resolve(undefined));
+  const held = new Map<string, CachedEntry>();
+  const cache: Cache = {
+    get: (userId) => Promise.resolve(held.get(userId)),
+    setMany: (entries, complete) => {
+      for (const entry of entries) held.set(entry.userId, { entry, complete, source: "redis" });
+      return Promise.resolve();
+    },
+    forget: (userId) => Promise.resolve(void held.delete(userId)),
+    ping: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+  const clock = new FakeClock();
+  const client = new CacheClient(cache, TTL_MS, clock, () => {});
+  return { clock, store, pending, held, client, reader: new Reader(pending, client, store) };
+}
+
+const u = (seq: number, ts: number) => entry(seq, { userId: "u", ts });
+
+Deno.test("a late write with an old ts does not hide a newer row of the store", async () => {
+  const { store, pending, reader } = setUp();
+  store.rows.push(u(1, 100));
+  pending.addDurable(u(2, 50));
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "store" });
+});
+
+Deno.test("a cached entry that may not be the newest is compared with the store, and completed", async () => {
+  const { store, held, reader } = setUp();
+  store.rows.push(u(1, 100));
+  held.set("u", { entry: u(2, 50), complete: false, source: "redis" });
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "store" });
+  await settle();
+  assert.deepEqual(held.get("u"), { entry: u(1, 100), complete: true, source: "redis" });
+});
+
+Deno.test("a complete cached entry needs no look-up in the store", async () => {
+  const { store, held, reader } = setUp();
+  held.set("u", { entry: u(1, 100), complete: true, source: "local" });
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "local" });
+  assert.equal(store.lookUps, 0);
+});
+
+Deno.test("an accepted write is read back while the store is down", async () => {
+  const { store, pending, reader } = setUp();
+  store.failWith = new Error("down");
+  pending.addDurable(u(1, 100));
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "pending" });
+});
+
+Deno.test("a read fails only when no tier can answer, and then says so", async () => {
+  const { store, reader } = setUp();
+  store.failWith = new Error("password=secret");
+  await assert.rejects(reader.read("u"), (error: unknown) => {
+    assert.ok(error instanceof AppError);
+    assert.equal(error.code, "store-unavailable");
+    assert.ok(!error.message.includes("secret"));
+    return true;
+  });
+});
+
+Deno.test("an unknown user is found nowhere", async () => {
+  assert.equal(await setUp().reader.read("u"), undefined);
+});
+
+Deno.test("concurrent readers of one user share one look-up", async () => {
+  const { store, reader } = setUp();
+  store.rows.push(u(1, 100));
+  await Promise.all(Array.from({ length: 20 }, () => reader.read("u")));
+  assert.equal(store.lookUps, 1);
+});
+
+Deno.test("a reader does not join a look-up that began before a write of the user was flushed", async () => {
+  const { store, pending, reader } = setUp();
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => release = resolve);
+  const look = store.latest.bind(store);
+  store.latest = async (userId) => {
+    const found = await look(userId);
+    if (store.lookUps === 1) await gate;
+    return found;
+  };
+  const early = reader.read("u");
+  await settle();
+  const flushed = u(1, 100);
+  pending.addDurable(flushed);
+  store.rows.push(flushed);
+  pending.settle([flushed], 1);
+  assert.equal((await reader.read("u"))?.entry.seq, 1);
+  release();
+  assert.equal(await early, undefined);
+});
+
+Deno.test("a user that nobody wrote is not looked up again at once, but is after a second", async () => {
+  const { clock, store, reader } = setUp();
+  for (let i = 0; i < 5; i++) assert.equal(await reader.read("u"), undefined);
+  assert.equal(store.lookUps, 1);
+  await clock.advance(1_000);
+  assert.equal(await reader.read("u"), undefined);
+  assert.equal(store.lookUps, 2);
+});
+
+Deno.test("a write ends the knowledge that nobody wrote the user, even when it is in the store already", async () => {
+  const { store, pending, client, reader } = setUp();
+  assert.equal(await reader.read("u"), undefined);
+  const written = u(1, 100);
+  pending.addDurable(written);
+  client.offer(written);
+  store.rows.push(written);
+  pending.settle([written], 1);
+  assert.equal((await reader.read("u"))?.entry.seq, 1);
+});
+
+Deno.test("that nobody wrote the user is not learned from a look-up during which a write came and went", async () => {
+  const { store, pending, client, held, reader } = setUp();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const look = store.latest.bind(store);
+  store.latest = async (userId) => {
+    const found = await look(userId);
+    await promise;
+    return found;
+  };
+  const early = reader.read("u");
+  await settle();
+  const written = u(1, 100);
+  pending.addDurable(written);
+  client.offer(written);
+  await settle();
+  store.rows.push(written);
+  pending.settle([written], 1);
+  held.clear();
+  resolve();
+  assert.equal(await early, undefined);
+  assert.equal((await reader.read("u"))?.entry.seq, 1);
+});
+
+Deno.test("a look-up during which a batch was settled does not complete the cache", async () => {
+  const { store, pending, held, reader } = setUp();
+  store.rows.push(u(1, 100));
+  const look = store.latest.bind(store);
+  store.latest = async (userId) => {
+    const found = await look(userId);
+    pending.settle([], 2);
+    return found;
+  };
+  assert.equal((await reader.read("u"))?.entry.seq, 1);
+  await settle();
+  assert.equal(held.has("u"), false);
+});
+
+Deno.test("with store and cache down the last answer is given for a while, and says that it may be old", async () => {
+  const { clock, store, held, reader } = setUp();
+  store.rows.push(u(1, 100));
+  await reader.read("u");
+  held.clear();
+  store.failWith = new Error("down");
+  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "stale" });
+  await clock.advance(TTL_MS);
+  await assert.rejects(
+    reader.read("u"),
+    (error: unknown) => (error as AppError).code === "store-unavailable",
+  );
+});
+
+Deno.test("the last answer given in need is never older than what this instance has written since", async () => {
+  const { store, pending, client, held, reader } = setUp();
+  store.rows.push(u(1, 100));
+  await reader.read("u");
+  const written = u(2, 101);
+  pending.addDurable(written);
+  client.offer(written);
+  store.rows.push(written);
+  pending.settle([written], 2);
+  await settle();
+  held.clear();
+  store.failWith = new Error("down");
+  assert.deepEqual(await reader.read("u"), { entry: written, source: "stale" });
+});
+
+Deno.test("who asks for ever other users that do not exist gets no more memory for it", async () => {
+  const { store, reader } = setUp();
+  for (let i = 0; i < 20_000; i++) await reader.read(`nobody${i}`);
+  const { lookUps } = store;
+  await reader.read("nobody19999");
+  assert.equal(store.lookUps, lookUps, "the last one is known");
+  await reader.read("nobody0");
+  assert.equal(store.lookUps, lookUps + 1, "the first one has been forgotten");
+});
