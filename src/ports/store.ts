@@ -22,6 +22,11 @@ export interface Store {
    *   StoreWentBackError when the mark is below `confirmedSeq`; nothing is written then
    */
   put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult>;
+  /**
+   * The marks of these sources; one that has none is left out. Makes no mark, but makes the schema
+   * where it is missing, as {@link open} does: whoever asks is about to write.
+   */
+  marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** The newest entry of a user by {@link compareVersions}; undefined when there is none. */
   latest(userId: string): Promise<Entry | undefined>;
   ping(): Promise<void>;

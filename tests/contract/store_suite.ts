@@ -96,6 +96,24 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     assert.equal(await store.open("a/3"), 0);
   });
 
+  test("marks are told of the sources that have one, and asking makes none", async ({ store }) => {
+    assert.deepEqual(await store.marks(["a/1", "b/1"]), new Map());
+    assert.deepEqual(await store.marks(["a/1"]), new Map(), "asking has made a mark");
+    await store.open("a/1");
+    await store.open("b/1");
+    await store.open("c/1");
+    await store.put("a/1", [entry(1), entry(7)], 0);
+    const asked = await store.marks(["a/1", "b/1", "'; drop table dsproxy_marks; --"]);
+    assert.deepEqual(asked, new Map([["a/1", 7], ["b/1", 0]]));
+    assert.deepEqual(await store.marks([]), new Map());
+  });
+
+  test("marks are told of many sources at once", async ({ store }) => {
+    const sources = Array.from({ length: 1_000 }, (_, i) => `instance0001/run${i}`);
+    for (const source of sources.slice(0, 3)) await store.open(source);
+    assert.deepEqual([...(await store.marks(sources)).keys()].sort(), sources.slice(0, 3));
+  });
+
   test("putting without the source's mark is refused and writes nothing", async ({ store, rows }) => {
     await store.open("another/1");
     await assert.rejects(store.put(SOURCE, [entry(1)], 0), /mark/);

@@ -36,6 +36,7 @@ export class SimulatedStore extends SimulatedServer {
       open: (source) => this.call(process, "open", () => this.#open(source)),
       put: (source, entries, confirmedSeq) =>
         this.call(process, `put ${entries.length}`, () => this.#put(source, entries, confirmedSeq)),
+      marks: (sources) => this.call(process, "marks", () => this.#marksOf(sources)),
       latest: (userId) => this.call(process, "latest", () => this.#latest.get(userId)),
       identify: () => this.call(process, "identify", () => this.identity),
       outdateCopies: () => this.call(process, "outdate copies", () => this.#outdateCopies()),
@@ -66,6 +67,10 @@ export class SimulatedStore extends SimulatedServer {
   #open(source: string): number {
     this.moveMark(source, 0);
     return this.#marks.get(source)!;
+  }
+
+  #marksOf(sources: readonly string[]): ReadonlyMap<string, number> {
+    return new Map([...this.#marks].filter(([source]) => sources.includes(source)));
   }
 
   #put(source: string, entries: readonly Entry[], confirmedSeq: number): PutResult {

@@ -77,7 +77,7 @@ export class FakeQueue implements Queue {
 /** A store in memory, exact about marks; `failWith` makes every call reject. */
 export class FakeStore implements Store {
   readonly rows: Entry[] = [];
-  readonly marks = new Map<string, number>();
+  readonly markOf = new Map<string, number>();
   readonly batches: number[] = [];
   failWith: Error | undefined;
   /** Applies the next put and then loses its answer, like a connection cut after COMMIT. */
@@ -89,20 +89,20 @@ export class FakeStore implements Store {
 
   async open(source: string): Promise<number> {
     await this.#failIfDown();
-    this.marks.set(source, this.marks.get(source) ?? 0);
-    return this.marks.get(source)!;
+    this.markOf.set(source, this.markOf.get(source) ?? 0);
+    return this.markOf.get(source)!;
   }
 
   async put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
     await this.#failIfDown();
-    const mark = this.marks.get(source);
+    const mark = this.markOf.get(source);
     if (mark === undefined) throw new Error(`put before open of ${source}`);
     if (mark < confirmedSeq) throw new StoreWentBackError(`${mark} is below ${confirmedSeq}`);
     const fresh = entries.filter(({ seq }) => seq > mark);
     this.rows.push(...fresh.filter(({ seq }) => !this.refused.has(seq)));
     this.dead.push(...fresh.filter(({ seq }) => this.refused.has(seq)));
     this.batches.push(entries.length);
-    this.marks.set(source, Math.max(mark, entries.at(-1)!.seq));
+    this.markOf.set(source, Math.max(mark, entries.at(-1)!.seq));
     if (this.loseNextAnswer) {
       this.loseNextAnswer = false;
       throw new Error("connection reset after COMMIT");
@@ -112,6 +112,11 @@ export class FakeStore implements Store {
       rows: fresh.filter(({ seq }) => !this.refused.has(seq)).length,
       dead: refused.map(({ seq }) => ({ seq, code: "23514", message: "violates a constraint" })),
     };
+  }
+
+  async marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    await this.#failIfDown();
+    return new Map([...this.markOf].filter(([source]) => sources.includes(source)));
   }
 
   async latest(userId: string): Promise<Entry | undefined> {

@@ -126,6 +126,16 @@ class PostgresStore implements Store, StoreIdentity, DeadLetters {
     });
   }
 
+  marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    return this.#run(async (session) => {
+      const { rows } = await session.query<{ source: string; seq: string }>(
+        "select source, seq from dsproxy_marks where source = any($1::text[])",
+        [sources],
+      );
+      return new Map(rows.map(({ source, seq }) => [source, Number(seq)]));
+    });
+  }
+
   latest(userId: string): Promise<Entry | undefined> {
     const read = () =>
       this.#pool.read(this.#callLimitMs, (session) => latestEntry(session, userId));

@@ -47,6 +47,9 @@ class SqliteStore implements Store, StoreIdentity, DeadLetters {
   async put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
     return await this.#call({ call: "put", source, entries, confirmedSeq }) as PutResult;
   }
+  async marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    return await this.#call({ call: "marks", sources }) as ReadonlyMap<string, number>;
+  }
   async identify(): Promise<Identity> {
     return await this.#call({ call: "identify" }) as Identity;
   }

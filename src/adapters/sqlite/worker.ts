@@ -33,6 +33,7 @@ export type Request =
     readonly entries: readonly Entry[];
     readonly confirmedSeq: number;
   }
+  | { readonly id: number; readonly call: "marks"; readonly sources: readonly string[] }
   | { readonly id: number; readonly call: "identify" | "outdateCopies" | "count" }
   | {
     readonly id: number;
@@ -134,6 +135,15 @@ function open(source: string): number {
 function markOf(source: string): number | undefined {
   const row = db.prepare("select seq from dsproxy_marks where source = ?").get(source);
   return row && Number(row.seq);
+}
+
+function marksOf(sources: readonly string[]): Map<string, number> {
+  const marks = new Map<string, number>();
+  for (const source of sources) {
+    const mark = markOf(source);
+    if (mark !== undefined) marks.set(source, mark);
+  }
+  return marks;
 }
 
 function put(source: string, entries: readonly Entry[], confirmedSeq: number): PutResult {
@@ -288,6 +298,8 @@ function answer(request: Request): unknown {
       return open(request.source);
     case "put":
       return put(request.source, request.entries, request.confirmedSeq);
+    case "marks":
+      return marksOf(request.sources);
     case "identify":
       return identify();
     case "outdateCopies":
