@@ -1,0 +1,72 @@
+/**
+ * Brings durable entries to the cache as they come, so that other instances see them before the
+ * store has them. Nothing depends on it: until its flush an entry is pending here, and the flush
+ * updates the cache itself, so what finds no room is left to that.
+ */
+import type { CacheClient } from "../reading/cache_client.ts";
+import type { Entry } from "../domain.ts";
+import type { Batch } from "../ports/source.ts";
+
+/** As much as a busy cache takes in some tenths of a second. */
+const WAITING_BYTES_MAX = 8 * 1024 * 1024;
+/** What an entry costs besides its text. */
+const ENTRY_OVERHEAD_BYTES = 256;
+
+export class CacheFeed {
+  #waiting: Entry[] = [];
+  /** Of those that are under way, too: they are in memory as well. */
+  #bytes = 0;
+  #sending: Promise<void> | undefined;
+
+  constructor(
+    private readonly cache: Pick<CacheClient, "offer">,
+    private readonly maxBytes = WAITING_BYTES_MAX,
+  ) {}
+
+  /** What waits goes out together, one call at a time. */
+  offer(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      const bytes = sizeOf(entry);
+      if (this.#bytes + bytes > this.maxBytes) continue;
+      this.#bytes += bytes;
+      this.#waiting.push(entry);
+    }
+    if (this.#waiting.length > 0) this.#sending ??= this.#send();
+  }
+
+  /**
+   * The cache is about to be told of this batch by its flush, and of some entries that the store
+   * refused them: none of it must come after that.
+   */
+  leaveTo({ entries, lastSeq }: Batch): void {
+    const { run } = entries[0]!;
+    const isLeft = (entry: Entry) => entry.run === run && entry.seq <= lastSeq;
+    if (this.#waiting.length === 0 || !isLeft(this.#waiting[0]!)) return;
+    const kept: Entry[] = [];
+    for (const entry of this.#waiting) {
+      if (isLeft(entry)) this.#bytes -= sizeOf(entry);
+      else kept.push(entry);
+    }
+    this.#waiting = kept;
+  }
+
+  /** Drops what waits; resolves when nothing is under way. */
+  async stop(): Promise<void> {
+    for (const entry of this.#waiting.splice(0)) this.#bytes -= sizeOf(entry);
+    await this.#sending;
+  }
+
+  async #send(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const entries = this.#waiting;
+      this.#waiting = [];
+      await this.cache.offer(entries);
+      for (const entry of entries) this.#bytes -= sizeOf(entry);
+    }
+    this.#sending = undefined;
+  }
+}
+
+function sizeOf({ userId, value }: Entry): number {
+  return ENTRY_OVERHEAD_BYTES + 2 * (userId.length + value.length);
+}
