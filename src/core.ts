@@ -6,6 +6,7 @@ import { Batcher, type BatcherOptions } from "./delivery/batcher.ts";
 import type { CacheClient } from "./reading/cache_client.ts";
 import { type JournalOptions, openJournal } from "./journal/journal.ts";
 import { Pending } from "./intake/pending.ts";
+import type { LastKnown } from "./reading/last_known.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Queue } from "./ports/queue.ts";
 import type { Store } from "./ports/store.ts";
@@ -19,6 +20,7 @@ export interface CoreParts {
   readonly batch: BatcherOptions;
   readonly store: Store;
   readonly cache: CacheClient;
+  readonly lastKnown: LastKnown;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -42,7 +44,8 @@ export interface Core {
  * @throws AppError `journal-failed`
  */
 export async function openCore(parts: CoreParts): Promise<Core> {
-  const { journal, batch, store, cache, clock, metrics, log, random, pendingBytes } = parts;
+  const { journal, batch, store, cache, lastKnown, clock, metrics, log, random, pendingBytes } =
+    parts;
   const pending = new Pending((seq) => queue.read(seq), pendingBytes);
   const queue = await openJournal({
     ...journal,
@@ -56,11 +59,18 @@ export async function openCore(parts: CoreParts): Promise<Core> {
   });
   if (!queue.cacheWasCurrent) cache.distrustAll();
   const batcher = new Batcher(batch, { queue, pending, store, cache, metrics, log, clock, random });
-  const writer = new Writer(queue, pending, cache, batcher, log);
+  const writer = new Writer(queue, pending, cache, lastKnown, batcher, log);
   return {
     queue,
     batcher,
     writer,
-    reader: new Reader(pending, cache, store, parts.onLookUpRefused),
+    reader: new Reader({
+      pending,
+      cache,
+      lastKnown,
+      store,
+      count: metrics.reads,
+      ...(parts.onLookUpRefused && { onStoreRefuses: parts.onLookUpRefused }),
+    }),
   };
 }

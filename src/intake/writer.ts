@@ -4,6 +4,7 @@
  */
 import type { Batcher } from "../delivery/batcher.ts";
 import type { CacheClient } from "../reading/cache_client.ts";
+import type { LastKnown } from "../reading/last_known.ts";
 import type { Entry, Write } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import type { Pending } from "./pending.ts";
@@ -36,6 +37,7 @@ export class Writer {
     private readonly queue: Queue,
     private readonly pending: Pending,
     private readonly cache: CacheClient,
+    private readonly lastKnown: LastKnown,
     private readonly batcher: Batcher,
     private readonly log: Log,
     private readonly maxPendingUsers = MAX_PENDING_USERS,
@@ -51,7 +53,7 @@ export class Writer {
     const readable = durable.then(() => this.#becameDurable(entry)).finally(() => this.#underWay--);
     if (ack === "accepted") {
       this.pending.addVolatile(entry);
-      this.cache.lastKnown.forget(entry.userId);
+      this.lastKnown.accepted(entry.userId);
       readable.catch((error) => this.#lostBeforeDurable(entry, error));
       return { entry, ack };
     }
@@ -75,6 +77,7 @@ export class Writer {
 
   #becameDurable(entry: Entry): void {
     this.pending.addDurable(entry);
+    this.lastKnown.wrote(entry);
     this.cache.offer(entry);
     this.batcher.notify();
   }
