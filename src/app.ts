@@ -4,6 +4,7 @@
 import type { Batcher } from "./delivery/batcher.ts";
 import { Breaker, guardStore } from "./guarding/breaker.ts";
 import { CacheClient } from "./reading/cache_client.ts";
+import { LastKnown } from "./reading/last_known.ts";
 import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { type Config, storePlace } from "./config/config.ts";
@@ -70,6 +71,7 @@ class Application implements App {
   readonly #store: Store & StoreIdentity & DeadLetters;
   readonly #namespace: CacheNamespace;
   readonly #cache: CacheClient;
+  readonly #lastKnown: LastKnown;
   readonly #server: Server;
   readonly #clockWatch: ClockWatch;
   readonly #gate: StoreGate;
@@ -125,7 +127,16 @@ class Application implements App {
     }));
     // Copies in this process alone are nobody else's concern.
     const sharing = config.cache.kind === "memory" ? undefined : this.#namespace;
-    this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault, sharing);
+    const { ttlMs } = config.cache;
+    this.#lastKnown = new LastKnown(ttlMs, clock);
+    this.#cache = new CacheClient({
+      cache,
+      ttlMs,
+      clock,
+      onFault: onCacheFault,
+      ...(sharing && { sharing }),
+      onForget: (userId) => this.#lastKnown.forget(userId),
+    });
     const { host, port } = config.listen;
     this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
       metrics: this.#metrics,
@@ -207,6 +218,7 @@ class Application implements App {
       batch: config.batch,
       store: this.#store,
       cache: this.#cache,
+      lastKnown: this.#lastKnown,
       clock,
       metrics: this.#metrics,
       log: this.#log,
@@ -231,7 +243,7 @@ class Application implements App {
       }),
       writeStatus: writeStatusHandler(queue, this.#store),
       ...deadLetterHandlers(this.#store, this.#cache),
-      read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
+      read: readHandler({ reader, keyBytes: config.limits.keyBytes }),
     });
     this.#batcher = batcher;
     if (config.cache.kind !== "memory") this.#namespace.start(binding.lastKnown);

@@ -5,6 +5,7 @@
  */
 import type { BatcherOptions, DrainOutcome } from "./delivery/batcher.ts";
 import { DeliveryHalf } from "./delivery/delivery_half.ts";
+import { ClosingList } from "./closing_list.ts";
 import { IntakeHalf } from "./intake/intake_half.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Intake, IntakeListener, IntakeStatus } from "./ports/intake.ts";
@@ -75,7 +76,7 @@ export interface ServiceParts {
   readonly observe?: (event: ServiceEvent) => void;
 }
 
-type Part = "journal" | "cache note" | "cache" | "store" | "companions";
+export type Part = "journal" | "cache note" | "cache" | "store" | "companions";
 
 /** In the order in which a clean start and a clean stop have them. */
 export type ServiceEvent =
@@ -153,9 +154,9 @@ export class Service {
       await this.parts.checkPlace?.();
       const url = this.#listen();
       this.#phase = "recovering";
-      const journal = await this.#openJournal();
+      const note = await this.#openJournal();
       this.startIntake();
-      this.#startCompanions(journal);
+      this.#startCompanions(note);
       this.startDelivery();
       this.#phase = "serving";
       this.#tell("ready");
@@ -285,29 +286,78 @@ export class Service {
     return url;
   }
 
-  async #openJournal(): Promise<Intake & Source> {
-    const { parts } = this;
-    const journal = this.#journal = await parts.openJournal(this.#intake);
+  async #openJournal(): Promise<CacheNote> {
+    const { openJournal, openCacheNote, admitStore, cache, namespace } = this.parts;
+    const journal = this.#journal = await openJournal(this.#intake);
     this.#intake.attach(journal);
     this.#closing.add("journal", () => journal.close());
     this.#tell("journal open");
-    const note = await parts.openCacheNote();
-    this.#note = note;
-    if (!note.found.current) parts.cache.distrustAll();
-    this.#closing.add("cache note", () =>
-      note.close({ current: parts.cache.current, identity: parts.namespace?.known }));
-    await parts.admitStore?.();
+    const note = await openCacheNote();
+    if (!note.found.current) cache.distrustAll();
+    this.#closing.add(
+      "cache note",
+      () => note.close({ current: cache.current, identity: namespace?.known }),
+    );
+    await admitStore?.();
     this.#tell("store admitted");
-    return journal;
+    return note;
   }
 
-  #startCompanions(): void {
+  #startCompanions(note: CacheNote): void {
     const { namespace, companions = [] } = this.parts;
-    namespace?.start(this.#note?.found.identity);
+    namespace?.start(note.found.identity);
     for (const companion of companions) companion.start();
     this.#closing.add("companions", () => {
       namespace?.stop();
       for (const companion of companions) companion.stop();
     });
+  }
+
+  get #openedJournal(): Intake & Source {
+    if (this.#journal === undefined) throw new Error("The journal is not open");
+    return this.#journal;
+  }
+
+  #reader(): Reader {
+    const { cache, lastKnown, store, metrics, onStoreRefuses } = this.parts;
+    const { pending } = this.#intake;
+    return new Reader({
+      ...{ pending, cache, lastKnown, store, count: metrics.reads },
+      ...(onStoreRefuses && { onStoreRefuses }),
+    });
+  }
+
+  async #closeAll(): Promise<void> {
+    const { log } = this.parts;
+    const { depth: left, failure } = this.status ?? { depth: 0 };
+    if (failure !== undefined && left > 0) {
+      log.error("Accepted writes did not reach the store, and the journal has failed", {
+        writes: left,
+        failure,
+      });
+    }
+    const firstFailure = await this.#closing.closeAll();
+    log.info("Stopped", { leftInJournal: left });
+    this.#tell("stopped");
+    if (firstFailure !== undefined) throw firstFailure.error;
+  }
+
+  #tell(event: ServiceEvent): void {
+    this.parts.observe?.(event);
+  }
+
+  /** False when it is not done by then; its late result, good or bad, is dropped. */
+  async #within(work: Promise<unknown>, limitMs: number): Promise<boolean> {
+    const { promise: late, resolve } = Promise.withResolvers<boolean>();
+    const cancel = this.parts.clock.setTimeout(() => resolve(false), limitMs);
+    try {
+      return await Promise.race([work.then(() => true), late]);
+    } finally {
+      cancel();
+    }
+  }
+
+  #sleep(forMs: number): Promise<void> {
+    return new Promise((resolve) => this.parts.clock.setTimeout(resolve, forMs));
   }
 }

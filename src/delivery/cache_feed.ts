@@ -5,12 +5,8 @@
  */
 import type { CacheClient } from "../reading/cache_client.ts";
 import type { Entry } from "../domain.ts";
+import { bytesOf, MEMORY_BUDGET } from "../memory_budget.ts";
 import type { Batch } from "../ports/source.ts";
-
-/** As much as a busy cache takes in some tenths of a second. */
-const WAITING_BYTES_MAX = 8 * 1024 * 1024;
-/** What an entry costs besides its text. */
-const ENTRY_OVERHEAD_BYTES = 256;
 
 export class CacheFeed {
   #waiting: Entry[] = [];
@@ -20,13 +16,13 @@ export class CacheFeed {
 
   constructor(
     private readonly cache: Pick<CacheClient, "offer">,
-    private readonly maxBytes = WAITING_BYTES_MAX,
+    private readonly maxBytes: number = MEMORY_BUDGET.cacheUpdates.bytes,
   ) {}
 
   /** What waits goes out together, one call at a time. */
   offer(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      const bytes = sizeOf(entry);
+      const bytes = bytesOf(entry);
       if (this.#bytes + bytes > this.maxBytes) continue;
       this.#bytes += bytes;
       this.#waiting.push(entry);
@@ -44,7 +40,7 @@ export class CacheFeed {
     if (this.#waiting.length === 0 || !isLeft(this.#waiting[0]!)) return;
     const kept: Entry[] = [];
     for (const entry of this.#waiting) {
-      if (isLeft(entry)) this.#bytes -= sizeOf(entry);
+      if (isLeft(entry)) this.#bytes -= bytesOf(entry);
       else kept.push(entry);
     }
     this.#waiting = kept;
@@ -52,7 +48,7 @@ export class CacheFeed {
 
   /** Drops what waits; resolves when nothing is under way. */
   async stop(): Promise<void> {
-    for (const entry of this.#waiting.splice(0)) this.#bytes -= sizeOf(entry);
+    for (const entry of this.#waiting.splice(0)) this.#bytes -= bytesOf(entry);
     await this.#sending;
   }
 
@@ -61,12 +57,8 @@ export class CacheFeed {
       const entries = this.#waiting;
       this.#waiting = [];
       await this.cache.offer(entries);
-      for (const entry of entries) this.#bytes -= sizeOf(entry);
+      for (const entry of entries) this.#bytes -= bytesOf(entry);
     }
     this.#sending = undefined;
   }
-}
-
-function sizeOf({ userId, value }: Entry): number {
-  return ENTRY_OVERHEAD_BYTES + 2 * (userId.length + value.length);
 }

@@ -17,7 +17,7 @@ import { Pending } from "./pending.ts";
 import { type AckLevel, Writer, type WriteResult } from "./writer.ts";
 
 export interface IntakeHalfParts {
-  readonly lastKnown: Pick<LastKnown, "wrote" | "forget">;
+  readonly lastKnown: Pick<LastKnown, "wrote" | "accepted">;
   readonly clock: Pick<Clock, "setTimeout">;
   readonly metrics: Pick<Metrics, "writes">;
   readonly log: Pick<Log, "error">;

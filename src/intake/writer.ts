@@ -23,7 +23,7 @@ export interface WriterParts {
   readonly intake: Pick<Intake, "push">;
   readonly pending: Pending;
   readonly acknowledgements: Acknowledgements;
-  readonly lastKnown: Pick<LastKnown, "forget">;
+  readonly lastKnown: Pick<LastKnown, "accepted">;
   readonly metrics: Pick<Metrics, "writes">;
   readonly log: Pick<Log, "error">;
 }
@@ -85,7 +85,7 @@ export class Writer {
   #readableAtOnce(entry: Entry, durable: Promise<void>): void {
     const { pending, lastKnown } = this.parts;
     pending.addVolatile(entry);
-    lastKnown.forget(entry.userId);
+    lastKnown.accepted(entry.userId);
     // Nobody waits for it; a loss is reported with its whole group.
     durable.catch(() => {});
   }

@@ -23,14 +23,14 @@ Deno.test("memory: an own write does not make longer for how long a comparison w
     completeMs: 1_000,
     now: () => nowMs,
   });
-  await cache.setMany([entry(1, { userId: "u" })], true);
+  await cache.fill([entry(1, { userId: "u" })]);
   for (let seq = 2; seq < 6; seq++) {
     nowMs += 300;
-    await cache.setMany([entry(seq, { userId: "u" })], false);
+    await cache.update([entry(seq, { userId: "u" })]);
     assert.equal((await cache.get("u"))?.complete, nowMs < 1_000, `after ${nowMs} ms`);
   }
   assert.equal((await cache.get("u"))?.entry.seq, 5);
-  await cache.setMany([entry(4, { userId: "u" })], true);
+  await cache.fill([entry(4, { userId: "u" })]);
   assert.deepEqual(await cache.get("u"), {
     entry: entry(5, { userId: "u" }),
     complete: true,
@@ -76,9 +76,9 @@ function redisPair(url: string, ttlMs: number, maxEntries: number): CacheUnderTe
 Deno.test("memory: an entry's time starts again when it is set, not when it is read", async () => {
   let nowMs = 1_000_000;
   const cache = createMemoryCache({ maxEntries: 10, ttlMs: 100, now: () => nowMs });
-  await cache.setMany([entry(1)], true);
+  await cache.fill([entry(1)]);
   nowMs += 90;
-  await cache.setMany([entry(1)], false);
+  await cache.update([entry(1)]);
   nowMs += 90;
   assert.equal((await cache.get("user1"))?.complete, true);
   nowMs += 11;
@@ -88,34 +88,34 @@ Deno.test("memory: an entry's time starts again when it is set, not when it is r
 Deno.test("memory: what expired counts for nothing in the next write", async () => {
   let nowMs = 1_000_000;
   const cache = createMemoryCache({ maxEntries: 10, ttlMs: 100, now: () => nowMs });
-  await cache.setMany([entry(2, { userId: "u" })], true);
+  await cache.fill([entry(2, { userId: "u" })]);
   nowMs += 101;
-  await cache.setMany([entry(1, { userId: "u" })], false);
+  await cache.update([entry(1, { userId: "u" })]);
   const found = await cache.get("u");
   assert.deepEqual([found?.entry.seq, found?.complete], [1, false]);
 });
 
 Deno.test("memory: at the limit of entries the one used longest ago is forgotten", async () => {
   const cache = createMemoryCache({ maxEntries: 2, ttlMs: 60_000 });
-  await cache.setMany([entry(1), entry(2)], false);
+  await cache.update([entry(1), entry(2)]);
   await cache.get("user1");
-  await cache.setMany([entry(3)], false);
+  await cache.update([entry(3)]);
   assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user1", "user3"]);
 });
 
 Deno.test("memory: at the limit of bytes the one used longest ago is forgotten, and what is too large is not kept", async () => {
   const cache = createMemoryCache({ maxEntries: 100, maxBytes: 9_000, ttlMs: 60_000 });
   const large = (seq: number) => entry(seq, { value: "x".repeat(1_500) });
-  await cache.setMany([large(1), large(2), large(3)], false);
+  await cache.update([large(1), large(2), large(3)]);
   assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user2", "user3"]);
-  await cache.setMany([entry(4, { userId: "user3", value: "x".repeat(10_000) })], false);
+  await cache.update([entry(4, { userId: "user3", value: "x".repeat(10_000) })]);
   assert.deepEqual(await present(cache, ["user2", "user3"]), ["user2"]);
 });
 
 Deno.test("memory: a cache of no entries stores nothing", async () => {
   const cache = createMemoryCache({ maxEntries: 0, ttlMs: 60_000 });
   await cache.ping();
-  await cache.setMany([entry(1)], true);
+  await cache.fill([entry(1)]);
   assert.equal(await cache.get("user1"), undefined);
   await cache.close();
 });

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Batcher } from "../../src/delivery/batcher.ts";
 import { CacheClient } from "../../src/reading/cache_client.ts";
-import { createMemoryCache } from "../../src/adapters/memory/cache.ts";
 import { Pending } from "../../src/intake/pending.ts";
 import { Log } from "../../src/telemetry/log.ts";
+import { FakeCache } from "../support/fake_cache.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { entry, FakeQueue, FakeStore, idleMetrics } from "../support/fakes.ts";
 
@@ -35,12 +35,12 @@ Deno.test("whatever arrives, is refused or fails, each entry ends up once where 
         const queue = new FakeQueue();
         const store = new FakeStore();
         const pending = new Pending((seq) => queue.read(seq));
-        const cache = new CacheClient(
-          createMemoryCache({ maxEntries: 1_000, ttlMs: 1_000 }),
-          1_000,
+        const cache = new CacheClient({
+          cache: new FakeCache(),
+          ttlMs: 1_000,
           clock,
-          () => {},
-        );
+          onFault: () => {},
+        });
         const log = new Log("error", "json", () => {});
         const parts = { queue, store, pending, cache, clock, metrics, log, random: () => 0.5 };
         const batcher = new Batcher({ size, max, intervalMs: 1_000 }, parts);

@@ -20,7 +20,8 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }, log = quie
   const cacheFault = { refuse: false, tell: () => Promise.resolve() };
   const cache: Cache = {
     get: () => Promise.resolve(undefined),
-    setMany: (entries) =>
+    fill: () => Promise.resolve(),
+    update: (entries) =>
       cacheFault.refuse
         ? Promise.reject(new Error("READONLY"))
         : Promise.resolve(void updates.push(entries.map(({ seq }) => seq))),
@@ -30,10 +31,12 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }, log = quie
   };
   const metrics = idleMetrics();
   const parts = { queue, store, pending, clock, metrics, log, random: () => 0.5 };
-  const client = new CacheClient(cache, 1_000, clock, () => {}, {
-    text: "",
-    isSure: true,
-    outdate: () => cacheFault.tell(),
+  const client = new CacheClient({
+    cache,
+    ttlMs: 1_000,
+    clock,
+    onFault: () => {},
+    sharing: { text: "", isSure: true, outdate: () => cacheFault.tell() },
   });
   const batcher = new Batcher(options, { ...parts, cache: client });
   return { clock, queue, store, pending, updates, forgotten, cacheFault, batcher, metrics };

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { Batcher } from "../../src/delivery/batcher.ts";
 import { CacheClient } from "../../src/reading/cache_client.ts";
+import { LastKnown } from "../../src/reading/last_known.ts";
 import { AppError } from "../../src/errors.ts";
-import { createMemoryCache } from "../../src/adapters/memory/cache.ts";
 import { Pending } from "../../src/intake/pending.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { Writer } from "../../src/intake/writer.ts";
+import { FakeCache } from "../support/fake_cache.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { FakeQueue, FakeStore, idleMetrics } from "../support/fakes.ts";
 
@@ -16,12 +17,13 @@ function setUp(maxPendingUsers: number) {
   const queue = new FakeQueue();
   const store = new FakeStore();
   const pending = new Pending((seq) => queue.read(seq));
-  const cache = new CacheClient(
-    createMemoryCache({ maxEntries: 100, ttlMs: 1_000 }),
-    1_000,
+  const cache = new CacheClient({
+    cache: new FakeCache(),
+    ttlMs: 1_000,
     clock,
-    () => {},
-  );
+    onFault: () => {},
+  });
+  const lastKnown = new LastKnown(1_000, clock);
   const metrics = idleMetrics();
   const parts = { queue, store, pending, cache, clock, metrics, log, random: () => 0.5 };
   const batcher = new Batcher({ size: 1_000, intervalMs: 1_000, max: 1_000 }, parts);
@@ -29,7 +31,7 @@ function setUp(maxPendingUsers: number) {
     clock,
     queue,
     batcher,
-    writer: new Writer(queue, pending, cache, batcher, log, maxPendingUsers),
+    writer: new Writer(queue, pending, cache, lastKnown, batcher, log, maxPendingUsers),
   };
 }
 

@@ -2,6 +2,7 @@
  * Six mistakes that write-ahead journals and write-behind caches are known for, each put into a
  * port on purpose, to show that the simulation would find them in the program.
  */
+import type { Entry } from "../../src/domain.ts";
 import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
 import type { Cache } from "../../src/ports/cache.ts";
 import type { Store } from "../../src/ports/store.ts";
@@ -59,17 +60,16 @@ export function buggyStore(store: Store, server: SimulatedStore, bug: Bug | unde
 
 export function buggyCache(cache: Cache, bug: Bug | undefined): Cache {
   if (bug !== "older-ts-wins") return cache;
-  return {
-    ...cache,
-    // The last to come wins, whatever its version.
-    setMany: async (entries, complete) => {
-      for (const entry of entries) {
-        const present = await cache.get(entry.userId);
-        await cache.forget(entry.userId);
-        await cache.setMany([entry], complete || present?.complete === true);
-      }
-    },
+  // The last to come wins, whatever its version.
+  const overwrite = (cameFromStore: boolean) => async (entries: readonly Entry[]) => {
+    for (const entry of entries) {
+      const present = await cache.get(entry.userId);
+      await cache.forget(entry.userId);
+      const isComplete = cameFromStore || present?.complete === true;
+      await (isComplete ? cache.fill([entry]) : cache.update([entry]));
+    }
   };
+  return { ...cache, update: overwrite(false), fill: overwrite(true) };
 }
 
 function syncLater(file: JournalFile): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import { Breaker, guardStore } from "../../src/guarding/breaker.ts";
 import { CacheClient, type CacheSharing } from "../../src/reading/cache_client.ts";
+import { LastKnown } from "../../src/reading/last_known.ts";
 import { CacheNamespace } from "../../src/reading/cache_namespace.ts";
 import { type Core, openCore } from "../../src/core.ts";
 import { compareVersions, type Entry } from "../../src/domain.ts";
@@ -233,15 +234,17 @@ export class Machine {
       breaker,
     );
     const namespace = new CacheNamespace(guardedStore, clock);
-    const cacheClient = new CacheClient(
-      new Breaker("The cache", clock).guard(
+    const lastKnown = new LastKnown(settings.cacheTtlMs, clock);
+    const cacheClient = new CacheClient({
+      cache: new Breaker("The cache", clock).guard(
         buggyCache(cache.client(process, () => namespace.text), bug),
       ),
-      settings.cacheTtlMs,
+      ttlMs: settings.cacheTtlMs,
       clock,
-      () => {},
-      bug === "cache-failure-untold" ? untold(namespace) : namespace,
-    );
+      onFault: () => {},
+      sharing: bug === "cache-failure-untold" ? untold(namespace) : namespace,
+      onForget: (userId) => lastKnown.forget(userId),
+    });
     const recovered: Entry[] = [];
     const core = await openCore({
       journal: {
@@ -262,6 +265,7 @@ export class Machine {
       batch: { size: settings.batchSize, intervalMs: settings.batchIntervalMs, max: 200 },
       store: guardedStore,
       cache: cacheClient,
+      lastKnown,
       clock,
       metrics,
       log,

@@ -79,8 +79,13 @@ class MemoryCache implements Cache {
     return Promise.resolve({ entry: held.entry, complete, source: "local" });
   }
 
-  setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
-    for (const entry of entries) this.#offer(entry, complete);
+  update(entries: readonly Entry[]): Promise<void> {
+    for (const entry of entries) this.#offer(entry, false);
+    return Promise.resolve();
+  }
+
+  fill(entries: readonly Entry[]): Promise<void> {
+    for (const entry of entries) this.#offer(entry, true);
     return Promise.resolve();
   }
 
@@ -111,7 +116,8 @@ class MemoryCache implements Cache {
 
 const OFF: Cache = {
   get: () => Promise.resolve(undefined),
-  setMany: () => Promise.resolve(),
+  update: () => Promise.resolve(),
+  fill: () => Promise.resolve(),
   forget: () => Promise.resolve(),
   ping: () => Promise.resolve(),
   close: () => Promise.resolve(),

@@ -50,7 +50,7 @@ export function createRedisCache(options: RedisCacheOptions): Cache {
 
 const DEFAULT_CALL_TIMEOUT_MS = 250;
 /**
- * One round trip of {@link RedisCache.setMany}: small enough to be answered well within a call's
+ * One round trip of an update or a fill: small enough to be answered well within a call's
  * deadline.
  */
 const MAX_CHUNK_ENTRIES = 256;
@@ -108,7 +108,15 @@ class RedisCache implements Cache {
     return { found: isThere ? decode(userId, value, version, epoch) : undefined, epoch };
   }
 
-  async setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
+  update(entries: readonly Entry[]): Promise<void> {
+    return this.#setMany(entries, false);
+  }
+
+  fill(entries: readonly Entry[]): Promise<void> {
+    return this.#setMany(entries, true);
+  }
+
+  async #setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
     const left = [...newestOfEach(entries)];
     const refused: Refusal[] = [];
     try {

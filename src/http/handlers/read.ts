@@ -4,20 +4,17 @@ import { type Entry, writeId } from "../../domain.ts";
 import { AppError } from "../../errors.ts";
 import { type Handler, parseQuery } from "../problem.ts";
 import type { Reader } from "../../reading/reader.ts";
-import type { Metrics } from "../../telemetry/metrics.ts";
 import { parseUserId } from "../record.ts";
 
 export interface ReadHandlerParts {
   readonly reader: Reader;
   readonly keyBytes: number;
-  readonly metrics: Metrics;
 }
 
-export function readHandler({ reader, keyBytes, metrics }: ReadHandlerParts): Handler {
+export function readHandler({ reader, keyBytes }: ReadHandlerParts): Handler {
   return async ({ request, query }) => {
     const userId = parseUserId(parseQuery(query).get("user_id"), keyBytes);
     const result = await reader.read(userId);
-    metrics.reads.inc({ source: result?.source ?? "none" });
     if (result === undefined) {
       throw new AppError(
         "user-not-found",
