@@ -49,8 +49,7 @@ export const MEMORY_BUDGET = {
   cacheUpdates: {
     bytes: 8 * MiB,
     copies: 1,
-    reason:
-      "durable entries that wait for the cache; what does not fit is left to their flush",
+    reason: "durable entries that wait for the cache; what does not fit is left to their flush",
   },
   redisCommands: {
     bytes: 4 * MiB,

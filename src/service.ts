@@ -26,9 +26,9 @@ export interface Front {
    * Listens; until {@link open} only health and metrics are answered. May be called again after
    * {@link close}. @returns the base URL. @throws when the address cannot be bound
    */
-  listen(): string;
+  listen(): Promise<string>;
   /** Requests are carried out by these from now on. */
-  open(doors: Doors): void;
+  open(doors: Doors): Promise<void>;
   /** Accepts no more; resolves when the requests under way are answered. */
   close(): Promise<void>;
 }
@@ -113,7 +113,7 @@ const CLOSING_MS = 1_750;
 
 export class Service {
   readonly #intake: IntakeHalf;
-  readonly #closing: ClosingList;
+  readonly #closing: ClosingList<Part>;
   #phase: Phase = "starting";
   #isListening = false;
   #journal: (Intake & Source) | undefined;
@@ -126,7 +126,7 @@ export class Service {
       ...parts,
       onDurable: (entries) => this.#delivery?.durable(entries),
     });
-    this.#closing = new ClosingList((event) => this.#tell(event), log);
+    this.#closing = new ClosingList<Part>((event) => this.#tell(event), log);
     this.#closing.add("store", () => store.close());
     this.#closing.add("cache", () => cache.close());
   }
@@ -152,10 +152,10 @@ export class Service {
   async start(): Promise<string> {
     try {
       await this.parts.checkPlace?.();
-      const url = this.#listen();
+      const url = await this.#listen();
       this.#phase = "recovering";
       const note = await this.#openJournal();
-      this.startIntake();
+      await this.startIntake();
       this.#startCompanions(note);
       this.startDelivery();
       this.#phase = "serving";
@@ -181,11 +181,15 @@ export class Service {
   }
 
   /** Requests are carried out from now on, whether or not anything is delivered. */
-  startIntake(): void {
-    const { parts } = this;
-    if (!this.#isListening) this.#listen();
+  async startIntake(): Promise<void> {
+    const { front } = this.parts;
+    if (!this.#isListening) await this.#listen();
     this.#intake.start();
-    parts.front.open({ intake: this.#intake, journal: this.#openedJournal, reader: this.#reader() });
+    await front.open({
+      intake: this.#intake,
+      journal: this.#openedJournal,
+      reader: this.#reader(),
+    });
     this.#tell("intake started");
   }
 
@@ -279,8 +283,8 @@ export class Service {
     }
   }
 
-  #listen(): string {
-    const url = this.parts.front.listen();
+  async #listen(): Promise<string> {
+    const url = await this.parts.front.listen();
     this.#isListening = true;
     this.#tell("listening");
     return url;
@@ -294,13 +298,20 @@ export class Service {
     this.#tell("journal open");
     const note = await openCacheNote();
     if (!note.found.current) cache.distrustAll();
-    this.#closing.add(
-      "cache note",
-      () => note.close({ current: cache.current, identity: namespace?.known }),
-    );
+    this.#closing.add("cache note", () => this.#writeNote(note));
     await admitStore?.();
     this.#tell("store admitted");
     return note;
+  }
+
+  /** Without it copies are not believed by the next start: no reason not to stop in order. */
+  async #writeNote(note: CacheNote): Promise<void> {
+    const { cache, namespace, log } = this.parts;
+    try {
+      await note.close({ current: cache.current, identity: namespace?.known });
+    } catch (error) {
+      log.warn("The data directory does not take what is known of the cache", { error });
+    }
   }
 
   #startCompanions(note: CacheNote): void {

@@ -13,14 +13,19 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   disk: { from: "", doors: "file_system small_file" },
   telemetry: { from: "", doors: "log metrics clock_watch" },
   journal: { from: "disk", doors: "journal checkpoint place verify" },
-  guarding: { from: "disk telemetry", doors: "breaker first_contact store_binding store_gate" },
-  intake: { from: "telemetry delivery reading", doors: "writer pending" },
+  guarding: {
+    from: "disk telemetry",
+    doors:
+      "breaker first_contact guarded_cache guarded_store store_binding store_faults store_gate",
+  },
+  intake: { from: "telemetry reading", doors: "intake_half writer pending" },
   reading: {
     from: "disk intake telemetry",
     doors: "reader cache_client cache_namespace cache_note last_known",
   },
-  delivery: { from: "telemetry reading guarding intake", doors: "batcher" },
-  core: { from: "journal intake reading delivery telemetry", doors: "core" },
+  delivery: { from: "telemetry reading", doors: "batcher delivery_half store_sink" },
+  closing_list: { from: "telemetry", doors: "closing_list" },
+  service: { from: "intake reading delivery telemetry closing_list", doors: "service" },
   http: { from: "intake reading telemetry", doors: "server handlers/*" },
   config: { from: "", doors: "config options" },
   parts: { from: "config guarding adapters", doors: "parts" },

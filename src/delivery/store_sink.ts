@@ -4,13 +4,12 @@
  * nothing twice. The size of a slice follows what the store can take within its deadline.
  */
 import { type Entry, writeId } from "../domain.ts";
-import { StoreRefusesError, StoreWentBackError } from "../errors.ts";
+import { StoreNotAskedError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RefusedEntry } from "../ports/dead_letters.ts";
 import type { Delivered, Sink } from "../ports/sink.ts";
 import type { Batch } from "../ports/source.ts";
 import type { PutResult, Store } from "../ports/store.ts";
-import { BreakerOpenError } from "../guarding/breaker.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
@@ -144,7 +143,7 @@ export class StoreSink implements Sink {
       this.#refusal = error.message;
       // Few rows that are refused are no proof against the table.
       this.#sliceRows = this.maxRows;
-    } else if (!(error instanceof BreakerOpenError)) {
+    } else if (!(error instanceof StoreNotAskedError)) {
       // A store too slow for so many rows within its deadline must not be asked for the same again
       // for ever.
       const asked = Math.min(this.#sliceRows, batch.entries.length);

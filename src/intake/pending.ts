@@ -4,6 +4,7 @@
  * journal gives the value back from disk.
  */
 import { compareVersions, type Entry, newest, type Version } from "../domain.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
 import type { Intake } from "../ports/intake.ts";
 
 interface Slot extends Version {
@@ -33,7 +34,6 @@ export interface SettledEntries {
   readonly lastSeq: number;
 }
 
-const VALUE_BUDGET_BYTES = 64 * 1024 * 1024;
 /** Whoever writes ever older versions gets no more memory for it. */
 const MAX_SLOTS_PER_USER = 16;
 
@@ -46,7 +46,7 @@ export class Pending {
 
   constructor(
     private readonly readFromJournal: Intake["read"],
-    private readonly valueBudgetBytes = VALUE_BUDGET_BYTES,
+    private readonly valueBudgetBytes: number = MEMORY_BUDGET.pendingValues.bytes,
   ) {}
 
   /** Acknowledged before it is durable; {@link addDurable} or {@link withdraw} has to follow. */

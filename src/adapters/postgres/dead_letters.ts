@@ -1,10 +1,42 @@
-/**
- * The dead letters' table in PostgreSQL. The store next door brings connection, deadlines and error
- * classes.
- */
+/** The dead letters' table in PostgreSQL. */
 import { type Entry, writeId } from "../../domain.ts";
-import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import { RejectedRowError } from "../../errors.ts";
+import type { DeadLetter, DeadLetters, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import type { Database } from "./database.ts";
 import type { Session } from "./session.ts";
+import { isRefusal } from "./sql_state.ts";
+
+export class PostgresDeadLetters implements DeadLetters {
+  constructor(private readonly database: Database) {}
+
+  count(): Promise<number> {
+    return this.database.run(countDeadLetters);
+  }
+
+  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
+    return this.database.run((session) => listDeadLetters(session, limit, after));
+  }
+
+  find(id: string): Promise<DeadLetter | undefined> {
+    return this.database.run((session) => findDeadLetter(session, id));
+  }
+
+  discard(id: string): Promise<boolean> {
+    return this.database.run((session) => discardDeadLetter(session, id));
+  }
+
+  replay(id: string): Promise<Entry | undefined> {
+    return this.database.transactionOr(
+      (session) => replayDeadLetter(session, id),
+      async (error, pool) => {
+        if (!isRefusal(error)) throw error;
+        const { code, message } = error;
+        await pool.run((session) => countAttempt(session, id, { code, message }));
+        throw new RejectedRowError(code, message, { cause: error });
+      },
+    );
+  }
+}
 
 interface EntryRow {
   readonly user_id: string;
@@ -70,14 +102,14 @@ export async function deadAmong(
   return rows.map(({ seq, code, message }) => ({ seq: Number(seq), code, message }));
 }
 
-export async function countDeadLetters(session: Session): Promise<number> {
+async function countDeadLetters(session: Session): Promise<number> {
   const { rows: [row] } = await session.query<{ n: number }>(
     "select count(*)::float8 as n from dsproxy_dead_letters",
   );
   return row!.n;
 }
 
-export async function listDeadLetters(
+async function listDeadLetters(
   session: Session,
   limit: number,
   after?: Pick<DeadLetter, "source" | "seq">,
@@ -90,7 +122,7 @@ export async function listDeadLetters(
   return rows.map(letterOf);
 }
 
-export async function findDeadLetter(
+async function findDeadLetter(
   session: Session,
   id: string,
 ): Promise<DeadLetter | undefined> {
@@ -101,7 +133,7 @@ export async function findDeadLetter(
   return row && letterOf(row);
 }
 
-export async function discardDeadLetter(session: Session, id: string): Promise<boolean> {
+async function discardDeadLetter(session: Session, id: string): Promise<boolean> {
   return ((await session.query("delete from dsproxy_dead_letters where id = $1", [id])).rowCount ??
     0) > 0;
 }
@@ -110,7 +142,7 @@ export async function discardDeadLetter(session: Session, id: string): Promise<b
  * The rows deleted are locked until the end: of two replays at once, the second finds nothing. To
  * be called in a transaction.
  */
-export async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
+async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
   const { rows: [row] } = await session.query<EntryRow>(
     `with letter as (delete from dsproxy_dead_letters where id = $1 returning *)
      insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
@@ -121,7 +153,7 @@ export async function replayDeadLetter(session: Session, id: string): Promise<En
   return row && entryOf(row);
 }
 
-export async function countAttempt(
+async function countAttempt(
   session: Session,
   id: string,
   { code, message }: Rejection,

@@ -4,6 +4,7 @@
  */
 import { Pool as Resources } from "tarn";
 import { DeadlineError, withDeadline } from "../../deadline.ts";
+import { StoreUnavailableError } from "../../errors.ts";
 import { connect, type Connected, type ConnectOptions, describeHosts } from "./connect.ts";
 import type { Connection } from "./connection.ts";
 import type { Session } from "./session.ts";
@@ -24,7 +25,7 @@ export interface PoolOptions extends ConnectOptions {
  * in use.
  *
  * All calls throw DeadlineError, ConnectionLostError (whether the statement under way took effect
- * is not known), ConnectError.
+ * is not known), ConnectError; and StoreUnavailableError once the pool is closed.
  */
 export interface Pool {
   /** Statements outside a transaction, each one by itself. */
@@ -123,17 +124,17 @@ class ConnectionPool implements Pool {
   }
 
   async #close(): Promise<void> {
-    this.#closing.abort(new Error(CLOSED));
+    this.#closing.abort(new StoreUnavailableError(CLOSED));
     this.#retireAll();
     const late = setTimeout(() => {
-      for (const { connection } of this.#all) connection.abandon(new Error(CLOSED));
+      for (const { connection } of this.#all) connection.abandon(new StoreUnavailableError(CLOSED));
     }, CLOSE_GRACE_MS);
     await this.#resources.destroy();
     clearTimeout(late);
   }
 
   async #use<T>(limitMs: number, work: (pooled: Pooled) => Promise<T>): Promise<T> {
-    if (this.#closing.signal.aborted) throw new Error(CLOSED);
+    if (this.#closing.signal.aborted) throw new StoreUnavailableError(CLOSED);
     const wanted = this.#resources.acquire();
     this.#waiting.add(wanted);
     let taken: Pooled | undefined;

@@ -4,7 +4,7 @@
  * running: each statement waits for milliseconds at most, so it has ended on the server before
  * anybody could miss its client.
  */
-import { StoreRefusesError } from "../../errors.ts";
+import { StoreRefusesError, StoreUnavailableError } from "../../errors.ts";
 import { changeInPassing } from "./brief_lock.ts";
 import { type Catalogue, checkUsable, missingFrom, readCatalogue } from "./catalogue.ts";
 import type { Connections } from "./connections.ts";
@@ -54,7 +54,7 @@ export async function ensureTables(
   }
   const left = missingFrom(await look(connections));
   if (left.columns.length + left.tables.length > 0) {
-    throw new Error(
+    throw new StoreUnavailableError(
       `Still missing after the migration: ${
         [...left.tables, ...left.columns].join(", ")
       }. Is the search_path (` +

@@ -44,18 +44,22 @@ export type Request =
   | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
   | { readonly id: number; readonly call: "latest"; readonly userId: string };
 
-export type Reply =
-  | { readonly id: number; readonly result: unknown }
-  | {
-    readonly id: number;
-    readonly error: string;
-    /**
-     * A refusal of one row, or of all of them, with SQLite's result code; or a mark below what was
-     * confirmed.
-     */
-    readonly kind?: "rejected" | "refuses" | "went back";
-    readonly code?: string;
-  };
+export type Reply = { readonly id: number; readonly result: unknown } | Failure;
+
+export interface Failure extends FailureKind {
+  readonly id: number;
+  readonly error: string;
+}
+
+interface FailureKind {
+  /**
+   * A refusal of one row, or of all of them; a mark below what was confirmed; any other word of
+   * SQLite; or an error of this program's own.
+   */
+  readonly kind: "rejected" | "refuses" | "went back" | "may pass" | "defect";
+  /** SQLite's result code; empty where it did not speak. */
+  readonly code: string;
+}
 
 let db: DatabaseSync;
 let file: { readonly path: string; readonly place: string | undefined };
@@ -205,7 +209,7 @@ function refusalOf(work: () => void): Rejection | undefined {
     return undefined;
   } catch (error) {
     if (error instanceof Vanished) return { code: "SQLITE_IGNORE", message: error.message };
-    const { rejected } = rejectionOf(error);
+    const rejected = rejectionOf(error);
     if (rejected === undefined) throw error;
     return { code: rejected, message: reasonOf(error) };
   }
@@ -248,7 +252,7 @@ function replay(id: string): Entry | undefined {
   try {
     return transaction(() => replayDeadLetter(db, id));
   } catch (error) {
-    const { rejected } = rejectionOf(error);
+    const rejected = rejectionOf(error);
     if (rejected !== undefined) countAttempt(db, id, { code: rejected, message: reasonOf(error) });
     throw error;
   }
@@ -329,18 +333,27 @@ function answer(request: Request): unknown {
  */
 const ROW_ERRORS = new Set([1, 18, 19, 20]);
 
-function rejectionOf(error: unknown): { rejected?: string } {
-  const code = (error as { errcode?: unknown }).errcode;
-  return typeof code === "number" && ROW_ERRORS.has(code & 0xff)
-    ? { rejected: `SQLITE_${code}` }
-    : {};
+/** Undefined when the row is not at fault. */
+function rejectionOf(error: unknown): string | undefined {
+  const code = resultCodeOf(error);
+  return code !== undefined && ROW_ERRORS.has(code & 0xff) ? `SQLITE_${code}` : undefined;
 }
 
-function kindOf(error: unknown): Pick<Extract<Reply, { readonly error: string }>, "kind" | "code"> {
-  if (error instanceof WentBack) return { kind: "went back" };
+/** Undefined when SQLite did not say it. */
+function resultCodeOf(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown }).errcode;
+  return typeof code === "number" ? code : undefined;
+}
+
+function kindOf(error: unknown): FailureKind {
+  if (error instanceof WentBack) return { kind: "went back", code: "" };
   if (error instanceof TableRefuses) return { kind: "refuses", code: error.rejection.code };
-  const { rejected } = rejectionOf(error);
-  return rejected === undefined ? {} : { kind: "rejected", code: rejected };
+  const rejected = rejectionOf(error);
+  if (rejected !== undefined) return { kind: "rejected", code: rejected };
+  const code = resultCodeOf(error);
+  return code === undefined
+    ? { kind: "defect", code: "" }
+    : { kind: "may pass", code: `SQLITE_${code}` };
 }
 
 self.onmessage = ({ data: request }: MessageEvent<Request>) => {

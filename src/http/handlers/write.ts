@@ -5,28 +5,25 @@ import { AppError } from "../../errors.ts";
 import { type Handler, parseQuery, TEXT_HEADERS } from "../problem.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { DeadLetters, Rejection } from "../../ports/dead_letters.ts";
-import type { Queue } from "../../ports/queue.ts";
-import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Intake } from "../../ports/intake.ts";
 import { parseRecord, type RecordLimits } from "../record.ts";
 import { ACK_LEVELS, type AckLevel, type Writer } from "../../intake/writer.ts";
 
 export interface WriteHandlerParts {
-  readonly writer: Writer;
+  readonly writer: Pick<Writer, "write">;
   readonly limits: RecordLimits & { readonly bodyBytes: number };
   readonly defaultAck: AckLevel;
-  readonly clock: Clock;
-  readonly metrics: Metrics;
+  readonly clock: Pick<Clock, "now">;
 }
 
 export function writeHandler(
-  { writer, limits, defaultAck, clock, metrics }: WriteHandlerParts,
+  { writer, limits, defaultAck, clock }: WriteHandlerParts,
 ): Handler {
   const bodies = new BodyReader(limits.bodyBytes);
   return async ({ request, query }) => {
     const wanted = parseAck(query, defaultAck);
     const record = parseRecord(await bodies.readJson(request), limits, clock.now());
     const { entry, ack } = await writer.write(record, wanted);
-    metrics.writes.inc({ ack });
     const id = writeId(entry);
     const headers: Record<string, string> = { ...TEXT_HEADERS, "dsproxy-write-id": id };
     if (ack === "flushed") return new Response("flushed", { status: 201, headers });
@@ -49,20 +46,20 @@ function parseAck(query: string, defaultAck: AckLevel): AckLevel {
 
 /** Knows the writes of this instance; those of another one are to be asked of it. */
 export function writeStatusHandler(
-  queue: Pick<Queue, "stats">,
+  journal: Pick<Intake, "stageOf">,
   deadLetters: Pick<DeadLetters, "find">,
 ): Handler {
   return async ({ pathParameter }) => {
     const id = parseWriteId(pathParameter);
-    const { instance, ackedSeq, lastSeq } = queue.stats();
-    if (id === undefined || id.run !== instance || id.seq > lastSeq) {
+    const stage = id === undefined ? "unknown" : journal.stageOf(id.run, id.seq);
+    if (stage === "unknown" || stage === "withdrawn") {
       throw new AppError(
         "write-not-found",
         `"${pathParameter.slice(0, 64)}" is not the id of a write accepted by this instance.`,
       );
     }
     return new Response(
-      id.seq > ackedSeq ? "queued" : await settledStatus(deadLetters, pathParameter),
+      stage === "settled" ? await settledStatus(deadLetters, pathParameter) : "queued",
       {
         headers: TEXT_HEADERS,
       },

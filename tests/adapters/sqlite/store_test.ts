@@ -23,13 +23,13 @@ Deno.test("a table of the original is extended in place", () =>
       "create table user_data (user_id text, value text, ts bigint); insert into user_data values ('u', 'old', 7), (null, null, null)",
     );
     old.close();
-    const store = createSqliteStore({ path });
+    const { store } = createSqliteStore({ path });
     assert.equal(await store.open(SOURCE), 0);
     assert.equal((await store.latest("u"))?.value, "old");
     await store.put(SOURCE, [entry(1, { userId: "u", value: "new", ts: 8 })], 0);
     assert.equal((await store.latest("u"))?.value, "new");
     await store.close();
-    const again = createSqliteStore({ path });
+    const { store: again } = createSqliteStore({ path });
     assert.equal(await again.open(SOURCE), 1);
     await again.close();
   }));
@@ -37,7 +37,7 @@ Deno.test("a table of the original is extended in place", () =>
 Deno.test("a file that cannot be opened is an error that names it, and is tried again", () =>
   withFolder(async (folder) => {
     const path = `${folder}/missing/x.db`;
-    const store = createSqliteStore({ path });
+    const { store } = createSqliteStore({ path });
     await assert.rejects(store.latest("u"), (error: Error) => error.message.includes(path));
     await Deno.mkdir(`${folder}/missing`);
     assert.equal(await store.latest("u"), undefined);
@@ -46,13 +46,13 @@ Deno.test("a file that cannot be opened is an error that names it, and is tried 
 
 Deno.test("a store that was never used can be closed", () =>
   withFolder(async (folder) => {
-    await createSqliteStore({ path: `${folder}/x.db` }).close();
+    await createSqliteStore({ path: `${folder}/x.db` }).store.close();
   }));
 
 Deno.test("a database file that is removed or exchanged under it takes no rows, and reads go on", () =>
   withFolder(async (folder) => {
     const path = `${folder}/x.db`;
-    const store = createSqliteStore({ path });
+    const { store } = createSqliteStore({ path });
     await store.open(SOURCE);
     await store.put(SOURCE, [entry(1)], 0);
     await Deno.rename(path, `${path}.away`);
