@@ -140,6 +140,10 @@ export class Service {
     return this.#journal?.status();
   }
 
+  get delivers(): boolean {
+    return this.#delivery !== undefined;
+  }
+
   /** Why the store takes no row at all, though it answers; undefined while it does. */
   get refusal(): string | undefined {
     return this.#delivery?.refusal;

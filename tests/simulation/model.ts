@@ -3,6 +3,7 @@
  * the moment that something could break them.
  */
 import { compareVersions, type Entry, newest, writeId } from "../../src/domain.ts";
+import type { Batch } from "../../src/ports/source.ts";
 import type { AckLevel, WriteResult } from "../../src/intake/writer.ts";
 import { REFUSED, type StoredRow } from "./store.ts";
 import type { World } from "./world.ts";
@@ -19,6 +20,8 @@ export interface ModelWrite {
     | undefined;
   /** A bit of its only copy was flipped: it may be lost, and no other. */
   excused: boolean;
+  /** The journal let go of it. */
+  settled: boolean;
   rows: number;
   deadLetters: number;
 }
@@ -41,6 +44,7 @@ export class Model {
       ts,
       answer: undefined,
       excused: false,
+      settled: false,
       rows: 0,
       deadLetters: 0,
     };
@@ -66,15 +70,14 @@ export class Model {
 
   /**
    * What a read that begins now must at least return.
-   * @param unsettledAfter only writes with a higher number: all that can be asked of a read that
-   *   does not reach the store
+   * @param counts only these writes: all that can be asked of a read that does not reach the store
    */
-  floor(userId: string, unsettledAfter = 0): Entry | undefined {
+  floor(userId: string, counts: (entry: Entry) => boolean = () => true): Entry | undefined {
     let floor: Entry | undefined;
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
       if (
-        entry === undefined || write.excused || isRefusedValue(write) || entry.seq <= unsettledAfter
+        entry === undefined || write.excused || isRefusedValue(write) || !counts(entry)
       ) continue;
       if (floor === undefined || compareVersions(entry, floor) > 0) floor = entry;
     }
@@ -82,16 +85,14 @@ export class Model {
   }
 
   /**
-   * The newest that the queue has let go of, as the store has it; without what only a damaged
+   * The newest that the journal has let go of, as the store has it; without what only a damaged
    * journal could have told the cache of.
    */
-  settledEntry(userId: string, ackedSeq: number): Entry | undefined {
+  settledEntry(userId: string): Entry | undefined {
     let newestSettled: Entry | undefined;
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
-      if (entry === undefined || write.excused || write.rows === 0 || entry.seq > ackedSeq) {
-        continue;
-      }
+      if (entry === undefined || write.excused || write.rows === 0 || !write.settled) continue;
       newestSettled = newest(newestSettled, entry);
     }
     return newestSettled;
@@ -143,15 +144,16 @@ export class Model {
     this.#refuseSecondId(entry);
   }
 
-  /** The queue regards everything of `instance` through `ackedSeq` as stored. */
-  settled(instance: string, ackedSeq: number): void {
+  /** The journal is told that the store has all of a source through the last of these. */
+  settled({ entries, lastSeq }: Batch): void {
+    const { run } = entries[0]!;
     for (const write of this.#writes.values()) {
       const entry = promisedEntry(write);
-      if (
-        entry?.run !== instance || entry.seq > ackedSeq || isStored(write) || write.excused
-      ) continue;
+      if (entry?.run !== run || entry.seq > lastSeq) continue;
+      write.settled = true;
+      if (isStored(write) || write.excused) continue;
       this.world.violated(
-        `the queue lets go of ${nameOf(write)} (${writeId(entry)}), which is not stored`,
+        `the journal lets go of ${nameOf(write)} (${writeId(entry)}), which is not stored`,
       );
     }
   }
