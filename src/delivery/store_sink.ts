@@ -33,7 +33,9 @@ interface Progress {
 export class StoreSink implements Sink {
   /** Rows in one transaction: halved by each failure, doubled by each success. */
   #sliceRows: number;
+  /** Why rows are refused, and why the store refuses to say what it has. */
   #refusal: string | undefined;
+  #marksRefusal: string | undefined;
   /** The mark of each source, as the store told it last. It never goes back by itself. */
   readonly #confirmed = new Map<string, number>();
   /** Sources that have a mark in the store, as far as is known since the last failure. */
@@ -48,12 +50,12 @@ export class StoreSink implements Sink {
   }
 
   get refusal(): string | undefined {
-    return this.#refusal;
+    return this.#refusal ?? this.#marksRefusal;
   }
 
   async marks(sources: Iterable<string>): Promise<ReadonlyMap<string, number>> {
     const asked = [...sources];
-    const marks = await this.parts.store.marks(asked);
+    const marks = await this.#askMarks(asked);
     this.#opened = new Set(marks.keys());
     for (const source of asked) {
       const mark = marks.get(source) ?? 0;
@@ -61,6 +63,17 @@ export class StoreSink implements Sink {
       if (this.#progress?.batch.source === source) takeBack(this.#progress, mark);
     }
     return marks;
+  }
+
+  async #askMarks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    try {
+      const marks = await this.parts.store.marks(sources);
+      this.#marksRefusal = undefined;
+      return marks;
+    } catch (error) {
+      if (error instanceof StoreRefusesError) this.#marksRefusal = error.message;
+      throw error;
+    }
   }
 
   async deliver(batch: Batch): Promise<Delivered> {
