@@ -4,7 +4,7 @@
  */
 import { Batcher, type BatcherOptions } from "./delivery/batcher.ts";
 import type { CacheClient } from "./reading/cache_client.ts";
-import { type JournalOptions, openJournal } from "./journal/journal.ts";
+import { openQueue, type QueueOptions } from "./journal/as_queue.ts";
 import { Pending } from "./intake/pending.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Queue } from "./ports/queue.ts";
@@ -15,7 +15,7 @@ import type { Metrics } from "./telemetry/metrics.ts";
 import { Writer } from "./intake/writer.ts";
 
 export interface CoreParts {
-  readonly journal: JournalOptions;
+  readonly journal: QueueOptions;
   readonly batch: BatcherOptions;
   readonly store: Store;
   readonly cache: CacheClient;
@@ -44,7 +44,7 @@ export interface Core {
 export async function openCore(parts: CoreParts): Promise<Core> {
   const { journal, batch, store, cache, clock, metrics, log, random, pendingBytes } = parts;
   const pending = new Pending((seq) => queue.read(seq), pendingBytes);
-  const queue = await openJournal({
+  const queue = await openQueue({
     ...journal,
     now: () => clock.now(),
     monotonicMs: () => clock.monotonicMs(),

@@ -12,7 +12,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   ports: { from: "", doors: "*" },
   disk: { from: "", doors: "file_system small_file" },
   telemetry: { from: "", doors: "log metrics clock_watch" },
-  journal: { from: "disk", doors: "journal checkpoint place verify" },
+  journal: { from: "disk", doors: "journal as_queue checkpoint place verify" },
   guarding: { from: "disk telemetry", doors: "breaker first_contact store_binding store_gate" },
   intake: { from: "telemetry delivery reading", doors: "writer pending" },
   reading: { from: "intake telemetry", doors: "reader cache_client cache_namespace" },
