@@ -101,11 +101,11 @@ export class Backlog {
   open(): ReadonlyMap<string, number> {
     this.#position = undefined;
     const settled = new Map<string, number>();
-    const gone = this.#progress.lastSettled();
-    if (gone !== undefined) settled.set(gone.source, gone.settledSeq);
     for (const { source } of this.#segments) {
       settled.set(source, this.#progress.of(source).settledSeq);
     }
+    const latest = this.#progress.lastSettled();
+    if (latest !== undefined) settled.set(latest.source, latest.settledSeq);
     return settled;
   }
 

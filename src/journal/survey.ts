@@ -210,7 +210,10 @@ class Surveyor {
     }
     if (next.header === undefined) return undefined;
     const { previousRun, previousSeq } = next.header;
-    return previousRun === segment.run ? previousSeq : segment.header.firstSeq - 1;
+    if (previousRun === segment.run) return previousSeq;
+    const { header } = segment;
+    const nothingBetween = previousRun === header.previousRun && previousSeq === header.previousSeq;
+    return nothingBetween ? header.firstSeq - 1 : undefined;
   }
 
   async #readRecords(

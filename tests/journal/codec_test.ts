@@ -91,3 +91,17 @@ Deno.test("an unknown format is refused, naming it", () => {
     (error) => error instanceof AppError && /format version 3/.test(error.message),
   );
 });
+
+/** The first look of programs that know only format 1: magic, checksum, then the format. */
+function formatAsBefore(copy: Uint8Array): number | "no header" {
+  const view = new DataView(copy.buffer, copy.byteOffset);
+  const whole = new TextDecoder().decode(copy.subarray(0, 8)) === "dsproxyJ" &&
+    view.getUint32(64) === checksum(copy.subarray(0, 64));
+  return whole ? view.getUint16(8) : "no header";
+}
+
+Deno.test("older programs see the number of the format, and no damage", () => {
+  const bytes = encodeHeader(header);
+  assert.equal(formatAsBefore(bytes), 2);
+  assert.equal(formatAsBefore(bytes.subarray(4096)), 2);
+});

@@ -79,7 +79,7 @@ Deno.test("a directory that another process has is refused by name, can be verif
     const script = `const { openJournal } = await import(${JSON.stringify(module)});
       try { await openJournal({ dir: ${
       JSON.stringify(dir)
-    }, maxBytes: 1e9, retainMs: 0 }); console.log("opened"); }
+    }, maxBytes: 1e9, retainMs: 0, listener: {} }); console.log("opened"); }
       catch (error) { console.log(error.code, error.message); }
       Deno.exit();`;
     const run = async () => {
@@ -94,6 +94,7 @@ Deno.test("a directory that another process has is refused by name, can be verif
     assert.ok(refused.includes(dir) && refused.includes("DATA_DIR"), refused);
     const { records } = await verifyJournal(denoFileSystem, dir);
     assert.equal(records, 1);
+    await settleAll(journal);
     await journal.close();
     assert.equal((await run()).trim(), "opened");
   }));

@@ -76,7 +76,7 @@ Deno.test("any record comes back as it was written, with what this version does 
   const extension: fc.Arbitrary<Extension> = fc.record({
     type: fc.nat({ max: 0xffff }),
     bytes: fc.uint8Array({ maxLength: 300 }),
-  });
+  }, { noNullPrototype: true });
   const extensions = fc.array(extension, { maxLength: 5 });
   const flag = fc.boolean();
   fc.assert(fc.property(
