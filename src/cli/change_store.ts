@@ -66,8 +66,10 @@ ${queued} for its next start, and will be stored there. What is in the other sto
 
 /** The beginning of a sentence. */
 async function countQueued({ journal }: Parts): Promise<string> {
-  const { unacked } = await verifyJournal(denoFileSystem, journal.dir);
-  return `${unacked} accepted ${unacked === 1 ? "write waits" : "writes wait"} in ${journal.dir}`;
+  const { unsettled } = await verifyJournal(denoFileSystem, journal.dir);
+  return `${unsettled} accepted ${
+    unsettled === 1 ? "write waits" : "writes wait"
+  } in ${journal.dir}`;
 }
 
 function describeBefore(before: Awaited<ReturnType<typeof changeStore>>): string {

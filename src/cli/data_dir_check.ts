@@ -118,12 +118,12 @@ async function nearestExisting(path: string): Promise<string> {
 }
 
 function describeJournal(
-  { instance, segments, bytes, records, unacked, damage }: JournalCondition,
+  { instance, segments, bytes, records, unsettled, damage }: JournalCondition,
 ): string {
   if (instance === undefined) return "not there yet; it is made at the first start";
   const stretches = damage.map(({ kind, segment, offset, bytes }) =>
     `${kind} in ${segment} at ${offset} (${bytes} bytes)`
   );
   const condition = damage.length === 0 ? "no damage" : `damage: ${stretches.join(", ")}`;
-  return `instance ${instance}, ${records} records in ${segments} segments (${bytes} bytes), ${unacked} not in the store; ${condition}`;
+  return `instance ${instance}, ${records} records in ${segments} segments (${bytes} bytes), ${unsettled} not in the store; ${condition}`;
 }

@@ -1,26 +1,35 @@
 /**
  * The default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes
- * live on disk until the store has them; memory holds what is not durable yet and a sparse index.
+ * live on disk until the store has them, and for a while after; memory holds what is not durable
+ * yet and a sparse index. One object, two doors: {@link Intake} and {@link Source}.
  */
 import type { Entry, Write } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Receipt } from "../ports/intake.ts";
-import type { Queue, QueueStats } from "../ports/queue.ts";
-import type { Batch } from "../ports/source.ts";
+import type { Intake, IntakeListener, IntakeStatus, Receipt, Stage } from "../ports/intake.ts";
+import type { Batch, Rewound, Source } from "../ports/source.ts";
 import { Backlog } from "./backlog.ts";
-import { randomId, type Settled, writeCheckpoint } from "./checkpoint.ts";
-import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./codec.ts";
+import { type LastRecord, randomId, writeCheckpoint } from "./checkpoint.ts";
+import { HEADER_BYTES } from "./codec.ts";
 import { denoFileSystem, type JournalFile, type JournalFileSystem } from "../disk/file_system.ts";
+import type { Group } from "./group.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { displacedError, lockJournal, makeDirectory } from "./place.ts";
+import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./record.ts";
 import { recover, type Recovered } from "./recovery.ts";
+import { stageOf } from "./stages.ts";
 import type { DamageReport } from "./survey.ts";
 
 export interface JournalOptions {
   readonly dir: string;
   /** Above it, pushes are refused. */
   readonly maxBytes: number;
+  /**
+   * So long settled segments are kept, in milliseconds, unless their bytes are needed for new
+   * writes: what is in them is sent again when the store went back.
+   */
+  readonly retainMs: number;
+  readonly listener: IntakeListener;
   /**
    * A segment is completed at this size, or at a quarter of `maxBytes` if that is less. Default 64
    * MiB, or 1/256 of `maxBytes`.
@@ -32,12 +41,10 @@ export interface JournalOptions {
   /** Milliseconds by a clock that is never set. */
   readonly monotonicMs?: () => number;
   /**
-   * Runs the regular look at whether the files are at their place; without it they are looked at
-   * with each write only.
+   * Runs the regular look at whether the files are at their place, and what was kept long enough;
+   * without it that is done with writes and settlements only.
    */
   readonly setInterval?: Clock["setInterval"];
-  /** Called in order with every unacknowledged entry found at the start. */
-  readonly onRecovered?: (entry: Entry) => void;
   readonly observer?: JournalObserver;
 }
 
@@ -59,7 +66,7 @@ export interface JournalObserver {
 const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Each takes a file descriptor: a journal larger than so many segments gets larger ones. */
 const SEGMENTS_MAX = 256;
-const PLACE_CHECK_MS = 500;
+const LOOK_AROUND_MS = 500;
 /** What waits for the disk is held in memory. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 const CHECKPOINT_INTERVAL_MS = 1_000;
@@ -72,36 +79,44 @@ const DISK_FULL_PAUSE_MS = 500;
 const LACK_OF_ROOM_MS = 2_000;
 
 /**
- * Locks and recovers the journal in `dir`, which is made when missing.
+ * Locks and recovers the journal in `dir`, which is made when missing. The listener is told of what
+ * waits before this resolves.
  * @throws AppError `journal-failed` when another process has it, or it holds what only a person can
  *   decide on
  */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
-  const { dir, fs = denoFileSystem, observer = {}, onRecovered = () => {} } = options;
+  const { dir, fs = denoFileSystem, observer = {}, listener } = options;
+  const monotonicMs = options.monotonicMs ?? (() => performance.now());
   await makeDirectory(fs, dir);
   const lock = await lockJournal(fs, dir);
   try {
-    const recovered = await recover(fs, dir, onRecovered);
+    const run = randomId();
+    const recovered = await recover({
+      fs,
+      dir,
+      run,
+      keepsSettled: options.retainMs > 0,
+      monotonicMs,
+      onUnsettled: (entry) => listener.unsettled(entry),
+    });
     for (const report of recovered.damage) observer.onDamage?.(report);
     observer.onOpened?.(recovered.lastAcceptedMs);
-    return new Journal(options, recovered, lock);
+    return new Journal({ ...options, fs, monotonicMs }, run, recovered, lock);
   } catch (error) {
     lock.close();
     throw error;
   }
 }
 
-export class Journal implements Queue {
-  readonly cacheWasCurrent: boolean;
-  readonly settledBefore: Settled | undefined;
+type OpenOptions = JournalOptions & Required<Pick<JournalOptions, "fs" | "monotonicMs">>;
+
+export class Journal implements Intake, Source {
   readonly #fs: JournalFileSystem;
   readonly #dir: string;
-  readonly #maxBytes: number;
   readonly #segmentBytes: number;
   readonly #now: () => number;
   readonly #monotonicMs: () => number;
   readonly #observer: JournalObserver;
-  readonly #instance: string;
   readonly #backlog: Backlog;
   readonly #commit: GroupCommit;
   #lastAcceptedMs: number;
@@ -109,36 +124,37 @@ export class Journal implements Queue {
   #diskFullUntilMs = -Infinity;
   #lackOfRoom = { reason: "", untilMs: -Infinity };
   #savedMs: number;
-  #saving: Promise<void> = Promise.resolve();
+  #saving: Promise<unknown> = Promise.resolve();
   #taking: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
   readonly #stopLooking: (() => void) | undefined;
 
   /** Use {@link openJournal}. */
-  constructor(options: JournalOptions, recovered: Recovered, private readonly lock: JournalFile) {
-    this.#fs = options.fs ?? denoFileSystem;
-    this.#dir = options.dir;
-    this.#maxBytes = options.maxBytes;
-    // Acknowledged records can fill a segment, never the journal.
+  constructor(
+    private readonly options: OpenOptions,
+    readonly run: string,
+    private readonly recovered: Recovered,
+    private readonly lock: JournalFile,
+  ) {
+    const { fs, dir, maxBytes, monotonicMs, observer = {} } = options;
+    this.#fs = fs;
+    this.#dir = dir;
+    // Settled records can fill a segment, never the journal.
     const segmentBytes = options.segmentBytes ??
-      Math.max(SEGMENT_BYTES, Math.ceil(options.maxBytes / SEGMENTS_MAX));
-    this.#segmentBytes = Math.min(segmentBytes, Math.floor(options.maxBytes / 4));
+      Math.max(SEGMENT_BYTES, Math.ceil(maxBytes / SEGMENTS_MAX));
+    this.#segmentBytes = Math.min(segmentBytes, Math.floor(maxBytes / 4));
     this.#now = options.now ?? Date.now;
-    this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
-    this.cacheWasCurrent = recovered.cacheCurrent;
-    this.settledBefore = recovered.settled;
-    this.#observer = options.observer ?? {};
-    this.#instance = recovered.instance;
-    this.#lastAcceptedMs = recovered.lastAcceptedMs;
-    this.#savedMs = this.#monotonicMs();
-    this.#backlog = new Backlog(
-      this.#fs,
-      this.#dir,
-      recovered,
-      (report) => this.#observer.onDamage?.(report),
-    );
+    this.#monotonicMs = monotonicMs;
+    this.#observer = observer;
+    // Two runs of one instance never meet in one millisecond: their numbers say nothing about
+    // which came first.
+    this.#lastAcceptedMs = recovered.lastAcceptedMs > 0 ? recovered.lastAcceptedMs + 1 : 0;
+    this.#savedMs = monotonicMs();
+    const { segments, progress, unsettled: depth } = recovered;
+    const onDamage = (report: DamageReport) => observer.onDamage?.(report);
+    this.#backlog = new Backlog({ fs, dir, segments, progress, run, depth, onDamage });
     this.#commit = this.#startCommit(recovered);
-    this.#stopLooking = options.setInterval?.(() => this.#lookAround(), PLACE_CHECK_MS);
+    this.#stopLooking = options.setInterval?.(() => this.#lookAround(), LOOK_AROUND_MS);
   }
 
   push(write: Write): Receipt {
@@ -149,12 +165,10 @@ export class Journal implements Queue {
       value: write.value,
       ts: write.ts,
       acceptedMs: Math.max(nowMs, this.#lastAcceptedMs),
-      run: this.#instance,
-      seq: this.#backlog.lastSeq + 1,
+      run: this.run,
+      seq: this.#backlog.acceptedSeq + 1,
     };
-    const room = Math.min(this.#maxBytes - this.#backlog.bytes, WAITING_BYTES_MAX) -
-      this.#waitingBytes;
-    const appended = this.#commit.append(entry, room);
+    const appended = this.#commit.append(entry, this.#room());
     if (appended === undefined) {
       this.#refusedForRoom(
         "the journal has as much as it may hold (JOURNAL_MAX_BYTES), and the store does not take it",
@@ -170,38 +184,32 @@ export class Journal implements Queue {
     return { entry, durable: appended.group.durable };
   }
 
-  async take(maxRows: number): Promise<Batch | undefined> {
+  async read(run: string, seq: number): Promise<Entry | undefined> {
     this.#refuseClosed();
-    const taken = this.#taking.then(() => this.#backlog.take(maxRows));
-    this.#taking = taken.catch(() => {});
-    return await taken;
+    return await this.#backlog.read(run, seq);
   }
 
-  async ack(batch: Batch): Promise<void> {
-    this.#refuseClosed();
-    this.#backlog.acknowledge(batch);
-    this.#completeIdleSegment();
-    const due = this.#monotonicMs() - this.#savedMs >= CHECKPOINT_INTERVAL_MS;
-    if (due || this.#backlog.removable(this.#commit.activeSegment).length > 0) await this.#save();
+  stageOf(run: string, seq: number): Stage {
+    const { acceptedSeq } = this.#backlog;
+    const current = { run: this.run, acceptedSeq, durableSeq: this.#commit.durableSeq };
+    return stageOf(run, seq, current, this.recovered);
   }
 
-  async read(seq: number): Promise<Entry | undefined> {
-    this.#refuseClosed();
-    return await this.#backlog.read(seq);
-  }
-
-  stats(): QueueStats {
-    const { depth, lastSeq, ackedSeq, bytes } = this.#backlog;
-    const { failure } = this.#commit;
+  status(): IntakeStatus {
+    const { depth, acceptedSeq } = this.#backlog;
+    const { segments, progress, instance } = this.recovered;
+    const { failure, durableSeq } = this.#commit;
     return {
-      instance: this.#instance,
+      instance,
       depth,
       oldestAcceptedMs: depth === 0
         ? undefined
         : this.#backlog.oldestAcceptedMs ?? this.#commit.oldestWaitingMs,
-      bytes: bytes + this.#waitingBytes,
-      lastSeq,
-      ackedSeq,
+      bytes: segments.bytes + this.#waitingBytes,
+      retainedBytes: segments.settledBytes,
+      accepted: acceptedSeq,
+      durable: durableSeq,
+      settled: progress.doneSeq(this.run),
       failure: failure && reasonOf(failure.cause),
       lackOfRoom: this.#monotonicMs() < this.#lackOfRoom.untilMs
         ? this.#lackOfRoom.reason
@@ -209,43 +217,79 @@ export class Journal implements Queue {
     };
   }
 
-  close(cacheCurrent = false): Promise<void> {
-    this.#closing ??= this.#close(cacheCurrent);
+  get unsettled(): number {
+    return this.#backlog.depth;
+  }
+
+  open(): Promise<ReadonlyMap<string, number>> {
+    return this.#inTakingTurn(() => Promise.resolve(this.#backlog.open()));
+  }
+
+  take(maxRows: number): Promise<Batch | undefined> {
+    return this.#inTakingTurn(() => this.#backlog.take(maxRows));
+  }
+
+  async settle(batch: Batch): Promise<void> {
+    this.#refuseClosed();
+    this.#backlog.settle(batch);
+    this.#completeIdleSegment();
+    const due = this.#monotonicMs() - this.#savedMs >= CHECKPOINT_INTERVAL_MS;
+    if (due || this.#disposable().length > 0) await this.#save();
+  }
+
+  rewind(source: string, seq: number): Promise<Rewound> {
+    const { listener } = this.options;
+    return this.#inTakingTurn(() =>
+      this.#inSavingTurn(() =>
+        this.#backlog.rewind(
+          source,
+          seq,
+          () => this.#writeCheckpoint(),
+          (entry) => listener.unsettled(entry),
+        )
+      )
+    );
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
     return this.#closing;
   }
 
-  async #close(cacheCurrent: boolean): Promise<void> {
+  async #close(): Promise<void> {
     this.#stopLooking?.();
     try {
       await this.#commit.flush();
       await this.#taking;
       this.#commit.completeSegment();
-      await this.#save(cacheCurrent);
-      await this.#backlog.close();
+      await this.#save();
+      await this.recovered.segments.close();
     } finally {
       this.lock.close();
     }
   }
 
   #startCommit(recovered: Recovered): GroupCommit {
+    const { instance, last, lastAcceptedMs, ordinal, segments } = recovered;
     return new GroupCommit({
       fs: this.#fs,
       dir: this.#dir,
       segmentBytes: this.#segmentBytes,
-      instance: recovered.instance,
-      run: randomId(),
-      durableSeq: recovered.lastSeq,
-      lastAcceptedMs: recovered.lastAcceptedMs,
+      instance,
+      run: this.run,
+      previousRun: last.run,
+      previousSeq: last.seq,
+      lastAcceptedMs,
+      ordinal,
       displaced: () => this.lock.displaced(),
-      onSegment: (segment) => this.#backlog.addSegment(segment),
+      makeRoom: (bytes) => this.#makeRoom(bytes),
+      onSegment: (segment) => segments.add(segment),
       onCommitted: (segment, group) => {
         this.#waitingBytes -= group.length;
         this.#backlog.commit(segment, group);
+        this.options.listener.durable(group.entries);
       },
-      onRejected: (group) => {
-        this.#waitingBytes -= group.length;
-        this.#backlog.forget(group.records);
-      },
+      onRejected: (group) => this.#withdraw(group),
       onFailed: (failure) => this.#observer.onFailed?.(reasonOf(failure.cause)),
       onDiskFull: () => {
         this.#diskFullUntilMs = this.#monotonicMs() + DISK_FULL_PAUSE_MS;
@@ -256,6 +300,35 @@ export class Journal implements Queue {
       },
       onFsync: (durationMs, groupRecords) => this.#observer.onFsync?.(durationMs, groupRecords),
     });
+  }
+
+  #withdraw(group: Group): void {
+    this.#waitingBytes -= group.length;
+    this.recovered.withdrawn.add(this.run, group.first.seq, group.last.seq);
+    this.#backlog.forget(group.entries.length);
+    this.options.listener.withdrawn(group.entries);
+  }
+
+  /** Bytes that the next record may have. What is settled is no reason to refuse one. */
+  #room(): number {
+    const { bytes, settledBytes } = this.recovered.segments;
+    const free = this.options.maxBytes - bytes + settledBytes;
+    return Math.min(free, WAITING_BYTES_MAX) - this.#waitingBytes;
+  }
+
+  /**
+   * Before a group is written. A group that was accepted is written in any case: to be over the
+   * limit for a moment is better than to break a promise.
+   */
+  async #makeRoom(bytes: number): Promise<void> {
+    const { segments } = this.recovered;
+    const maxBytes = this.options.maxBytes - bytes - HEADER_BYTES;
+    if (segments.bytes <= maxBytes || segments.settledBytes === 0) return;
+    const { activeSegment } = this.#commit;
+    if (activeSegment !== undefined && segments.isSettled(activeSegment)) {
+      this.#commit.completeSegment();
+    }
+    await this.#save(maxBytes);
   }
 
   #refusedForRoom(reason: string): void {
@@ -277,7 +350,8 @@ export class Journal implements Queue {
     ) {
       throw new AppError(
         "body-too-large",
-        `A user id of ${userId.length} and a value of ${value.length} characters are more than a record holds.`,
+        `A user id of ${userId.length} and a value of ${value.length} characters are more than a ` +
+          "record holds.",
       );
     }
   }
@@ -301,12 +375,17 @@ export class Journal implements Queue {
 
   /**
    * Notices that the directory or a file in it is not at its place any more, also when nobody
-   * writes.
+   * writes, and that segments were kept long enough, also when nobody settles.
    */
   #lookAround(): void {
     if (this.#commit.failure === undefined) {
-      this.#giveUpWhen(this.lock.displaced() ?? this.#backlog.displaced());
+      this.#giveUpWhen(this.lock.displaced() ?? this.recovered.segments.displaced());
     }
+    if (this.#disposable().length > 0) this.#save();
+  }
+
+  #disposable() {
+    return this.recovered.segments.disposable(this.options.retainMs, this.#commit.activeSegment);
   }
 
   /** True when there is a reason to: see {@link JournalFile.displaced}. */
@@ -315,37 +394,56 @@ export class Journal implements Queue {
     return reason !== undefined;
   }
 
+  async #inTakingTurn<T>(work: () => Promise<T>): Promise<T> {
+    this.#refuseClosed();
+    const result = this.#taking.then(work);
+    this.#taking = result.catch(() => {});
+    return await result;
+  }
+
+  #inSavingTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#saving.then(work);
+    this.#saving = result.catch(() => {});
+    return result;
+  }
+
   /**
-   * One checkpoint after the other. A failed one costs nothing but space and replays: it is tried
-   * again later.
+   * One checkpoint after the other, and after it the removal of what need not be kept. A failed one
+   * costs nothing but space and replays: it is tried again later.
+   * @param maxBytes what is settled goes, the oldest first, until so much is left
    */
-  #save(cacheCurrent = false): Promise<void> {
+  #save(maxBytes = Infinity): Promise<void> {
     this.#savedMs = this.#monotonicMs();
-    this.#saving = this.#saving.then(async () => {
+    return this.#inSavingTurn(async () => {
+      // What is at its place now may be another journal, of which nothing must be replaced or
+      // removed.
+      if (this.#giveUpWhen(this.lock.displaced())) return;
+      const { segments } = this.recovered;
       try {
-        await this.#checkpoint(cacheCurrent);
+        const above = segments.oldestAbove(maxBytes, this.#commit.activeSegment);
+        const leaving = new Set([...this.#disposable(), ...above]);
+        await this.#writeCheckpoint();
+        await segments.remove([...leaving]);
       } catch (error) {
+        const reason = reasonOf(error);
         this.#observer.onFault?.(
-          `Cannot write the checkpoint or remove a segment in ${this.#dir}: ${reasonOf(error)}`,
+          `Cannot write the checkpoint or remove a segment in ${this.#dir}: ${reason}`,
         );
       }
     });
-    return this.#saving;
   }
 
-  async #checkpoint(cacheCurrent: boolean): Promise<void> {
-    // What is at its place now may be another journal, of which nothing must be replaced or
-    // removed.
-    if (this.#giveUpWhen(this.lock.displaced())) return;
-    const removable = this.#backlog.removable(this.#commit.activeSegment);
+  async #writeCheckpoint(): Promise<void> {
+    const { instance, segments, oldLastSeq, withdrawn, last } = this.recovered;
+    const { durableSeq, ordinal } = this.#commit;
+    const lastRecord: LastRecord = durableSeq > 0 ? { run: this.run, seq: durableSeq } : last;
     await writeCheckpoint(this.#fs, this.#dir, {
-      instance: this.#instance,
-      ackedSeq: this.#backlog.ackedSeq,
-      lastSeq: this.#commit.durableSeq,
+      instance,
+      ...segments.checkpoint(oldLastSeq),
       lastAcceptedMs: this.#lastAcceptedMs,
-      cacheCurrent,
-      settled: this.#backlog.settled,
+      ordinal,
+      last: { run: lastRecord.run, seq: lastRecord.seq, segment: segments.end },
+      withdrawn: withdrawn.intervals,
     });
-    await this.#backlog.remove(removable);
   }
 }

@@ -6,12 +6,13 @@ import { openJournal } from "../../src/journal/journal.ts";
 import { verifyJournal } from "../../src/journal/verify.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import {
-  ackAll,
+  NOBODY,
   open,
   pushAll,
   quarantined,
   recordOffsets,
   segmentPaths,
+  settleAll,
   takeAll,
   valuesOf,
 } from "../support/journals.ts";
@@ -45,7 +46,7 @@ Deno.test("on a real disk: awkward texts survive a restart and can be read, take
   inTempDir(async (temp) => {
     const dir = join(temp, "deep", "journal");
     const values = ["", "ä€😀", "\u0001\n\u007f", "\ufeffbom", "x".repeat(256 * 1024), "last"];
-    const first = await openJournal({ dir, maxBytes: 1 << 30 });
+    const first = await openJournal({ dir, maxBytes: 1 << 30, retainMs: 0, listener: NOBODY });
     await pushAll(first, values);
     assert.deepEqual(valuesOf(await takeAll(first)), values);
     await first.close();
@@ -54,12 +55,13 @@ Deno.test("on a real disk: awkward texts survive a restart and can be read, take
     const second = await openJournal({
       dir,
       maxBytes: 1 << 30,
-      onRecovered: ({ value }) => recovered.push(value),
+      retainMs: 0,
+      listener: { ...NOBODY, unsettled: ({ value }) => recovered.push(value) },
     });
     assert.deepEqual(recovered, values);
-    assert.equal((await second.read(3))?.value, values[2]);
-    await ackAll(second);
-    assert.equal(second.stats().depth, 0);
+    assert.equal((await second.read(first.run, 3))?.value, values[2]);
+    await settleAll(second);
+    assert.equal(second.status().depth, 0);
     await second.close();
     await second.close();
     assert.deepEqual((await Array.fromAsync(Deno.readDir(dir))).map(({ name }) => name).sort(), [
@@ -71,13 +73,13 @@ Deno.test("on a real disk: awkward texts survive a restart and can be read, take
 
 Deno.test("a directory that another process has is refused by name, can be verified, and is free after its end", () =>
   inTempDir(async (dir) => {
-    const journal = await openJournal({ dir, maxBytes: 1 << 30 });
+    const journal = await openJournal({ dir, maxBytes: 1 << 30, retainMs: 0, listener: NOBODY });
     await pushAll(journal, ["a"]);
     const module = new URL("../../src/journal/journal.ts", import.meta.url).href;
     const script = `const { openJournal } = await import(${JSON.stringify(module)});
       try { await openJournal({ dir: ${
       JSON.stringify(dir)
-    }, maxBytes: 1e9 }); console.log("opened"); }
+    }, maxBytes: 1e9, retainMs: 0, listener: {} }); console.log("opened"); }
       catch (error) { console.log(error.code, error.message); }
       Deno.exit();`;
     const run = async () => {
@@ -92,6 +94,7 @@ Deno.test("a directory that another process has is refused by name, can be verif
     assert.ok(refused.includes(dir) && refused.includes("DATA_DIR"), refused);
     const { records } = await verifyJournal(denoFileSystem, dir);
     assert.equal(records, 1);
+    await settleAll(journal);
     await journal.close();
     assert.equal((await run()).trim(), "opened");
   }));
@@ -134,13 +137,13 @@ Deno.test("a write is durable only after its fsync, and cannot be taken or read 
   });
   await gate.reached;
   assert.deepEqual(valuesOf(await takeAll(journal)), ["before"]);
-  assert.equal(await journal.read(entry.seq), undefined);
+  assert.equal(await journal.read(journal.run, entry.seq), undefined);
   assert.equal(durable, false);
-  assert.equal(journal.stats().depth, 2);
+  assert.equal(journal.status().depth, 2);
   gate.open();
   await told;
   assert.deepEqual(fs.events.slice(-2), ["sync 0000000000000001.seg", "told"]);
-  assert.deepEqual(await journal.read(entry.seq), entry);
+  assert.deepEqual(await journal.read(journal.run, entry.seq), entry);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["v"]);
   await journal.close();
 });
@@ -165,10 +168,10 @@ Deno.test("after a failed fsync nothing is accepted any more, nothing is tried a
     () => journal.push({ userId: "u", value: "late", ts: 1 }),
     hasCode("journal-failed"),
   );
-  assert.match(journal.stats().failure!, /fsync of 0000000000000001.seg failed: No space left/);
+  assert.match(journal.status().failure!, /fsync of 0000000000000001.seg failed: No space left/);
   assert.equal(fs.events.length, eventsAfter);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["durable"]);
-  assert.equal(journal.stats().depth, 1);
+  assert.equal(journal.status().depth, 1);
   await journal.close();
 
   const second = await open(fs.afterPowerLoss());
@@ -200,9 +203,9 @@ Deno.test("a full disk rejects what does not fit, and writing goes on when there
   const { journal } = await open(fs, { monotonicMs: () => nowMs });
   await pushAll(journal, ["kept"]);
   fs.freeBytes = 10;
-  assert.equal(journal.stats().lackOfRoom, undefined);
+  assert.equal(journal.status().lackOfRoom, undefined);
   await assert.rejects(pushAll(journal, ["does not fit"]), hasCode("queue-full"));
-  assert.match(journal.stats().lackOfRoom!, /disk of .* is full/);
+  assert.match(journal.status().lackOfRoom!, /disk of .* is full/);
   assert.throws(
     () => journal.push({ userId: "u", value: "at once", ts: 1 }),
     hasCode("queue-full"),
@@ -212,8 +215,8 @@ Deno.test("a full disk rejects what does not fit, and writing goes on when there
   nowMs += 1_000;
   fs.freeBytes = Infinity;
   await pushAll(journal, ["fits again"]);
-  assert.equal(journal.stats().failure, undefined);
-  assert.equal(journal.stats().depth, 2);
+  assert.equal(journal.status().failure, undefined);
+  assert.equal(journal.status().depth, 2);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["kept", "fits again"]);
 
   const second = await open(fs.afterPowerLoss());
@@ -235,10 +238,10 @@ Deno.test("a full journal refuses pushes, and accepts again once entries are ack
     }, hasCode("queue-full"));
     await Promise.all(waiting);
     assert.ok(waiting.length > 150, `${waiting.length} writes found room in round ${round}`);
-    assert.ok(journal.stats().bytes <= maxBytes + 6 * 5000);
-    await ackAll(journal);
-    assert.equal(journal.stats().depth, 0);
-    assert.ok(journal.stats().bytes < maxBytes / 4);
+    assert.ok(journal.status().bytes <= maxBytes + 6 * 5000);
+    await settleAll(journal);
+    assert.equal(journal.status().depth, 0);
+    assert.ok(journal.status().bytes < maxBytes / 4);
   }
   await journal.close();
 });
@@ -249,7 +252,7 @@ Deno.test("a segment is removed only after the checkpoint that says so is durabl
   await pushAll(journal, ["a".repeat(600)]);
   await pushAll(journal, ["b".repeat(600)]);
   fs.events.length = 0;
-  await journal.ack((await journal.take(1))!);
+  await journal.settle((await journal.take(1))!);
   assert.deepEqual(fs.events, [
     "create checkpoint.tmp",
     fs.events[1],
@@ -268,10 +271,10 @@ Deno.test("acknowledging does not write a checkpoint each time", async () => {
   const { journal } = await open(fs, { monotonicMs: () => nowMs });
   await pushAll(journal, Array.from({ length: 100 }, (_, i) => `${i}`));
   fs.events.length = 0;
-  for (let i = 0; i < 50; i++) await journal.ack((await journal.take(1))!);
+  for (let i = 0; i < 50; i++) await journal.settle((await journal.take(1))!);
   assert.equal(fs.count("sync"), 0);
   nowMs += 1_000;
-  await journal.ack((await journal.take(1))!);
+  await journal.settle((await journal.take(1))!);
   assert.equal(fs.count("sync checkpoint.tmp"), 1);
   await journal.close();
 });
@@ -288,11 +291,11 @@ Deno.test("a failing checkpoint is told of, keeps the segments, and is tried aga
   fs.beforeSync = () => {
     throw new Error("I/O error");
   };
-  await journal.ack((await journal.take(1))!);
+  await journal.settle((await journal.take(1))!);
   assert.match(faults.join(), /checkpoint.*I\/O error/);
   assert.equal(segmentPaths(fs).length, 2);
   fs.beforeSync = () => {};
-  await ackAll(journal);
+  await settleAll(journal);
   await journal.close();
   assert.deepEqual(segmentPaths(fs), []);
 });
@@ -311,10 +314,12 @@ Deno.test("every start is a source of its own, and a batch never spans two", asy
     "c",
   ]]);
   assert.equal(new Set(batches.map((batch) => batch!.source)).size, 3);
-  for (const batch of batches) {
-    assert.match(batch!.source, new RegExp(`^${journal.stats().instance}/[0-9a-z]{12}$`));
+  for (const { source, entries } of batches.map((batch) => batch!)) {
+    assert.match(source, /^[0-9a-z]{12}$/);
+    assert.ok(entries.every(({ run }) => run === source), "a source is the run of its entries");
   }
-  assert.deepEqual(batches.map((batch) => batch!.lastSeq), [2, 4, 5]);
+  assert.equal(batches[2]!.source, journal.run);
+  assert.deepEqual(batches.map((batch) => batch!.lastSeq), [2, 2, 1]);
   assert.equal(await journal.take(100), undefined);
   await journal.close();
 });
@@ -339,11 +344,11 @@ Deno.test("any unacknowledged entry can be read by its number, beside takes", as
   const { journal } = await open(fs, { segmentBytes: 20_000 });
   const values = Array.from({ length: 1000 }, (_, i) => `value ${i}`);
   for (let i = 0; i < values.length; i += 50) await pushAll(journal, values.slice(i, i + 50));
-  const reads = Promise.all(values.map((_, i) => journal.read(i + 1)));
+  const reads = Promise.all(values.map((_, i) => journal.read(journal.run, i + 1)));
   const taken = takeAll(journal);
   assert.deepEqual((await reads).map((entry) => entry?.value), values);
   assert.deepEqual(valuesOf(await taken), values);
-  assert.equal(await journal.read(1001), undefined);
+  assert.equal(await journal.read(journal.run, 1001), undefined);
   await journal.close();
 });
 
@@ -351,9 +356,9 @@ Deno.test("an acknowledged entry cannot be read any more", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs);
   await pushAll(journal, ["a", "b"]);
-  await journal.ack((await journal.take(1))!);
-  assert.equal(await journal.read(1), undefined);
-  assert.equal((await journal.read(2))?.value, "b");
+  await journal.settle((await journal.take(1))!);
+  assert.equal(await journal.read(journal.run, 1), undefined);
+  assert.equal((await journal.read(journal.run, 2))?.value, "b");
   await journal.close();
 });
 
@@ -365,8 +370,8 @@ Deno.test("damage found while taking is set aside and counted once; the neighbou
   const offsets = recordOffsets(fs.content(path!));
   fs.content(path!)[offsets[1]! + 20]! ^= 1;
   fs.content(path!)[offsets[3]! + 20]! ^= 1;
-  assert.equal((await journal.read(3))?.value, "c");
-  assert.equal(await journal.read(2), undefined);
+  assert.equal((await journal.read(journal.run, 3))?.value, "c");
+  assert.equal(await journal.read(journal.run, 2), undefined);
   const batch = await journal.take(10);
   assert.deepEqual(valuesOf(batch!.entries), ["a", "c"]);
   assert.deepEqual(damage.map(({ kind, offset }) => ({ kind, offset })), [
@@ -374,10 +379,10 @@ Deno.test("damage found while taking is set aside and counted once; the neighbou
     { kind: "damaged", offset: offsets[3] },
   ]);
   assert.equal(quarantined(fs).length, 2);
-  assert.equal(journal.stats().depth, 2);
-  await journal.ack(batch!);
-  const { depth, ackedSeq } = journal.stats();
-  assert.deepEqual({ depth, ackedSeq }, { depth: 0, ackedSeq: 4 });
+  assert.equal(journal.status().depth, 2);
+  await journal.settle(batch!);
+  const { depth, settled } = journal.status();
+  assert.deepEqual({ depth, settled }, { depth: 0, settled: 4 });
   await pushAll(journal, ["e"]);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["e"]);
   await journal.close();
@@ -387,16 +392,16 @@ Deno.test("the age of the oldest entry follows what is acknowledged", async () =
   const fs = new FakeFileSystem();
   let nowMs = 1_000_000;
   const { journal } = await open(fs, { now: () => nowMs });
-  assert.equal(journal.stats().oldestAcceptedMs, undefined);
+  assert.equal(journal.status().oldestAcceptedMs, undefined);
   for (let i = 0; i < 3; i++) {
     await pushAll(journal, ["x"]);
     nowMs += 10_000;
   }
-  assert.equal(journal.stats().oldestAcceptedMs, 1_000_000);
-  await journal.ack((await journal.take(2))!);
-  assert.equal(journal.stats().oldestAcceptedMs, 1_020_000);
-  await ackAll(journal);
-  assert.equal(journal.stats().oldestAcceptedMs, undefined);
+  assert.equal(journal.status().oldestAcceptedMs, 1_000_000);
+  await journal.settle((await journal.take(2))!);
+  assert.equal(journal.status().oldestAcceptedMs, 1_020_000);
+  await settleAll(journal);
+  assert.equal(journal.status().oldestAcceptedMs, undefined);
   await journal.close();
 });
 

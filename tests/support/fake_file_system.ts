@@ -40,6 +40,13 @@ export class FakeFileSystem implements JournalFileSystem {
     return new FakeFileSystem(files);
   }
 
+  /** A file that was there, and durable, before anybody looked. */
+  put(path: string, content: Uint8Array): void {
+    const inode = { content: content.slice(), durable: content.slice() };
+    this.#names.set(path, inode);
+    this.#durableNames.set(path, inode);
+  }
+
   count(event: string): number {
     return this.events.filter((each) => each.startsWith(event)).length;
   }
