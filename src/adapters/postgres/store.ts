@@ -11,7 +11,6 @@ import { INDEXED_KEY_BYTES } from "./ddl.ts";
 import { identityOf } from "./identity.ts";
 import { PostgresIdentity } from "./store_identity.ts";
 import { putOneByOne, putTogether, RowsVanishedError } from "./put.ts";
-import type { Session } from "./session.ts";
 import { isRefusal } from "./sql_state.ts";
 
 /** Does not connect before the first call; the server need not be up. */
