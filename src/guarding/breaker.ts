@@ -3,7 +3,7 @@
  * once, without a wait for a deadline, and one call a second finds out whether it is back.
  */
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "cockatiel";
-import { RejectedRowError, StoreRefusesError } from "../errors.ts";
+import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /** 0 closed: calls go through; 1 half-open: one call is trying; 2 open: calls are refused. */
@@ -21,12 +21,15 @@ export class BreakerOpenError extends Error {
 const FAILURES_TO_OPEN = 5;
 /** Short beside any outage that a person would notice, long beside a call. */
 const OPEN_MS = 1_000;
+/** A refusal is an answer, and so is a mark that went back: who gives one is not away. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof RejectedRowError || error instanceof StoreRefusesError ||
+    error instanceof StoreWentBackError;
+}
+
 export class Breaker {
   readonly #policy = circuitBreaker(
-    // A refusal is an answer: who gives it is not away.
-    handleWhen((error) =>
-      !(error instanceof RejectedRowError || error instanceof StoreRefusesError)
-    ),
+    handleWhen((error) => !isAnswer(error)),
     // When to try again is decided here: the package goes by the wall clock, which may be set back.
     { breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN), halfOpenAfter: -Infinity },
   );

@@ -1,6 +1,6 @@
 /** What every Store keeps to, by the words of src/ports/store.ts. */
 import assert from "node:assert/strict";
-import { type Entry, writeId } from "../../src/domain.ts";
+import type { Entry } from "../../src/domain.ts";
 import { StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
 import type { Store } from "../../src/ports/store.ts";
 import { entry } from "../support/fakes.ts";

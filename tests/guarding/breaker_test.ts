@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { Breaker, BreakerOpenError } from "../../src/guarding/breaker.ts";
 import { RejectedRowError } from "../../src/errors.ts";
-import { FakeClock } from "../support/fake_clock.ts";
 
 function setUp() {
   const clock = { ms: 0 };

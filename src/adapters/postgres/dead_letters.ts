@@ -5,6 +5,7 @@ import type { DeadLetter, DeadLetters, RefusedEntry, Rejection } from "../../por
 import type { Database } from "./database.ts";
 import type { Session } from "./session.ts";
 import { isRefusal } from "./sql_state.ts";
+import { COLUMN_NAMES, ENTRY_COLUMNS, entryOf, type EntryRow } from "./user_data.ts";
 
 export class PostgresDeadLetters implements DeadLetters {
   constructor(private readonly database: Database) {}
@@ -36,15 +37,6 @@ export class PostgresDeadLetters implements DeadLetters {
       },
     );
   }
-}
-
-interface EntryRow {
-  readonly user_id: string;
-  readonly value: string;
-  readonly ts: string;
-  readonly accepted_ms: string;
-  readonly instance: string;
-  readonly seq: string;
 }
 
 interface Row extends EntryRow {
@@ -145,9 +137,9 @@ async function discardDeadLetter(session: Session, id: string): Promise<boolean>
 async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
   const { rows: [row] } = await session.query<EntryRow>(
     `with letter as (delete from dsproxy_dead_letters where id = $1 returning *)
-     insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
+     insert into user_data (${COLUMN_NAMES})
      select user_id, value, ts, accepted_ms, instance, seq from letter
-     returning user_id, value, ts, dsproxy_accepted_ms as accepted_ms, dsproxy_instance as instance, dsproxy_seq as seq`,
+     returning ${ENTRY_COLUMNS}`,
     [id],
   );
   return row && entryOf(row);
@@ -162,17 +154,6 @@ async function countAttempt(
     "update dsproxy_dead_letters set attempts = attempts + 1, code = $2, message = $3 where id = $1",
     [id, code, message],
   );
-}
-
-function entryOf(row: EntryRow): Entry {
-  return {
-    userId: row.user_id,
-    value: row.value,
-    ts: Number(row.ts),
-    acceptedMs: Number(row.accepted_ms),
-    run: row.instance,
-    seq: Number(row.seq),
-  };
 }
 
 function letterOf(row: Row): DeadLetter {

@@ -11,8 +11,8 @@ import { INDEXED_KEY_BYTES } from "./ddl.ts";
 import { identityOf } from "./identity.ts";
 import { PostgresIdentity } from "./store_identity.ts";
 import { putOneByOne, putTogether, RowsVanishedError } from "./put.ts";
-import type { Session } from "./session.ts";
 import { isRefusal } from "./sql_state.ts";
+import { ENTRY_COLUMNS, entryOf, type EntryRow, NEWEST_FIRST } from "./user_data.ts";
 
 /** Does not connect before the first call; the server need not be up. */
 export function createPostgresStore(options: DatabaseOptions): StorePorts {
@@ -29,18 +29,9 @@ const NEIGHBOURS = 4;
 /** Of a value, in UTF-16 units: neighbours are kept in memory, and inserted on trial. */
 const NEIGHBOUR_UNITS_MAX = 4_096;
 
-interface LatestRow {
-  readonly value: string;
-  readonly ts: string | null;
-  readonly accepted_ms: string;
-  readonly instance: string;
-  readonly seq: string;
-}
-
-const LATEST = `
-  select value, ts, dsproxy_accepted_ms as accepted_ms, dsproxy_instance as instance, dsproxy_seq as seq from user_data
+const LATEST = `select ${ENTRY_COLUMNS} from user_data
   where user_id = $1 and octet_length(user_id) <= ${INDEXED_KEY_BYTES} and value is not null
-  order by ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc limit 1`;
+  order by ${NEWEST_FIRST} limit 1`;
 
 class PostgresStore implements Store {
   /** Rows that went in last, as copies to try when none does. */
@@ -98,8 +89,8 @@ class PostgresStore implements Store {
 
   latest(userId: string): Promise<Entry | undefined> {
     return this.database.read(async (session) => {
-      const { rows: [row] } = await session.query<LatestRow>(LATEST, [userId]);
-      return row && entryOf(userId, row);
+      const { rows: [row] } = await session.query<EntryRow>(LATEST, [userId]);
+      return row && entryOf(row);
     });
   }
 
@@ -114,15 +105,4 @@ class PostgresStore implements Store {
 
 function isSmall({ value }: Entry): boolean {
   return value.length <= NEIGHBOUR_UNITS_MAX;
-}
-
-function entryOf(userId: string, row: LatestRow): Entry {
-  return {
-    userId,
-    value: row.value,
-    ts: Number(row.ts ?? 0),
-    acceptedMs: Number(row.accepted_ms),
-    run: row.instance,
-    seq: Number(row.seq),
-  };
 }

@@ -10,7 +10,7 @@ import {
   StoreUnavailableError,
   StoreWentBackError,
 } from "../../errors.ts";
-import type { Failure, Reply, Request } from "./worker.ts";
+import type { Failure, Reply, Request } from "./messages.ts";
 
 export interface SqliteOptions {
   /** Path of the database file, which is made when missing; its directory must exist. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
-import { StoreRefusesError } from "../../../src/errors.ts";
+import { StoreRefusesError, StoreUnavailableError } from "../../../src/errors.ts";
 import { createSqliteStore } from "../../../src/adapters/sqlite/store.ts";
 import { entry } from "../../support/fakes.ts";
 
@@ -34,11 +34,49 @@ Deno.test("a table of the original is extended in place", () =>
     await again.close();
   }));
 
+Deno.test("a file of the releases that kept no record is taken over, and a table that was dropped is made anew", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/old.db`;
+    const first = createSqliteStore({ path });
+    await first.store.open(SOURCE);
+    await first.store.put(SOURCE, [entry(1)], 0);
+    const identity = await first.identity.identify();
+    await first.store.close();
+    const old = new DatabaseSync(path);
+    old.exec("drop table dsproxy_migrations; drop table dsproxy_dead_letters");
+    old.close();
+    const again = createSqliteStore({ path });
+    assert.deepEqual(await again.identity.identify(), identity);
+    assert.equal(await again.deadLetters.count(), 0);
+    assert.equal(await again.store.open(SOURCE), 1);
+    await again.store.close();
+    const found = new DatabaseSync(path);
+    const versions = found.prepare("select version from dsproxy_migrations").all();
+    found.close();
+    assert.deepEqual(versions.map(({ version }) => version), [1]);
+  }));
+
+Deno.test("a table that is gone under a running store is refused, and is no failure of one row", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/x.db`;
+    const { store, deadLetters } = createSqliteStore({ path });
+    await store.open(SOURCE);
+    const other = new DatabaseSync(path);
+    other.exec("drop table user_data; drop table dsproxy_dead_letters");
+    other.close();
+    await assert.rejects(store.latest("u"), StoreRefusesError);
+    await assert.rejects(deadLetters.count(), StoreRefusesError);
+    await store.close();
+  }));
+
 Deno.test("a file that cannot be opened is an error that names it, and is tried again", () =>
   withFolder(async (folder) => {
     const path = `${folder}/missing/x.db`;
     const { store } = createSqliteStore({ path });
-    await assert.rejects(store.latest("u"), (error: Error) => error.message.includes(path));
+    await assert.rejects(
+      store.latest("u"),
+      (error) => error instanceof StoreUnavailableError && error.message.includes(path),
+    );
     await Deno.mkdir(`${folder}/missing`);
     assert.equal(await store.latest("u"), undefined);
     await store.close();
