@@ -13,7 +13,7 @@ import {
 } from "./loader.ts";
 import type { Values } from "./options.ts";
 import type { HostPort } from "./parsers.ts";
-import type { SessionAttrs, SslMode } from "./urls.ts";
+import type { SslMode, TargetSessionAttrs } from "../libpq.ts";
 import { reasonOf } from "../errors.ts";
 
 export type { ConfigProblem, ConfigProblems, ConfigSources, Setting } from "./loader.ts";
@@ -58,7 +58,7 @@ export interface PostgresConfig {
   readonly sslMode: SslMode;
   /** Certificates in PEM. */
   readonly sslRootCert?: string;
-  readonly targetSessionAttrs: SessionAttrs;
+  readonly targetSessionAttrs: TargetSessionAttrs;
   readonly applicationName?: string;
   readonly connectTimeoutMs?: number;
   readonly poolSize: number;

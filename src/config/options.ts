@@ -15,15 +15,8 @@ import {
   ports,
   sizeBytes,
 } from "./parsers.ts";
-import {
-  databaseUrl,
-  MASK,
-  maskDatabaseUrl,
-  maskUrl,
-  redisUrl,
-  SESSION_ATTRS,
-  SSL_MODES,
-} from "./urls.ts";
+import { databaseUrl, MASK, maskDatabaseUrl, maskUrl, redisUrl } from "./urls.ts";
+import { SSL_MODES, TARGET_SESSION_ATTRS } from "../libpq.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -95,9 +88,12 @@ export const OPTIONS = {
     help: "file with the certificates (PEM) to trust for PostgreSQL",
   },
   DB_TARGET_SESSION_ATTRS: {
-    parse: oneOf(...SESSION_ATTRS),
+    parse: oneOf(...TARGET_SESSION_ATTRS),
     default: "prefer-read-write",
-    help: `which of the servers to use, as in libpq: ${SESSION_ATTRS.slice(0, -1).join(", ")}; ` +
+    help:
+      `which of the servers to use, as in libpq: ${
+        TARGET_SESSION_ATTRS.slice(0, -1).join(", ")
+      }; ` +
       "prefer-read-write: one that takes writes, else a primary that is read-only for now",
   },
   DB_POOL_SIZE: { parse: integer(1, 1000), default: "8", help: "connections to PostgreSQL" },
