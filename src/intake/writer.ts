@@ -4,16 +4,11 @@
  */
 import type { Batcher } from "../delivery/batcher.ts";
 import type { CacheClient } from "../reading/cache_client.ts";
-import type { Entry, Write } from "../domain.ts";
+import type { AckLevel, Entry, Write } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import type { Pending } from "./pending.ts";
 import type { Queue } from "../ports/queue.ts";
 import type { Log } from "../telemetry/log.ts";
-
-export const ACK_LEVELS = ["accepted", "durable", "flushed"] as const;
-
-/** accepted: in memory; durable: fsynced in the journal; flushed: committed in the store. */
-export type AckLevel = (typeof ACK_LEVELS)[number];
 
 export interface WriteResult {
   readonly entry: Entry;

@@ -75,10 +75,11 @@ Deno.test("without any setting everything has the default of the contract", () =
     store: { kind: "sqlite", path: "data/dsproxy.db" },
     cache: { kind: "memory", ttlMs: 300_000, localMax: 100_000 },
     batch: { size: 50, intervalMs: 2000, max: 5000 },
-    journal: { dir: "data/journal", maxBytes: 2 ** 30 },
+    journal: { dir: "data/journal", maxBytes: 2 ** 30, retainMs: 3_600_000 },
     limits: { bodyBytes: 2 ** 20, keyBytes: 512, valueBytes: 2 ** 18 },
     ack: "durable",
     corsOrigins: [],
+    admin: { socketPath: "data/admin.sock", keyHashes: [] },
     shutdownGraceMs: 25_000,
     log: { level: "info", format: "json" },
     dataDir: "./data",
@@ -667,11 +668,37 @@ Deno.test("development listens on this machine alone, unless PROXY_HOST says oth
 });
 
 Deno.test("a protection that this version does not have is a problem, not something to pass over", () => {
-  for (const name of ["API_KEYS", "ADMIN_KEY", "RATE_LIMIT", "TLS_CERT", "TLS_KEY"]) {
+  for (const name of ["API_KEYS", "RATE_LIMIT", "TLS_CERT", "TLS_KEY"]) {
     assertProblem({ [name]: "x" }, new RegExp(`^${name}: .*not supported`));
     assertProblem({}, new RegExp(`^${name}: `), { dotenv: `${name}=x` });
     configOf({ [name]: "" });
   }
+});
+
+Deno.test("ADMIN_KEY takes hashes of keys, and shows neither a hash nor a key given by mistake", () => {
+  const [one, two] = ["0123456789abcdef".repeat(4), "f".repeat(64)];
+  const hashesOf = (text: string) => configOf({ ADMIN_KEY: text }).admin.keyHashes;
+  assert.deepEqual(hashesOf(one), [one]);
+  assert.deepEqual(hashesOf(`admin:${one.toUpperCase()}, ${two}`), [one, two]);
+  const fromFile = configOf({ ADMIN_KEY_FILE: "/run/k" }, { files: { "/run/k": `${two}\n` } });
+  assert.deepEqual(fromFile.admin.keyHashes, [two]);
+  for (const wrong of ["hunter2", one.slice(1), `${one}0`, `${one},`, `write:${one}`]) {
+    assertProblem({ ADMIN_KEY: wrong }, /^ADMIN_KEY: "\*+" (is not a SHA-256|has nothing)/);
+  }
+  const loaded = load({ ADMIN_KEY: one });
+  assert.ok("settings" in loaded);
+  assert.match(describeConfig(loaded.settings), /^ADMIN_KEY +\*+  \(environment\)$/m);
+});
+
+Deno.test("the admin socket is in DATA_DIR, or where ADMIN_SOCKET says", () => {
+  assert.equal(configOf({ DATA_DIR: "/d" }).admin.socketPath, "/d/admin.sock");
+  const elsewhere = configOf({ DATA_DIR: "/d", ADMIN_SOCKET: "/run/dsproxy/a.sock" });
+  assert.equal(elsewhere.admin.socketPath, "/run/dsproxy/a.sock");
+});
+
+Deno.test("JOURNAL_RETAIN is a duration, and 0 keeps nothing", () => {
+  assert.equal(configOf({ JOURNAL_RETAIN: "90m" }).journal.retainMs, 5_400_000);
+  assert.equal(configOf({ JOURNAL_RETAIN: "0" }).journal.retainMs, 0);
 });
 
 Deno.test("of a database URL without a host nothing is shown, as its password stands where a port would", () => {

@@ -2,7 +2,7 @@
  * One run: the real journal, batcher, writer, reader, cache client and breakers on a simulated
  * disk, clock, database, cache and network, with clients, faults and chance from one seed.
  */
-import type { AckLevel } from "../../src/intake/writer.ts";
+import type { AckLevel } from "../../src/domain.ts";
 import type { Bug } from "./bugs.ts";
 import { SimulatedCache } from "./cache.ts";
 import { SimulatedDisk } from "./disk.ts";
