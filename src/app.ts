@@ -14,11 +14,13 @@ import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
 import { type HealthCheck, healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
-import { writeHandler, writeStatusHandler } from "./http/handlers/write.ts";
+import { writeHandler } from "./http/handlers/write.ts";
+import { writeStatusHandler } from "./http/handlers/write_status.ts";
 import type { JournalObserver } from "./journal/journal.ts";
 import { createCache, createStore } from "./parts.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { DeadLetters } from "./ports/dead_letters.ts";
+import type { Intake } from "./ports/intake.ts";
 import type { Queue } from "./ports/queue.ts";
 import type { Store } from "./ports/store.ts";
 import type { StoreIdentity } from "./ports/store_identity.ts";
@@ -127,7 +129,8 @@ class Application implements App {
     const sharing = config.cache.kind === "memory" ? undefined : this.#namespace;
     this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault, sharing);
     const { host, port } = config.listen;
-    this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
+    const { admin, corsOrigins, dataDir } = config;
+    this.#server = new Server({ host, port, origins: new Set(corsOrigins), admin, dataDir }, {
       metrics: this.#metrics,
       log: this.#log,
     });
@@ -141,7 +144,7 @@ class Application implements App {
       live: healthHandler([]),
       ready: healthHandler(this.#readinessChecks()),
     });
-    const url = this.#server.start();
+    const url = await this.#server.start();
     this.#phase = "recovering";
     await this.#recover();
     this.#stopSampling = this.#sampleLoopLag();
@@ -214,6 +217,8 @@ class Application implements App {
       onLookUpRefused: () => this.#firstContact.start(),
     });
     this.#queue = queue;
+    // The journal's lock says that the directory is this process's alone.
+    await this.#server.openAdminSocket();
     const binding = this.#gate.binding = await openStoreBinding(config.dataDir, config.store.kind);
     await this.#gate.check(() =>
       withDeadline(this.#store.ping(), WRONG_STORE_LIMIT_MS, "The store")
@@ -229,7 +234,11 @@ class Application implements App {
         clock,
         metrics: this.#metrics,
       }),
-      writeStatus: writeStatusHandler(queue, this.#store),
+      writeStatus: writeStatusHandler({
+        intake: stagesOf(queue),
+        marks: { marks: () => Promise.resolve(new Map()) },
+        deadLetters: this.#store,
+      }),
       ...deadLetterHandlers(this.#store, this.#cache),
       read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
     });
@@ -315,4 +324,15 @@ class Application implements App {
       this.#log.warn("The data directory does not take the last cache generation", { error })
     );
   }
+}
+
+/** The stages of writes as a queue knows them; an `Intake` says this by itself. */
+function stagesOf(queue: Pick<Queue, "stats">): Pick<Intake, "stageOf"> {
+  return {
+    stageOf: (run, seq) => {
+      const { instance, ackedSeq, lastSeq } = queue.stats();
+      if (run !== instance || seq > lastSeq) return "unknown";
+      return seq > ackedSeq ? "durable" : "settled";
+    },
+  };
 }

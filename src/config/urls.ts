@@ -140,7 +140,8 @@ function serverUrl(value: string, schemes: readonly string[], parameters: readon
   const url = plainUrl(value);
   if (url === undefined) {
     throw new InvalidValue(
-      "is not a URL; special characters in its password must be percent-encoded (# is %23, / is %2F)",
+      "is not a URL; special characters in its password must be percent-encoded " +
+        "(# is %23, / is %2F)",
     );
   }
   const named = schemes.map((scheme) => `${scheme}//`).join(" or ");
