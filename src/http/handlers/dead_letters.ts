@@ -2,7 +2,7 @@
  * `/admin/dead-letters`: what the database refused, to be looked at, tried again or thrown away.
  */
 import type { CacheClient } from "../../reading/cache_client.ts";
-import { type Entry, writeId } from "../../domain.ts";
+import { writeId } from "../../domain.ts";
 import { AppError, RejectedRowError } from "../../errors.ts";
 import type { Handler } from "../handler.ts";
 import { parseQuery } from "../query.ts";
@@ -27,51 +27,44 @@ export function deadLetterHandlers(
   cache: Pick<CacheClient, "forget">,
 ): DeadLetterHandlers {
   return {
-    listDeadLetters: overStore(async ({ query }) => {
+    listDeadLetters: async ({ query }) => {
       const parameters = parseQuery(query);
       const limit = parseLimit(parameters.get("limit"));
-      const letters = await deadLetters.list(limit, parseCursor(parameters.get("after")));
+      const after = parseCursor(parameters.get("after"));
+      const letters = await fromStore(deadLetters.list(limit, after));
       const last = letters.at(-1);
       const next = last === undefined || letters.length < limit ? null : cursorOf(last);
       return Response.json({ dead_letters: letters.map(summaryOf), next });
-    }),
-    showDeadLetter: overStore(async ({ pathParameter }) => {
-      const letter = await deadLetters.find(pathParameter) ?? notFound(pathParameter);
+    },
+    showDeadLetter: async ({ pathParameter: id }) => {
+      const letter = await fromStore(deadLetters.find(id)) ?? notFound(id);
       return Response.json({ ...summaryOf(letter), value: letter.value });
-    }),
-    replayDeadLetter: overStore(async ({ pathParameter }) => {
-      const entry = await replay(deadLetters, pathParameter) ?? notFound(pathParameter);
+    },
+    replayDeadLetter: async ({ pathParameter: id }) => {
+      const entry = await fromStore(deadLetters.replay(id)) ?? notFound(id);
       await cache.forget([entry]);
-      return Response.json({ id: pathParameter, outcome: "replayed" });
-    }),
-    discardDeadLetter: overStore(async ({ pathParameter }) => {
-      if (!await deadLetters.discard(pathParameter)) notFound(pathParameter);
-      return Response.json({ id: pathParameter, outcome: "discarded" });
-    }),
+      return Response.json({ id, outcome: "replayed" });
+    },
+    discardDeadLetter: async ({ pathParameter: id }) => {
+      if (!await fromStore(deadLetters.discard(id))) notFound(id);
+      return Response.json({ id, outcome: "discarded" });
+    },
   };
 }
 
-function overStore(handler: Handler): Handler {
-  return async (context) => {
-    try {
-      return await handler(context);
-    } catch (error) {
-      return answerStoreFault(
-        error,
-        "The dead letters are in the database, which cannot be reached. Try again.",
+async function fromStore<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof RejectedRowError) {
+      throw new AppError(
+        "replay-refused",
+        `The database refuses the row again (${error.code}: ${error.message}). It stays.`,
       );
     }
-  };
-}
-
-async function replay(deadLetters: DeadLetters, id: string): Promise<Entry | undefined> {
-  try {
-    return await deadLetters.replay(id);
-  } catch (error) {
-    if (!(error instanceof RejectedRowError)) throw error;
-    throw new AppError(
-      "replay-refused",
-      `The database refuses the row again (${error.code}: ${error.message}). It stays.`,
+    return answerStoreFault(
+      error,
+      "The dead letters are in the database, which cannot be reached. Try again.",
     );
   }
 }
