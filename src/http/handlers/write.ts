@@ -13,14 +13,14 @@ export interface WriteHandlerParts {
   readonly writer: Pick<Writer, "write">;
   readonly limits: RecordLimits & { readonly bodyBytes: number };
   readonly defaultAck: AckLevel;
-  readonly clock: Pick<Clock, "now">;
+  readonly clock: Pick<Clock, "now" | "setTimeout">;
   readonly metrics: Pick<Metrics, "writes">;
 }
 
 export function writeHandler(
   { writer, limits, defaultAck, clock, metrics }: WriteHandlerParts,
 ): Handler {
-  const bodies = new BodyReader(limits.bodyBytes);
+  const bodies = new BodyReader(limits.bodyBytes, clock);
   return async ({ request, query }) => {
     const wanted = parseAck(query, defaultAck);
     const record = parseRecord(await bodies.readJson(request), limits, clock.now());
