@@ -17,9 +17,6 @@ import type { SslMode, TargetSessionAttrs } from "../libpq.ts";
 import type { AckLevel } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
 
-export type { ConfigProblem, ConfigProblems, ConfigSources, Setting } from "./loader.ts";
-export { environmentNames } from "./options.ts";
-
 export interface Config {
   /** Port 0 picks a free one. */
   readonly listen: { readonly host: string; readonly port: number };
@@ -114,7 +111,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig | ConfigProblem
 }
 
 /**
- * As {@link loadConfig}; reads only the variables of {@link environmentNames}, `.env` and the files
+ * As {@link loadConfig}; reads only the variables of the option table, `.env` and the files
  * that these name.
  */
 export function loadConfigFromProcess(defaultHost?: string): LoadedConfig | ConfigProblems {
