@@ -8,7 +8,7 @@ import { PAGE_LETTERS } from "../http/handlers/dead_letters.ts";
 import type { CallInstance } from "./instance_client.ts";
 
 export const DEAD_LETTERS_USAGE = `\
-  dsproxy dead-letters list [AFTER]          ${PAGE_LETTERS} of them, oldest first; AFTER continues a listing
+  dsproxy dead-letters list [AFTER]          ${PAGE_LETTERS}, oldest first; AFTER continues a listing
   dsproxy dead-letters show ID               one, with its value, as JSON
   dsproxy dead-letters replay ID…|--all      insert again what was accepted; twice is harmless
   dsproxy dead-letters discard ID…|--all     delete for good

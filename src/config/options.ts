@@ -173,8 +173,8 @@ export const OPTIONS = {
   ADMIN_KEY: {
     parse: keyHashes,
     secret: true,
-    help: "opens the admin routes to who sends a key as Authorization: Bearer …: SHA-256 hash of " +
-      "the key in hex (printf %s KEY | sha256sum), or several, comma-separated; " +
+    help: "opens the admin routes to who sends a key as Authorization: Bearer …: " +
+      "SHA-256 hash of the key in hex (printf %s KEY | sha256sum), or several, comma-separated; " +
       "default: only the admin socket opens them",
   },
   ADMIN_SOCKET: {

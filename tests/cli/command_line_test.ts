@@ -114,7 +114,7 @@ async function withServer(
   }
 }
 
-Deno.test("askReady asks /readyz over loopback when the instance listens on every address", async () => {
+Deno.test("askReady asks over loopback when the instance listens on every address", async () => {
   let path = "";
   await withServer((request) => {
     path = new URL(request.url).pathname;

@@ -31,7 +31,7 @@ Deno.test("the environment wins over .env, and .env over the default", () => {
   assert.equal(config.limits.keyBytes, 512);
 });
 
-Deno.test("an empty or blank variable is as good as none, so that .env or the default counts", () => {
+Deno.test("an empty or blank variable is none, so that .env or the default counts", () => {
   const config = configOf({ BATCH_SIZE: "", PROXY_PORT: "  ", DB_HOST: "", REDIS_URL: "" }, {
     dotenv: "BATCH_SIZE=8\nACK=\n",
   });
@@ -135,7 +135,8 @@ Deno.test("every problem is reported at once, each with its variable and value",
     'ACK: "Durable" is not known; choose accepted, durable, flushed.',
     'BATCH_INTERVAL: "2 parsecs" is not a duration such as 250ms, 2s or 1m30s.',
     'MAX_KEY_BYTES: "2KiB" is out of range; use 1 to 1KiB.',
-    'CORS_ORIGINS: "https://a.example, example.org" has "example.org", which is not an origin; name each, as in https://app.example.com.',
+    'CORS_ORIGINS: "https://a.example, example.org" has "example.org", which is not an origin; ' +
+    "name each, as in https://app.example.com.",
   ]);
 });
 
@@ -219,7 +220,7 @@ Deno.test("development listens on this machine alone, unless PROXY_HOST says oth
   );
 });
 
-Deno.test("a protection that this version does not have is a problem, not something to pass over", () => {
+Deno.test("a protection that this version does not have is a problem", () => {
   for (const name of ["API_KEYS", "RATE_LIMIT", "TLS_CERT", "TLS_KEY"]) {
     assertProblem({ [name]: "x" }, new RegExp(`^${name}: .*not supported`));
     assertProblem({}, new RegExp(`^${name}: `), { dotenv: `${name}=x` });
@@ -227,7 +228,7 @@ Deno.test("a protection that this version does not have is a problem, not someth
   }
 });
 
-Deno.test("ADMIN_KEY takes hashes of keys, and shows neither a hash nor a key given by mistake", () => {
+Deno.test("ADMIN_KEY takes hashes, and shows neither one nor a key given by mistake", () => {
   const [one, two] = ["0123456789abcdef".repeat(4), "f".repeat(64)];
   const hashesOf = (text: string) => configOf({ ADMIN_KEY: text }).admin.keyHashes;
   assert.deepEqual(hashesOf(one), [one]);

@@ -87,7 +87,7 @@ Deno.test("bodies under way are bounded together, not only each", () =>
     });
   }));
 
-Deno.test("a scrape in the OpenMetrics format leaves the names in the classic one as they were", () =>
+Deno.test("a scrape in the OpenMetrics format leaves the classic names as they were", () =>
   withProxy(async (proxy) => {
     const classic = async () =>
       (await (await fetch(`${proxy.url}/metrics`)).text()).match(/^# TYPE .*/gm);

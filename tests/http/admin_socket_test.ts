@@ -49,7 +49,7 @@ async function leaveStaleSocket(path: string): Promise<void> {
   assert.ok((await Deno.lstat(path)).isSocket);
 }
 
-Deno.test("the admin socket answers at its place, open to its owner only, and goes with its server", () =>
+Deno.test("the admin socket is at its place, open to its owner only, until it stops", () =>
   withFolder(async (folder) => {
     const { socket, path, lines } = adminSocket(folder);
     await socket.start();
@@ -104,7 +104,7 @@ Deno.test("a socket whose process is dead is replaced, and so is a half-made one
     assert.deepEqual(await namesIn(folder), []);
   }));
 
-Deno.test("a socket that another process answers on is not replaced, and stays when that gives up", () =>
+Deno.test("a socket that somebody answers on is not replaced, nor removed", () =>
   withFolder(async (folder) => {
     const first = adminSocket(folder, undefined, "first");
     await first.socket.start();

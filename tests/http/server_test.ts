@@ -91,7 +91,7 @@ Deno.test("a slow body is answered with 408, and what is too much with 503, both
     );
   }));
 
-Deno.test("the guards are asked before the handler, by the door that a request came through", () => {
+Deno.test("guards are asked before the handler, by the door that was used", () => {
   let asked = 0;
   return withServer({
     listDeadLetters: () => {
@@ -115,7 +115,7 @@ Deno.test("the guards are asked before the handler, by the door that a request c
   });
 });
 
-Deno.test("405 and OPTIONS name the methods of the path, before any guard or handler is asked", () =>
+Deno.test("405 and OPTIONS name the methods of the path before any guard is asked", () =>
   withServer({}, async ({ url }) => {
     const origin = "https://foreign.example";
     const at = `${url}/admin/dead-letters/x`;

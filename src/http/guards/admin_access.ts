@@ -10,16 +10,16 @@ const BEARER = /^Bearer +(\S+)$/i;
 
 /**
  * @param keyHashes SHA-256 in hex of each key that opens them; none: no key does
- * @throws AppError `admin-only` over the network while there is no key, `unauthorized` for a request
- *   without one of the keys
+ * @throws AppError `admin-only` over the network while there is no key, `unauthorized` to who does
+ *   not send one of them
  */
 export function requireAdmin(request: Request, door: Door, keyHashes: readonly string[]): void {
   if (door === "admin-socket") return;
   if (keyHashes.length === 0) {
     throw new AppError(
       "admin-only",
-      "Over the network admin routes answer to a key only, and none is configured. Use the command " +
-        "line (dsproxy --help) or the admin socket on the machine, or set ADMIN_KEY.",
+      "Over the network admin routes answer to a key only, and none is configured. Use the " +
+        "command line (dsproxy --help) or the admin socket on the machine, or set ADMIN_KEY.",
     );
   }
   const key = BEARER.exec(request.headers.get("authorization") ?? "")?.[1];

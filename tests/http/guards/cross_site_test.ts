@@ -37,7 +37,7 @@ Deno.test("a foreign page may not, whichever header tells of it", () => {
   }
 });
 
-Deno.test("a preflight is told the methods of the resource, and no header that carries a key", () => {
+Deno.test("a preflight is told the methods of the resource, and no header for a key", () => {
   const origin = "https://friend.example";
   const headers = new Map(
     crossSiteHeaders(requestWith({ origin }, "OPTIONS"), FRIENDS, "DELETE, GET, HEAD"),

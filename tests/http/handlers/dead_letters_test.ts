@@ -46,7 +46,7 @@ Deno.test("a store that is away is 503; a defect passes on as what it is", async
   }
 });
 
-Deno.test("a replayed user's copies are forgotten; a row that is refused again forgets nobody", async () => {
+Deno.test("a replay makes the user's copies forgotten, a refused one nobody's", async () => {
   const entry = { userId: "u" } as Entry;
   const replayed = handlersOver({ replay: () => Promise.resolve(entry) });
   assert.equal((await replayed.handlers.replayDeadLetter(context)).status, 200);

@@ -74,7 +74,7 @@ Deno.test("a withdrawn write is 404, and the reason says that it was never durab
   assert.match(detail, /never made durable/);
 });
 
-Deno.test("of a run that is not known here the store's mark decides, up to that very number", async () => {
+Deno.test("of a run that is not known here the store's mark decides", async () => {
   const marks = { [RUN]: 7 };
   const dead = { [`${RUN}-6`]: "23505" };
   const stage = "unknown";
@@ -84,7 +84,7 @@ Deno.test("of a run that is not known here the store's mark decides, up to that 
   assert.equal((await refusalOf("zzzzzzzzzzzz-1", { stage, marks })).code, "write-not-found");
 });
 
-Deno.test("while the store is away what only it knows is 503, with the reason kept for the log", async () => {
+Deno.test("while the store is away what only it knows is 503", async () => {
   const storeThrows = new Error("connection refused");
   for (const stage of ["settled", "unknown"] as const) {
     const { code, cause } = await refusalOf(`${RUN}-7`, { stage, storeThrows });
