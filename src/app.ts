@@ -14,16 +14,16 @@ import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
 import { type HealthCheck, healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
-import { writeHandler, writeStatusHandler } from "./http/handlers/write.ts";
+import { writeHandler } from "./http/handlers/write.ts";
+import { writeStatusHandler } from "./http/handlers/write_status.ts";
 import { Server } from "./http/server.ts";
-import { type Halves, openHalves } from "./journal/as_halves.ts";
-import type { JournalObserver } from "./journal/journal.ts";
+import { type JournalObserver, openJournal } from "./journal/journal.ts";
 import { createCache, createStore } from "./parts.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { StorePorts } from "./ports/store.ts";
 import { CacheClient } from "./reading/cache_client.ts";
 import { CacheNamespace } from "./reading/cache_namespace.ts";
-import { type CacheNote, openCacheNote } from "./reading/cache_note.ts";
+import { openCacheNote } from "./reading/cache_note.ts";
 import { LastKnown } from "./reading/last_known.ts";
 import { type Companion, type Doors, type Front, type Phase, Service } from "./service.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
@@ -74,7 +74,8 @@ class Application implements App {
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
   readonly #service: Service;
-  #halves: Halves | undefined;
+  /** The journal has never held an entry. */
+  #isFresh = false;
 
   constructor(private readonly config: Config, private readonly surroundings: Surroundings) {
     const { clock } = surroundings;
@@ -101,11 +102,7 @@ class Application implements App {
     const namespace = new CacheNamespace(this.#store.identity, clock);
     const lastKnown = new LastKnown(config.cache.ttlMs, clock);
     this.#cache = this.#makeCache(namespace, lastKnown);
-    const { host, port } = config.listen;
-    this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
-      metrics: this.#metrics,
-      log: this.#log,
-    });
+    this.#server = this.#makeServer();
     this.#service = this.#makeService(namespace, lastKnown);
   }
 
@@ -131,21 +128,20 @@ class Application implements App {
     const [metrics, log, store] = [this.#metrics, this.#log, this.#store.store];
     return new Service({
       front: this.#front(),
-      openJournal: async (listener) => {
+      openJournal: (listener) => {
         const { fs, segmentBytes } = this.surroundings;
-        const halves = await openHalves({
+        return openJournal({
           ...config.journal,
           ...(segmentBytes !== undefined && { segmentBytes }),
           fs,
+          listener,
           now: () => clock.now(),
           monotonicMs: () => clock.monotonicMs(),
           setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
           observer: this.#journalObserver(),
-        }, listener);
-        this.#halves = halves;
-        return halves.journal;
+        });
       },
-      openCacheNote: () => this.#openCacheNote(),
+      openCacheNote: () => openCacheNote(this.surroundings.fs, config.dataDir, this.#isFresh),
       store,
       makeSink: () => new StoreSink(config.batch.max, { store, clock, metrics, log }),
       cache: this.#cache,
@@ -166,11 +162,6 @@ class Application implements App {
     });
   }
 
-  #openCacheNote(): Promise<CacheNote> {
-    const isFresh = this.#service.status?.accepted === 0;
-    return openCacheNote(this.surroundings.fs, this.config.dataDir, isFresh);
-  }
-
   async #admitStore(): Promise<void> {
     const { dataDir, store } = this.config;
     this.#gate.binding = await openStoreBinding(dataDir, store.kind);
@@ -183,6 +174,14 @@ class Application implements App {
     }
   }
 
+  #makeServer(): Server {
+    const { listen: { host, port }, corsOrigins, admin, dataDir } = this.config;
+    return new Server({ host, port, origins: new Set(corsOrigins), admin, dataDir }, {
+      metrics: this.#metrics,
+      log: this.#log,
+    });
+  }
+
   #front(): Front {
     const server = this.#server;
     return {
@@ -192,11 +191,12 @@ class Application implements App {
           live: healthHandler([]),
           ready: healthHandler(this.#readinessChecks()),
         });
-        return Promise.resolve(server.start());
+        return server.start();
       },
-      open: (doors) => {
+      open: async (doors) => {
         server.mount(this.#handlers(doors));
-        return Promise.resolve();
+        // The journal's lock says that the directory is this process's alone.
+        await server.openAdminSocket();
       },
       close: () => server.stop(),
     };
@@ -205,10 +205,10 @@ class Application implements App {
   #handlers({ intake, journal, reader }: Doors) {
     const { limits, ack } = this.config;
     const { clock } = this.surroundings;
-    const { deadLetters } = this.#store;
+    const { deadLetters, store } = this.#store;
     return {
       write: writeHandler({ writer: intake, limits, defaultAck: ack, clock }),
-      writeStatus: writeStatusHandler(journal, deadLetters),
+      writeStatus: writeStatusHandler({ intake: journal, marks: store, deadLetters }),
       ...deadLetterHandlers(deadLetters, this.#cache),
       read: readHandler({ reader, keyBytes: limits.keyBytes }),
     };
@@ -291,7 +291,10 @@ class Application implements App {
         (suppressed, reason) => this.#log.warn(String(reason), { suppressed }),
       ),
       onFailed: (reason) => this.#log.error("No write is accepted any more", { reason }),
-      onOpened: (lastAcceptedMs) => this.#clockWatch.start(lastAcceptedMs),
+      onOpened: (lastAcceptedMs) => {
+        this.#isFresh = lastAcceptedMs === 0;
+        this.#clockWatch.start(lastAcceptedMs);
+      },
     };
   }
 

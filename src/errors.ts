@@ -25,6 +25,7 @@ export type ErrorCode =
   | "dead-letter-not-found"
   | "replay-refused"
   | "admin-only"
+  | "unauthorized"
   | "no-such-path"
   | "method-not-allowed"
   | "unsupported-media-type"
@@ -43,7 +44,7 @@ export class AppError extends Error {
   override readonly name = "AppError";
 
   /**
-   * @param code which kind of failure; decides the HTTP status (table in `server.ts`)
+   * @param code which kind of failure; decides the HTTP status (table in `http/problem.ts`)
    * @param message for the person who called: what happened, with which value, what to do. Reaches
    *   clients.
    * @param options.cause the internal reason; logged, never sent to a client

@@ -23,12 +23,11 @@ export async function explainWrongStore(config: Parts, error: WrongStoreError): 
   const queued = await countQueued(config).catch((reason) =>
     `The journal cannot be read (${reasonOf(reason)})`
   );
+  const configured = describeConfigured(config);
   return `${error.message}
 ${queued}; nothing was moved. One of the two:
 - configure that store again: STORE=${bound.kind}, and what says where it is;
-- or let what waits go to ${
-    describeConfigured(config)
-  }: with the configuration as it is now, run once
+- or let what waits go to ${configured}: with the configuration as it is now, run once
     dsproxy --change-store`;
 }
 
@@ -45,7 +44,8 @@ async function change(config: Parts): Promise<string> {
   const { dataDir, journal, store } = config;
   const used = (await denoFileSystem.list(dataDir)).length > 0;
   if (!used) {
-    return `${dataDir} is not in use yet: the first start binds it to the store that is configured.`;
+    return `${dataDir} is not in use yet: ` +
+      "the first start binds it to the store that is configured.";
   }
   await denoFileSystem.mkdir(journal.dir);
   const lock = await lockJournal(denoFileSystem, journal.dir);
@@ -55,10 +55,12 @@ async function change(config: Parts): Promise<string> {
     // to be.
     await forgetStore(denoFileSystem, journal.dir);
     const before = await changeStore(dataDir, store.kind);
-    return `${dataDir} belonged to ${describeBefore(before)}; from now on it belongs to ${
-      describeConfigured(config)
-    }.
-${queued} for its next start, and will be stored there. What is in the other store already stays in that.`;
+    const configured = describeConfigured(config);
+    return `${dataDir} belonged to ${
+      describeBefore(before)
+    }; from now on it belongs to ${configured}.
+${queued} for its next start, and will be stored there.
+What is in the other store already stays in that.`;
   } finally {
     lock.close();
   }

@@ -125,5 +125,6 @@ function describeJournal(
     `${kind} in ${segment} at ${offset} (${bytes} bytes)`
   );
   const condition = damage.length === 0 ? "no damage" : `damage: ${stretches.join(", ")}`;
-  return `instance ${instance}, ${records} records in ${segments} segments (${bytes} bytes), ${unsettled} not in the store; ${condition}`;
+  const size = `${records} records in ${segments} segments (${bytes} bytes)`;
+  return `instance ${instance}, ${size}, ${unsettled} not in the store; ${condition}`;
 }

@@ -4,10 +4,11 @@
  */
 import { parseWriteId } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
+import { PAGE_LETTERS } from "../http/handlers/dead_letters.ts";
 import type { CallInstance } from "./instance_client.ts";
 
 export const DEAD_LETTERS_USAGE = `\
-  dsproxy dead-letters list [AFTER]          100 of them, oldest first; AFTER continues a listing
+  dsproxy dead-letters list [AFTER]          ${PAGE_LETTERS}, oldest first; AFTER continues a listing
   dsproxy dead-letters show ID               one, with its value, as JSON
   dsproxy dead-letters replay ID…|--all      insert again what was accepted; twice is harmless
   dsproxy dead-letters discard ID…|--all     delete for good
@@ -34,28 +35,25 @@ interface Page {
 }
 
 const ROUTE = "/admin/dead-letters";
-const PAGE_LETTERS = 100;
 
+/** @param all whether `--all` was there */
 export function parseDeadLettersRequest(
-  args: readonly string[],
+  [action, ...operands]: readonly string[],
+  all: boolean,
 ): DeadLettersRequest | { error: string } {
-  const [action, ...operands] = args;
   const [first] = operands;
-  if (action === "list" && operands.length <= 1) return { action, after: first };
-  const strange = operands.find((id) => id !== "--all" && parseWriteId(id) === undefined);
-  if (
-    strange !== undefined && action !== undefined && ["show", "replay", "discard"].includes(action)
-  ) {
-    return {
-      error: `dsproxy: ${JSON.stringify(strange)} is not a write id such as 0123456789ab-42.`,
-    };
-  }
-  if (action === "show" && operands.length === 1 && first !== "--all") {
-    return { action, id: first! };
-  }
-  if ((action === "replay" || action === "discard") && operands.length > 0) {
-    if (!operands.includes("--all")) return { action, ids: operands };
-    if (operands.length === 1) return { action, ids: "all" };
+  if (action === "list" && operands.length <= 1 && !all) return { action, after: first };
+  if (action === "show" || action === "replay" || action === "discard") {
+    const strange = operands.find((id) => parseWriteId(id) === undefined);
+    if (strange !== undefined) {
+      const what = JSON.stringify(strange);
+      return { error: `dsproxy: ${what} is not a write id such as 0123456789ab-42.` };
+    }
+    if (action === "show") {
+      if (operands.length === 1 && !all) return { action, id: first! };
+    } else if (all !== (operands.length > 0)) {
+      return { action, ids: all ? "all" : operands };
+    }
   }
   return {
     error: `dsproxy: dead-letters is used so:\n${DEAD_LETTERS_USAGE}See also dsproxy --help.`,
@@ -98,9 +96,8 @@ async function settleAll(
       failures.push(`${id}: ${reasonOf(error)}`);
     }
   }
-  const summary = `${done} ${
-    action === "replay" ? "replayed" : "discarded"
-  }, ${failures.length} not`;
+  const outcome = action === "replay" ? "replayed" : "discarded";
+  const summary = `${done} ${outcome}, ${failures.length} not`;
   return { ok: failures.length === 0, message: [...failures, summary].join("\n") };
 }
 

@@ -13,11 +13,9 @@ import {
 } from "./loader.ts";
 import type { Values } from "./options.ts";
 import type { HostPort } from "./parsers.ts";
-import type { SessionAttrs, SslMode } from "./urls.ts";
+import type { SslMode, TargetSessionAttrs } from "../libpq.ts";
+import type { AckLevel } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
-
-export type { ConfigProblem, ConfigProblems, ConfigSources, Setting } from "./loader.ts";
-export { environmentNames } from "./options.ts";
 
 export interface Config {
   /** Port 0 picks a free one. */
@@ -26,14 +24,24 @@ export interface Config {
   readonly cache: MemoryCacheConfig | RedisCacheConfig;
   /** `size` waiting writes or `intervalMs` start a flush; one statement has at most `max`. */
   readonly batch: { readonly size: number; readonly intervalMs: number; readonly max: number };
-  readonly journal: { readonly dir: string; readonly maxBytes: number };
+  /** What the store has stays for `retainMs`, within `maxBytes`. */
+  readonly journal: {
+    readonly dir: string;
+    readonly maxBytes: number;
+    readonly retainMs: number;
+  };
   readonly limits: {
     readonly bodyBytes: number;
     readonly keyBytes: number;
     readonly valueBytes: number;
   };
-  readonly ack: "accepted" | "durable" | "flushed";
+  readonly ack: AckLevel;
   readonly corsOrigins: readonly string[];
+  readonly admin: {
+    readonly socketPath: string;
+    /** SHA-256 in hex of each key that opens the admin routes over TCP; none: nobody has one. */
+    readonly keyHashes: readonly string[];
+  };
   readonly shutdownGraceMs: number;
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
@@ -58,7 +66,7 @@ export interface PostgresConfig {
   readonly sslMode: SslMode;
   /** Certificates in PEM. */
   readonly sslRootCert?: string;
-  readonly targetSessionAttrs: SessionAttrs;
+  readonly targetSessionAttrs: TargetSessionAttrs;
   readonly applicationName?: string;
   readonly connectTimeoutMs?: number;
   readonly poolSize: number;
@@ -103,7 +111,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig | ConfigProblem
 }
 
 /**
- * As {@link loadConfig}; reads only the variables of {@link environmentNames}, `.env` and the files
+ * As {@link loadConfig}; reads only the variables of the option table, `.env` and the files
  * that these name.
  */
 export function loadConfigFromProcess(defaultHost?: string): LoadedConfig | ConfigProblems {
@@ -155,7 +163,11 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
       localMax: values.CACHE_LOCAL_MAX,
     },
     batch: { size: values.BATCH_SIZE, intervalMs: values.BATCH_INTERVAL, max: values.BATCH_MAX },
-    journal: { dir: join(values.DATA_DIR, "journal"), maxBytes: values.JOURNAL_MAX_BYTES },
+    journal: {
+      dir: join(values.DATA_DIR, "journal"),
+      maxBytes: values.JOURNAL_MAX_BYTES,
+      retainMs: values.JOURNAL_RETAIN,
+    },
     limits: {
       bodyBytes: values.MAX_BODY_BYTES,
       keyBytes: values.MAX_KEY_BYTES,
@@ -163,6 +175,10 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
     },
     ack: values.ACK,
     corsOrigins: values.CORS_ORIGINS ?? [],
+    admin: {
+      socketPath: values.ADMIN_SOCKET ?? join(values.DATA_DIR, "admin.sock"),
+      keyHashes: values.ADMIN_KEY ?? [],
+    },
     shutdownGraceMs: values.SHUTDOWN_GRACE,
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT ?? "json" },
     dataDir: values.DATA_DIR,

@@ -11,6 +11,7 @@ import {
   shown,
   type Values,
 } from "./options.ts";
+import { contradictions } from "./contradictions.ts";
 import { type HostPort, InvalidValue } from "./parsers.ts";
 import { databaseUrl } from "./urls.ts";
 import { reasonOf } from "../errors.ts";
@@ -82,7 +83,7 @@ export class ConfigLoader {
   readonly #problems: ConfigProblem[] = [];
   readonly #found = new Map<OptionName, Found>();
   /** Lacks the options that have a problem. */
-  readonly #values: { -readonly [N in OptionName]?: Values[N] } = {};
+  readonly #values: Partial<Values> = {};
   readonly #layers: readonly {
     readonly origin: Origin;
     readonly get: (name: string) => string | undefined;
@@ -101,7 +102,8 @@ export class ConfigLoader {
     this.#refuseReserved();
     this.#choose();
     this.#spreadUrls();
-    this.#checkTogether();
+    const texts = (name: OptionName) => this.#found.get(name)?.text;
+    this.#problems.push(...contradictions(this.#values, texts));
     const sslRootCert = this.#readRootCert();
     if (this.#problems.length > 0) return { problems: this.#problems };
     // Without a problem every option has been parsed, or has neither a value nor a default.
@@ -222,36 +224,6 @@ export class ConfigLoader {
 
   #set(name: OptionName, value: unknown): void {
     Object.assign(this.#values, { [name]: value });
-  }
-
-  #checkTogether(): void {
-    const {
-      BATCH_SIZE = 0,
-      BATCH_MAX = Infinity,
-      JOURNAL_MAX_BYTES = Infinity,
-      MAX_BODY_BYTES = 0,
-    } = this.#values;
-    if (BATCH_SIZE > BATCH_MAX) {
-      const message =
-        `${BATCH_SIZE} is more than BATCH_MAX=${BATCH_MAX}: lower it, or raise BATCH_MAX.`;
-      this.#problems.push({ variable: "BATCH_SIZE", message });
-    }
-    const { DB_HOST: { length: hosts } = [], DB_PORT: { length: ports } = [] } = this.#values;
-    if (ports > 1 && ports !== hosts) {
-      const message = `${ports} ports for ${hosts} host${
-        hosts === 1 ? "" : "s"
-      }: give one for all, or one for each.`;
-      this.#problems.push({ variable: "DB_PORT", message });
-    }
-    if (JOURNAL_MAX_BYTES < 4 * MAX_BODY_BYTES) {
-      const [journal, body] = [
-        this.#found.get("JOURNAL_MAX_BYTES")?.text,
-        this.#found.get("MAX_BODY_BYTES")?.text,
-      ];
-      const message =
-        `${journal} is less than 4 × MAX_BODY_BYTES=${body}: raise it, or lower the other.`;
-      this.#problems.push({ variable: "JOURNAL_MAX_BYTES", message });
-    }
   }
 
   #readRootCert(): string | undefined {

@@ -7,6 +7,7 @@ import {
   hostPort,
   hosts,
   integer,
+  keyHashes,
   listenPort,
   oneOf,
   origins,
@@ -15,15 +16,9 @@ import {
   ports,
   sizeBytes,
 } from "./parsers.ts";
-import {
-  databaseUrl,
-  MASK,
-  maskDatabaseUrl,
-  maskUrl,
-  redisUrl,
-  SESSION_ATTRS,
-  SSL_MODES,
-} from "./urls.ts";
+import { databaseUrl, MASK, maskDatabaseUrl, maskUrl, redisUrl } from "./urls.ts";
+import { ACK_LEVELS } from "../domain.ts";
+import { SSL_MODES, TARGET_SESSION_ATTRS } from "../libpq.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -59,16 +54,16 @@ export const OPTIONS = {
 
   STORE: {
     parse: oneOf("sqlite", "postgres"),
-    help:
-      "where records end up: sqlite or postgres; default: postgres when DATABASE_URL or a DB_* of the connection is set",
+    help: "where records end up: sqlite or postgres; default: postgres when DATABASE_URL or a " +
+      "DB_* of the connection is set",
   },
   DATABASE_URL: {
     parse: databaseUrl,
     secret: true,
     mask: maskDatabaseUrl,
-    help:
-      "postgres://user:password@host:port/database?sslmode=…&sslrootcert=…&target_session_attrs=…&application_name=…" +
-      "&connect_timeout=…; several hosts as host:port,host:port; what it names wins over DB_*",
+    help: "postgres://user:password@host:port/database?sslmode=…&sslrootcert=…" +
+      "&target_session_attrs=…&application_name=…&connect_timeout=…; " +
+      "several hosts as host:port,host:port; what it names wins over DB_*",
   },
   DB_HOST: {
     parse: hosts,
@@ -95,9 +90,12 @@ export const OPTIONS = {
     help: "file with the certificates (PEM) to trust for PostgreSQL",
   },
   DB_TARGET_SESSION_ATTRS: {
-    parse: oneOf(...SESSION_ATTRS),
+    parse: oneOf(...TARGET_SESSION_ATTRS),
     default: "prefer-read-write",
-    help: `which of the servers to use, as in libpq: ${SESSION_ATTRS.slice(0, -1).join(", ")}; ` +
+    help:
+      `which of the servers to use, as in libpq: ${
+        TARGET_SESSION_ATTRS.slice(0, -1).join(", ")
+      }; ` +
       "prefer-read-write: one that takes writes, else a primary that is read-only for now",
   },
   DB_POOL_SIZE: { parse: integer(1, 1000), default: "8", help: "connections to PostgreSQL" },
@@ -111,8 +109,8 @@ export const OPTIONS = {
     parse: redisUrl,
     secret: true,
     mask: maskUrl,
-    help:
-      "redis://user:password@host:port/database, rediss:// for TLS; what it names wins over REDIS_ADDR and REDIS_PASS",
+    help: "redis://user:password@host:port/database, rediss:// for TLS; " +
+      "what it names wins over REDIS_ADDR and REDIS_PASS",
   },
   REDIS_PASS: { parse: pathText, secret: true, mayBeEmpty: true, help: "Redis password" },
   CACHE_TTL: {
@@ -143,7 +141,7 @@ export const OPTIONS = {
     help: "directory of the journal and of the embedded database",
   },
   ACK: {
-    parse: oneOf("accepted", "durable", "flushed"),
+    parse: oneOf(...ACK_LEVELS),
     default: "durable",
     help:
       "when a write is answered: accepted (in memory), durable (on disk), flushed (in the store)",
@@ -160,11 +158,30 @@ export const OPTIONS = {
     default: "1GiB",
     help: "a journal of this size accepts no more; at least 4 × MAX_BODY_BYTES",
   },
+  JOURNAL_RETAIN: {
+    parse: durationMs(0, 8760 * HOUR_MS),
+    default: "1h",
+    help:
+      "writes that the store has are kept for so long within JOURNAL_MAX_BYTES, and sent again " +
+      "when the store went back to an older state; 0 = not at all",
+  },
   MAX_BODY_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "1MiB", help: "largest request body" },
   MAX_KEY_BYTES: { parse: sizeBytes(1, KIB), default: "512", help: "longest user_id" },
   MAX_VALUE_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "256KiB", help: "longest value" },
 
   CORS_ORIGINS: { parse: origins, help: "origins that a browser may call from, comma-separated" },
+  ADMIN_KEY: {
+    parse: keyHashes,
+    secret: true,
+    help: "opens the admin routes to who sends a key as Authorization: Bearer …: " +
+      "SHA-256 hash of the key in hex (printf %s KEY | sha256sum), or several, comma-separated; " +
+      "default: only the admin socket opens them",
+  },
+  ADMIN_SOCKET: {
+    parse: pathText,
+    help: "Unix socket of the admin routes, for this user's processes only; the commands use it; " +
+      "default: admin.sock in DATA_DIR",
+  },
   SHUTDOWN_GRACE: {
     parse: durationMs(0, HOUR_MS),
     default: "25s",
@@ -190,7 +207,6 @@ export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[];
  */
 export const RESERVED_NAMES = [
   "API_KEYS",
-  "ADMIN_KEY",
   "RATE_LIMIT",
   "TLS_CERT",
   "TLS_KEY",
@@ -247,9 +263,14 @@ export function envExample(): string {
   return `${ENV_EXAMPLE_HEADER}\n${entries.join("\n")}`;
 }
 
-const ENV_EXAMPLE_HEADER =
-  `# Copy to .env and uncomment what you change; the environment wins over this file.
-# Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds. Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.
-# Instead of DB_PASS, REDIS_PASS, DATABASE_URL and REDIS_URL, the same name with _FILE may name a file that holds it.
-# Quote a value that contains # or blanks at its ends.
-`;
+const SECRET_NAMES = OPTION_NAMES.filter((name) => optionOf(name).secret);
+
+const ENV_EXAMPLE_HEADER = [
+  "# Copy to .env and uncomment what you change; the environment wins over this file.",
+  "# Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds. " +
+  "Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.",
+  `# Instead of ${SECRET_NAMES.join(", ")},`,
+  "# the same name with _FILE may name a file that holds it.",
+  "# Quote a value that contains # or blanks at its ends.",
+  "",
+].join("\n");

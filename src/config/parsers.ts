@@ -174,6 +174,21 @@ export function hostPort(defaultPort: number): Parser<HostPort> {
   };
 }
 
+/**
+ * Comma-separated SHA-256 hashes in hex, each of which may have `admin:` before it: what a key
+ * opens is written so where there are several kinds.
+ */
+export function keyHashes(value: string): readonly string[] {
+  return list(value).map((item) => {
+    const hash = item.replace(/^admin:/, "").toLowerCase();
+    if (/^[0-9a-f]{64}$/.test(hash)) return hash;
+    throw new InvalidValue(
+      "is not a SHA-256 hash in hex (64 characters); make it of the key with " +
+        "printf %s KEY | sha256sum",
+    );
+  });
+}
+
 /** Comma-separated origins, such as `https://app.example.com`. */
 export function origins(value: string): readonly string[] {
   return value.split(",").map((item) => item.trim()).filter((item) => item !== "").map((item) => {

@@ -10,28 +10,12 @@ import {
   port,
   ports,
 } from "./parsers.ts";
-
-export const SSL_MODES = [
-  "disable",
-  "allow",
-  "prefer",
-  "require",
-  "verify-ca",
-  "verify-full",
-] as const;
-export type SslMode = typeof SSL_MODES[number];
-
-/** As in libpq, and the default of this program, `prefer-read-write`. */
-export const SESSION_ATTRS = [
-  "any",
-  "read-write",
-  "read-only",
-  "primary",
-  "standby",
-  "prefer-standby",
-  "prefer-read-write",
-] as const;
-export type SessionAttrs = typeof SESSION_ATTRS[number];
+import {
+  SSL_MODES,
+  type SslMode,
+  TARGET_SESSION_ATTRS,
+  type TargetSessionAttrs,
+} from "../libpq.ts";
 
 /** What a URL says of PostgreSQL; what it leaves out is undefined. */
 export interface DatabaseUrl {
@@ -44,7 +28,7 @@ export interface DatabaseUrl {
   readonly sslMode: SslMode | undefined;
   /** A path. */
   readonly sslRootCert: string | undefined;
-  readonly sessionAttrs: SessionAttrs | undefined;
+  readonly sessionAttrs: TargetSessionAttrs | undefined;
   readonly applicationName: string | undefined;
   readonly connectTimeoutMs: number | undefined;
 }
@@ -84,7 +68,7 @@ export function databaseUrl(value: string): DatabaseUrl {
     database: decode(url.pathname.slice(1)),
     sslMode: parameter("sslmode", oneOf(...SSL_MODES)),
     sslRootCert: parameter("sslrootcert", pathText),
-    sessionAttrs: parameter("target_session_attrs", oneOf(...SESSION_ATTRS)),
+    sessionAttrs: parameter("target_session_attrs", oneOf(...TARGET_SESSION_ATTRS)),
     applicationName: parameter("application_name", pathText),
     connectTimeoutMs: parameter("connect_timeout", (text) => 1000 * integer(1, 600)(text)),
   };
@@ -156,7 +140,8 @@ function serverUrl(value: string, schemes: readonly string[], parameters: readon
   const url = plainUrl(value);
   if (url === undefined) {
     throw new InvalidValue(
-      "is not a URL; special characters in its password must be percent-encoded (# is %23, / is %2F)",
+      "is not a URL; special characters in its password must be percent-encoded " +
+        "(# is %23, / is %2F)",
     );
   }
   const named = schemes.map((scheme) => `${scheme}//`).join(" or ");

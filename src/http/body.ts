@@ -3,16 +3,24 @@
  * memory.
  */
 import { AppError } from "../errors.ts";
+import type { Clock } from "../ports/clock.ts";
 
-/** How long a client may take to send one. */
+/**
+ * How long a client may take to send a body: 64 MiB, the largest that can be configured, at 20
+ * Mbit/s.
+ */
 const TIMEOUT_MS = 30_000;
-/** Of bodies that are longer than {@link SMALL_BYTES}, those under way together. */
+/**
+ * What bodies longer than {@link SMALL_BYTES} may take together while they are under way: a quarter
+ * of the 512 MiB that the service is to live in.
+ */
 const BUDGET_BYTES = 128 * 1024 * 1024;
 /**
  * Up to this length a body costs no more than its connection does, and does not count: small writes
  * go on beside a flood of large ones.
  */
 const SMALL_BYTES = 64 * 1024;
+/** One page of memory; most records fit. */
 const FIRST_BUFFER_BYTES = 4 * 1024;
 /** How long a refused body's connection stays open for the client to read the answer. */
 const LINGER_MS = 1_000;
@@ -22,7 +30,10 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 export class BodyReader {
   #budgetBytes: number;
 
-  constructor(private readonly maxBytes: number) {
+  constructor(
+    private readonly maxBytes: number,
+    private readonly clock: Pick<Clock, "setTimeout">,
+  ) {
     // One body of the largest size must fit, whatever was configured.
     this.#budgetBytes = Math.max(BUDGET_BYTES, maxBytes);
   }
@@ -53,10 +64,13 @@ export class BodyReader {
   async #read(request: Request): Promise<Uint8Array> {
     const declared = request.headers.get("content-length");
     if (declared !== null && Number(declared) > this.maxBytes) throw this.#tooLarge();
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    let stopTimer = () => {};
     const timeout = new Promise<never>((_, reject) => {
       const message = `The body did not arrive within ${TIMEOUT_MS / 1000} s.`;
-      timer = setTimeout(() => reject(new AppError("body-timeout", message)), TIMEOUT_MS);
+      stopTimer = this.clock.setTimeout(
+        () => reject(new AppError("body-timeout", message)),
+        TIMEOUT_MS,
+      );
     });
     const share = new Share(this);
     try {
@@ -70,7 +84,7 @@ export class BodyReader {
       if (error instanceof AppError) throw error;
       throw new AppError("invalid-json", "The body broke off before its end.", { cause: error });
     } finally {
-      clearTimeout(timer);
+      stopTimer();
       share.giveBack();
     }
   }
@@ -96,7 +110,7 @@ export class BodyReader {
       } catch (error) {
         // Cancelled at once, the server would go on to read the rest, however long. A moment later,
         // after the answer, it closes.
-        setTimeout(() => void reader.cancel().catch(() => {}), LINGER_MS);
+        this.clock.setTimeout(() => void reader.cancel().catch(() => {}), LINGER_MS);
         throw error;
       }
       // Copied, as a chunk of one byte may hold on to a buffer of 64 KiB.

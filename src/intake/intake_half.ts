@@ -4,7 +4,7 @@
  * started: what the journal tells is kept all the same.
  */
 import { AppError } from "../errors.ts";
-import type { Entry, Write } from "../domain.ts";
+import type { AckLevel, Entry, Write } from "../domain.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Intake, IntakeListener } from "../ports/intake.ts";
 import type { Delivered } from "../ports/sink.ts";
@@ -14,7 +14,7 @@ import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
 import { Pending } from "./pending.ts";
-import { type AckLevel, Writer, type WriteResult } from "./writer.ts";
+import { Writer, type WriteResult } from "./writer.ts";
 
 export interface IntakeHalfParts {
   readonly lastKnown: Pick<LastKnown, "wrote" | "accepted">;
@@ -91,7 +91,7 @@ export class IntakeHalf implements IntakeListener {
 
   /** The other half tells: the store has these, and the cache knows. */
   settled(settlement: Batch & Delivered): void {
-    this.pending.settle(settlement);
+    this.pending.settle(settlement.entries, settlement.lastSeq);
     this.#acknowledgements.settle(this.#opened.run, settlement);
   }
 

@@ -28,12 +28,6 @@ interface Volatile {
   newest: Entry | undefined;
 }
 
-/** What a batch settled, as far as it matters here. */
-export interface SettledEntries {
-  readonly entries: readonly Entry[];
-  readonly lastSeq: number;
-}
-
 /** Whoever writes ever older versions gets no more memory for it. */
 const MAX_SLOTS_PER_USER = 16;
 
@@ -112,7 +106,7 @@ export class Pending {
    * The entries are in the store (and the cache knows): their users' slots of that run are let go
    * of, through `lastSeq`. Those of other runs are settled by themselves.
    */
-  settle({ entries, lastSeq }: SettledEntries): void {
+  settle(entries: readonly Entry[], lastSeq: number): void {
     this.#settlements++;
     const { run } = entries[0]!;
     for (const { userId } of entries) {

@@ -1,5 +1,5 @@
 /** The write path: journal → the acknowledgement level asked for. */
-import { type Entry, type Write, writeId } from "../domain.ts";
+import { type AckLevel, type Entry, type Write, writeId } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import type { Intake } from "../ports/intake.ts";
 import type { LastKnown } from "../reading/last_known.ts";
@@ -7,11 +7,6 @@ import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Pending } from "./pending.ts";
-
-export const ACK_LEVELS = ["accepted", "durable", "flushed"] as const;
-
-/** accepted: in memory; durable: fsynced in the journal; flushed: committed in the store. */
-export type AckLevel = (typeof ACK_LEVELS)[number];
 
 export interface WriteResult {
   readonly entry: Entry;

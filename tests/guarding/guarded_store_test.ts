@@ -148,7 +148,10 @@ Deno.test("a fault is told of each call that was made and failed, not of answers
 
 Deno.test("a cache that fails is not asked for a while, but for pings and the close", async () => {
   const state = { error: undefined as Error | undefined };
-  const cache = echo<Cache>(["get", "setMany", "forget", "ping", "close"], () => state.error);
+  const cache = echo<Cache>(
+    ["get", "update", "fill", "forget", "ping", "close"],
+    () => state.error,
+  );
   const breaker = new Breaker("The cache", new FakeClock());
   const guarded = new GuardedCache(cache, breaker);
   assert.deepEqual(await guarded.get("u"), ["get", "u"] as unknown);
@@ -157,7 +160,8 @@ Deno.test("a cache that fails is not asked for a while, but for pings and the cl
   for (let i = 0; i < 5; i++) await assert.rejects(guarded.get("u"), /down/);
   state.error = undefined;
   await assert.rejects(guarded.get("u"), /The cache is not asked/);
-  await assert.rejects(guarded.setMany([], true), /The cache is not asked/);
+  await assert.rejects(guarded.update([]), /The cache is not asked/);
+  await assert.rejects(guarded.fill([]), /The cache is not asked/);
   await assert.rejects(guarded.forget("u"), /The cache is not asked/);
   await guarded.ping();
   await guarded.close();

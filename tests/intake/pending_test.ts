@@ -30,7 +30,7 @@ Deno.test("a settled batch is forgotten, but not a newer write of the same user"
 Deno.test("past the budget a durable value is read back from the queue instead of being held", async () => {
   const big = entry(2, { userId: "big", value: "x".repeat(100) });
   const asked: number[] = [];
-  const pending = new Pending((seq) => {
+  const pending = new Pending((_, seq) => {
     asked.push(seq);
     return Promise.resolve(big);
   }, 100);
@@ -88,7 +88,9 @@ Deno.test("a settled entry uncovers those accepted later with an older version: 
     entry(2, { userId: "u", ts: 100 }),
     entry(3, { userId: "u", ts: 200 }),
   ];
-  const pending = new Pending((seq) => Promise.resolve(entries.find((each) => each.seq === seq)));
+  const pending = new Pending((_, seq) =>
+    Promise.resolve(entries.find((each) => each.seq === seq))
+  );
   for (const each of entries) pending.addDurable(each);
   assert.equal((await pending.get("u"))?.seq, 1);
   pending.settle([entries[0]!], 1);
@@ -100,7 +102,7 @@ Deno.test("a settled entry uncovers those accepted later with an older version: 
 
 Deno.test("a value gone from the queue means that the next one counts", async () => {
   const [newer, older] = [entry(1, { userId: "u", ts: 2 }), entry(2, { userId: "u", ts: 1 })];
-  const pending = new Pending((seq) => Promise.resolve(seq === 2 ? older : undefined), 0);
+  const pending = new Pending((_, seq) => Promise.resolve(seq === 2 ? older : undefined), 0);
   pending.addDurable(newer);
   pending.addDurable(older);
   assert.deepEqual(await pending.get("u"), older);
@@ -108,7 +110,7 @@ Deno.test("a value gone from the queue means that the next one counts", async ()
 
 Deno.test("whoever writes ever older versions gets no more memory for it", async () => {
   const asked: number[] = [];
-  const pending = new Pending((seq) => {
+  const pending = new Pending((_, seq) => {
     asked.push(seq);
     return Promise.resolve(undefined);
   }, 0);

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { CacheClient } from "../../src/reading/cache_client.ts";
 import { CacheStaleError } from "../../src/errors.ts";
-import { MEMORY_BUDGET } from "../../src/memory_budget.ts";
 import { CACHE_LATE_EFFECT_MS } from "../../src/ports/cache.ts";
 import { FakeCache } from "../support/fake_cache.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
@@ -162,32 +161,16 @@ Deno.test("filling from the store heals a user whose update failed, once that ca
   });
 });
 
-Deno.test("offers that come while one is under way go out together", async () => {
+Deno.test("an offer that the cache did not take makes its users suspect, and does not fail", async () => {
   const { cache, held, client } = setUp();
-  for (let seq = 1; seq <= 100; seq++) client.offer(entry(seq));
-  await client.close();
-  assert.deepEqual(cache.offered.map(({ length }) => length), [1, 99]);
-  assert.equal(held.size, 100);
-});
-
-Deno.test("of offers that find no room the users are suspect, and room comes back as they go out", async () => {
-  const { cache, held, client } = setUp();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const update = cache.update.bind(cache);
-  cache.update = async (entries) => {
-    await promise;
-    await update(entries);
-  };
-  const value = "x".repeat(MEMORY_BUDGET.cacheUpdates.bytes / 8);
-  for (let seq = 1; seq <= 10; seq++) client.offer(entry(seq, { value }));
-  assert.equal(await client.get("user10"), undefined);
-  resolve();
-  await settle();
-  assert.ok(held.size < 4, `${held.size} values of a quarter of the room were kept`);
+  cache.failWith = new Error("READONLY");
+  await client.offer([entry(1), entry(2)]);
+  cache.failWith = undefined;
+  held.set("user1", { entry: entry(1), complete: true, source: "redis" });
+  assert.equal(await client.get("user1"), undefined);
   assert.equal(client.current, false);
-  client.offer(entry(11, { value }));
-  await client.close();
-  assert.equal((await client.get("user11"))?.entry.seq, 11);
+  await client.offer([entry(3)]);
+  assert.equal((await client.get("user3"))?.entry.seq, 3);
 });
 
 Deno.test("who else remembers a user is told before the copy is dropped", async () => {

@@ -3,14 +3,13 @@
  * do with it meanwhile.
  */
 import { StoreSink } from "../../src/delivery/store_sink.ts";
-import { compareVersions, type Entry } from "../../src/domain.ts";
+import { type AckLevel, compareVersions, type Entry } from "../../src/domain.ts";
 import { AppError, reasonOf } from "../../src/errors.ts";
 import type { JournalFileSystem } from "../../src/disk/file_system.ts";
 import { Breaker } from "../../src/guarding/breaker.ts";
 import { GuardedCache } from "../../src/guarding/guarded_cache.ts";
 import { guardStore } from "../../src/guarding/guarded_store.ts";
-import type { AckLevel } from "../../src/intake/writer.ts";
-import { openHalves } from "../../src/journal/as_halves.ts";
+import { openJournal } from "../../src/journal/journal.ts";
 import { HEADER_BYTES } from "../../src/journal/codec.ts";
 import type { Intake, IntakeListener } from "../../src/ports/intake.ts";
 import type { Source } from "../../src/ports/source.ts";
@@ -42,6 +41,8 @@ export interface MachineParts {
 export interface Settings {
   readonly journalBytes: number;
   readonly segmentBytes: number;
+  /** How long settled segments are kept. */
+  readonly retainMs: number;
   readonly batchSize: number;
   readonly batchIntervalMs: number;
   readonly pendingBytes: number;
@@ -88,6 +89,8 @@ export class Machine {
   #process: Process = { alive: false };
   #running: Running | undefined;
   #stopping = false;
+  /** The journal has never held an entry. */
+  #isFresh = false;
 
   constructor(private readonly parts: MachineParts, private readonly settings: Settings) {}
 
@@ -267,7 +270,7 @@ export class Machine {
       service: new Service({
         front: this.#front(() => running),
         openJournal: (listener) => this.#openJournal(process, clock, fs, listener),
-        openCacheNote: () => openCacheNote(fs, DATA_DIR, running.service.status?.accepted === 0),
+        openCacheNote: () => openCacheNote(fs, DATA_DIR, this.#isFresh),
         store: guarded.store,
         makeSink: () => new StoreSink(BATCH_MAX, { store: guarded.store, clock, metrics, log }),
         cache: new CacheClient({
@@ -314,8 +317,9 @@ export class Machine {
     const { world, model, disk } = this.parts;
     const { settings } = this;
     const recovered: Entry[] = [];
-    const { journal } = await openHalves({
+    const journal = await openJournal({
       dir: DIR,
+      retainMs: settings.retainMs,
       maxBytes: settings.journalBytes,
       segmentBytes: settings.segmentBytes,
       fs,
@@ -329,13 +333,15 @@ export class Machine {
             model.damageReported(`${segment} at ${offset}`);
           }
         },
+        onOpened: (lastAcceptedMs) => this.#isFresh = lastAcceptedMs === 0,
       },
-    }, {
-      durable: (entries) => listener.durable(entries),
-      withdrawn: (entries) => listener.withdrawn(entries),
-      unsettled: (entry) => {
-        recovered.push(entry);
-        listener.unsettled(entry);
+      listener: {
+        durable: (entries) => listener.durable(entries),
+        withdrawn: (entries) => listener.withdrawn(entries),
+        unsettled: (entry) => {
+          recovered.push(entry);
+          listener.unsettled(entry);
+        },
       },
     });
     if (process.alive) model.recovered(recovered);

@@ -2,9 +2,9 @@
  * What clients were promised, and whether it was kept: invariants 1 to 6 of the contract, checked
  * the moment that something could break them.
  */
-import { compareVersions, type Entry, newest, writeId } from "../../src/domain.ts";
+import { type AckLevel, compareVersions, type Entry, newest, writeId } from "../../src/domain.ts";
+import type { WriteResult } from "../../src/intake/writer.ts";
 import type { Batch } from "../../src/ports/source.ts";
-import type { AckLevel, WriteResult } from "../../src/intake/writer.ts";
 import { REFUSED, type StoredRow } from "./store.ts";
 import type { World } from "./world.ts";
 

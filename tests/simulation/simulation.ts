@@ -2,7 +2,7 @@
  * One run: the real journal, batcher, writer, reader, cache client and breakers on a simulated
  * disk, clock, database, cache and network, with clients, faults and chance from one seed.
  */
-import type { AckLevel } from "../../src/intake/writer.ts";
+import type { AckLevel } from "../../src/domain.ts";
 import type { Bug } from "./bugs.ts";
 import { SimulatedCache } from "./cache.ts";
 import { SimulatedDisk } from "./disk.ts";
@@ -88,6 +88,7 @@ function settingsOf({ random }: World): Settings {
   return {
     segmentBytes,
     journalBytes: segmentBytes * random.pick([4, 8, 1_000]),
+    retainMs: random.pick([0, 2_000, 3_600_000]),
     batchSize: random.pick([1, 5, 50]),
     batchIntervalMs: random.pick([50, 300, 2_000]),
     pendingBytes: random.pick([0, 500, 1_000_000]),

@@ -84,7 +84,7 @@ export class DeliverySetUp {
 
   #settled(settlement: Settlement): void {
     this.events.push(`told ${settlement.lastSeq}, the journal has settled ${this.settledSeq}`);
-    this.pending.settle(settlement);
+    this.pending.settle(settlement.entries, settlement.lastSeq);
     this.#acknowledgements.settle(INSTANCE, settlement);
   }
 

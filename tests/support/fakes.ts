@@ -1,11 +1,8 @@
 /** Ports in memory, for tests that inject faults or hold time still. */
-import type { Entry, Write } from "../../src/domain.ts";
+import type { Entry } from "../../src/domain.ts";
 import { compareVersions } from "../../src/domain.ts";
 import { StoreUnavailableError } from "../../src/errors.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
-import type { Receipt } from "../../src/ports/intake.ts";
-import type { Queue, QueueStats } from "../../src/ports/queue.ts";
-import type { Batch } from "../../src/ports/source.ts";
 import type { PutResult, Store } from "../../src/ports/store.ts";
 import { MemoryStore } from "./memory_store.ts";
 
@@ -21,58 +18,6 @@ export function entry(seq: number, fields: Partial<Entry> = {}): Entry {
     seq,
     ...fields,
   };
-}
-
-/** A queue whose entries are durable at once, unless held back. */
-export class FakeQueue implements Queue {
-  readonly entries: Entry[] = [];
-  source = `${INSTANCE}/run1`;
-  ackedSeq = 0;
-  #taken = 0;
-  #seq = 0;
-
-  push(write: Write): Receipt {
-    const added = entry(++this.#seq, write);
-    this.entries.push(added);
-    return { entry: added, durable: Promise.resolve() };
-  }
-  add(...entries: Entry[]): void {
-    for (const added of entries) {
-      this.entries.push(added);
-      this.#seq = added.seq;
-    }
-  }
-  take(maxRows: number): Promise<Batch | undefined> {
-    const entries = this.entries.slice(this.#taken, this.#taken + maxRows);
-    this.#taken += entries.length;
-    const last = entries.at(-1);
-    return Promise.resolve(last && { source: this.source, entries, lastSeq: last.seq });
-  }
-  ack(batch: Batch): Promise<void> {
-    this.ackedSeq = batch.lastSeq;
-    return Promise.resolve();
-  }
-  read(seq: number): Promise<Entry | undefined> {
-    return Promise.resolve(this.entries.find((candidate) => candidate.seq === seq));
-  }
-  stats(): QueueStats {
-    const unacked = this.entries.filter(({ seq }) => seq > this.ackedSeq);
-    return {
-      instance: INSTANCE,
-      depth: unacked.length,
-      oldestAcceptedMs: unacked[0]?.acceptedMs,
-      bytes: 0,
-      lastSeq: this.#seq,
-      ackedSeq: this.ackedSeq,
-      failure: undefined,
-      lackOfRoom: undefined,
-    };
-  }
-  readonly cacheWasCurrent = true;
-  settledBefore: Queue["settledBefore"];
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
 }
 
 /**

@@ -33,8 +33,15 @@ function isSameOrigin(origin: string, request: Request): boolean {
   return origin.slice(origin.indexOf("//") + 2) === request.headers.get("host");
 }
 
-/** What an answer to an allowed foreign origin must carry, preflights included. */
-export function crossSiteHeaders(request: Request, allowed: OriginPolicy): [string, string][] {
+/**
+ * What an answer to an allowed foreign origin must carry, preflights included.
+ * @param methods that the resource answers, as in the header Allow
+ */
+export function crossSiteHeaders(
+  request: Request,
+  allowed: OriginPolicy,
+  methods: string,
+): [string, string][] {
   if (allowed.size === 0) return [];
   const origin = request.headers.get("origin");
   if (origin === null || !allowed.has(origin)) return [["vary", "origin"]];
@@ -47,7 +54,7 @@ export function crossSiteHeaders(request: Request, allowed: OriginPolicy): [stri
     ],
   ];
   if (request.method === "OPTIONS") {
-    headers.push(["access-control-allow-methods", "GET, HEAD, POST"], [
+    headers.push(["access-control-allow-methods", methods], [
       "access-control-allow-headers",
       "content-type, if-none-match",
     ]);

@@ -1,7 +1,8 @@
 /**
  * `/livez` (alias `/healthz`): the process runs. `/readyz`: it accepts writes. `?verbose` says why.
  */
-import { type Handler, parseQuery, TEXT_HEADERS } from "../problem.ts";
+import { type Handler, TEXT_HEADERS } from "../handler.ts";
+import { parseQuery } from "../query.ts";
 
 export interface HealthCheck {
   readonly name: string;

@@ -1,6 +1,7 @@
 /** Which server of several is used, and how soon the right one is found when that changes. */
 import assert from "node:assert/strict";
-import { connect, type TargetSessionAttrs } from "../../../src/adapters/postgres/connect.ts";
+import { connect } from "../../../src/adapters/postgres/connect.ts";
+import type { TargetSessionAttrs } from "../../../src/libpq.ts";
 import { createPostgresStore } from "../../../src/adapters/postgres/store.ts";
 import type { Store } from "../../../src/ports/store.ts";
 import { CheckedLoad, type Counts } from "../../support/checked_load.ts";
