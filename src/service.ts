@@ -262,7 +262,7 @@ export class Service {
     let outcome: DrainOutcome;
     do {
       outcome = await this.#drain(grace);
-      await Promise.race([finishing, this.#sleep(DRAIN_POLL_MS)]);
+      await this.#within(finishing, DRAIN_POLL_MS);
     } while (!isFinished && outcome === "drained");
     if (outcome !== "drained") {
       await this.stopDelivery();
@@ -295,7 +295,7 @@ export class Service {
   }
 
   async #openJournal(): Promise<CacheNote> {
-    const { openJournal, openCacheNote, admitStore, cache, namespace } = this.parts;
+    const { openJournal, openCacheNote, admitStore, cache } = this.parts;
     const journal = this.#journal = await openJournal(this.#intake);
     this.#intake.attach(journal);
     this.#closing.add("journal", () => journal.close());

@@ -108,7 +108,7 @@ export class Pending {
    */
   settle(entries: readonly Entry[], lastSeq: number): void {
     this.#settlements++;
-    const { run } = entries[0]!;
+    const run = entries[0]?.run;
     for (const { userId } of entries) {
       const head = this.#durable.get(userId);
       if (head === undefined) continue;
