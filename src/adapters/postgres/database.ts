@@ -16,7 +16,7 @@ import { ConnectionLostError } from "./connection.ts";
 import { findIdentity, type IdentityGate, identityOf, refuseHidden } from "./identity.ts";
 import { ensureIndex } from "./latest_index.ts";
 import { pause } from "./pause.ts";
-import { createPool, type Pool, type PoolOptions } from "./pool.ts";
+import { CLOSED, createPool, type Pool, type PoolOptions } from "./pool.ts";
 import { ensureTables } from "./schema.ts";
 import type { Session } from "./session.ts";
 import { isRefusal, isSchemaGone } from "./sql_state.ts";
@@ -112,15 +112,12 @@ export class Database {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#closing.abort(new StoreUnavailableError(CLOSED));
     await this.#pool.close();
     await this.#indexing;
   }
 
   async #call<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closing.signal.aborted) {
-      throw new StoreUnavailableError("The PostgreSQL store is closed");
-    }
     try {
       await withDeadline(
         this.#prepared(),

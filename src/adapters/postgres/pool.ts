@@ -63,7 +63,7 @@ const CLOSE_GRACE_MS = 1_000;
 const UNUSED_LIMIT_MS = 2 ** 31 - 1;
 const ADMIT_LIMIT_MS = 3_000;
 const RETRY_CONNECT_MS = 500;
-const CLOSED = "The PostgreSQL store is closed";
+export const CLOSED = "The PostgreSQL store is closed";
 
 interface Pooled {
   readonly connection: Connection;
@@ -157,6 +157,9 @@ class ConnectionPool implements Pool {
         isLate = true;
         wanted.abort();
         if (taken !== undefined) this.#giveUp(taken, error);
+      } else if (taken === undefined && this.#closing.signal.aborted) {
+        // The library's own word for a wait that it ended says nothing.
+        throw new StoreUnavailableError(CLOSED, undefined, { cause: error });
       }
       throw error;
     } finally {
