@@ -111,7 +111,7 @@ class Application implements App {
     });
     this.#store = guardStore(store, this.#breakers.store, this.#breakers["store-reads"]);
     this.#firstContact = new FirstContact(store, clock, this.#log);
-    const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
+    const logCacheFault = limitRate(clock, FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
     const onCacheFault = (error: unknown) => {
@@ -124,7 +124,7 @@ class Application implements App {
       namespace: () => this.#namespace.text,
       onFault: onCacheFault,
       onNotice: (message) => this.#log.warn(message),
-    }));
+    }, clock));
     // Copies in this process alone are nobody else's concern.
     const sharing = config.cache.kind === "memory" ? undefined : this.#namespace;
     const { ttlMs } = config.cache;
@@ -281,6 +281,7 @@ class Application implements App {
         });
       },
       onFault: limitRate(
+        this.clock,
         FAULT_LOG_INTERVAL_MS,
         (suppressed, reason) => this.#log.warn(String(reason), { suppressed }),
       ),

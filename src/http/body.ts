@@ -2,12 +2,11 @@
  * Reads request bodies within limits: each in size and time, and all that are under way together in
  * memory.
  */
+import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { AppError } from "../errors.ts";
 
 /** How long a client may take to send one. */
 const TIMEOUT_MS = 30_000;
-/** Of bodies that are longer than {@link SMALL_BYTES}, those under way together. */
-const BUDGET_BYTES = 128 * 1024 * 1024;
 /**
  * Up to this length a body costs no more than its connection does, and does not count: small writes
  * go on beside a flood of large ones.
@@ -24,7 +23,7 @@ export class BodyReader {
 
   constructor(private readonly maxBytes: number) {
     // One body of the largest size must fit, whatever was configured.
-    this.#budgetBytes = Math.max(BUDGET_BYTES, maxBytes);
+    this.#budgetBytes = Math.max(MEMORY_BUDGET.bodies.bytes, maxBytes);
   }
 
   /**

@@ -4,11 +4,13 @@
  * queue gives the value back from disk.
  */
 import { compareVersions, type Entry, newest, type Version } from "../domain.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { type PackedText, packText, unpackText } from "../packed.ts";
 import type { Queue } from "../ports/queue.ts";
 
 interface Slot extends Version {
   /** undefined: not held here, ask the queue. */
-  readonly value: string | undefined;
+  readonly value: PackedText | undefined;
   /**
    * The newest of those accepted later but older by version: what counts when this one is settled,
    * and above all when the store refuses it. Accepted earlier and older need no place, as they are
@@ -27,7 +29,6 @@ interface Volatile {
   newest: Entry | undefined;
 }
 
-const VALUE_BUDGET_BYTES = 64 * 1024 * 1024;
 /** Whoever writes ever older versions gets no more memory for it. */
 const MAX_SLOTS_PER_USER = 16;
 
@@ -39,7 +40,7 @@ export class Pending {
 
   constructor(
     private readonly readFromQueue: Queue["read"],
-    private readonly valueBudgetBytes = VALUE_BUDGET_BYTES,
+    private readonly valueBudgetBytes: number = MEMORY_BUDGET.pendingValues.bytes,
   ) {}
 
   /** Acknowledged before it is durable; {@link addDurable} or {@link withdraw} has to follow. */
@@ -63,7 +64,7 @@ export class Pending {
     }
     if (newest !== undefined) this.#valueBytes -= sizeOf(newest);
     const full = this.#valueBytes + value.length * 2 > this.valueBudgetBytes;
-    const slot: Slot = { ...version, value: full ? undefined : value };
+    const slot: Slot = { ...version, value: full ? undefined : packText(value) };
     this.#valueBytes += sizeOf(slot);
     this.#durable.set(userId, slot);
   }
@@ -87,7 +88,7 @@ export class Pending {
     if (volatile !== undefined && compareVersions(volatile, slot) > 0) return volatile;
     if (slot.value === undefined) return this.#read(slot);
     const { ts, acceptedMs, run, seq, value } = slot;
-    return { userId, value, ts, acceptedMs, run, seq };
+    return { userId, value: unpackText(value), ts, acceptedMs, run, seq };
   }
 
   /** The entries are in the store (and the cache knows): forget what is not newer than them. */
@@ -145,5 +146,7 @@ function placeBehind(newest: Slot, slot: Slot): void {
 }
 
 function sizeOf(slot: Slot): number {
-  return slot.value === undefined ? 0 : slot.value.length * 2;
+  const { value } = slot;
+  if (value === undefined) return 0;
+  return typeof value === "string" ? value.length * 2 : value.length;
 }

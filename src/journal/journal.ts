@@ -12,6 +12,7 @@ import { Backlog } from "./backlog.ts";
 import { randomId, type Settled, writeCheckpoint } from "./checkpoint.ts";
 import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./codec.ts";
 import { denoFileSystem, type JournalFile, type JournalFileSystem } from "../disk/file_system.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { displacedError, lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
@@ -60,8 +61,6 @@ const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Each takes a file descriptor: a journal larger than so many segments gets larger ones. */
 const SEGMENTS_MAX = 256;
 const PLACE_CHECK_MS = 500;
-/** What waits for the disk is held in memory. */
-const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 const CHECKPOINT_INTERVAL_MS = 1_000;
 /** After the disk was found full, pushes are refused at once for so long. */
 const DISK_FULL_PAUSE_MS = 500;
@@ -152,7 +151,7 @@ export class Journal implements Queue {
       run: this.#instance,
       seq: this.#backlog.lastSeq + 1,
     };
-    const room = Math.min(this.#maxBytes - this.#backlog.bytes, WAITING_BYTES_MAX) -
+    const room = Math.min(this.#maxBytes - this.#backlog.bytes, MEMORY_BUDGET.journalGroups.bytes) -
       this.#waitingBytes;
     const appended = this.#commit.append(entry, room);
     if (appended === undefined) {
