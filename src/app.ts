@@ -95,7 +95,7 @@ class Application implements App {
     this.#store = guardStore(
       unguarded,
       { store: this.#breakers.store, reads: this.#breakers["store-reads"] },
-      new StoreFaults(this.#metrics, this.#log).note,
+      new StoreFaults(this.#metrics, this.#log, clock).note,
     );
     this.#firstContact = new FirstContact(unguarded.store, clock, this.#log);
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
@@ -237,7 +237,7 @@ class Application implements App {
   #makeCache(namespace: CacheNamespace, lastKnown: LastKnown): CacheClient {
     const { config } = this;
     const { clock } = this.surroundings;
-    const logFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
+    const logFault = limitRate(clock, FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
     const onFault = (error: unknown) => {
@@ -248,7 +248,7 @@ class Application implements App {
       namespace: () => namespace.text,
       onFault,
       onNotice: (message) => this.#log.warn(message),
-    });
+    }, clock);
     return new CacheClient({
       cache: new GuardedCache(unguarded, this.#breakers.cache),
       ttlMs: config.cache.ttlMs,
@@ -287,6 +287,7 @@ class Application implements App {
         });
       },
       onFault: limitRate(
+        this.surroundings.clock,
         FAULT_LOG_INTERVAL_MS,
         (suppressed, reason) => this.#log.warn(String(reason), { suppressed }),
       ),

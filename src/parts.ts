@@ -10,11 +10,12 @@ import { createRedisCache } from "./adapters/redis/cache.ts";
 import { checkRedis } from "./adapters/redis/check.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
 import { type Config, storePlace } from "./config/config.ts";
+import { MEMORY_BUDGET } from "./memory_budget.ts";
 import type { Cache } from "./ports/cache.ts";
+import type { Clock } from "./ports/clock.ts";
 import type { StorePorts } from "./ports/store.ts";
 import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
 
-const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
 /**
  * Without a cache that instances share nobody says when another one has written: a comparison with
  * the store is good for this long.
@@ -46,14 +47,15 @@ export interface CacheWatcher {
 export function createCache(
   { cache, store }: Config,
   { namespace, onFault, onNotice }: CacheWatcher,
+  clock: Clock,
 ): Cache {
-  const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
+  const local = { maxEntries: cache.localMax, maxBytes: MEMORY_BUDGET.localCopies.bytes };
   if (cache.kind === "redis") {
     return createRedisCache({ ...cache, local, namespace, onError: onFault, onNotice });
   }
   // The embedded store is this instance's alone.
   const unshared = store.kind === "sqlite" ? {} : { completeMs: UNSHARED_COPY_MS };
-  return createMemoryCache({ ...local, ttlMs: cache.ttlMs, ...unshared });
+  return createMemoryCache({ ...local, ttlMs: cache.ttlMs, clock, ...unshared });
 }
 
 /** What a part has against the configuration. */

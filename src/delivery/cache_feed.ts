@@ -5,7 +5,8 @@
  */
 import type { CacheClient } from "../reading/cache_client.ts";
 import type { Entry } from "../domain.ts";
-import { bytesOf, MEMORY_BUDGET } from "../memory_budget.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { bytesOf } from "../packed.ts";
 import type { Batch } from "../ports/source.ts";
 
 export class CacheFeed {

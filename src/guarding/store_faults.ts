@@ -1,6 +1,7 @@
 /** What an operator is told of calls of the store that failed: a count of each, and a line now and then. */
 import { reasonOf } from "../errors.ts";
 import { limitRate, type Log } from "../telemetry/log.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { StoreCall } from "./guarded_store.ts";
 
@@ -17,6 +18,7 @@ export class StoreFaults {
   constructor(
     private readonly metrics: Pick<Metrics, "storeErrors">,
     private readonly log: Pick<Log, "warn">,
+    private readonly clock: Pick<Clock, "monotonicMs">,
   ) {}
 
   /** To be told of each call that was made and failed. */
@@ -28,7 +30,7 @@ export class StoreFaults {
   #lineOf(call: StoreCall): (error: unknown) => void {
     const known = this.#lines.get(call);
     if (known !== undefined) return known;
-    const line = limitRate(LOG_INTERVAL_MS, (suppressed, error) => {
+    const line = limitRate(this.clock, LOG_INTERVAL_MS, (suppressed, error) => {
       this.log.warn("A call of the store failed", { call, error: reasonOf(error), suppressed });
     });
     this.#lines.set(call, line);

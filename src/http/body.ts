@@ -2,6 +2,7 @@
  * Reads request bodies within limits: each in size and time, and all that are under way together in
  * memory.
  */
+import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { AppError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
@@ -10,11 +11,6 @@ import type { Clock } from "../ports/clock.ts";
  * Mbit/s.
  */
 const TIMEOUT_MS = 30_000;
-/**
- * What bodies longer than {@link SMALL_BYTES} may take together while they are under way: a quarter
- * of the 512 MiB that the service is to live in.
- */
-const BUDGET_BYTES = 128 * 1024 * 1024;
 /**
  * Up to this length a body costs no more than its connection does, and does not count: small writes
  * go on beside a flood of large ones.
@@ -35,7 +31,7 @@ export class BodyReader {
     private readonly clock: Pick<Clock, "setTimeout">,
   ) {
     // One body of the largest size must fit, whatever was configured.
-    this.#budgetBytes = Math.max(BUDGET_BYTES, maxBytes);
+    this.#budgetBytes = Math.max(MEMORY_BUDGET.bodies.bytes, maxBytes);
   }
 
   /**

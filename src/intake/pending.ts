@@ -5,11 +5,12 @@
  */
 import { compareVersions, type Entry, newest, type Version } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { type PackedText, packText, unpackText } from "../packed.ts";
 import type { Intake } from "../ports/intake.ts";
 
 interface Slot extends Version {
   /** undefined: not held here, ask the journal. */
-  readonly value: string | undefined;
+  readonly value: PackedText | undefined;
   /**
    * The newest of those that are older by version and settled later: what counts when this one is
    * settled, and above all when the store refuses it. Older ones that are settled earlier need no
@@ -60,13 +61,13 @@ export class Pending {
     const { userId, value, ts, acceptedMs, run, seq } = entry;
     const head = this.#durable.get(userId);
     const isNewest = head === undefined || compareVersions(entry, head) > 0;
-    const hasRoom = this.#valueBytes + sizeOf(value) <= this.valueBudgetBytes;
+    const hasRoom = this.#valueBytes + value.length * 2 <= this.valueBudgetBytes;
     const slot: Slot = {
       ts,
       acceptedMs,
       run,
       seq,
-      value: isNewest && hasRoom ? value : undefined,
+      value: isNewest && hasRoom ? packText(value) : undefined,
       next: undefined,
     };
     if (head !== undefined && !isNewest) return this.#placeBehind(head, slot);
@@ -99,7 +100,7 @@ export class Pending {
     if (volatile !== undefined && compareVersions(volatile, slot) > 0) return volatile;
     if (slot.value === undefined) return this.#read(slot);
     const { ts, acceptedMs, run, seq, value } = slot;
-    return { userId, value, ts, acceptedMs, run, seq };
+    return { userId, value: unpackText(value), ts, acceptedMs, run, seq };
   }
 
   /**
@@ -208,6 +209,7 @@ function isSame(a: Version, b: Version): boolean {
   return a.run === b.run && a.seq === b.seq;
 }
 
-function sizeOf(value: string | undefined): number {
-  return value === undefined ? 0 : value.length * 2;
+function sizeOf(value: PackedText | undefined): number {
+  if (value === undefined) return 0;
+  return typeof value === "string" ? value.length * 2 : value.length;
 }

@@ -9,12 +9,11 @@ import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { Group } from "./group.ts";
 import type { Progress, SourceProgress } from "./progress.ts";
 import { quarantine } from "./quarantine.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
 import type { Damage } from "./scan.ts";
 import type { Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 import type { DamageReport } from "./survey.ts";
-
-const BATCH_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Where the next entry to be taken is. */
 interface Position {
@@ -113,7 +112,7 @@ export class Backlog {
   async take(maxRows: number): Promise<Batch | undefined> {
     const entries: Entry[] = [];
     let source = "";
-    let room = BATCH_BYTES_MAX;
+    let room = MEMORY_BUDGET.batch.bytes;
     while (entries.length < maxRows && room > 0) {
       const position = this.#unread();
       if (position === undefined || (entries.length > 0 && position.segment.source !== source)) {

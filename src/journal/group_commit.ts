@@ -39,9 +39,9 @@ export interface GroupCommitOptions {
   readonly onFsync: (durationMs: number, groupRecords: number) => void;
 }
 
-const GROUP_BYTES = 8 * 1024 * 1024;
+const GROUP_BYTES = 2 * 1024 * 1024;
 const BUFFER_BYTES = 64 * 1024;
-const SPARE_BUFFER_BYTES = 1024 * 1024;
+const SPARE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 export class GroupCommit {
   /**

@@ -13,6 +13,7 @@ import { type LastRecord, randomId, writeCheckpoint } from "./checkpoint.ts";
 import { HEADER_BYTES } from "./codec.ts";
 import { denoFileSystem, type JournalFile, type JournalFileSystem } from "../disk/file_system.ts";
 import type { Group } from "./group.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { displacedError, lockJournal, makeDirectory } from "./place.ts";
 import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./record.ts";
@@ -67,8 +68,6 @@ const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Each takes a file descriptor: a journal larger than so many segments gets larger ones. */
 const SEGMENTS_MAX = 256;
 const LOOK_AROUND_MS = 500;
-/** What waits for the disk is held in memory. */
-const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 const CHECKPOINT_INTERVAL_MS = 1_000;
 /** After the disk was found full, pushes are refused at once for so long. */
 const DISK_FULL_PAUSE_MS = 500;
@@ -313,7 +312,7 @@ export class Journal implements Intake, Source {
   #room(): number {
     const { bytes, settledBytes } = this.recovered.segments;
     const free = this.options.maxBytes - bytes + settledBytes;
-    return Math.min(free, WAITING_BYTES_MAX) - this.#waitingBytes;
+    return Math.min(free, MEMORY_BUDGET.journalGroups.bytes) - this.#waitingBytes;
   }
 
   /**

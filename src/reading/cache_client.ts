@@ -6,6 +6,8 @@
  */
 import { type Entry, newest } from "../domain.ts";
 import { CacheStaleError } from "../errors.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { bytesOf } from "../packed.ts";
 import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../ports/cache.ts";
 import type { Clock } from "../ports/clock.ts";
 
@@ -53,6 +55,7 @@ export class CacheClient {
   readonly #trusted = new Set<string>();
   readonly #cache: Cache;
   readonly #sharing: CacheSharing;
+  #fillBytes = 0;
 
   constructor(private readonly parts: CacheClientParts) {
     this.#cache = parts.cache;
@@ -117,14 +120,19 @@ export class CacheClient {
 
   /**
    * After a read from the store: `entry` is the newest it has. Does not keep the reader waiting.
-   * Found in an earlier generation it may be just what that one was ended for.
+   * Found in an earlier generation it may be just what that one was ended for. One that finds no
+   * room is left out: the next reader looks it up again.
    */
   fill(entry: Entry, generation: string | undefined): void {
     if (generation !== this.#sharing.text) return;
+    const bytes = bytesOf(entry);
+    if (this.#fillBytes + bytes > MEMORY_BUDGET.cacheFills.bytes) return;
+    this.#fillBytes += bytes;
     const { userId } = entry;
     const suspicion = this.#suspects.get(userId);
     const distrust = this.#distrustAllUntilMs;
     void this.#succeeds(this.#cache.fill([entry]), [entry]).then((done) => {
+      this.#fillBytes -= bytes;
       // A doubt that arose meanwhile is about a newer write.
       const sameDoubt = this.#suspects.get(userId) === suspicion &&
         this.#distrustAllUntilMs === distrust;

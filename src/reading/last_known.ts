@@ -4,8 +4,9 @@
  * than none. Readers tell what they found; whoever accepts writes tells what these outdate.
  */
 import { LRUCache } from "lru-cache";
-import { type Entry, newest } from "../domain.ts";
-import { bytesOf, MEMORY_BUDGET, RECORD_OVERHEAD_BYTES } from "../memory_budget.ts";
+import { compareVersions, type Entry } from "../domain.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { bytesOf, pack, type PackedEntry, unpack } from "../packed.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /**
@@ -14,7 +15,7 @@ import type { Clock } from "../ports/clock.ts";
 const ABSENT_MS = 1_000;
 
 export class LastKnown {
-  readonly #answers: LRUCache<string, Entry>;
+  readonly #answers: LRUCache<string, PackedEntry>;
   /** Users that are not there. */
   readonly #absences: LRUCache<string, true>;
 
@@ -22,7 +23,7 @@ export class LastKnown {
   constructor(staleMs: number, clock: Pick<Clock, "monotonicMs">) {
     // Without a resolution of 0 the package starts timers to know when to read the clock again.
     const time = { ttlResolution: 0, perf: { now: () => clock.monotonicMs() } };
-    this.#answers = new LRUCache<string, Entry>({
+    this.#answers = new LRUCache<string, PackedEntry>({
       ...time,
       ttl: staleMs,
       maxSize: MEMORY_BUDGET.lastAnswers.bytes,
@@ -32,14 +33,14 @@ export class LastKnown {
       ...time,
       ttl: ABSENT_MS,
       maxSize: MEMORY_BUDGET.absences.bytes,
-      sizeCalculation: (_, userId) => RECORD_OVERHEAD_BYTES + 2 * userId.length,
+      sizeCalculation: (_, userId) => bytesOf({ userId, value: "" }),
     });
   }
 
   /** A read has just found this entry, and it is the newest there is. */
   found(entry: Entry): void {
     this.#absences.delete(entry.userId);
-    this.#answers.set(entry.userId, entry);
+    this.#answers.set(entry.userId, pack(entry));
   }
 
   /** A read has just found out that there is none. */
@@ -59,7 +60,9 @@ export class LastKnown {
     const answer = this.#answers.peek(entry.userId);
     if (answer === undefined) return;
     // What others wrote since the answer was found is no better known than before.
-    this.#answers.set(entry.userId, newest(answer, entry) ?? entry, { noUpdateTTL: true });
+    if (compareVersions(entry, answer) > 0) {
+      this.#answers.set(entry.userId, pack(entry), { noUpdateTTL: true });
+    }
   }
 
   /** Holds nothing of the user any more. */
@@ -75,6 +78,7 @@ export class LastKnown {
 
   /** The last answer, while it is not too old. */
   lastAnswer(userId: string): Entry | undefined {
-    return this.#answers.get(userId);
+    const answer = this.#answers.get(userId);
+    return answer && unpack(answer);
   }
 }

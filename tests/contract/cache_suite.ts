@@ -16,8 +16,15 @@ export interface CacheUnderTest {
 
 const LONG_TTL_MS = 60_000;
 
-/** @param makeCache gives an empty cache; the suite closes it */
-export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheUnderTest): void {
+/**
+ * @param makeCache gives an empty cache; the suite closes it
+ * @param expires false for one that tests keep by themselves
+ */
+export function cacheContract(
+  name: string,
+  makeCache: (ttlMs: number) => CacheUnderTest,
+  { expires = true }: { readonly expires?: boolean } = {},
+): void {
   const test = (
     behaviour: string,
     run: (cache: Cache, peer: Cache) => Promise<void>,
@@ -191,6 +198,7 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
     assert.equal((await cache.get("u"))?.entry.seq, 1);
   });
 
+  if (!expires) return;
   test("entries expire, while they are read too", async (cache) => {
     const users = Array.from({ length: 50 }, (_, index) => `user${index}`);
     await cache.fill(users.map((userId, index) => entry(index + 1, { userId })));

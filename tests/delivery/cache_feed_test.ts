@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { CacheFeed } from "../../src/delivery/cache_feed.ts";
 import type { Entry } from "../../src/domain.ts";
-import { bytesOf } from "../../src/memory_budget.ts";
+import { bytesOf } from "../../src/packed.ts";
 import { settle } from "../support/fake_clock.ts";
 import { entry, INSTANCE } from "../support/fakes.ts";
 
