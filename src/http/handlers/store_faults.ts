@@ -1,7 +1,7 @@
-/** What a handler answers when it needed the store. */
+/** Tells a store that failed from a defect of ours, for handlers that need the store. */
 import { AppError } from "../../errors.ts";
 
-/** Errors that the language throws at a mistake of ours; a store's own are none of these. */
+/** The language throws these at a mistake of ours; a store's own errors are none of them. */
 const DEFECTS = [TypeError, RangeError, ReferenceError, SyntaxError, URIError];
 
 /**

@@ -1,4 +1,4 @@
-/** `GET /writes/{id}`: what became of a write, by any instance's run that the store knows of. */
+/** `GET /writes/{id}` says what became of a write, of this run or of any that the store knows. */
 import { parseWriteId } from "../../domain.ts";
 import { AppError } from "../../errors.ts";
 import type { DeadLetters, Rejection } from "../../ports/dead_letters.ts";
@@ -9,7 +9,7 @@ import { answerStoreFault } from "./store_faults.ts";
 
 export interface WriteStatusParts {
   readonly intake: Pick<Intake, "stageOf">;
-  /** Asked about runs that are not known here: those of other instances, and of long ago. */
+  /** It is asked about runs that are not known here: of other instances, and of long ago. */
   readonly marks: Pick<Sink, "marks">;
   readonly deadLetters: Pick<DeadLetters, "find">;
 }
