@@ -15,9 +15,11 @@ export interface Answer {
 /** One request to the instance. @throws with the reason when no answer comes in time */
 export type CallInstance = (method: "GET" | "POST" | "DELETE", path: string) => Promise<Answer>;
 
-/** The instance can be called here; `name` is for people. */
+/** The instance can be called here; `name` and `hint` are for people. */
 interface Target {
   readonly name: string;
+  /** It says what to look at when no answer comes. */
+  readonly hint?: string;
   readonly address: Pick<RequestOptions, "host" | "port" | "socketPath">;
 }
 
@@ -34,12 +36,9 @@ export function adminCaller(config: Pick<Config, "admin" | "dataDir">): CallInst
   const wanted = { path: config.admin.socketPath, dataDir: config.dataDir };
   return async (method, path) => {
     const socketPath = await findAdminSocket(wanted);
-    return await call(
-      { name: socketPath, address: { socketPath } },
-      method,
-      path,
-      ADMIN_LIMIT_MS,
-    );
+    const hint = "; does it run, with the same DATA_DIR and as the same user?";
+    const target = { name: socketPath, hint, address: { socketPath } };
+    return await call(target, method, path, ADMIN_LIMIT_MS);
   };
 }
 
@@ -71,7 +70,7 @@ function networkTarget({ host: bound, port }: Config["listen"]): Target {
 }
 
 async function call(
-  { name, address }: Target,
+  { name, hint = "", address }: Target,
   method: string,
   path: string,
   limitMs: number,
@@ -81,7 +80,7 @@ async function call(
     return await exchange({ ...address, method, path, signal, agent: false });
   } catch (error) {
     const reason = signal.aborted ? `it did not come within ${limitMs / 1000} s` : reasonOf(error);
-    throw new Error(`no answer from ${name} (${reason})`, { cause: error });
+    throw new Error(`no answer from ${name} (${reason})${hint}`, { cause: error });
   }
 }
 
