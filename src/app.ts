@@ -2,7 +2,10 @@
  * The composition root: wires the parts, starts them in order and stops them in the reverse one.
  */
 import type { Batcher } from "./delivery/batcher.ts";
-import { Breaker, guardStore } from "./guarding/breaker.ts";
+import { Breaker } from "./guarding/breaker.ts";
+import { GuardedCache } from "./guarding/guarded_cache.ts";
+import { guardStore } from "./guarding/guarded_store.ts";
+import { StoreFaults } from "./guarding/store_faults.ts";
 import { CacheClient } from "./reading/cache_client.ts";
 import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
@@ -19,11 +22,9 @@ import { writeStatusHandler } from "./http/handlers/write_status.ts";
 import type { JournalObserver } from "./journal/journal.ts";
 import { createCache, createStore } from "./parts.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
-import type { DeadLetters } from "./ports/dead_letters.ts";
 import type { Intake } from "./ports/intake.ts";
 import type { Queue } from "./ports/queue.ts";
-import type { Store } from "./ports/store.ts";
-import type { StoreIdentity } from "./ports/store_identity.ts";
+import type { StorePorts } from "./ports/store.ts";
 import { Server } from "./http/server.ts";
 import { checkStoreBinding, openStoreBinding } from "./guarding/store_binding.ts";
 import { StoreGate } from "./guarding/store_gate.ts";
@@ -69,7 +70,7 @@ class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #breakers: Readonly<Record<"store" | "store-reads" | "cache", Breaker>>;
-  readonly #store: Store & StoreIdentity & DeadLetters;
+  readonly #ports: StorePorts;
   readonly #namespace: CacheNamespace;
   readonly #cache: CacheClient;
   readonly #server: Server;
@@ -99,18 +100,22 @@ class Application implements App {
         if (this.#phase === "starting" || this.#phase === "recovering") {
           throw new Error("The store is not asked yet");
         }
-        return await withDeadline(this.#store.count(), SCRAPE_LIMIT_MS, "The store");
+        return await withDeadline(this.#ports.deadLetters.count(), SCRAPE_LIMIT_MS, "The store");
       },
       breakers: this.#breakers,
     }, clock.now());
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
-    const store = createStore(config, {
+    const ports = createStore(config, {
       gate: this.#gate,
       onIndexFault: (error) =>
         this.#log.warn("The index for reads could not be made; it is tried again", { error }),
     });
-    this.#store = guardStore(store, this.#breakers.store, this.#breakers["store-reads"]);
-    this.#firstContact = new FirstContact(store, clock, this.#log);
+    this.#ports = guardStore(
+      ports,
+      { store: this.#breakers.store, reads: this.#breakers["store-reads"] },
+      new StoreFaults(this.#metrics, this.#log).note,
+    );
+    this.#firstContact = new FirstContact(ports.store, clock, this.#log);
     const logCacheFault = limitRate(FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
@@ -118,13 +123,14 @@ class Application implements App {
       this.#metrics.cacheErrors.inc();
       logCacheFault(error);
     };
-    this.#namespace = new CacheNamespace(this.#store, clock);
+    this.#namespace = new CacheNamespace(this.#ports.identity, clock);
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
-    const cache = this.#breakers.cache.guard(createCache(config, {
+    const unguarded = createCache(config, {
       namespace: () => this.#namespace.text,
       onFault: onCacheFault,
       onNotice: (message) => this.#log.warn(message),
-    }));
+    });
+    const cache = new GuardedCache(unguarded, this.#breakers.cache);
     // Copies in this process alone are nobody else's concern.
     const sharing = config.cache.kind === "memory" ? undefined : this.#namespace;
     this.#cache = new CacheClient(cache, config.cache.ttlMs, clock, onCacheFault, sharing);
@@ -208,7 +214,7 @@ class Application implements App {
         observer: this.#journalObserver(),
       },
       batch: config.batch,
-      store: this.#store,
+      store: this.#ports.store,
       cache: this.#cache,
       clock,
       metrics: this.#metrics,
@@ -221,7 +227,7 @@ class Application implements App {
     await this.#server.openAdminSocket();
     const binding = this.#gate.binding = await openStoreBinding(config.dataDir, config.store.kind);
     await this.#gate.check(() =>
-      withDeadline(this.#store.ping(), WRONG_STORE_LIMIT_MS, "The store")
+      withDeadline(this.#ports.store.ping(), WRONG_STORE_LIMIT_MS, "The store")
     );
     if (recovered > 0) {
       this.#log.info("Recovered entries that the store may not have yet", { entries: recovered });
@@ -236,10 +242,10 @@ class Application implements App {
       }),
       writeStatus: writeStatusHandler({
         intake: stagesOf(queue),
-        marks: { marks: () => Promise.resolve(new Map()) },
-        deadLetters: this.#store,
+        marks: this.#ports.store,
+        deadLetters: this.#ports.deadLetters,
       }),
-      ...deadLetterHandlers(this.#store, this.#cache),
+      ...deadLetterHandlers(this.#ports.deadLetters, this.#cache),
       read: readHandler({ reader, keyBytes: config.limits.keyBytes, metrics: this.#metrics }),
     });
     this.#batcher = batcher;
@@ -310,7 +316,7 @@ class Application implements App {
     await this.#noteGeneration();
     await this.#queue?.close(this.#cache.current);
     await this.#cache.close();
-    await this.#store.close();
+    await this.#ports.store.close();
     this.#log.info("Stopped", { leftInJournal: left });
   }
   /**

@@ -3,16 +3,15 @@ import { createMemoryCache } from "./adapters/memory/cache.ts";
 import { checkPostgres } from "./adapters/postgres/check.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import { createPool } from "./adapters/postgres/pool.ts";
+import type { DatabaseOptions } from "./adapters/postgres/database.ts";
 import { findIdentity } from "./adapters/postgres/identity.ts";
-import { createPostgresStore, type StoreWatcher } from "./adapters/postgres/store.ts";
+import { createPostgresStore } from "./adapters/postgres/store.ts";
 import { createRedisCache } from "./adapters/redis/cache.ts";
 import { checkRedis } from "./adapters/redis/check.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import type { Cache } from "./ports/cache.ts";
-import type { DeadLetters } from "./ports/dead_letters.ts";
-import type { Store } from "./ports/store.ts";
-import type { StoreIdentity } from "./ports/store_identity.ts";
+import type { StorePorts } from "./ports/store.ts";
 import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
 
 const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
@@ -25,8 +24,8 @@ const UNSHARED_COPY_MS = 1_000;
 /** @param watcher of a store that others can change and exchange: not of the embedded one */
 export function createStore(
   { store }: Config,
-  watcher: StoreWatcher = {},
-): Store & StoreIdentity & DeadLetters {
+  watcher: Pick<DatabaseOptions, "gate" | "onIndexFault"> = {},
+): StorePorts {
   if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
   return createPostgresStore({ ...store, ...watcher });
 }
@@ -94,7 +93,7 @@ async function checkSqlite(config: Config, path: string): Promise<Findings> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     return { problems: [], notes: [], found: "not there yet; it is made at the first start" };
   }
-  const store = createStore(config);
+  const { store } = createStore(config);
   try {
     await store.ping();
     return { problems: [], notes: [], found: "answers" };

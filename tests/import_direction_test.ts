@@ -13,10 +13,14 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   disk: { from: "", doors: "file_system small_file" },
   telemetry: { from: "", doors: "log metrics clock_watch" },
   journal: { from: "disk", doors: "journal checkpoint place verify" },
-  guarding: { from: "disk telemetry", doors: "breaker first_contact store_binding store_gate" },
+  guarding: {
+    from: "disk telemetry",
+    doors:
+      "breaker first_contact guarded_cache guarded_store store_binding store_faults store_gate",
+  },
   intake: { from: "telemetry delivery reading", doors: "writer pending" },
   reading: { from: "intake telemetry", doors: "reader cache_client cache_namespace" },
-  delivery: { from: "telemetry reading guarding intake", doors: "batcher" },
+  delivery: { from: "telemetry reading intake", doors: "batcher" },
   core: { from: "journal intake reading delivery telemetry", doors: "core" },
   http: { from: "intake reading telemetry", doors: "server handlers/* admin_socket routes" },
   config: { from: "", doors: "config options" },

@@ -2,11 +2,10 @@
  * One step of the flush path: take → store.put → cache.update → ack. What was taken stays in hand
  * until all of that is done, however often it fails: nothing is dropped, nothing overtakes.
  */
-import { BreakerOpenError } from "../guarding/breaker.ts";
 import type { CacheClient } from "../reading/cache_client.ts";
 import { ConfirmedMarks, type WentBack } from "./confirmed_marks.ts";
 import { type Entry, writeId } from "../domain.ts";
-import { StoreRefusesError, StoreWentBackError } from "../errors.ts";
+import { StoreNotAskedError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
 import type { Pending } from "../intake/pending.ts";
 import type { Queue } from "../ports/queue.ts";
 import type { Batch } from "../ports/source.ts";
@@ -226,7 +225,7 @@ export class Delivery {
       this.#refusal = error.message;
       // Few rows that are refused are no proof against the table.
       this.#sliceRows = this.maxRows;
-    } else if (!(error instanceof BreakerOpenError)) {
+    } else if (!(error instanceof StoreNotAskedError)) {
       // A store too slow for so many rows within its deadline must not be asked for the same again
       // for ever.
       const asked = Math.min(this.#sliceRows, this.rowsInHand || Infinity);

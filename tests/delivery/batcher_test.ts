@@ -248,7 +248,7 @@ Deno.test("a store that went back is reported once, and gets again what is still
   await clock.advance(1_000);
   assert.equal(store.rows.length, 30);
   store.rows.length = 20;
-  store.marks.set(queue.source, 20);
+  store.markOf.set(queue.source, 20);
   fill(queue, 31, 45);
   await clock.advance(5_000);
   assert.deepEqual(
@@ -271,7 +271,7 @@ Deno.test("a store that went back within a batch gets all of it again", async ()
     if (++puts === 1) throw new Error("no answer: from now on in halves");
     if (puts === 3) {
       store.rows.length = 0;
-      store.marks.set(queue.source, 0);
+      store.markOf.set(queue.source, 0);
     }
     return await put(...args);
   };
@@ -289,7 +289,7 @@ Deno.test("what the last run had been told is held against the store at the star
     new Log("error", "json", (line) => lines.push(line)),
   );
   queue.settledBefore = { source: "instance0001/run0", seq: 500 };
-  store.marks.set("instance0001/run0", 480);
+  store.markOf.set("instance0001/run0", 480);
   fill(queue, 501, 510);
   batcher.start();
   await clock.advance(5_000);
@@ -337,7 +337,7 @@ Deno.test("a store too slow for a whole batch gets it in pieces, in order, each 
 
 Deno.test("entries that a crash replays below the mark are not written again; one may have been refused: the cache forgets it", async () => {
   const { queue, store, updates, forgotten, batcher } = setUp();
-  store.marks.set(queue.source, 50);
+  store.markOf.set(queue.source, 50);
   fill(queue, 1, 50);
   batcher.start();
   await settle();

@@ -2,7 +2,9 @@
  * The machine that the program runs on: it boots, is stopped, killed, loses power; and what clients
  * do with it meanwhile.
  */
-import { Breaker, guardStore } from "../../src/guarding/breaker.ts";
+import { Breaker } from "../../src/guarding/breaker.ts";
+import { GuardedCache } from "../../src/guarding/guarded_cache.ts";
+import { guardStore } from "../../src/guarding/guarded_store.ts";
 import { CacheClient, type CacheSharing } from "../../src/reading/cache_client.ts";
 import { CacheNamespace } from "../../src/reading/cache_namespace.ts";
 import { type Core, openCore } from "../../src/core.ts";
@@ -226,15 +228,17 @@ export class Machine {
     const { settings } = this;
     const clock = new SimulatedClock(world, process, () => this.wallOffsetMs);
     const breaker = new Breaker("Reads of the store", clock);
-    const guardedStore = guardStore(
-      { ...store.client(process), ...buggyStore(store.client(process), store, bug) },
-      new Breaker("The store", clock),
-      breaker,
+    const client = store.client(process);
+    const guarded = guardStore(
+      { ...client, store: buggyStore(client.store, store, bug) },
+      { store: new Breaker("The store", clock), reads: breaker },
+      () => {},
     );
-    const namespace = new CacheNamespace(guardedStore, clock);
+    const namespace = new CacheNamespace(guarded.identity, clock);
     const cacheClient = new CacheClient(
-      new Breaker("The cache", clock).guard(
+      new GuardedCache(
         buggyCache(cache.client(process, () => namespace.text), bug),
+        new Breaker("The cache", clock),
       ),
       settings.cacheTtlMs,
       clock,
@@ -259,7 +263,7 @@ export class Machine {
         },
       },
       batch: { size: settings.batchSize, intervalMs: settings.batchIntervalMs, max: 200 },
-      store: guardedStore,
+      store: guarded.store,
       cache: cacheClient,
       clock,
       metrics,

@@ -1,12 +1,13 @@
 /** Ports in memory, for tests that inject faults or hold time still. */
 import type { Entry, Write } from "../../src/domain.ts";
 import { compareVersions } from "../../src/domain.ts";
-import { StoreWentBackError } from "../../src/errors.ts";
+import { StoreUnavailableError } from "../../src/errors.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import type { Receipt } from "../../src/ports/intake.ts";
 import type { Queue, QueueStats } from "../../src/ports/queue.ts";
 import type { Batch } from "../../src/ports/source.ts";
 import type { PutResult, Store } from "../../src/ports/store.ts";
+import { MemoryStore } from "./memory_store.ts";
 
 export const INSTANCE = "instance0001";
 
@@ -74,44 +75,55 @@ export class FakeQueue implements Queue {
   }
 }
 
-/** A store in memory, exact about marks; `failWith` makes every call reject. */
+/**
+ * A store in memory; `failWith` makes every call reject but ping and close. Its rows may be changed
+ * as another program would.
+ */
 export class FakeStore implements Store {
-  readonly rows: Entry[] = [];
-  readonly marks = new Map<string, number>();
+  readonly tables = new MemoryStore();
   readonly batches: number[] = [];
   failWith: Error | undefined;
   /** Applies the next put and then loses its answer, like a connection cut after COMMIT. */
   loseNextAnswer = false;
   /** Refused as a constraint of the database would. */
   readonly refused = new Set<number>();
-  readonly dead: Entry[] = [];
   lookUps = 0;
+  #closed = false;
+
+  constructor() {
+    this.tables.refuses = ({ seq }) =>
+      this.refused.has(seq) ? { code: "23514", message: "violates a constraint" } : undefined;
+  }
+
+  get rows(): Entry[] {
+    return this.tables.rows;
+  }
+  get dead(): readonly Entry[] {
+    return this.tables.dead;
+  }
+  get markOf(): Map<string, number> {
+    return this.tables.markOf;
+  }
 
   async open(source: string): Promise<number> {
     await this.#failIfDown();
-    this.marks.set(source, this.marks.get(source) ?? 0);
-    return this.marks.get(source)!;
+    return this.tables.open(source);
   }
 
   async put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
     await this.#failIfDown();
-    const mark = this.marks.get(source);
-    if (mark === undefined) throw new Error(`put before open of ${source}`);
-    if (mark < confirmedSeq) throw new StoreWentBackError(`${mark} is below ${confirmedSeq}`);
-    const fresh = entries.filter(({ seq }) => seq > mark);
-    this.rows.push(...fresh.filter(({ seq }) => !this.refused.has(seq)));
-    this.dead.push(...fresh.filter(({ seq }) => this.refused.has(seq)));
+    const result = this.tables.put(source, entries, confirmedSeq);
     this.batches.push(entries.length);
-    this.marks.set(source, Math.max(mark, entries.at(-1)!.seq));
     if (this.loseNextAnswer) {
       this.loseNextAnswer = false;
-      throw new Error("connection reset after COMMIT");
+      throw new StoreUnavailableError("connection reset after COMMIT");
     }
-    const refused = entries.filter(({ seq }) => this.refused.has(seq));
-    return {
-      rows: fresh.filter(({ seq }) => !this.refused.has(seq)).length,
-      dead: refused.map(({ seq }) => ({ seq, code: "23514", message: "violates a constraint" })),
-    };
+    return result;
+  }
+
+  async marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    await this.#failIfDown();
+    return this.tables.marks(sources);
   }
 
   async latest(userId: string): Promise<Entry | undefined> {
@@ -119,14 +131,19 @@ export class FakeStore implements Store {
     await this.#failIfDown();
     return this.rows.filter((row) => row.userId === userId).sort(compareVersions).at(-1);
   }
-  ping(): Promise<void> {
-    return Promise.resolve();
+
+  async ping(): Promise<void> {
+    if (this.#closed) await this.#failIfDown();
   }
+
   close(): Promise<void> {
+    this.#closed = true;
     return Promise.resolve();
   }
+
   #failIfDown(): Promise<void> {
-    return this.failWith === undefined ? Promise.resolve() : Promise.reject(this.failWith);
+    const error = this.#closed ? new StoreUnavailableError("The store is closed") : this.failWith;
+    return error === undefined ? Promise.resolve() : Promise.reject(error);
   }
 }
 

@@ -106,7 +106,7 @@ async function* servers(
   const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
   const giveUpAtMs = performance.now() + MOST_TIMEOUTS * timeoutMs;
   const { user, database, applicationName = "dsproxy" } = options;
-  const login = { user, database, applicationName, password: await options.password() };
+  const login = { user, database, applicationName, password: await passwordOf(options) };
   for (const host of options.hosts) {
     const ways = channels(options, host.host);
     try {
@@ -129,6 +129,16 @@ async function* servers(
     } catch (reason) {
       failures.push({ host, reason });
     }
+  }
+}
+
+/** A file that is being exchanged, say, may be readable the next time. */
+async function passwordOf({ password }: ConnectOptions): Promise<string> {
+  try {
+    return await password();
+  } catch (error) {
+    const message = `Cannot read the password for PostgreSQL: ${reasonOf(error)}`;
+    throw new ConnectError(message, undefined, { cause: error });
   }
 }
 

@@ -65,7 +65,7 @@ async function fromStore<T>(answer: Promise<T>): Promise<T> {
     }
     return answerStoreFault(
       error,
-      "The dead letters are in the database, which cannot be reached. Try again.",
+      "The dead letters are in the database, which cannot be asked now. Try again.",
     );
   }
 }
