@@ -1,4 +1,4 @@
-/** Arguments → configuration → application → signals. */
+/** Goes from the arguments to the configuration, the application and the signals that end it. */
 import { createApp } from "./src/app.ts";
 import { explainWrongStore, runChangeStore } from "./src/cli/change_store.ts";
 import { checkConfiguration } from "./src/cli/check_configuration.ts";
@@ -14,7 +14,7 @@ import { Log } from "./src/telemetry/log.ts";
 import { VERSION } from "./src/version.ts";
 
 const EXIT_FAILURE = 1;
-/** EX_CONFIG of sysexits.h. */
+/** This is EX_CONFIG of sysexits.h. */
 const EXIT_BAD_CONFIGURATION = 78;
 
 async function main(): Promise<number> {

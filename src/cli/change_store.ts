@@ -1,6 +1,6 @@
 /**
- * A data directory and the store it belongs to: what is said when they do not fit, and the command
- * that changes it.
+ * A data directory belongs to one store. This says what to do when they do not fit, and carries out
+ * the command that changes it.
  */
 import { type Config, storePlace } from "../config/config.ts";
 import { reasonOf } from "../errors.ts";
@@ -17,7 +17,9 @@ import {
 
 type Parts = Pick<Config, "dataDir" | "journal" | "store">;
 
-/** What to tell who started the service with another store than its data directory belongs to. */
+/**
+ * Tells who started the service with another store than its data directory belongs to what to do.
+ */
 export async function explainWrongStore(config: Parts, error: WrongStoreError): Promise<string> {
   const { bound } = error;
   const queued = await countQueued(config).catch((reason) =>
@@ -51,8 +53,8 @@ async function change(config: Parts): Promise<string> {
   const lock = await lockJournal(denoFileSystem, journal.dir);
   try {
     const queued = await countQueued(config);
-    // Before the binding: should it end here, the old store is only asked more than it would have
-    // to be.
+    // This comes before the binding: should it end here, the old store is only asked more than it
+    // would have to be.
     await forgetStore(denoFileSystem, journal.dir);
     const before = await changeStore(dataDir, store.kind);
     const configured = describeConfigured(config);
@@ -66,7 +68,7 @@ What is in the other store already stays in that.`;
   }
 }
 
-/** The beginning of a sentence. */
+/** Returns the beginning of a sentence. */
 async function countQueued({ journal }: Parts): Promise<string> {
   const { unsettled } = await verifyJournal(denoFileSystem, journal.dir);
   return `${unsettled} accepted ${

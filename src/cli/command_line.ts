@@ -1,4 +1,4 @@
-/** The command line: which command the arguments ask for, and the help text. */
+/** Finds which command the arguments ask for, and writes the help text. */
 import { parseArgs } from "node:util";
 import { optionsHelp } from "../config/options.ts";
 import { reasonOf } from "../errors.ts";
@@ -9,7 +9,7 @@ import {
   parseDeadLettersRequest,
 } from "./dead_letters.ts";
 
-/** Each stands alone. */
+/** Each flag stands alone. */
 const FLAGS = {
   "help": "print this text",
   "version": "print the version",
@@ -31,7 +31,7 @@ const ARGUMENTS = {
     Flag,
     typeof BOOLEAN
   >,
-  /** Of dead-letters. */
+  /** This one belongs to dead-letters. */
   all: BOOLEAN,
 };
 

@@ -1,6 +1,6 @@
 /**
- * `dsproxy dead-letters …`: the rows that the database refused, handled by the instance that runs
- * on this machine.
+ * `dsproxy dead-letters …` has the instance that runs on this machine handle the rows that the
+ * database refused.
  */
 import { parseWriteId } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
@@ -8,7 +8,7 @@ import { PAGE_LETTERS } from "../http/handlers/dead_letters.ts";
 import type { CallInstance } from "./instance_client.ts";
 
 export const DEAD_LETTERS_USAGE = `\
-  dsproxy dead-letters list [AFTER]          ${PAGE_LETTERS}, oldest first; AFTER continues a listing
+  dsproxy dead-letters list [AFTER]          the oldest ${PAGE_LETTERS}; AFTER continues a listing
   dsproxy dead-letters show ID               one, with its value, as JSON
   dsproxy dead-letters replay ID…|--all      insert again what was accepted; twice is harmless
   dsproxy dead-letters discard ID…|--all     delete for good
@@ -19,7 +19,7 @@ export type DeadLettersRequest =
   | { readonly action: "show"; readonly id: string }
   | { readonly action: "replay" | "discard"; readonly ids: readonly string[] | "all" };
 
-/** What the admin API lists. */
+/** The admin API lists them so. */
 interface Letter {
   readonly id: string;
   readonly user_id: string;
@@ -118,7 +118,7 @@ async function listPage(call: CallInstance, after: string | undefined): Promise<
 
 function describePage({ dead_letters, next }: Page): string {
   if (dead_letters.length === 0) return "No dead letters.";
-  // As JSON, because a user id or a message may hold what a terminal would obey.
+  // They are shown as JSON, because a user id or a message may hold what a terminal would obey.
   const lines = dead_letters.map(({ id, user_id, code, message, attempts, failed_at }) =>
     `${id}  ${failed_at}  attempts ${attempts}  ${code}  user ${JSON.stringify(user_id)}  ${
       JSON.stringify(message)

@@ -1,6 +1,6 @@
 /**
- * Asks the instance that runs on this machine: by its admin socket for the commands, and where its
- * clients ask it for `--ready`.
+ * Asks the instance that runs on this machine: the commands by its admin socket, `--ready` where
+ * its clients ask it.
  */
 import { request as httpRequest, type RequestOptions } from "node:http";
 import type { Config } from "../config/config.ts";
@@ -15,17 +15,19 @@ export interface Answer {
 /** One request to the instance. @throws with the reason when no answer comes in time */
 export type CallInstance = (method: "GET" | "POST" | "DELETE", path: string) => Promise<Answer>;
 
-/** Where to call it; `name` is for people. */
+/** The instance can be called here; `name` and `hint` are for people. */
 interface Target {
   readonly name: string;
+  /** It says what to look at when no answer comes. */
+  readonly hint?: string;
   readonly address: Pick<RequestOptions, "host" | "port" | "socketPath">;
 }
 
-/** Less than the 5 s after which the health check of a container takes it for a failure. */
+/** The health check of the image ends a call after 5 s, and would not say why. */
 const READY_LIMIT_MS = 3_000;
-/** The store may take its time, but a person waits. */
+/** The store may take its time, but a person waits for the answer. */
 const ADMIN_LIMIT_MS = 30_000;
-/** A page of the largest listing, with the longest user ids. */
+/** The largest page of a listing, with the longest user ids and messages, is shorter. */
 const MAX_ANSWER_LENGTH = 16 * 1024 * 1024;
 const ANY_ADDRESS = new Map([["0.0.0.0", "127.0.0.1"], ["::", "::1"]]);
 
@@ -34,12 +36,9 @@ export function adminCaller(config: Pick<Config, "admin" | "dataDir">): CallInst
   const wanted = { path: config.admin.socketPath, dataDir: config.dataDir };
   return async (method, path) => {
     const socketPath = await findAdminSocket(wanted);
-    return await call(
-      { name: socketPath, address: { socketPath } },
-      method,
-      path,
-      ADMIN_LIMIT_MS,
-    );
+    const hint = "; does it run, with the same DATA_DIR and as the same user?";
+    const target = { name: socketPath, hint, address: { socketPath } };
+    return await call(target, method, path, ADMIN_LIMIT_MS);
   };
 }
 
@@ -51,7 +50,7 @@ export async function askReady(
   { listen }: Pick<Config, "listen">,
 ): Promise<{ ok: boolean; message: string }> {
   try {
-    // Not by the admin socket: this is to fail when clients do not get through.
+    // The admin socket is not asked, because this is to fail when clients do not get through.
     const { status, text } = await call(networkTarget(listen), "GET", "/readyz", READY_LIMIT_MS);
     if (status === 200) return { ok: true, message: "ready" };
     const answer = text.trim().replaceAll(/\s*\n\s*/g, "; ").slice(0, 500);
@@ -71,7 +70,7 @@ function networkTarget({ host: bound, port }: Config["listen"]): Target {
 }
 
 async function call(
-  { name, address }: Target,
+  { name, hint = "", address }: Target,
   method: string,
   path: string,
   limitMs: number,
@@ -81,11 +80,11 @@ async function call(
     return await exchange({ ...address, method, path, signal, agent: false });
   } catch (error) {
     const reason = signal.aborted ? `it did not come within ${limitMs / 1000} s` : reasonOf(error);
-    throw new Error(`no answer from ${name} (${reason})`, { cause: error });
+    throw new Error(`no answer from ${name} (${reason})${hint}`, { cause: error });
   }
 }
 
-/** Not `fetch`, which would go through the proxy that HTTP_PROXY names. */
+/** `fetch` is not used, as it would go through the proxy that HTTP_PROXY names. */
 function exchange(options: RequestOptions): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = httpRequest(options, (response) => {

@@ -1,7 +1,7 @@
 /**
- * Configuration: the environment, then `.env` in the working directory, then defaults. The only
- * reader of the environment ({@link loadConfigFromProcess}); the rest is pure. Every problem is
- * reported at once.
+ * The configuration comes from the environment, then from `.env` in the working directory, then
+ * from defaults. Only {@link loadConfigFromProcess} reads the environment, the rest is pure. Every
+ * problem is reported at once.
  */
 import { join } from "node:path";
 import {
@@ -24,7 +24,7 @@ export interface Config {
   readonly cache: MemoryCacheConfig | RedisCacheConfig;
   /** `size` waiting writes or `intervalMs` start a flush; one statement has at most `max`. */
   readonly batch: { readonly size: number; readonly intervalMs: number; readonly max: number };
-  /** What the store has stays for `retainMs`, within `maxBytes`. */
+  /** What the store has stays for `retainMs`, within `maxBytes`; 0 = not at all. */
   readonly journal: {
     readonly dir: string;
     readonly maxBytes: number;
@@ -39,7 +39,7 @@ export interface Config {
   readonly corsOrigins: readonly string[];
   readonly admin: {
     readonly socketPath: string;
-    /** SHA-256 in hex of each key that opens the admin routes over TCP; none: nobody has one. */
+    /** Each is the SHA-256 in hex of a key that opens the admin routes over the network. */
     readonly keyHashes: readonly string[];
   };
   readonly shutdownGraceMs: number;
@@ -57,14 +57,16 @@ export interface SqliteConfig {
 
 export interface PostgresConfig {
   readonly kind: "postgres";
-  /** Tried in this order; a host that begins with a slash is the folder of a Unix socket. */
+  /**
+   * They are tried in this order; a host that begins with a slash is the folder of a Unix socket.
+   */
   readonly hosts: readonly HostPort[];
   readonly user: string;
-  /** As it is now: read anew from the file that names it, if one does. */
+  /** Returns it as it is now: it is read anew from the file that holds it, if one does. */
   readonly password: () => string;
   readonly database: string;
   readonly sslMode: SslMode;
-  /** Certificates in PEM. */
+  /** It holds certificates in PEM. */
   readonly sslRootCert?: string;
   readonly targetSessionAttrs: TargetSessionAttrs;
   readonly applicationName?: string;
@@ -72,7 +74,7 @@ export interface PostgresConfig {
   readonly poolSize: number;
 }
 
-/** Where the store is, for people, and to tell one place from another. */
+/** Names where the store is, for people, and to tell one place from another. */
 export function storePlace(store: SqliteConfig | PostgresConfig): string {
   if (store.kind === "sqlite") return store.path;
   return `database ${store.database} on ${
@@ -83,7 +85,7 @@ export function storePlace(store: SqliteConfig | PostgresConfig): string {
 export interface MemoryCacheConfig {
   readonly kind: "memory";
   readonly ttlMs: number;
-  /** Entries kept in this process; 0 = none. */
+  /** So many entries are kept in this process; 0 = none. */
   readonly localMax: number;
 }
 
@@ -100,7 +102,7 @@ export interface RedisCacheConfig extends Omit<MemoryCacheConfig, "kind"> {
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** In the order of the option table. */
+  /** They are in the order of the option table. */
   readonly settings: readonly Setting[];
 }
 
@@ -111,8 +113,8 @@ export function loadConfig(sources: ConfigSources): LoadedConfig | ConfigProblem
 }
 
 /**
- * As {@link loadConfig}; reads only the variables of the option table, `.env` and the files
- * that these name.
+ * Does as {@link loadConfig} does, and reads only the variables of the option table, `.env` and the
+ * files that these name.
  */
 export function loadConfigFromProcess(defaultHost?: string): LoadedConfig | ConfigProblems {
   const dotenv = readDotenv();
@@ -141,7 +143,7 @@ function readDotenv(): { text?: string; problem?: string } {
   }
 }
 
-/** One line an option: name, effective value, origin. For `--print-config`. */
+/** Returns a line for each option, for `--print-config`: name, effective value, origin. */
 export function describeConfig(settings: readonly Setting[]): string {
   const width = Math.max(...settings.map(({ name }) => name.length));
   const lines = settings.map(({ name, shown = "-", origin }) =>

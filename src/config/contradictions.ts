@@ -1,4 +1,4 @@
-/** Options that are each in order, and not together. */
+/** Finds options that are each in order, and not together. */
 import type { OptionName, Values } from "./options.ts";
 
 export interface Contradiction {

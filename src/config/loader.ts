@@ -18,11 +18,11 @@ import { reasonOf } from "../errors.ts";
 
 export interface ConfigProblem {
   readonly variable: string;
-  /** For a person: the value (a secret masked), what is wrong with it and what to do. */
+  /** Tells a person the value (a secret masked), what is wrong with it and what to do. */
   readonly message: string;
 }
 
-/** One option as it is in effect, for {@link describeConfig}. */
+/** {@link describeConfig} shows an option as it is in effect. */
 export interface Setting {
   readonly name: OptionName;
   /** A secret is masked; undefined when not set. */
@@ -30,7 +30,7 @@ export interface Setting {
   readonly origin: Origin;
 }
 
-/** Where a value came from: `file` is the one that `NAME_FILE` names. */
+/** A value came from here; `file` is the one that `NAME_FILE` names. */
 export type Origin = "environment" | ".env" | "file" | "default" | "DATABASE_URL" | "REDIS_URL";
 
 export interface ConfigProblems {
@@ -39,33 +39,33 @@ export interface ConfigProblems {
 
 export interface CheckedOptions {
   readonly values: Values;
-  /** The content of the file DB_SSLROOTCERT. */
+  /** It is the content of the file DB_SSLROOTCERT. */
   readonly sslRootCert: string | undefined;
   /**
-   * DB_PASS as it is now: where a file holds it, that is read anew; while that cannot be, the last
-   * one read holds.
+   * Returns DB_PASS as it is now: where a file holds it, that is read anew; while that cannot be,
+   * the last one read holds.
    */
   readonly databasePassword: () => string;
   readonly settings: readonly Setting[];
 }
 
-/** What the options are read from: the process in production, plain values in tests. */
+/** The options are read from the process in production, and from plain values in tests. */
 export interface ConfigSources {
-  /** A variable of the environment; throws when its value is not text. */
+  /** Returns a variable of the environment; throws when its value is not text. */
   readonly env: (name: string) => string | undefined;
-  /** The content of `.env`; undefined when there is none. */
+  /** It is the content of `.env`; undefined when there is none. */
   readonly dotenvText?: string | undefined;
-  /** The text of a file; throws when it cannot be read. */
+  /** Returns the text of a file; throws when it cannot be read. */
   readonly readFile: (path: string) => string;
   readonly isTerminal: boolean;
-  /** Replaces the default of PROXY_HOST. */
+  /** It replaces the default of PROXY_HOST. */
   readonly defaultHost?: string;
 }
 
 interface Found {
   readonly text: string | undefined;
   readonly origin: Origin;
-  /** Of the file, where that is the origin. */
+  /** It leads to the file, where that is the origin. */
   readonly path?: string;
 }
 
@@ -82,7 +82,7 @@ const REDIS_CONNECTION = ["REDIS_ADDR", "REDIS_URL"] as const;
 export class ConfigLoader {
   readonly #problems: ConfigProblem[] = [];
   readonly #found = new Map<OptionName, Found>();
-  /** Lacks the options that have a problem. */
+  /** Those that have a problem are not in it. */
   readonly #values: Partial<Values> = {};
   readonly #layers: readonly {
     readonly origin: Origin;
@@ -180,7 +180,7 @@ export class ConfigLoader {
     }
   }
 
-  /** The settings whose default depends on others. */
+  /** Chooses for the settings whose default depends on others. */
   #choose(): void {
     const given = (name: OptionName) => this.#found.get(name)?.origin !== "default";
     this.#default("STORE", DB_CONNECTION.some(given) ? "postgres" : "sqlite");
@@ -252,8 +252,8 @@ export class ConfigLoader {
       try {
         last = read() || last;
       } catch (error) {
-        // Half written, or away for a moment while it is replaced: the server says whether the last
-        // one still holds.
+        // The file is half written, or away for a moment while it is replaced: the server says
+        // whether the last one still holds.
         if (!(error instanceof InvalidValue)) throw error;
       }
       return last;
@@ -269,8 +269,8 @@ export class ConfigLoader {
 }
 
 /**
- * Undefined for what is not set; blanks around a value do not count, except where any text is
- * allowed.
+ * Returns undefined for what is not set. Blanks around a value do not count, except where any text
+ * is allowed.
  */
 function lookUp(
   get: (name: string) => string | undefined,

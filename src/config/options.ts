@@ -28,18 +28,18 @@ const GIB = 1024 * MIB;
 
 export interface Option {
   readonly parse: Parser<unknown>;
-  /** As a user would write it; undefined for none. */
+  /** It is written as a user would write it; undefined for none. */
   readonly default?: string;
   readonly help: string;
-  /** Never shown as it is; may also come from the file that `NAME_FILE` names. */
+  /** It is never shown as it is, and may also come from the file that `NAME_FILE` names. */
   readonly secret?: true;
-  /** How a secret is shown; all of it is masked unless said here. */
+  /** It makes a secret fit to be shown; without it all of the secret is masked. */
   readonly mask?: (value: string) => string;
   /** `NAME=` means the empty text; elsewhere it means "not set". */
   readonly mayBeEmpty?: true;
 }
 
-/** In the order in which help and `.env.example` show them. */
+/** Help and `.env.example` show them in this order. */
 export const OPTIONS = {
   PROXY_PORT: {
     parse: listenPort,
@@ -202,7 +202,7 @@ export type OptionName = keyof typeof OPTIONS;
 export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[];
 
 /**
- * Protections that users of later versions know. Setting one here is a problem, not something to
+ * Users of later versions know these protections. Setting one here is a problem, not something to
  * pass over.
  */
 export const RESERVED_NAMES = [
@@ -213,7 +213,7 @@ export const RESERVED_NAMES = [
 ] as const;
 
 type Parsed<O extends Option> = O["parse"] extends Parser<infer T> ? T : never;
-/** Each option's value; undefined where there is no default. */
+/** It holds the value of each option; undefined where there is no default. */
 export type Values = {
   readonly [N in OptionName]: (typeof OPTIONS)[N] extends { readonly default: string }
     ? Parsed<(typeof OPTIONS)[N]>
@@ -225,8 +225,8 @@ export function optionOf(name: OptionName): Option {
 }
 
 /**
- * Every name that is read from the environment: the program needs permission for these and no
- * others.
+ * Returns every name that is read from the environment: the program needs permission for these and
+ * no others.
  */
 export function environmentNames(): string[] {
   return [
@@ -235,14 +235,14 @@ export function environmentNames(): string[] {
   ];
 }
 
-/** The text for human eyes. */
+/** Returns the text for human eyes. */
 export function shown(name: OptionName, value: string): string {
   const option = optionOf(name);
   if (!option.secret || value === "") return value;
   return option.mask?.(value) ?? MASK;
 }
 
-/** One line an option, for `--help`. */
+/** Returns one line for each option, for `--help`. */
 export function optionsHelp(): string {
   const width = Math.max(...OPTION_NAMES.map((name) => name.length));
   return OPTION_NAMES.map((name) => {
@@ -254,7 +254,7 @@ export function optionsHelp(): string {
   }).join("");
 }
 
-/** The content of `.env.example`: every option, commented out, at its default. */
+/** Returns the content of `.env.example`: every option, commented out, at its default. */
 export function envExample(): string {
   const entries = OPTION_NAMES.map((name) => {
     const { default: value = "", help } = optionOf(name);

@@ -1,4 +1,4 @@
-/** What a URL says of PostgreSQL or Redis, and how it is shown to people. */
+/** Reads what a URL says of PostgreSQL or Redis, and makes it fit to be shown to people. */
 import {
   host,
   hosts,
@@ -17,16 +17,16 @@ import {
   type TargetSessionAttrs,
 } from "../libpq.ts";
 
-/** What a URL says of PostgreSQL; what it leaves out is undefined. */
+/** A URL says this of PostgreSQL; what it leaves out is undefined. */
 export interface DatabaseUrl {
   readonly hosts: readonly string[] | undefined;
-  /** As many as hosts, or one for all of them. */
+  /** There are as many as hosts, or one for all of them. */
   readonly ports: readonly number[] | undefined;
   readonly user: string | undefined;
   readonly password: string | undefined;
   readonly database: string | undefined;
   readonly sslMode: SslMode | undefined;
-  /** A path. */
+  /** It is a path. */
   readonly sslRootCert: string | undefined;
   readonly sessionAttrs: TargetSessionAttrs | undefined;
   readonly applicationName: string | undefined;
@@ -46,8 +46,8 @@ const DATABASE_PARAMETERS = [
 const DEFAULT_DATABASE_PORT = 5432;
 
 /**
- * `postgres://user:password@host:port,host:port/database?sslmode=require&…`; a folder as host,
- * `%2Frun%2Fpostgresql`, is a Unix socket.
+ * Reads `postgres://user:password@host:port,host:port/database?sslmode=require&…`; a folder as
+ * host, `%2Frun%2Fpostgresql`, is a Unix socket.
  */
 export function databaseUrl(value: string): DatabaseUrl {
   const { servers, rest } = splitServers(value);
@@ -116,7 +116,7 @@ function within<T>(name: string, work: () => T): T {
   }
 }
 
-/** What a URL says of Redis; what it leaves out is undefined. */
+/** A URL says this of Redis; what it leaves out is undefined. */
 export interface RedisUrl {
   readonly host: string | undefined;
   readonly port: number | undefined;
@@ -126,7 +126,7 @@ export interface RedisUrl {
   readonly tls: boolean;
 }
 
-/** `redis://user:password@host:port/database`, or `rediss://` for TLS. */
+/** Reads `redis://user:password@host:port/database`, or `rediss://` for TLS. */
 export function redisUrl(value: string): RedisUrl {
   const url = serverUrl(value, ["redis:", "rediss:"], []);
   const database = decode(url.pathname.slice(1));
@@ -168,7 +168,7 @@ function authority(url: URL) {
   };
 }
 
-/** Undefined for an empty part. */
+/** Returns undefined for an empty part. */
 function decode(part: string): string | undefined {
   try {
     return part === "" ? undefined : decodeURIComponent(part);
@@ -183,8 +183,8 @@ function decode(part: string): string | undefined {
 }
 
 /**
- * Undefined for what is no URL, and for one that a password with `#`, `/` or `?` has cut in the
- * wrong places.
+ * Returns undefined for what is no URL, and for one that a password with `#`, `/` or `?` has cut in
+ * the wrong places.
  */
 function plainUrl(value: string): URL | undefined {
   const url = value.includes("://") && URL.canParse(value) ? new URL(value) : undefined;
@@ -193,7 +193,7 @@ function plainUrl(value: string): URL | undefined {
 
 export const MASK = "****";
 
-/** The URL for human eyes: its password, and parameters that could hide one, are masked. */
+/** Returns the URL for human eyes: its password, and parameters that could hide one, are masked. */
 export function maskUrl(value: string): string {
   const url = plainUrl(value);
   if (url === undefined) return MASK;
@@ -204,7 +204,7 @@ export function maskUrl(value: string): string {
   return url.href;
 }
 
-/** As {@link maskUrl}, with the hosts as they were written. */
+/** Does as {@link maskUrl} does, and leaves the hosts as they were written. */
 export function maskDatabaseUrl(value: string): string {
   const { servers, rest } = splitServers(value);
   const masked = servers.split(",").every(isServer) ? maskUrl(rest) : MASK;

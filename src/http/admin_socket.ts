@@ -8,17 +8,17 @@ import { reasonOf } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Listener } from "./listener.ts";
 
-/** Of `sockaddr_un` on Linux, without the NUL at its end; others have a few bytes less. */
+/** Linux has room for so many in `sockaddr_un` before the NUL; other systems have a few less. */
 const MAX_PATH_BYTES = Deno.build.os === "linux" ? 107 : 103;
-/** Where the socket gets its mode before it is moved to its place: shorter than that place. */
+/** The socket gets its mode here, and is moved to its place; this path is seldom the longer one. */
 const WORKSHOP = ".sock/s";
-/** In DATA_DIR: where the socket is, while that is not where it was to be. */
+/** This file in DATA_DIR says where the socket is while that is not where it was to be. */
 const POINTER_FILE = "admin.sock.path";
 const REPLACEMENT_PREFIX = "dsproxy-";
 const REPLACEMENT_NAME = "admin.sock";
 
 export interface AdminSocketOptions {
-  /** Where it is to be. */
+  /** The socket is to be here; where it really is, {@link findAdminSocket} says. */
   readonly path: string;
   readonly dataDir: string;
   readonly log: Log;
@@ -73,12 +73,21 @@ export class AdminSocket {
 
   /** Takes the socket away, and resolves when the requests under way are answered. */
   async stop(): Promise<void> {
-    const file = await Deno.lstat(this.#path).catch(() => undefined);
-    if (file !== undefined && file.ino === this.#inode) {
-      await Deno.remove(this.#path);
-      await removeReplacement(this.options.dataDir);
+    try {
+      await this.#remove();
+    } catch (error) {
+      // The next start finds it stale, and takes its place.
+      this.options.log.warn("The admin socket cannot be removed", { path: this.#path, error });
     }
     await this.#listener.stop();
+  }
+
+  /** Leaves it where another process has put its own meanwhile. */
+  async #remove(): Promise<void> {
+    const file = await orAbsent(Deno.lstat(this.#path));
+    if (file === undefined || file.ino !== this.#inode) return;
+    await Deno.remove(this.#path);
+    await removeReplacement(this.options.dataDir);
   }
 
   async #listenElsewhere(): Promise<void> {
@@ -92,7 +101,7 @@ export class AdminSocket {
     await Deno.writeTextFile(pointer, this.#path, { mode: 0o600 });
   }
 
-  /** Why it cannot be there; undefined when it is. */
+  /** Returns why the socket cannot be there; undefined when it is. */
   async #listenAt(path: string): Promise<string | undefined> {
     this.#path = path;
     if (!fits(path)) return `a path of ${utf8Length(path)} bytes is too long for a socket`;
@@ -105,9 +114,9 @@ export class AdminSocket {
   }
 
   /**
-   * Made in a directory that nobody else may enter, and moved to its place with its mode on: there
-   * is no moment in which others could open it, nor one in which a stale one is gone and the new
-   * one is not there.
+   * The socket is made in a directory that nobody else may enter, and moved to its place with its
+   * mode on: there is no moment in which others could open it, nor one in which a stale one is gone
+   * and the new one is not there.
    */
   async #bind(): Promise<Deno.HttpServer<Deno.UnixAddr>> {
     await refuseWhatIsNotStale(this.#path);
@@ -128,7 +137,7 @@ export class AdminSocket {
   }
 }
 
-/** Where the running instance has its admin socket, for who wants to call it. */
+/** Tells who wants to call the running instance where it has its admin socket. */
 export async function findAdminSocket(
   { path, dataDir }: Pick<AdminSocketOptions, "path" | "dataDir">,
 ): Promise<string> {
@@ -161,7 +170,7 @@ async function makeWorkshop(socket: string): Promise<void> {
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
     await removeWorkshop(socket);
-    // Not taken over but made anew: it could be anybody's.
+    // It is made anew and not taken over, because what is there could be anybody's.
     await Deno.mkdir(dirname(socket), { mode: 0o700 });
   }
 }
@@ -171,7 +180,7 @@ async function removeWorkshop(socket: string): Promise<void> {
   await orAbsent(Deno.remove(dirname(socket)));
 }
 
-/** What an earlier run, or this one, has put elsewhere, and the word about it. */
+/** Removes what an earlier run, or this one, has put elsewhere, and the word about it. */
 async function removeReplacement(dataDir: string): Promise<void> {
   const path = await readPointer(dataDir);
   if (path === undefined) return;

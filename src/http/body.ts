@@ -7,8 +7,8 @@ import { AppError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /**
- * How long a client may take to send a body: 64 MiB, the largest that can be configured, at 20
- * Mbit/s.
+ * A client may take so long to send a body: it is enough for 64 MiB, the largest that can be
+ * configured, at 20 Mbit/s.
  */
 const TIMEOUT_MS = 30_000;
 /**
@@ -16,9 +16,9 @@ const TIMEOUT_MS = 30_000;
  * go on beside a flood of large ones.
  */
 const SMALL_BYTES = 64 * 1024;
-/** One page of memory; most records fit. */
+/** Most records fit in one page of memory. */
 const FIRST_BUFFER_BYTES = 4 * 1024;
-/** How long a refused body's connection stays open for the client to read the answer. */
+/** The connection of a refused body stays open for so long, for the client to read the answer. */
 const LINGER_MS = 1_000;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -104,12 +104,12 @@ export class BodyReader {
           bytes = this.#grown(bytes, length + value.length, share);
         }
       } catch (error) {
-        // Cancelled at once, the server would go on to read the rest, however long. A moment later,
-        // after the answer, it closes.
+        // If the body were cancelled at once, the server would go on to read the rest, however
+        // long. A moment later, after the answer, it closes.
         this.clock.setTimeout(() => void reader.cancel().catch(() => {}), LINGER_MS);
         throw error;
       }
-      // Copied, as a chunk of one byte may hold on to a buffer of 64 KiB.
+      // The bytes are copied, as a chunk of one byte may hold on to a buffer of 64 KiB.
       bytes.set(value, length);
       length += value.length;
     }
@@ -123,7 +123,7 @@ export class BodyReader {
     return grown;
   }
 
-  /** For {@link Share}: false when that much is not left. */
+  /** A {@link Share} takes from the budget, or gives back; false when that much is not left. */
   spend(bytes: number): boolean {
     if (bytes > this.#budgetBytes) return false;
     this.#budgetBytes -= bytes;
@@ -138,7 +138,7 @@ export class BodyReader {
   }
 }
 
-/** What one body has taken of the budget. */
+/** Keeps how much one body has taken of the budget. */
 class Share {
   #bytes = 0;
   #ended = false;

@@ -1,13 +1,13 @@
-/** What a handler is given, and what it is. */
+/** A handler answers the requests of one route. */
 
-/** How a request came in: over the network, or by the socket that only its owner may open. */
+/** A request comes in over the network, or by the socket that only its owner may open. */
 export type Door = "network" | "admin-socket";
 
 export interface RequestContext {
   readonly request: Request;
-  /** Without the leading `?`; empty when there is none. */
+  /** The query has no `?` before it, and is empty when there is none. */
   readonly query: string;
-  /** What the route's `{…}` stands for. */
+  /** This is what the `{…}` of the route stands for; empty where it has none. */
   readonly pathParameter: string;
 }
 

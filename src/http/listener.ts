@@ -1,7 +1,7 @@
 /** Accepts connections until it is told to stop, also after a time in which it could not. */
 import type { Log } from "../telemetry/log.ts";
 
-/** A pause between tries in which somebody else may have closed a file. */
+/** Between two tries somebody else may close a file: once or twice a second is often enough. */
 const LISTEN_AGAIN_MS = 500;
 
 export class Listener<A extends Deno.Addr> {

@@ -1,9 +1,9 @@
-/** Which form of a value the client wants, and whether it has that one already. */
+/** Finds out which form of a value the client wants, and whether it has that one already. */
 import Negotiator from "negotiator";
 
 export type Form = "text" | "json";
 
-/** Offered with the charset, as a client may ask for it with that or without. */
+/** The charset is part of each offer, as a client may ask for it with that or without. */
 const OFFERS: Readonly<Record<string, Form>> = {
   "text/plain; charset=utf-8": "text",
   "application/json; charset=utf-8": "json",
@@ -20,8 +20,8 @@ export function preferredForm(accept: string | null): Form {
 }
 
 /**
- * Whether `If-None-Match` names this entity tag. Tags of ours have no comma, so that a comma within
- * another one's quotes cannot make it look like ours.
+ * Says whether `If-None-Match` names this entity tag. Tags of ours have no comma, so that a comma
+ * within another one's quotes cannot make it look like ours.
  */
 export function namesTag(ifNoneMatch: string | null, tag: string): boolean {
   if (ifNoneMatch === null) return false;

@@ -1,4 +1,4 @@
-/** The problem document of each error: its status, its title, and what the client may do next. */
+/** Turns each error into its problem document, with its status, and what the client may do next. */
 import type { AppError, ErrorCode } from "../errors.ts";
 
 interface Answer {
@@ -7,7 +7,7 @@ interface Answer {
   readonly retryAfterSeconds?: number;
   /** The rest of the body was not read, so what follows on the connection cannot be a request. */
   readonly closes?: true;
-  /** How the client may show who it is. */
+  /** The client may show so who it is. */
   readonly challenge?: "Bearer";
 }
 
@@ -42,7 +42,7 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   "not-ready": { status: 503, title: "Not ready yet", retryAfterSeconds: 1 },
 };
 
-/** The RFC 9457 document of an error, with nothing internal in it. */
+/** Returns the RFC 9457 document of an error, with nothing internal in it. */
 export function problem(error: AppError, headers?: Record<string, string>): Response {
   const { status, title, retryAfterSeconds, closes, challenge } = ANSWERS[error.code];
   const response = new Response(

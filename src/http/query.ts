@@ -1,8 +1,8 @@
-/** The query of a URL, strictly read. */
+/** Reads the query of a URL strictly: what is not clear is refused. */
 import { AppError } from "../errors.ts";
 
 /**
- * The parameters of a query, strictly decoded.
+ * Returns the parameters of a query by their names.
  * @throws AppError `invalid-parameter` for a repeated name or text that is not percent-encoded
  *   UTF-8
  */

@@ -15,17 +15,17 @@ export interface Handlers extends DeadLetterHandlers {
 
 export type Method = "GET" | "POST" | "DELETE";
 
-/** What must hold of a request before its handler is asked; each is a file of `guards/`. */
+/** A guard must let a request through before its handler is asked; each is a file of `guards/`. */
 export type Guard = "cross-site" | "admin-access";
 
 export interface Route {
   readonly method: Method;
-  /** At most one `{name}`, which stands for one segment. */
+  /** There is at most one `{name}`, which stands for one segment. */
   readonly path: string;
   readonly handler: keyof Handlers;
-  /** Asked in this order. */
+  /** They are asked in this order. */
   readonly guards: readonly Guard[];
-  /** For people: what is asked, and what comes. */
+  /** Tells people what is asked, and what comes. */
   readonly summary: string;
 }
 
@@ -112,10 +112,10 @@ export const ROUTES: readonly Route[] = [
   },
 ];
 
-/** All routes of one path: what HTTP calls a resource. */
+/** All routes of one path together are what HTTP calls a resource. */
 export interface Resource {
   readonly path: string;
-  /** For the header Allow: its methods, and HEAD where there is GET. */
+  /** The header Allow names its methods, and HEAD where there is GET. */
   readonly allow: string;
   readonly routes: ReadonlyMap<string, Route>;
 }
@@ -152,7 +152,7 @@ export function findResource(path: string): FoundResource | undefined {
   return undefined;
 }
 
-/** One line a route, for `--help`. */
+/** Returns one line for each route, for `--help`. */
 export function routesHelp(): string {
   const nameOf = ({ method, path }: Route) => `${method} ${path}`;
   const width = Math.max(...ROUTES.map((route) => nameOf(route).length));

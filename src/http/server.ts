@@ -22,15 +22,15 @@ import {
 
 export interface ServerOptions {
   readonly host: string;
-  /** 0 picks a free one. */
+  /** The port 0 picks a free one. */
   readonly port: number;
   readonly origins: OriginPolicy;
   readonly admin: {
     readonly socketPath: string;
-    /** SHA-256 in hex of each key that opens the admin routes over the network. */
+    /** Each is the SHA-256 in hex of a key that opens the admin routes over the network. */
     readonly keyHashes: readonly string[];
   };
-  /** Where the admin socket's place is kept when it is not the one that was asked for. */
+  /** The place of the admin socket is noted here when it is not the one that was asked for. */
   readonly dataDir: string;
 }
 

@@ -40,7 +40,7 @@ Deno.test("without a key the network opens no admin route, and says what does; t
     await proxy.stop();
     const afterwards = await list(proxy.settings);
     assert.equal(afterwards.code, 1);
-    assert.match(afterwards.log, /no answer from .*admin\.sock/);
+    assert.match(afterwards.log, /no answer from .*admin\.sock .*the same DATA_DIR/);
   }));
 
 Deno.test("with a key the network opens them to who has it, and the command needs none", () =>

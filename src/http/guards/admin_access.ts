@@ -1,5 +1,5 @@
 /**
- * Who may use the admin routes: whoever may open the admin socket, or has a key. Where a request
+ * The admin routes are for who may open the admin socket, or has a key. Where a request
  * comes from never counts, as a reverse proxy on this machine makes everybody's come from here.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
@@ -32,7 +32,7 @@ export function requireAdmin(request: Request, door: Door, keyHashes: readonly s
   );
 }
 
-/** Takes the same time whichever hash fits, and however much of one does. */
+/** Compares in the same time whichever hash fits, and however much of one does. */
 function isKnown(key: string, keyHashes: readonly string[]): boolean {
   // The text of a header stands for bytes, one a character.
   const hash = createHash("sha256").update(key, "latin1").digest();

@@ -1,10 +1,9 @@
 /**
- * Which web pages may call: a page of this origin, and those of the origins that the operator
- * names.
+ * Web pages may call when they are of this origin, or of one that the operator names.
  */
 import { AppError } from "../../errors.ts";
 
-/** Origins as browsers send them, such as `https://example.org`. */
+/** It holds origins as browsers send them, such as `https://example.org`. */
 export type OriginPolicy = ReadonlySet<string>;
 
 /**
@@ -34,7 +33,7 @@ function isSameOrigin(origin: string, request: Request): boolean {
 }
 
 /**
- * What an answer to an allowed foreign origin must carry, preflights included.
+ * Returns what an answer to an allowed foreign origin must carry, preflights included.
  * @param methods that the resource answers, as in the header Allow
  */
 export function crossSiteHeaders(

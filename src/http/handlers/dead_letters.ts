@@ -1,5 +1,6 @@
 /**
- * `/admin/dead-letters`: what the database refused, to be looked at, tried again or thrown away.
+ * At `/admin/dead-letters` is what the database refused: to be looked at, tried again or thrown
+ * away.
  */
 import type { CacheClient } from "../../reading/cache_client.ts";
 import { writeId } from "../../domain.ts";
@@ -9,9 +10,9 @@ import { parseQuery } from "../query.ts";
 import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
 import { answerStoreFault } from "./store_faults.ts";
 
-/** A page unless `limit` says otherwise: as many as a person reads through. */
+/** A page has so many unless `limit` says otherwise: a person can read through them. */
 export const PAGE_LETTERS = 100;
-/** With the longest user ids and messages a page of so many is some megabytes. */
+/** A page of so many is some megabytes with the longest user ids and messages. */
 const MAX_PAGE_LETTERS = 1_000;
 
 export interface DeadLetterHandlers {
@@ -64,7 +65,7 @@ async function fromStore<T>(answer: Promise<T>): Promise<T> {
     }
     return answerStoreFault(
       error,
-      "The dead letters are in the database, which cannot be reached. Try again.",
+      "The dead letters are in the database, which cannot be asked now. Try again.",
     );
   }
 }

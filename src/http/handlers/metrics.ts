@@ -1,4 +1,4 @@
-/** `GET /metrics`: for Prometheus. */
+/** `GET /metrics` is for Prometheus, and for who reads OpenMetrics. */
 import type { Handler } from "../handler.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 

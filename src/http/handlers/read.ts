@@ -1,4 +1,4 @@
-/** `GET /read?user_id=`: the latest value of a user, as text or, by `Accept`, as JSON. */
+/** `GET /read?user_id=` answers with the latest value of a user, as text or by `Accept` as JSON. */
 import crc32c from "crc-32/crc32c";
 import { type Entry, writeId } from "../../domain.ts";
 import { AppError } from "../../errors.ts";
@@ -46,8 +46,8 @@ export function readHandler({ reader, keyBytes }: ReadHandlerParts): Handler {
 }
 
 /**
- * One version and one form of it. A row that another program inserted has no write id, so its text
- * is hashed instead.
+ * A tag stands for one version of a value in one form. A row that another program inserted has no
+ * write id, so its text is hashed instead.
  */
 function entityTag(entry: Entry, asJson: boolean): string {
   const identity = entry.seq > 0

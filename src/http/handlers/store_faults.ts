@@ -1,15 +1,13 @@
-/** What a handler answers when it needed the store. */
-import { AppError } from "../../errors.ts";
-
-/** Errors that the language throws at a mistake of ours; a store's own are none of these. */
-const DEFECTS = [TypeError, RangeError, ReferenceError, SyntaxError, URIError];
+/** Tells a store that failed from a defect of ours, for handlers that need the store. */
+import { AppError, StoreError } from "../../errors.ts";
 
 /**
- * Only a failure of the store is one: anything else passes on unchanged, to be logged as a defect.
+ * Only what a store has to say is a fault of it: anything else passes on unchanged, to be logged as
+ * a defect.
  * @param detail what the client cannot be told, and when it can be
  * @throws AppError `store-unavailable`, or `error` itself
  */
 export function answerStoreFault(error: unknown, detail: string): never {
-  if (error instanceof AppError || DEFECTS.some((kind) => error instanceof kind)) throw error;
+  if (!(error instanceof StoreError)) throw error;
   throw new AppError("store-unavailable", detail, { cause: error });
 }

@@ -1,4 +1,4 @@
-/** `POST /write`: one record in, an acknowledgement out. */
+/** `POST /write` takes one record and answers with its acknowledgement. */
 import { ACK_LEVELS, type AckLevel, writeId } from "../../domain.ts";
 import { AppError } from "../../errors.ts";
 import type { Writer } from "../../intake/writer.ts";

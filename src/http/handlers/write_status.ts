@@ -1,21 +1,21 @@
-/** `GET /writes/{id}`: what became of a write, by any instance's run that the store knows of. */
+/** `GET /writes/{id}` says what became of a write, of this run or of any that the store knows. */
 import { parseWriteId } from "../../domain.ts";
 import { AppError } from "../../errors.ts";
 import type { DeadLetters, Rejection } from "../../ports/dead_letters.ts";
 import type { Intake } from "../../ports/intake.ts";
-import type { Sink } from "../../ports/sink.ts";
+import type { Store } from "../../ports/store.ts";
 import { type Handler, TEXT_HEADERS } from "../handler.ts";
 import { answerStoreFault } from "./store_faults.ts";
 
 export interface WriteStatusParts {
   readonly intake: Pick<Intake, "stageOf">;
-  /** Asked about runs that are not known here: those of other instances, and of long ago. */
-  readonly marks: Pick<Sink, "marks">;
+  /** It is asked about runs that are not known here: of other instances, and of long ago. */
+  readonly marks: Pick<Store, "marks">;
   readonly deadLetters: Pick<DeadLetters, "find">;
 }
 
 const STORE_AWAY =
-  "What became of the write is known to the database, which cannot be reached. Try again.";
+  "What became of the write is known to the database, which cannot be asked now. Try again.";
 
 export function writeStatusHandler({ intake, marks, deadLetters }: WriteStatusParts): Handler {
   return async ({ pathParameter: text }) => {

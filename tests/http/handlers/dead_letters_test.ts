@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Entry } from "../../../src/domain.ts";
-import { AppError, RejectedRowError } from "../../../src/errors.ts";
+import { AppError, RejectedRowError, StoreUnavailableError } from "../../../src/errors.ts";
 import { deadLetterHandlers } from "../../../src/http/handlers/dead_letters.ts";
 import type { DeadLetters } from "../../../src/ports/dead_letters.ts";
 
@@ -23,7 +23,7 @@ const refusedAs = (code: string) => (error: unknown) =>
   error instanceof AppError && error.code === code;
 
 Deno.test("a store that is away is 503; a defect passes on as what it is", async () => {
-  const away = new Error("connection refused");
+  const away = new StoreUnavailableError("connection refused");
   const defect = new TypeError("undefined is not a function");
   for (
     const [name, method] of [

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { AppError } from "../../../src/errors.ts";
+import { AppError, StoreUnavailableError } from "../../../src/errors.ts";
 import { writeStatusHandler } from "../../../src/http/handlers/write_status.ts";
 import type { DeadLetter } from "../../../src/ports/dead_letters.ts";
 import type { Stage } from "../../../src/ports/intake.ts";
@@ -85,7 +85,7 @@ Deno.test("of a run that is not known here the store's mark decides", async () =
 });
 
 Deno.test("while the store is away what only it knows is 503", async () => {
-  const storeThrows = new Error("connection refused");
+  const storeThrows = new StoreUnavailableError("connection refused");
   for (const stage of ["settled", "unknown"] as const) {
     const { code, cause } = await refusalOf(`${RUN}-7`, { stage, storeThrows });
     assert.deepEqual([code, cause], ["store-unavailable", storeThrows], stage);
