@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import type { Entry } from "../../../src/domain.ts";
 import { readHandler } from "../../../src/http/handlers/read.ts";
 import type { ReadResult } from "../../../src/reading/reader.ts";
-import { idleMetrics } from "../../support/fakes.ts";
 
 const OURS: Entry = {
   userId: "ü/ü",
@@ -20,7 +19,6 @@ async function read(entry: Entry | undefined, headers: Record<string, string> = 
   const handler = readHandler({
     reader: { read: () => Promise.resolve(result) },
     keyBytes: 16,
-    metrics: idleMetrics(),
   });
   const request = new Request("http://localhost/read", { headers });
   const query = `user_id=${encodeURIComponent(OURS.userId)}`;

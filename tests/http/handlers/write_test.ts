@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { ACK_LEVELS, type AckLevel, type Entry, type Write } from "../../../src/domain.ts";
 import { writeHandler } from "../../../src/http/handlers/write.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
-import { idleMetrics } from "../../support/fakes.ts";
 
 const ID = "0123456789ab-7";
 
@@ -26,7 +25,6 @@ async function answerTo(
     limits: { bodyBytes: 1024, keyBytes: 16, valueBytes: 64 },
     defaultAck,
     clock,
-    metrics: idleMetrics(),
   });
   const request = new Request("http://localhost/write", { method: "POST", body });
   const response = await handler({ request, query, pathParameter: "" });
