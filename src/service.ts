@@ -35,7 +35,7 @@ export interface Front {
 
 /** What requests are carried out by. */
 export interface Doors {
-  readonly intake: Pick<IntakeHalf, "write">;
+  readonly intake: IntakeHalf;
   readonly journal: Pick<Intake, "stageOf" | "status">;
   readonly reader: Reader;
 }

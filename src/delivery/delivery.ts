@@ -84,21 +84,25 @@ export class Delivery {
     }
   }
 
-  /** A step that is under way, whatever it comes to, settles nothing any more. */
+  /** A step that is under way takes and settles nothing any more, whatever it comes to. */
   giveUp(): void {
     this.#isGivenUp = true;
   }
 
+  /** Somebody else may deliver by now, who takes from it, and knows better what the sink has. */
+  get #source(): Source {
+    if (this.#isGivenUp) throw new Error("Delivery was stopped meanwhile");
+    return this.parts.source;
+  }
+
   async #bring(batch: Batch): Promise<Settlement> {
-    const { source, sink, feed, onSettled } = this.parts;
+    const { sink, feed, onSettled } = this.parts;
     const delivered = await sink.deliver(batch);
     feed.leaveTo(batch);
     await this.#updateCache(batch, delivered);
-    // Somebody else may deliver by now, who knows better what the sink has.
-    if (this.#isGivenUp) throw new Error("Delivery was stopped meanwhile");
     const isFirstOfSource = (this.#settled.get(batch.source) ?? 0) === 0;
     // Settled before it is forgotten: who finds it no longer pending must find it in the store.
-    await source.settle(batch);
+    await this.#source.settle(batch);
     this.#settled.set(batch.source, batch.lastSeq);
     this.#hand = undefined;
     // Had the store gone back before the first batch of a source, nothing would have shown it.
@@ -109,7 +113,7 @@ export class Delivery {
   }
 
   async #take(): Promise<Batch | undefined> {
-    const batch = this.#next ?? await this.parts.source.take(this.maxRows);
+    const batch = this.#next ?? await this.#source.take(this.maxRows);
     this.#next = undefined;
     return batch;
   }
@@ -128,7 +132,7 @@ export class Delivery {
     const units = hand.entries.reduce((sum, { value }) => sum + value.length, 0);
     const room = units < HAND_UNITS_MAX ? this.maxRows - hand.entries.length : 0;
     if (room <= 0 || this.#next !== undefined) return;
-    const more = await this.parts.source.take(room);
+    const more = await this.#source.take(room);
     if (more === undefined) return;
     if (more.source !== hand.source) this.#next = more;
     else {
@@ -173,12 +177,12 @@ export class Delivery {
 
   async #open(): Promise<void> {
     this.#hand = this.#next = undefined;
-    for (const [source, seq] of await this.parts.source.open()) this.#settled.set(source, seq);
+    for (const [source, seq] of await this.#source.open()) this.#settled.set(source, seq);
     this.#isOpen = true;
   }
 
   async #rewind(source: string, settledSeq: number, mark: number): Promise<void> {
-    const rewound = await this.parts.source.rewind(source, mark);
+    const rewound = await this.#source.rewind(source, mark);
     this.#isOpen = false;
     this.#settled.set(source, mark);
     this.#reportWentBack(source, settledSeq, mark, rewound);

@@ -89,6 +89,7 @@ export class Machine {
   #process: Process = { alive: false };
   #running: Running | undefined;
   #stopping = false;
+  #hasRewound = false;
   /** The journal has never held an entry. */
   #isFresh = false;
 
@@ -161,21 +162,25 @@ export class Machine {
     if (this.#goesOn(running)) running.service.startDelivery();
   }
 
-  async write(userId: string, value: string, ts: number, ack: AckLevel): Promise<void> {
+  /** False when it was refused, or when nobody was there to accept it. */
+  async write(userId: string, value: string, ts: number, ack: AckLevel): Promise<boolean> {
     const running = this.#running;
-    if (running?.doors === undefined) return;
+    if (running?.doors === undefined) return false;
     const { model, world } = this.parts;
     const write = model.begin(userId, value, ts);
     world.trace(`${ack} write of ${userId}: ${value.split(":")[0]} at ${ts}`);
     running.requests++;
     try {
       model.accepted(write, await running.doors.intake.write({ userId, value, ts }, ack));
+      return true;
     } catch (error) {
       if (!(error instanceof AppError)) {
-        return world.violated(`a write failed on a defect: ${reasonOf(error)}`);
+        world.violated(`a write failed on a defect: ${reasonOf(error)}`);
+        return false;
       }
       world.fault(`write refused: ${error.code}`);
       model.refused(write, error.code);
+      return false;
     } finally {
       running.requests--;
     }
@@ -201,7 +206,7 @@ export class Machine {
       Math.max(store.lastFaultMs, running.breakerMs) >= startedMs || store.faults.blackHole;
     try {
       const found = await reader.read(userId);
-      model.wasRead(userId, storeAway() ? floorWithoutStore : floor, found?.entry);
+      model.wasRead(userId, storeAway() ? floorWithoutStore : floor, found?.entry, startedMs);
     } catch (error) {
       if (error instanceof AppError && error.code === "store-unavailable" && storeAway()) {
         return world.fault("read refused: store-unavailable");
@@ -221,10 +226,13 @@ export class Machine {
     if (running === undefined || status === undefined) return;
     if (running.breaker.state !== 0) running.breakerMs = this.parts.world.nowMs;
     const { world } = this.parts;
+    const { journalBytes, segmentBytes } = this.settings;
     // Groups that wait become segments, each with a header that nobody could count before.
-    const segments = 2 * Math.ceil(this.settings.journalBytes / this.settings.segmentBytes) + 2;
-    if (status.bytes > this.settings.journalBytes + segments * HEADER_BYTES) {
-      world.violated(`the journal has ${status.bytes} bytes, of ${this.settings.journalBytes}`);
+    const segments = 2 * Math.ceil(journalBytes / segmentBytes) + 2;
+    // What was settled made room for writes that were accepted by then, and was to be sent again.
+    const maxBytes = this.#hasRewound ? 2 * journalBytes : journalBytes;
+    if (status.bytes > maxBytes + segments * HEADER_BYTES) {
+      world.violated(`the journal has ${status.bytes} bytes, of ${journalBytes}`);
     }
     // Not ready any more: whoever watches it starts it anew.
     if (status.failure !== undefined && !this.#stopping) this.kill("restart after a failed disk");
@@ -275,7 +283,9 @@ export class Machine {
         makeSink: () => new StoreSink(BATCH_MAX, { store: guarded.store, clock, metrics, log }),
         cache: new CacheClient({
           cache: new GuardedCache(
-            buggyCache(cache.client(process, () => namespace.text), bug),
+            buggyCache(cache.client(process, () => namespace.text), bug, (entries) => {
+              for (const entry of entries) running.doors?.intake.pending.settle([entry], entry.seq);
+            }),
             new Breaker("The cache", clock),
           ),
           ttlMs: settings.cacheTtlMs,
@@ -314,12 +324,12 @@ export class Machine {
     fs: JournalFileSystem,
     listener: IntakeListener,
   ): Promise<Intake & Source> {
-    const { world, model, disk } = this.parts;
+    const { world, model, disk, bug } = this.parts;
     const { settings } = this;
     const recovered: Entry[] = [];
     const journal = await openJournal({
       dir: DIR,
-      retainMs: settings.retainMs,
+      retainMs: bug === "settled-segment-not-kept" ? 0 : settings.retainMs,
       maxBytes: settings.journalBytes,
       segmentBytes: settings.segmentBytes,
       fs,
@@ -340,6 +350,7 @@ export class Machine {
         withdrawn: (entries) => listener.withdrawn(entries),
         unsettled: (entry) => {
           recovered.push(entry);
+          if (process.alive) model.unsettled(entry);
           listener.unsettled(entry);
         },
       },
@@ -350,6 +361,12 @@ export class Machine {
         if (!process.alive) return;
         model.settled(batch);
         this.#checkSharedCopies();
+      },
+      rewound: (source, seq, { entries, missingThrough }) => {
+        if (!process.alive) return;
+        this.#hasRewound = true;
+        if (entries > 0) world.fault("sent again");
+        if (missingThrough !== undefined) model.notKept(source, seq, missingThrough);
       },
     });
   }

@@ -6,6 +6,8 @@ import type { Batch, Rewound, Source } from "../../src/ports/source.ts";
 export interface JournalWatcher {
   /** The batch is settled at this moment. */
   settling(batch: Batch): void;
+  /** The store has `source` through `seq` only; this is what can be sent again. */
+  rewound(source: string, seq: number, rewound: Rewound): void;
 }
 
 export class WatchedJournal implements Intake, Source {
@@ -45,7 +47,9 @@ export class WatchedJournal implements Intake, Source {
     this.watcher.settling(batch);
     return this.journal.settle(batch);
   }
-  rewind(source: string, seq: number): Promise<Rewound> {
-    return this.journal.rewind(source, seq);
+  async rewind(source: string, seq: number): Promise<Rewound> {
+    const rewound = await this.journal.rewind(source, seq);
+    this.watcher.rewound(source, seq, rewound);
+    return rewound;
   }
 }
