@@ -49,7 +49,7 @@ Deno.test("what was durable comes back in order after a power loss; numbers begi
   await second.journal.close();
 });
 
-Deno.test("after a clean stop only what is unacknowledged is there", async () => {
+Deno.test("after a clean stop only what is not settled is there", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   await pushAll(first.journal, ["a", "b"]);
