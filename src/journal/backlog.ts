@@ -13,6 +13,7 @@ import type { Damage } from "./scan.ts";
 import type { Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 import type { DamageReport } from "./survey.ts";
+import type { Withdrawn } from "./withdrawn.ts";
 
 const BATCH_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -29,6 +30,7 @@ export interface BacklogOptions {
   readonly dir: string;
   readonly segments: Segments;
   readonly progress: Progress;
+  readonly withdrawn: Withdrawn;
   /** The run that is under way. */
   readonly run: string;
   /** Entries that a start found, and the store may not have. */
@@ -220,7 +222,10 @@ export class Backlog {
         return (damage.nextSeq ?? segment.lastSeq + 1) - 1;
       },
     });
-    for (const damage of damaged) await this.#putAside(segment, damage);
+    for (const damage of damaged) {
+      await this.#putAside(segment, damage);
+      this.#lose(segment, damage, segment.lastSeq);
+    }
   }
 
   /** The last number of what was durable and is in no segment any more. */
@@ -298,9 +303,20 @@ export class Backlog {
     if (segment.knowsDamageAt(damage.from)) return;
     await this.#putAside(segment, damage);
     segment.noteDamage(damage);
-    const firstLost = Math.max(damage.expectedSeq, this.#progress.doneSeq(segment.source) + 1);
-    this.forget(Math.max(0, (damage.nextSeq ?? lastSeq + 1) - firstLost));
+    this.forget(this.#lose(segment, damage, lastSeq));
     this.#segments.noteProgress();
+  }
+
+  /**
+   * What is damaged and not settled never comes to the store: to call it settled, once those after
+   * it are, would be a lie. Returns how many numbers that are.
+   */
+  #lose(segment: Segment, damage: Damage, lastSeq: number): number {
+    const firstLost = Math.max(damage.expectedSeq, this.#progress.doneSeq(segment.source) + 1);
+    const lastLost = damage.nextSeq === undefined ? lastSeq : damage.nextSeq - 1;
+    if (lastLost < firstLost) return 0;
+    this.options.withdrawn.add(segment.run, firstLost, lastLost);
+    return lastLost - firstLost + 1;
   }
 
   async #putAside(segment: Segment, damage: Damage): Promise<void> {

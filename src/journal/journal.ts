@@ -150,9 +150,9 @@ export class Journal implements Intake, Source {
     // which came first.
     this.#lastAcceptedMs = recovered.lastAcceptedMs > 0 ? recovered.lastAcceptedMs + 1 : 0;
     this.#savedMs = monotonicMs();
-    const { segments, progress, unsettled: depth } = recovered;
+    const { segments, progress, withdrawn, unsettled: depth } = recovered;
     const onDamage = (report: DamageReport) => observer.onDamage?.(report);
-    this.#backlog = new Backlog({ fs, dir, segments, progress, run, depth, onDamage });
+    this.#backlog = new Backlog({ fs, dir, segments, progress, withdrawn, run, depth, onDamage });
     this.#commit = this.#startCommit(recovered);
     this.#stopLooking = options.setInterval?.(() => this.#lookAround(), LOOK_AROUND_MS);
   }
