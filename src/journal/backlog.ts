@@ -170,8 +170,9 @@ export class Backlog {
         { segments: this.#segments, source, afterSeq: doneSeq, throughSeq: before.doneSeq },
         tell,
         (segment, damage) => this.#losses.lose(segment, damage, segment.lastSeq),
-        (segment) => this.#losses.reportMissing(segment),
+        (segment) => this.#losses.loseSegment(segment, doneSeq),
       );
+      if (missing !== undefined) this.#losses.loseForGood(source, toSeq + 1, missing);
       this.#depth += entries;
       this.#position = undefined;
       this.#segments.noteProgress();

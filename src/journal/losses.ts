@@ -36,8 +36,18 @@ export class Losses {
     return lastLost - firstLost + 1;
   }
 
-  /** Somebody removed the file of a segment that was kept. */
-  reportMissing({ name }: Segment): void {
-    this.options.onDamage({ kind: "damaged", segment: `missing: ${name}`, offset: 0, bytes: 0 });
+  /** Somebody removed the file of a segment that was kept, and is needed beyond `afterSeq`. */
+  loseSegment({ name, run, header, lastSeq }: Segment, afterSeq: number): void {
+    const { withdrawn, onDamage } = this.options;
+    onDamage({ kind: "damaged", segment: `missing: ${name}`, offset: 0, bytes: 0 });
+    withdrawn.add(run, Math.max(header.firstSeq, afterSeq + 1), lastSeq);
+  }
+
+  /**
+   * The store lost these, and they are not here any more. Of format 1 they may be of another source,
+   * which has them still.
+   */
+  loseForGood(source: string, firstSeq: number, lastSeq: number): void {
+    if (!source.includes("/")) this.options.withdrawn.add(source, firstSeq, lastSeq);
   }
 }

@@ -22,7 +22,7 @@ export async function tellAgain(
   { segments, source, afterSeq, throughSeq }: Stretch,
   tell: (entry: Entry) => void,
   lose: (segment: Segment, damage: Damage) => Promise<unknown>,
-  reportMissing: (segment: Segment) => void,
+  loseSegment: (segment: Segment) => void,
 ): Promise<{ readonly entries: number; readonly lostSeq: number | undefined }> {
   let entries = 0;
   let lostSeq: number | undefined;
@@ -41,7 +41,7 @@ export async function tellAgain(
       // Settled segments are not looked after: somebody removed it.
       lostSeq = segment.lastSeq;
       segments.lose(segment);
-      reportMissing(segment);
+      loseSegment(segment);
     }
   }
   return { entries, lostSeq };

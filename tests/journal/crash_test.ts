@@ -59,9 +59,17 @@ class Life {
   #unsettled = new Set<string>();
   #process: Process = { alive: false };
   readonly #disk: SimulatedDisk;
+  /** Everything settled stays, so that the store may go back. */
+  readonly #keeps: boolean;
+  readonly #retainMs: number;
+  readonly #maxBytes: number;
 
   constructor(readonly world: World) {
+    const { random } = world;
     this.#disk = new SimulatedDisk(world);
+    this.#keeps = random.chance(0.6);
+    this.#retainMs = this.#keeps ? 3_600_000 : random.pick([0, 300]);
+    this.#maxBytes = this.#keeps ? 1 << 20 : random.pick([64 * 1024, 1 << 20]);
   }
 
   async open(): Promise<void> {
@@ -70,9 +78,9 @@ class Life {
     this.#unsettled = new Set();
     this.journal = await openJournal({
       dir: DIR,
-      maxBytes: 1 << 20,
+      maxBytes: this.#maxBytes,
       segmentBytes: 5_000 + this.world.random.below(10_000),
-      retainMs: 3_600_000,
+      retainMs: this.#retainMs,
       fs: this.#disk.mount(process),
       now: () => clock.now(),
       monotonicMs: () => clock.monotonicMs(),
@@ -129,13 +137,34 @@ class Life {
       this.#checkUnsettled(journal);
       for (let batch; (batch = await journal.take(1 + random.below(20)));) {
         // The store may be restored between two looks at its marks; then delivery begins anew.
-        if (random.chance(0.05)) return this.store.restore((items) => random.pick(items));
+        if (this.#keeps && random.chance(0.05)) {
+          return this.store.restore((items) => random.pick(items));
+        }
         store.put(batch);
         if (random.chance(0.1)) store.backUp();
         if (random.chance(0.1)) return;
         await journal.settle(batch);
         for (const entry of batch.entries) this.#unsettled.delete(writeId(entry));
       }
+    } catch (error) {
+      if (error instanceof assert.AssertionError) throw error;
+    }
+  }
+
+  /** What waits for the store can be read all the time, beside takes and rewinds. */
+  async read(): Promise<void> {
+    const { journal, promised, world: { random } } = this;
+    const unsettled = this.#unsettled;
+    if (journal === undefined || promised.size === 0) return;
+    const entry = random.pick([...promised.values()].slice(-30));
+    const waits = () =>
+      unsettled.has(writeId(entry)) &&
+      !this.store.rows.some(({ run, seq }) => run === entry.run && seq === entry.seq);
+    const waited = waits();
+    try {
+      const found = await journal.read(entry.run, entry.seq);
+      if (found !== undefined) assert.deepEqual(found, entry);
+      else assert.ok(!waited || !waits(), `${writeId(entry)} waits, and cannot be read`);
     } catch (error) {
       if (error instanceof assert.AssertionError) throw error;
     }
@@ -189,7 +218,13 @@ async function live(life: Life): Promise<void> {
         await world.delay(world.random.between(5, 50), "next delivery");
       }
     })();
-    const failed = Promise.all([...writers, delivery]);
+    const reader = (async () => {
+      while (!ended) {
+        await life.read();
+        await world.delay(world.random.between(1, 30), "next read");
+      }
+    })();
+    const failed = Promise.all([...writers, delivery, reader]);
     await Promise.race([world.delay(world.random.between(20, 1_500), "until the crash"), failed]);
     ended = true;
     if (last) await failed;
