@@ -3,17 +3,16 @@
  * when the store went back.
  */
 import type { Entry } from "../domain.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
 import type { IntakeListener } from "../ports/intake.ts";
 import type { Batch, Rewound } from "../ports/source.ts";
-import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { Group } from "./group.ts";
-import type { Progress, SourceProgress } from "./progress.ts";
-import { quarantine } from "./quarantine.ts";
-import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { Losses, type LossesOptions } from "./losses.ts";
+import type { Progress } from "./progress.ts";
+import { missingThrough, tellAgain } from "./rewind.ts";
 import type { Damage } from "./scan.ts";
 import type { Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
-import type { DamageReport } from "./survey.ts";
 
 /** Where the next entry to be taken is. */
 interface Position {
@@ -23,32 +22,30 @@ interface Position {
   seq: number;
 }
 
-export interface BacklogOptions {
-  readonly fs: JournalFileSystem;
-  readonly dir: string;
+export interface BacklogOptions extends LossesOptions {
   readonly segments: Segments;
-  readonly progress: Progress;
   /** The run that is under way. */
   readonly run: string;
   /** Entries that a start found, and the store may not have. */
   readonly depth: number;
-  readonly onDamage: (report: DamageReport) => void;
 }
 
 export class Backlog {
   readonly #segments: Segments;
   readonly #progress: Progress;
   readonly #run: string;
+  readonly #losses: Losses;
   #position: Position | undefined;
   #depth: number;
   #acceptedSeq = 0;
   /** A source whose entries are told again, and the number after which they are. */
   #rewinding: { readonly source: string; readonly seq: number } | undefined;
 
-  constructor(private readonly options: BacklogOptions) {
+  constructor(options: BacklogOptions) {
     this.#segments = options.segments;
     this.#progress = options.progress;
     this.#run = options.run;
+    this.#losses = new Losses(options);
     this.#depth = options.depth;
   }
 
@@ -112,7 +109,7 @@ export class Backlog {
   async take(maxRows: number): Promise<Batch | undefined> {
     const entries: Entry[] = [];
     let source = "";
-    let room = MEMORY_BUDGET.batch.bytes;
+    let room: number = MEMORY_BUDGET.batch.bytes;
     while (entries.length < maxRows && room > 0) {
       const position = this.#unread();
       if (position === undefined || (entries.length > 0 && position.segment.source !== source)) {
@@ -162,13 +159,19 @@ export class Backlog {
     const before = this.#progress.of(source);
     const toSeq = Math.max(seq, before.floorSeq);
     if (toSeq >= before.settledSeq) return { entries: 0, missingThrough: undefined };
-    const missing = this.#missingThrough(before, toSeq);
+    const missing = missingThrough(this.#segments, before, toSeq);
     const doneSeq = Math.max(toSeq, missing ?? 0);
     this.#progress.set({ ...before, settledSeq: toSeq, doneSeq });
     this.#rewinding = { source, seq: doneSeq };
     try {
       await save();
-      const { entries, lostSeq } = await this.#tellAgain(before, doneSeq, tell);
+      const { entries, lostSeq } = await tellAgain(
+        { segments: this.#segments, source, afterSeq: doneSeq, throughSeq: before.doneSeq },
+        tell,
+        (segment, damage) => this.#losses.lose(segment, damage, segment.lastSeq),
+        (segment) => this.#losses.loseSegment(segment, doneSeq),
+      );
+      if (missing !== undefined) this.#losses.loseForGood(source, toSeq + 1, missing);
       this.#depth += entries;
       this.#position = undefined;
       this.#segments.noteProgress();
@@ -180,62 +183,6 @@ export class Backlog {
     } finally {
       this.#rewinding = undefined;
     }
-  }
-
-  async #tellAgain(
-    before: SourceProgress,
-    seq: number,
-    tell: IntakeListener["unsettled"],
-  ): Promise<{ readonly entries: number; readonly lostSeq: number | undefined }> {
-    let entries = 0;
-    let lostSeq: number | undefined;
-    for (const segment of [...this.#segments]) {
-      if (segment.source !== before.source || segment.lastSeq <= seq) continue;
-      try {
-        await this.#scanAgain(segment, (entry) => {
-          if (entry.seq <= seq || entry.seq > before.doneSeq) return;
-          entries++;
-          tell(entry);
-        });
-        await segment.hold();
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-        // Settled segments are not looked after: somebody removed it.
-        lostSeq = segment.lastSeq;
-        this.#segments.lose(segment);
-        const missing = `missing: ${segment.name}`;
-        this.options.onDamage({ kind: "damaged", segment: missing, offset: 0, bytes: 0 });
-      }
-    }
-    return { entries, lostSeq };
-  }
-
-  async #scanAgain(segment: Segment, onEntry: (entry: Entry) => void): Promise<void> {
-    const damaged: Damage[] = [];
-    await segment.scan({
-      entry: onEntry,
-      damage: (damage) => {
-        if (!segment.knowsDamageAt(damage.from)) damaged.push(damage);
-        return (damage.nextSeq ?? segment.lastSeq + 1) - 1;
-      },
-    });
-    for (const damage of damaged) await this.#putAside(segment, damage);
-  }
-
-  /** The last number of what was durable and is in no segment any more. */
-  #missingThrough({ source, settledSeq }: SourceProgress, seq: number): number | undefined {
-    let before: Segment | undefined;
-    for (const segment of this.#segments) {
-      if (segment.source !== source) {
-        before = segment;
-        continue;
-      }
-      const { previousRun, previousSeq } = segment.header;
-      // What came before the first segment was of this source, unless another one precedes it.
-      const own = previousRun === segment.run && before?.run !== segment.run;
-      return own && previousSeq > seq ? Math.min(previousSeq, settledSeq) : undefined;
-    }
-    return settledSeq;
   }
 
   #mayWait(segment: Segment, seq: number): boolean {
@@ -295,18 +242,9 @@ export class Backlog {
 
   async #loseDamaged(segment: Segment, damage: Damage, lastSeq: number): Promise<void> {
     if (segment.knowsDamageAt(damage.from)) return;
-    await this.#putAside(segment, damage);
+    this.forget(await this.#losses.lose(segment, damage, lastSeq));
     segment.noteDamage(damage);
-    const firstLost = Math.max(damage.expectedSeq, this.#progress.doneSeq(segment.source) + 1);
-    this.forget(Math.max(0, (damage.nextSeq ?? lastSeq + 1) - firstLost));
     this.#segments.noteProgress();
-  }
-
-  async #putAside(segment: Segment, damage: Damage): Promise<void> {
-    const { fs, dir, onDamage } = this.options;
-    const bytes = damage.to - damage.from;
-    await quarantine(fs, dir, segment, damage.from, bytes);
-    onDamage({ kind: "damaged", segment: segment.name, offset: damage.from, bytes });
   }
 }
 

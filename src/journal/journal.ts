@@ -4,79 +4,29 @@
  * yet and a sparse index. One object, two doors: {@link Intake} and {@link Source}.
  */
 import type { Entry, Write } from "../domain.ts";
-import { AppError, reasonOf } from "../errors.ts";
-import type { Clock } from "../ports/clock.ts";
-import type { Intake, IntakeListener, IntakeStatus, Receipt, Stage } from "../ports/intake.ts";
-import type { Batch, Rewound, Source } from "../ports/source.ts";
-import { Backlog } from "./backlog.ts";
-import { type LastRecord, randomId, writeCheckpoint } from "./checkpoint.ts";
-import { HEADER_BYTES } from "./codec.ts";
-import { denoFileSystem, type JournalFile, type JournalFileSystem } from "../disk/file_system.ts";
-import type { Group } from "./group.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { AppError, reasonOf } from "../errors.ts";
+import type { Intake, IntakeStatus, Receipt, Stage } from "../ports/intake.ts";
+import type { Batch, Rewound, Source } from "../ports/source.ts";
+import { Admission } from "./admission.ts";
+import { Backlog } from "./backlog.ts";
+import { type Checkpoint, type LastRecord, randomId } from "./checkpoint.ts";
+import { denoFileSystem, type JournalFile } from "../disk/file_system.ts";
+import type { Group } from "./group.ts";
 import { GroupCommit } from "./group_commit.ts";
-import { displacedError, lockJournal, makeDirectory } from "./place.ts";
-import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./record.ts";
+import type { JournalObserver, JournalOptions } from "./options.ts";
+import { lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { stageOf } from "./stages.ts";
 import type { DamageReport } from "./survey.ts";
+import { Upkeep } from "./upkeep.ts";
 
-export interface JournalOptions {
-  readonly dir: string;
-  /** Above it, pushes are refused. */
-  readonly maxBytes: number;
-  /**
-   * So long settled segments are kept, in milliseconds, unless their bytes are needed for new
-   * writes: what is in them is sent again when the store went back.
-   */
-  readonly retainMs: number;
-  readonly listener: IntakeListener;
-  /**
-   * A segment is completed at this size, or at a quarter of `maxBytes` if that is less. Default 64
-   * MiB, or 1/256 of `maxBytes`.
-   */
-  readonly segmentBytes?: number;
-  readonly fs?: JournalFileSystem;
-  /** Unix milliseconds. */
-  readonly now?: () => number;
-  /** Milliseconds by a clock that is never set. */
-  readonly monotonicMs?: () => number;
-  /**
-   * Runs the regular look at whether the files are at their place, and what was kept long enough;
-   * without it that is done with writes and settlements only.
-   */
-  readonly setInterval?: Clock["setInterval"];
-  readonly observer?: JournalObserver;
-}
-
-/** Told of what metrics and logs should show. */
-export interface JournalObserver {
-  onFsync?(durationMs: number, groupRecords: number): void;
-  onDamage?(report: DamageReport): void;
-  /** Something failed that is tried again: a checkpoint, the removal of a segment. */
-  onFault?(reason: string): void;
-  /** Nothing can be made durable any more; told once. */
-  onFailed?(reason: string): void;
-  /**
-   * The journal is open. @param lastAcceptedMs of the last write it knows of, Unix milliseconds; 0
-   * when it knows none
-   */
-  onOpened?(lastAcceptedMs: number): void;
-}
+export type { JournalObserver, JournalOptions } from "./options.ts";
 
 const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Each takes a file descriptor: a journal larger than so many segments gets larger ones. */
 const SEGMENTS_MAX = 256;
 const LOOK_AROUND_MS = 500;
-const CHECKPOINT_INTERVAL_MS = 1_000;
-/** After the disk was found full, pushes are refused at once for so long. */
-const DISK_FULL_PAUSE_MS = 500;
-/**
- * So long a refusal for want of room counts as a state: whoever asks for it does so every now and
- * then.
- */
-const LACK_OF_ROOM_MS = 2_000;
-
 /**
  * Locks and recovers the journal in `dir`, which is made when missing. The listener is told of what
  * waits before this resolves.
@@ -110,20 +60,15 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 type OpenOptions = JournalOptions & Required<Pick<JournalOptions, "fs" | "monotonicMs">>;
 
 export class Journal implements Intake, Source {
-  readonly #fs: JournalFileSystem;
-  readonly #dir: string;
   readonly #segmentBytes: number;
   readonly #now: () => number;
-  readonly #monotonicMs: () => number;
   readonly #observer: JournalObserver;
+  readonly #admission: Admission;
   readonly #backlog: Backlog;
   readonly #commit: GroupCommit;
+  readonly #upkeep: Upkeep;
   #lastAcceptedMs: number;
   #waitingBytes = 0;
-  #diskFullUntilMs = -Infinity;
-  #lackOfRoom = { reason: "", untilMs: -Infinity };
-  #savedMs: number;
-  #saving: Promise<unknown> = Promise.resolve();
   #taking: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
   readonly #stopLooking: (() => void) | undefined;
@@ -136,29 +81,36 @@ export class Journal implements Intake, Source {
     private readonly lock: JournalFile,
   ) {
     const { fs, dir, maxBytes, monotonicMs, observer = {} } = options;
-    this.#fs = fs;
-    this.#dir = dir;
     // Settled records can fill a segment, never the journal.
     const segmentBytes = options.segmentBytes ??
       Math.max(SEGMENT_BYTES, Math.ceil(maxBytes / SEGMENTS_MAX));
     this.#segmentBytes = Math.min(segmentBytes, Math.floor(maxBytes / 4));
     this.#now = options.now ?? Date.now;
-    this.#monotonicMs = monotonicMs;
     this.#observer = observer;
     // Two runs of one instance never meet in one millisecond: their numbers say nothing about
     // which came first.
     this.#lastAcceptedMs = recovered.lastAcceptedMs > 0 ? recovered.lastAcceptedMs + 1 : 0;
-    this.#savedMs = monotonicMs();
-    const { segments, progress, unsettled: depth } = recovered;
+    this.#admission = new Admission(dir, monotonicMs);
+    const { segments, progress, withdrawn, unsettled: depth } = recovered;
     const onDamage = (report: DamageReport) => observer.onDamage?.(report);
-    this.#backlog = new Backlog({ fs, dir, segments, progress, run, depth, onDamage });
-    this.#commit = this.#startCommit(recovered);
-    this.#stopLooking = options.setInterval?.(() => this.#lookAround(), LOOK_AROUND_MS);
+    this.#backlog = new Backlog({ fs, dir, segments, progress, withdrawn, run, depth, onDamage });
+    this.#commit = this.#startCommit();
+    this.#upkeep = new Upkeep({
+      ...options,
+      segments,
+      lock,
+      commit: this.#commit,
+      checkpoint: () => this.#checkpoint(),
+      onFault: (reason) => observer.onFault?.(reason),
+    });
+    this.#stopLooking = options.setInterval?.(() => this.#upkeep.lookAround(), LOOK_AROUND_MS);
   }
 
   push(write: Write): Receipt {
     const nowMs = this.#now();
-    this.#refusePush(write);
+    this.#refuseClosed();
+    this.#refuseFailed();
+    this.#admission.refuse(write);
     const entry: Entry = {
       userId: write.userId,
       value: write.value,
@@ -168,15 +120,7 @@ export class Journal implements Intake, Source {
       seq: this.#backlog.acceptedSeq + 1,
     };
     const appended = this.#commit.append(entry, this.#room());
-    if (appended === undefined) {
-      this.#refusedForRoom(
-        "the journal has as much as it may hold (JOURNAL_MAX_BYTES), and the store does not take it",
-      );
-      throw new AppError(
-        "queue-full",
-        "The queue is full: writes come faster than they can be stored. Retry later.",
-      );
-    }
+    if (appended === undefined) throw this.#admission.journalIsFull();
     this.#lastAcceptedMs = entry.acceptedMs;
     this.#waitingBytes += appended.recordBytes;
     this.#backlog.accept(entry.seq);
@@ -195,24 +139,20 @@ export class Journal implements Intake, Source {
   }
 
   status(): IntakeStatus {
-    const { depth, acceptedSeq } = this.#backlog;
+    const { depth, acceptedSeq, oldestAcceptedMs } = this.#backlog;
     const { segments, progress, instance } = this.recovered;
-    const { failure, durableSeq } = this.#commit;
+    const { failure, durableSeq, oldestWaitingMs } = this.#commit;
     return {
       instance,
       depth,
-      oldestAcceptedMs: depth === 0
-        ? undefined
-        : this.#backlog.oldestAcceptedMs ?? this.#commit.oldestWaitingMs,
+      oldestAcceptedMs: depth === 0 ? undefined : oldestAcceptedMs ?? oldestWaitingMs,
       bytes: segments.bytes + this.#waitingBytes,
       retainedBytes: segments.settledBytes,
       accepted: acceptedSeq,
       durable: durableSeq,
       settled: progress.doneSeq(this.run),
       failure: failure && reasonOf(failure.cause),
-      lackOfRoom: this.#monotonicMs() < this.#lackOfRoom.untilMs
-        ? this.#lackOfRoom.reason
-        : undefined,
+      lackOfRoom: this.#admission.lackOfRoom,
     };
   }
 
@@ -221,32 +161,25 @@ export class Journal implements Intake, Source {
   }
 
   open(): Promise<ReadonlyMap<string, number>> {
-    return this.#inTakingTurn(() => Promise.resolve(this.#backlog.open()));
+    return this.#inTurn(() => Promise.resolve(this.#backlog.open()));
   }
 
   take(maxRows: number): Promise<Batch | undefined> {
-    return this.#inTakingTurn(() => this.#backlog.take(maxRows));
+    return this.#inTurn(() => this.#backlog.take(maxRows));
   }
 
   async settle(batch: Batch): Promise<void> {
     this.#refuseClosed();
     this.#backlog.settle(batch);
     this.#completeIdleSegment();
-    const due = this.#monotonicMs() - this.#savedMs >= CHECKPOINT_INTERVAL_MS;
-    if (due || this.#disposable().length > 0) await this.#save();
+    await this.#upkeep.saveWhenDue();
   }
 
   rewind(source: string, seq: number): Promise<Rewound> {
-    const { listener } = this.options;
-    return this.#inTakingTurn(() =>
-      this.#inSavingTurn(() =>
-        this.#backlog.rewind(
-          source,
-          seq,
-          () => this.#writeCheckpoint(),
-          (entry) => listener.unsettled(entry),
-        )
-      )
+    const save = () => this.#upkeep.writeCheckpoint();
+    const tell = (entry: Entry) => this.options.listener.unsettled(entry);
+    return this.#inTurn(() =>
+      this.#upkeep.inTurn(() => this.#backlog.rewind(source, seq, save, tell))
     );
   }
 
@@ -261,18 +194,19 @@ export class Journal implements Intake, Source {
       await this.#commit.flush();
       await this.#taking;
       this.#commit.completeSegment();
-      await this.#save();
+      await this.#upkeep.save();
       await this.recovered.segments.close();
     } finally {
       this.lock.close();
     }
   }
 
-  #startCommit(recovered: Recovered): GroupCommit {
-    const { instance, last, lastAcceptedMs, ordinal, segments } = recovered;
+  #startCommit(): GroupCommit {
+    const { fs, dir, listener } = this.options;
+    const { instance, last, lastAcceptedMs, ordinal, segments } = this.recovered;
     return new GroupCommit({
-      fs: this.#fs,
-      dir: this.#dir,
+      fs,
+      dir,
       segmentBytes: this.#segmentBytes,
       instance,
       run: this.run,
@@ -281,20 +215,19 @@ export class Journal implements Intake, Source {
       lastAcceptedMs,
       ordinal,
       displaced: () => this.lock.displaced(),
-      makeRoom: (bytes) => this.#makeRoom(bytes),
+      makeRoom: (bytes) => this.#upkeep.makeRoom(bytes),
       onSegment: (segment) => segments.add(segment),
       onCommitted: (segment, group) => {
         this.#waitingBytes -= group.length;
         this.#backlog.commit(segment, group);
-        this.options.listener.durable(group.entries);
+        listener.durable(group.entries);
       },
       onRejected: (group) => this.#withdraw(group),
       onFailed: (failure) => this.#observer.onFailed?.(reasonOf(failure.cause)),
       onDiskFull: () => {
-        this.#diskFullUntilMs = this.#monotonicMs() + DISK_FULL_PAUSE_MS;
-        this.#refusedForRoom(`the disk of ${this.#dir} is full`);
+        this.#admission.diskWasFull();
         this.#observer.onFault?.(
-          `The disk of ${this.#dir} is full: writes are refused until there is room`,
+          `The disk of ${dir} is full: writes are refused until there is room`,
         );
       },
       onFsync: (durationMs, groupRecords) => this.#observer.onFsync?.(durationMs, groupRecords),
@@ -315,50 +248,16 @@ export class Journal implements Intake, Source {
     return Math.min(free, MEMORY_BUDGET.journalGroups.bytes) - this.#waitingBytes;
   }
 
-  /**
-   * Before a group is written. A group that was accepted is written in any case: to be over the
-   * limit for a moment is better than to break a promise.
-   */
-  async #makeRoom(bytes: number): Promise<void> {
-    const { segments } = this.recovered;
-    const maxBytes = this.options.maxBytes - bytes - HEADER_BYTES;
-    if (segments.bytes <= maxBytes || segments.settledBytes === 0) return;
-    const { activeSegment } = this.#commit;
-    if (activeSegment !== undefined && segments.isSettled(activeSegment)) {
-      this.#commit.completeSegment();
-    }
-    await this.#save(maxBytes);
-  }
-
-  #refusedForRoom(reason: string): void {
-    this.#lackOfRoom = { reason, untilMs: this.#monotonicMs() + LACK_OF_ROOM_MS };
-  }
-
-  #refusePush(write: Write): void {
-    this.#refuseClosed();
-    const { failure } = this.#commit;
-    if (failure !== undefined) {
-      throw new AppError("journal-failed", failure.message, { cause: failure.cause });
-    }
-    if (this.#monotonicMs() < this.#diskFullUntilMs) {
-      throw new AppError("queue-full", "The disk is full. Retry later.");
-    }
-    const { userId, value } = write;
-    if (
-      recordBytesBound(userId, value) > MAX_RECORD_BYTES || userId.length * 3 > USER_ID_BYTES_MAX
-    ) {
-      throw new AppError(
-        "body-too-large",
-        `A user id of ${userId.length} and a value of ${value.length} characters are more than a ` +
-          "record holds.",
-      );
-    }
-  }
-
   #refuseClosed(): void {
     if (this.#closing !== undefined) {
       throw new AppError("shutting-down", "The service is shutting down. Retry later.");
     }
+  }
+
+  #refuseFailed(): void {
+    const { failure } = this.#commit;
+    if (failure === undefined) return;
+    throw new AppError("journal-failed", failure.message, { cause: failure.cause });
   }
 
   /**
@@ -372,77 +271,25 @@ export class Journal implements Intake, Source {
     }
   }
 
-  /**
-   * Notices that the directory or a file in it is not at its place any more, also when nobody
-   * writes, and that segments were kept long enough, also when nobody settles.
-   */
-  #lookAround(): void {
-    if (this.#commit.failure === undefined) {
-      this.#giveUpWhen(this.lock.displaced() ?? this.recovered.segments.displaced());
-    }
-    if (this.#disposable().length > 0) this.#save();
-  }
-
-  #disposable() {
-    return this.recovered.segments.disposable(this.options.retainMs, this.#commit.activeSegment);
-  }
-
-  /** True when there is a reason to: see {@link JournalFile.displaced}. */
-  #giveUpWhen(reason: string | undefined): boolean {
-    if (reason !== undefined) this.#commit.giveUp(displacedError(reason));
-    return reason !== undefined;
-  }
-
-  async #inTakingTurn<T>(work: () => Promise<T>): Promise<T> {
+  /** Takes, and what moves the place of the next one, come one after the other. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     this.#refuseClosed();
     const result = this.#taking.then(work);
     this.#taking = result.catch(() => {});
     return await result;
   }
 
-  #inSavingTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#saving.then(work);
-    this.#saving = result.catch(() => {});
-    return result;
-  }
-
-  /**
-   * One checkpoint after the other, and after it the removal of what need not be kept. A failed one
-   * costs nothing but space and replays: it is tried again later.
-   * @param maxBytes what is settled goes, the oldest first, until so much is left
-   */
-  #save(maxBytes = Infinity): Promise<void> {
-    this.#savedMs = this.#monotonicMs();
-    return this.#inSavingTurn(async () => {
-      // What is at its place now may be another journal, of which nothing must be replaced or
-      // removed.
-      if (this.#giveUpWhen(this.lock.displaced())) return;
-      const { segments } = this.recovered;
-      try {
-        const above = segments.oldestAbove(maxBytes, this.#commit.activeSegment);
-        const leaving = new Set([...this.#disposable(), ...above]);
-        await this.#writeCheckpoint();
-        await segments.remove([...leaving]);
-      } catch (error) {
-        const reason = reasonOf(error);
-        this.#observer.onFault?.(
-          `Cannot write the checkpoint or remove a segment in ${this.#dir}: ${reason}`,
-        );
-      }
-    });
-  }
-
-  async #writeCheckpoint(): Promise<void> {
+  #checkpoint(): Checkpoint {
     const { instance, segments, oldLastSeq, withdrawn, last } = this.recovered;
     const { durableSeq, ordinal } = this.#commit;
-    const lastRecord: LastRecord = durableSeq > 0 ? { run: this.run, seq: durableSeq } : last;
-    await writeCheckpoint(this.#fs, this.#dir, {
+    const { run, seq }: LastRecord = durableSeq > 0 ? { run: this.run, seq: durableSeq } : last;
+    return {
       instance,
       ...segments.checkpoint(oldLastSeq),
       lastAcceptedMs: this.#lastAcceptedMs,
       ordinal,
-      last: { run: lastRecord.run, seq: lastRecord.seq, segment: segments.end },
+      last: { run, seq, segment: segments.end },
       withdrawn: withdrawn.intervals,
-    });
+    };
   }
 }

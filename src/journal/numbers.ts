@@ -58,8 +58,16 @@ export class Numbers {
   }
 
   /** Whatever became of it: the record that came before a segment is not missed again. */
-  accountFor({ previousRun, previousSeq }: SegmentHeader): void {
+  accountFor(header: SegmentHeader): void {
+    const { previousRun, previousSeq } = header;
+    if (this.misses(header)) this.lose(previousRun, previousSeq);
     if (previousSeq > 0) this.reach(previousRun, previousSeq);
+  }
+
+  /** What is missing through this number never comes to the store. */
+  lose(run: string, lastSeq: number): void {
+    // Without a checkpoint nobody knows what was settled, and removed for that.
+    if (this.checkpoint !== undefined) this.withdrawn.add(run, this.lastSeq(run) + 1, lastSeq);
   }
 
   reach(run: string, seq: number): void {

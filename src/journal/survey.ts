@@ -170,6 +170,7 @@ class Surveyor {
     if (last !== undefined && this.#numbers.lastSeq(last.run) < last.seq) {
       const name = this.#segments.at(-1)?.name ?? CHECKPOINT_FILE;
       this.#report("damaged", `missing after ${name}`, 0, 0);
+      this.#numbers.lose(last.run, last.seq);
       this.#numbers.reach(last.run, last.seq);
     }
     return {
@@ -262,7 +263,11 @@ class Surveyor {
       ? endSeq ?? Math.max(knownSeq, damage.expectedSeq)
       : damage.nextSeq - 1;
     // What the store has anyway is no loss.
-    if (lastLostSeq > doneSeq) this.#report("damaged", segment.name, damage.from, bytes);
+    if (lastLostSeq > doneSeq) {
+      this.#report("damaged", segment.name, damage.from, bytes);
+      const firstLostSeq = Math.max(damage.expectedSeq, doneSeq + 1);
+      this.#numbers.withdrawn.add(segment.run, firstLostSeq, lastLostSeq);
+    }
     return lastLostSeq;
   }
 

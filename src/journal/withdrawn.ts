@@ -13,8 +13,6 @@ export interface WithdrawnInterval {
 
 /** Some 12 KB of checkpoint. One more takes the place of the oldest, which becomes uncertain. */
 const INTERVALS_MAX = 200;
-/** Uncertain intervals are one a run; those of the oldest runs are forgotten. */
-const UNCERTAIN_MAX = 20;
 
 export class Withdrawn {
   #intervals: WithdrawnInterval[] = [];
@@ -54,9 +52,9 @@ export class Withdrawn {
   }
 
   #makeRoom(): void {
-    const uncertain = this.#intervals.filter(({ certain }) => !certain);
-    if (uncertain.length > UNCERTAIN_MAX) this.#drop(uncertain[0]!);
-    else this.#blurOldest();
+    if (this.#intervals.some(({ certain }) => certain)) this.#blurOldest();
+    // One for each of ever other runs: the oldest is forgotten, as its run is by then.
+    else this.#intervals.shift();
   }
 
   #blurOldest(): void {
@@ -71,9 +69,5 @@ export class Withdrawn {
       { run, firstSeq: 1, lastSeq, certain: false },
       ...others,
     ];
-  }
-
-  #drop(interval: WithdrawnInterval): void {
-    this.#intervals = this.#intervals.filter((each) => each !== interval);
   }
 }

@@ -4,9 +4,11 @@ import { AppError } from "../../src/errors.ts";
 import { denoFileSystem } from "../../src/disk/file_system.ts";
 import { openJournal } from "../../src/journal/journal.ts";
 import { verifyJournal } from "../../src/journal/verify.ts";
+import type { Batch } from "../../src/ports/source.ts";
 import { MEMORY_BUDGET } from "../../src/memory_budget.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import {
+  DIR,
   NOBODY,
   open,
   pushAll,
@@ -43,7 +45,7 @@ function gateOf(fs: FakeFileSystem): { open: () => void; reached: Promise<void> 
   return { open: gate.resolve, reached: reached.promise };
 }
 
-Deno.test("on a real disk: awkward texts survive a restart and can be read, taken and acknowledged", () =>
+Deno.test("on a real disk: awkward texts survive a restart and can be read, taken and settled", () =>
   inTempDir(async (temp) => {
     const dir = join(temp, "deep", "journal");
     const values = ["", "ä€😀", "\u0001\n\u007f", "\ufeffbom", "x".repeat(256 * 1024), "last"];
@@ -151,33 +153,39 @@ Deno.test("a write is durable only after its fsync, and cannot be taken or read 
 
 Deno.test("after a failed fsync nothing is accepted any more, nothing is tried again, and everyone waiting is told", async () => {
   const fs = new FakeFileSystem();
-  const { journal } = await open(fs);
+  const { journal, withdrawn } = await open(fs);
   await pushAll(journal, ["durable"]);
+  let syncs = 0;
   fs.beforeSync = (name) => {
-    if (name.endsWith(".seg")) {
-      throw Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
-    }
+    if (!name.endsWith(".seg")) return;
+    syncs++;
+    throw Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
   };
-  const ignored = journal.push({ userId: "u", value: "ignored", ts: 1 });
-  await assert.rejects(
-    journal.push({ userId: "u", value: "lost", ts: 1 }).durable,
-    hasCode("journal-failed"),
-  );
-  assert.ok(ignored.durable instanceof Promise);
-  const eventsAfter = fs.events.length;
+  fs.events.length = 0;
+  const values = ["lost", "lost with it", "nobody waits for it"];
+  const [first, second] = values.map((value) => journal.push({ userId: "u", value, ts: 1 }));
+  for (const { durable } of [first!, second!]) {
+    await assert.rejects(durable, hasCode("journal-failed"));
+  }
+  assert.deepEqual(valuesOf(withdrawn), values);
+  assert.equal(journal.stageOf(journal.run, 3), "withdrawn");
   assert.throws(
     () => journal.push({ userId: "u", value: "late", ts: 1 }),
     hasCode("journal-failed"),
   );
   assert.match(journal.status().failure!, /fsync of 0000000000000001.seg failed: No space left/);
-  assert.equal(fs.events.length, eventsAfter);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["durable"]);
   assert.equal(journal.status().depth, 1);
+  // Were the disk to work again, what it said of these bytes would still be worth nothing.
+  fs.beforeSync = (name) => {
+    if (name.endsWith(".seg")) syncs++;
+  };
   await journal.close();
+  assert.deepEqual([syncs, fs.count("write 0000000000000001.seg")], [1, 1]);
 
-  const second = await open(fs.afterPowerLoss());
-  assert.deepEqual(valuesOf(second.recovered), ["durable"]);
-  await second.journal.close();
+  const next = await open(fs.afterPowerLoss());
+  assert.deepEqual(valuesOf(next.recovered), ["durable"]);
+  await next.journal.close();
 });
 
 Deno.test("a failed fsync rejects the groups that wait behind it, too", async () => {
@@ -227,7 +235,7 @@ Deno.test("a full disk rejects what does not fit, and writing goes on when there
   await journal.close();
 });
 
-Deno.test("a full journal refuses pushes, and accepts again once entries are acknowledged", async () => {
+Deno.test("a full journal refuses pushes, and accepts again once entries are settled", async () => {
   const fs = new FakeFileSystem();
   const maxBytes = 256 * 1024;
   const { journal } = await open(fs, { maxBytes });
@@ -252,21 +260,34 @@ Deno.test("a segment is removed only after the checkpoint that says so is durabl
   const { journal } = await open(fs, { segmentBytes: 5000 });
   await pushAll(journal, ["a".repeat(600)]);
   await pushAll(journal, ["b".repeat(600)]);
+  const batch = (await journal.take(1))!;
+  const saidSo: boolean[] = [];
+  fs.beforeRemove = () => void saidSo.push(checkpointSays(fs.afterPowerLoss(), batch));
   fs.events.length = 0;
-  await journal.settle((await journal.take(1))!);
-  assert.deepEqual(fs.events, [
+  await journal.settle(batch);
+  assert.deepEqual(fs.events.map((event) => event.replace(/tmp [0-9]+$/, "tmp (bytes)")), [
     "create checkpoint.tmp",
-    fs.events[1],
+    "write checkpoint.tmp (bytes)",
     "sync checkpoint.tmp",
     "rename checkpoint.tmp checkpoint",
     "syncDirectory",
     "remove 0000000000000001.seg",
     "syncDirectory",
   ]);
+  assert.deepEqual(saidSo, [true]);
   await journal.close();
 });
 
-Deno.test("acknowledging does not write a checkpoint each time", async () => {
+/** Whether a start after a power loss would know that the batch is settled. */
+function checkpointSays(fs: FakeFileSystem, { source, lastSeq }: Batch): boolean {
+  const text = new TextDecoder().decode(fs.content(`${DIR}/checkpoint`));
+  const { sources } = JSON.parse(text) as { sources: [string, number, number, number][] };
+  return sources.some(([name, settledSeq, doneSeq]) =>
+    name === source && settledSeq === lastSeq && doneSeq === lastSeq
+  );
+}
+
+Deno.test("settling does not write a checkpoint each time", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 1_000_000;
   const { journal } = await open(fs, { monotonicMs: () => nowMs });
@@ -342,7 +363,7 @@ Deno.test("a batch may span segments of one run, and holds a bounded number of b
   await journal.close();
 });
 
-Deno.test("any unacknowledged entry can be read by its number, beside takes", async () => {
+Deno.test("any unsettled entry can be read by its number, beside takes", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs, { segmentBytes: 20_000 });
   const values = Array.from({ length: 1000 }, (_, i) => `value ${i}`);
@@ -355,7 +376,7 @@ Deno.test("any unacknowledged entry can be read by its number, beside takes", as
   await journal.close();
 });
 
-Deno.test("an acknowledged entry cannot be read any more", async () => {
+Deno.test("a settled entry cannot be read any more", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs);
   await pushAll(journal, ["a", "b"]);
@@ -391,7 +412,7 @@ Deno.test("damage found while taking is set aside and counted once; the neighbou
   await journal.close();
 });
 
-Deno.test("the age of the oldest entry follows what is acknowledged", async () => {
+Deno.test("the age of the oldest entry follows what is settled", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 1_000_000;
   const { journal } = await open(fs, { now: () => nowMs });

@@ -49,7 +49,7 @@ Deno.test("what was durable comes back in order after a power loss; numbers begi
   await second.journal.close();
 });
 
-Deno.test("after a clean stop only what is unacknowledged is there", async () => {
+Deno.test("after a clean stop only what is not settled is there", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   await pushAll(first.journal, ["a", "b"]);
@@ -147,12 +147,14 @@ Deno.test("a bad end of a segment that is not the last is damage", async () => {
   await journal.close();
 });
 
-Deno.test("a missing segment is reported", async () => {
+Deno.test("a missing segment is reported, and its numbers never count as settled", async () => {
   const fs = await diskWith(["a"]);
+  const runs: string[] = [];
   for (const value of ["b", "c"]) {
     const { journal } = await open(fs);
     await pushAll(journal, [value]);
     await journal.close();
+    runs.push(journal.run);
   }
   await fs.remove(segmentPaths(fs)[1]!);
   const { journal, recovered, damage } = await open(fs);
@@ -160,6 +162,8 @@ Deno.test("a missing segment is reported", async () => {
   assert.deepEqual(damage.map(({ kind, segment }) => ({ kind, segment })), [
     { kind: "damaged", segment: "missing before 0000000000000003.seg" },
   ]);
+  await settleAll(journal);
+  assert.deepEqual(runs.map((run) => journal.stageOf(run, 1)), ["withdrawn", "settled"]);
   await journal.close();
 });
 

@@ -20,6 +20,8 @@ export class FakeFileSystem implements JournalFileSystem {
    * Asked before every sync of a file; a thrown error is what it fails with, a promise delays it.
    */
   beforeSync: (name: string) => Promise<void> | void = () => {};
+  /** Told before a file is removed. */
+  beforeRemove: (name: string) => void = () => {};
   /** Bytes that may still be written before the disk is full. */
   freeBytes = Infinity;
   readonly #names: Map<string, Inode>;
@@ -110,6 +112,7 @@ export class FakeFileSystem implements JournalFileSystem {
   remove(path: string): Promise<void> {
     this.events.push(`remove ${basename(path)}`);
     this.#find(path);
+    this.beforeRemove(basename(path));
     this.#names.delete(path);
     return Promise.resolve();
   }
