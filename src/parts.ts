@@ -3,19 +3,19 @@ import { createMemoryCache } from "./adapters/memory/cache.ts";
 import { checkPostgres } from "./adapters/postgres/check.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import { createPool } from "./adapters/postgres/pool.ts";
+import type { DatabaseOptions } from "./adapters/postgres/database.ts";
 import { findIdentity } from "./adapters/postgres/identity.ts";
-import { createPostgresStore, type StoreWatcher } from "./adapters/postgres/store.ts";
+import { createPostgresStore } from "./adapters/postgres/store.ts";
 import { createRedisCache } from "./adapters/redis/cache.ts";
 import { checkRedis } from "./adapters/redis/check.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
 import { type Config, storePlace } from "./config/config.ts";
+import { MEMORY_BUDGET } from "./memory_budget.ts";
 import type { Cache } from "./ports/cache.ts";
-import type { DeadLetters } from "./ports/dead_letters.ts";
-import type { Store } from "./ports/store.ts";
-import type { StoreIdentity } from "./ports/store_identity.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { StorePorts } from "./ports/store.ts";
 import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
 
-const LOCAL_CACHE_MAX_BYTES = 256 * 1024 * 1024;
 /**
  * Without a cache that instances share nobody says when another one has written: a comparison with
  * the store is good for this long.
@@ -25,8 +25,8 @@ const UNSHARED_COPY_MS = 1_000;
 /** @param watcher of a store that others can change and exchange: not of the embedded one */
 export function createStore(
   { store }: Config,
-  watcher: StoreWatcher = {},
-): Store & StoreIdentity & DeadLetters {
+  watcher: Pick<DatabaseOptions, "gate" | "onIndexFault"> = {},
+): StorePorts {
   if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
   return createPostgresStore({ ...store, ...watcher });
 }
@@ -47,14 +47,15 @@ export interface CacheWatcher {
 export function createCache(
   { cache, store }: Config,
   { namespace, onFault, onNotice }: CacheWatcher,
+  clock: Clock,
 ): Cache {
-  const local = { maxEntries: cache.localMax, maxBytes: LOCAL_CACHE_MAX_BYTES };
+  const local = { maxEntries: cache.localMax, maxBytes: MEMORY_BUDGET.localCopies.bytes };
   if (cache.kind === "redis") {
     return createRedisCache({ ...cache, local, namespace, onError: onFault, onNotice });
   }
   // The embedded store is this instance's alone.
   const unshared = store.kind === "sqlite" ? {} : { completeMs: UNSHARED_COPY_MS };
-  return createMemoryCache({ ...local, ttlMs: cache.ttlMs, ...unshared });
+  return createMemoryCache({ ...local, ttlMs: cache.ttlMs, clock, ...unshared });
 }
 
 /** What a part has against the configuration. */
@@ -94,7 +95,7 @@ async function checkSqlite(config: Config, path: string): Promise<Findings> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     return { problems: [], notes: [], found: "not there yet; it is made at the first start" };
   }
-  const store = createStore(config);
+  const { store } = createStore(config);
   try {
     await store.ping();
     return { problems: [], notes: [], found: "answers" };

@@ -1,7 +1,7 @@
 import type { Entry, Version } from "../domain.ts";
 
 /**
- * How long after its call a set that was rejected may still take effect, milliseconds. Not later:
+ * How long after its call an update or a fill that was rejected may still take effect, milliseconds. Not later:
  * then it could put back what has been outdated, and forgotten, since.
  */
 export const CACHE_LATE_EFFECT_MS = 1_000;
@@ -14,21 +14,25 @@ export const CACHE_LATE_EFFECT_MS = 1_000;
 export interface Cache {
   get(userId: string): Promise<CachedEntry | undefined>;
   /**
-   * Offers entries; of each user the newest wins against what is there.
-   * @param complete true when each entry is known to be the newest the store has (it was just read
-   *   from there); false on the write path, where the store may hold a newer one. An entry stored
-   *   over a complete one stays complete, because the newest of all is still the newest of all.
+   * On the write path: offers entries, each of which is durable, while the store may hold a newer
+   * one. An entry stored over a complete one stays complete, because the newest of all is still the
+   * newest of all.
    *
-   * Resolves once nothing older is held of these users: each entry is there, or what was there is
-   * dropped.
+   * Of each user the newest wins against what is there. Resolves once nothing older is held of
+   * these users: each entry is there, or what was there is dropped.
    * @throws CacheStaleError naming the users of whom something older may be held; any other error
    *   means all of them
    */
-  setMany(entries: readonly Entry[], complete: boolean): Promise<void>;
+  update(entries: readonly Entry[]): Promise<void>;
   /**
-   * Drops what is held of a user, whatever its version.
-   * @param atLeast of sets that are still under way, here or in another instance, none with an
-   *   older entry may take effect after it
+   * After a look-up: each entry is the newest that the store has, so what is held of its user is
+   * complete from here on. Otherwise as {@link update}.
+   */
+  fill(entries: readonly Entry[]): Promise<void>;
+  /**
+   * Holds nothing of a user any more, whatever its version.
+   * @param atLeast of updates and fills that are still under way, here or in another instance, none
+   *   with an older entry may take effect after it
    */
   forget(userId: string, atLeast?: Version): Promise<void>;
   ping(): Promise<void>;

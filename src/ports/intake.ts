@@ -35,8 +35,9 @@ export interface Receipt {
 
 /**
  * `accepted`: in memory only; `durable`: in the journal, and not settled; `settled`: the store has
- * it, as a row or a dead letter; `withdrawn`: it was given out and never became durable; `unknown`:
- * of a run that nothing here remembers, or a number that was not given out yet.
+ * it, as a row or a dead letter; `withdrawn`: it was given out and never comes to the store, as it
+ * never became durable, or was damaged on disk since; `unknown`: of a run that nothing here
+ * remembers, or a number that was not given out yet.
  */
 export type Stage = "accepted" | "durable" | "settled" | "withdrawn" | "unknown";
 

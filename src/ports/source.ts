@@ -9,7 +9,8 @@ export interface Source {
   readonly unsettled: number;
   /**
    * Begins anew with the first entry that is not settled, whatever was taken before.
-   * @returns how far each source is settled whose entries are still here, for {@link rewind}
+   * @returns how far each source is settled whose entries are still here, and the one that was
+   *   settled last, for {@link rewind}
    */
   open(): Promise<ReadonlyMap<string, number>>;
   /**
@@ -21,7 +22,9 @@ export interface Source {
   settle(batch: Batch): Promise<void>;
   /**
    * What was settled is not: the sink has `source` through `seq` only. What is still here of it is
-   * given again by {@link take}, before all that comes after it.
+   * given again by {@link take}, before all that comes after it: as after {@link open}, that begins
+   * with the first entry that is not settled, whatever was taken before. To be called while nothing
+   * that was taken is being settled.
    */
   rewind(source: string, seq: number): Promise<Rewound>;
 }

@@ -6,12 +6,14 @@
  */
 import { type Entry, newest } from "../domain.ts";
 import { CacheStaleError } from "../errors.ts";
-import { LastKnown } from "./last_known.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { bytesOf } from "../packed.ts";
 import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../ports/cache.ts";
 import type { Clock } from "../ports/clock.ts";
 
-const MAX_WAITING = 10_000;
+/** Some 100 bytes each; above it all copies are passed over until they have expired. */
 const MAX_SUSPECTS = 100_000;
+/** As many; whoever is not among them has to be looked up. */
 const MAX_TRUSTED = 100_000;
 
 interface Suspicion {
@@ -32,47 +34,51 @@ export interface CacheSharing {
 /** Of a cache that nobody else has. */
 const UNSHARED: CacheSharing = { text: "", isSure: true, outdate: () => Promise.resolve() };
 
+export interface CacheClientParts {
+  readonly cache: Cache;
+  /** How long the cache keeps a copy. */
+  readonly ttlMs: number;
+  readonly clock: Clock;
+  /** Told of each call that failed. */
+  readonly onFault: (error: unknown) => void;
+  /** Default: nobody else has the cache. */
+  readonly sharing?: CacheSharing;
+  /** Told of each user whose copy is dropped, before it is; for what else remembers the user. */
+  readonly onForget?: (userId: string) => void;
+}
+
 export class CacheClient {
   /** Users whose copy in the cache may be older than an acknowledged write. */
   readonly #suspects = new Map<string, Suspicion>();
   #distrustAllUntilMs: number | undefined;
   /** While all others are distrusted: those whose copy was put right since. */
   readonly #trusted = new Set<string>();
-  /** What this instance answered last, and nothing newer of its own. */
-  readonly lastKnown: LastKnown;
-  #waiting: Entry[] = [];
-  #sending: Promise<void> | undefined;
+  readonly #cache: Cache;
+  readonly #sharing: CacheSharing;
+  #fillBytes = 0;
 
-  constructor(
-    private readonly cache: Cache,
-    private readonly ttlMs: number,
-    private readonly clock: Clock,
-    private readonly onFault: (error: unknown) => void,
-    private readonly sharing: CacheSharing = UNSHARED,
-  ) {
-    this.lastKnown = new LastKnown(ttlMs, clock);
+  constructor(private readonly parts: CacheClientParts) {
+    this.#cache = parts.cache;
+    this.#sharing = parts.sharing ?? UNSHARED;
   }
 
   async get(userId: string): Promise<CachedEntry | undefined> {
     if (this.#isSuspect(userId)) return undefined;
     try {
-      const found = await this.cache.get(userId);
-      return found === undefined || this.sharing.isSure ? found : { ...found, source: "stale" };
+      const found = await this.#cache.get(userId);
+      return found === undefined || this.#sharing.isSure ? found : { ...found, source: "stale" };
     } catch (error) {
-      this.onFault(error);
+      this.parts.onFault(error);
       return undefined;
     }
   }
 
   /**
-   * After a write became durable. Returns at once; what waits goes out together, one call at a
-   * time.
+   * After these became durable, one call. Never rejects: of whom the cache did not take it the copy
+   * is not read until it has been put right.
    */
-  offer(entry: Entry): void {
-    this.lastKnown.wrote(entry);
-    if (this.#waiting.length >= MAX_WAITING) return this.#suspect([entry]);
-    this.#waiting.push(entry);
-    this.#sending ??= this.#sendWaiting();
+  async offer(entries: readonly Entry[]): Promise<void> {
+    await this.#succeeds(this.#cache.update(entries), entries);
   }
 
   /**
@@ -81,7 +87,7 @@ export class CacheClient {
    * @throws when the cache fails, and the others cannot be told of it either
    */
   async update(entries: readonly Entry[]): Promise<void> {
-    if (!await this.#set(entries, false)) await this.sharing.outdate();
+    if (!await this.#succeeds(this.#cache.update(entries), entries)) await this.#sharing.outdate();
   }
 
   /** After the store refused entries that the cache may hold. @throws as {@link update} */
@@ -91,17 +97,17 @@ export class CacheClient {
       newestOf.set(entry.userId, newest(newestOf.get(entry.userId), entry) ?? entry);
     }
     const forgotten = await Promise.all([...newestOf.values()].map((entry) => this.#forget(entry)));
-    if (forgotten.includes(false)) await this.sharing.outdate();
+    if (forgotten.includes(false)) await this.#sharing.outdate();
   }
 
   async #forget(entry: Entry): Promise<boolean> {
     const { userId } = entry;
-    this.lastKnown.forget(userId);
+    this.parts.onForget?.(userId);
     try {
-      await this.cache.forget(userId, entry);
+      await this.#cache.forget(userId, entry);
       return true;
     } catch (error) {
-      this.onFault(error);
+      this.parts.onFault(error);
       this.#suspect([{ userId }]);
       return false;
     }
@@ -109,23 +115,28 @@ export class CacheClient {
 
   /** To be taken before a look-up in the store, and given to {@link fill} with what it found. */
   get generation(): string | undefined {
-    return this.sharing.text;
+    return this.#sharing.text;
   }
 
   /**
    * After a read from the store: `entry` is the newest it has. Does not keep the reader waiting.
-   * Found in an earlier generation it may be just what that one was ended for.
+   * Found in an earlier generation it may be just what that one was ended for. One that finds no
+   * room is left out: the next reader looks it up again.
    */
   fill(entry: Entry, generation: string | undefined): void {
-    if (generation !== this.sharing.text) return;
+    if (generation !== this.#sharing.text) return;
+    const bytes = bytesOf(entry);
+    if (this.#fillBytes + bytes > MEMORY_BUDGET.cacheFills.bytes) return;
+    this.#fillBytes += bytes;
     const { userId } = entry;
     const suspicion = this.#suspects.get(userId);
     const distrust = this.#distrustAllUntilMs;
-    void this.#set([entry], true).then((done) => {
+    void this.#succeeds(this.#cache.fill([entry]), [entry]).then((done) => {
+      this.#fillBytes -= bytes;
       // A doubt that arose meanwhile is about a newer write.
       const sameDoubt = this.#suspects.get(userId) === suspicion &&
         this.#distrustAllUntilMs === distrust;
-      if (done && sameDoubt && this.#isSettled(suspicion?.untilMs) && this.#isSettled(distrust)) {
+      if (done && sameDoubt && this.#isOver(suspicion?.untilMs) && this.#isOver(distrust)) {
         this.#trust(userId);
       }
     });
@@ -147,26 +158,16 @@ export class CacheClient {
     return this.#suspects.size === 0 && this.#distrustAllUntilMs === undefined;
   }
 
-  async close(): Promise<void> {
-    await this.#sending;
-    await this.cache.close();
+  close(): Promise<void> {
+    return this.#cache.close();
   }
 
-  async #sendWaiting(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const entries = this.#waiting;
-      this.#waiting = [];
-      await this.#set(entries, false);
-    }
-    this.#sending = undefined;
-  }
-
-  async #set(entries: readonly Entry[], complete: boolean): Promise<boolean> {
+  async #succeeds(call: Promise<void>, entries: readonly Entry[]): Promise<boolean> {
     try {
-      await this.cache.setMany(entries, complete);
+      await call;
       return true;
     } catch (error) {
-      this.onFault(error);
+      this.parts.onFault(error);
       // It may still arrive, after something newer was there and was lost again.
       this.#suspect(
         error instanceof CacheStaleError ? error.userIds.map((userId) => ({ userId })) : entries,
@@ -188,12 +189,12 @@ export class CacheClient {
 
   /** Of a copy that is there now, or comes late. */
   #latestExpiryMs(): number {
-    return this.clock.monotonicMs() + CACHE_LATE_EFFECT_MS + this.ttlMs;
+    return this.parts.clock.monotonicMs() + CACHE_LATE_EFFECT_MS + this.parts.ttlMs;
   }
 
   /** Nothing of what raised a doubt can take effect any more, and undo what has put it right. */
-  #isSettled(untilMs: number | undefined): boolean {
-    return untilMs === undefined || this.clock.monotonicMs() >= untilMs - this.ttlMs;
+  #isOver(untilMs: number | undefined): boolean {
+    return untilMs === undefined || this.parts.clock.monotonicMs() >= untilMs - this.parts.ttlMs;
   }
 
   #trust(userId: string): void {
@@ -211,7 +212,7 @@ export class CacheClient {
   }
 
   #dropExpired(): void {
-    const now = this.clock.monotonicMs();
+    const now = this.parts.clock.monotonicMs();
     if (this.#distrustAllUntilMs !== undefined && this.#distrustAllUntilMs <= now) {
       this.#distrustAllUntilMs = undefined;
       this.#trusted.clear();

@@ -1,55 +1,57 @@
 /**
  * What reads found out last, for two occasions: a user that nobody has written is not looked up
  * again at once, and while no tier can answer, an answer that was right a few minutes ago is better
- * than none.
+ * than none. Readers tell what they found; whoever accepts writes tells what these outdate.
  */
 import { LRUCache } from "lru-cache";
-import { type Entry, newest } from "../domain.ts";
+import { compareVersions, type Entry } from "../domain.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { bytesOf, pack, type PackedEntry, unpack } from "../packed.ts";
 import type { Clock } from "../ports/clock.ts";
-
-interface Answer {
-  readonly entry: Entry;
-  readonly foundMs: number;
-}
 
 /**
  * Another instance may write the user; the shared cache tells at once, the store within this time.
  */
 const ABSENT_MS = 1_000;
-const MAX_ANSWERS_BYTES = 64 * 1024 * 1024;
-/** Whoever asks for ever other users that do not exist gets no more memory for it. */
-const MAX_ABSENCES_BYTES = 2 * 1024 * 1024;
-/** What a finding costs besides its text, rather too high. */
-const OVERHEAD_BYTES = 256;
 
 export class LastKnown {
-  readonly #answers = new LRUCache<string, Answer>({
-    maxSize: MAX_ANSWERS_BYTES,
-    sizeCalculation: ({ entry }, userId) =>
-      OVERHEAD_BYTES + 2 * (userId.length + entry.value.length),
-  });
-  /** Users that are not there → when that was found out. */
-  readonly #absences = new LRUCache<string, number>({
-    maxSize: MAX_ABSENCES_BYTES,
-    sizeCalculation: (_, userId) => OVERHEAD_BYTES + 2 * userId.length,
-  });
+  readonly #answers: LRUCache<string, PackedEntry>;
+  /** Users that are not there. */
+  readonly #absences: LRUCache<string, true>;
 
   /** @param staleMs how long an answer may be given without asking anybody */
-  constructor(
-    private readonly staleMs: number,
-    private readonly clock: Pick<Clock, "monotonicMs">,
-  ) {}
+  constructor(staleMs: number, clock: Pick<Clock, "monotonicMs">) {
+    // Without a resolution of 0 the package starts timers to know when to read the clock again.
+    const time = { ttlResolution: 0, perf: { now: () => clock.monotonicMs() } };
+    this.#answers = new LRUCache<string, PackedEntry>({
+      ...time,
+      ttl: staleMs,
+      maxSize: MEMORY_BUDGET.lastAnswers.bytes,
+      sizeCalculation: bytesOf,
+    });
+    this.#absences = new LRUCache<string, true>({
+      ...time,
+      ttl: ABSENT_MS,
+      maxSize: MEMORY_BUDGET.absences.bytes,
+      sizeCalculation: (_, userId) => bytesOf({ userId, value: "" }),
+    });
+  }
 
   /** A read has just found this entry, and it is the newest there is. */
   found(entry: Entry): void {
     this.#absences.delete(entry.userId);
-    this.#answers.set(entry.userId, { entry, foundMs: this.clock.monotonicMs() });
+    this.#answers.set(entry.userId, pack(entry));
   }
 
   /** A read has just found out that there is none. */
   foundNothing(userId: string): void {
     this.#answers.delete(userId);
-    this.#absences.set(userId, this.clock.monotonicMs());
+    this.#absences.set(userId, true);
+  }
+
+  /** A write was acknowledged that may still come to nothing: neither answer can be given now. */
+  accepted(userId: string): void {
+    this.forget(userId);
   }
 
   /** An entry became durable: an older finding must not be answered any more. */
@@ -57,9 +59,13 @@ export class LastKnown {
     this.#absences.delete(entry.userId);
     const answer = this.#answers.peek(entry.userId);
     if (answer === undefined) return;
-    this.#answers.set(entry.userId, { ...answer, entry: newest(answer.entry, entry) ?? entry });
+    // What others wrote since the answer was found is no better known than before.
+    if (compareVersions(entry, answer) > 0) {
+      this.#answers.set(entry.userId, pack(entry), { noUpdateTTL: true });
+    }
   }
 
+  /** Holds nothing of the user any more. */
   forget(userId: string): void {
     this.#absences.delete(userId);
     this.#answers.delete(userId);
@@ -67,19 +73,12 @@ export class LastKnown {
 
   /** Nothing was there a moment ago, and this instance has written nothing since. */
   isAbsent(userId: string): boolean {
-    const foundMs = this.#absences.get(userId);
-    return foundMs !== undefined && this.#ageMs(foundMs) < ABSENT_MS;
+    return this.#absences.has(userId);
   }
 
   /** The last answer, while it is not too old. */
-  stale(userId: string): Entry | undefined {
+  lastAnswer(userId: string): Entry | undefined {
     const answer = this.#answers.get(userId);
-    return answer !== undefined && this.#ageMs(answer.foundMs) < this.staleMs
-      ? answer.entry
-      : undefined;
-  }
-
-  #ageMs(foundMs: number): number {
-    return this.clock.monotonicMs() - foundMs;
+    return answer && unpack(answer);
   }
 }

@@ -6,6 +6,7 @@ import type { CacheClient } from "./cache_client.ts";
 import { type Entry, newest } from "../domain.ts";
 import { AppError, StoreRefusesError } from "../errors.ts";
 import type { Pending } from "../intake/pending.ts";
+import type { LastKnown } from "./last_known.ts";
 import type { Store } from "../ports/store.ts";
 
 export interface ReadResult {
@@ -19,40 +20,53 @@ interface Flight {
   readonly result: Promise<Entry | undefined>;
 }
 
+export interface ReaderParts {
+  readonly pending: Pick<Pending, "get" | "has" | "settlements">;
+  readonly cache: Pick<CacheClient, "get" | "fill" | "generation">;
+  readonly lastKnown: LastKnown;
+  readonly store: Pick<Store, "latest">;
+  /** Counts each read that was answered, by where the answer came from. */
+  readonly count: { inc(labels: { readonly source: ReadResult["source"] | "none" }): void };
+  /** Told when the store answers, and refuses the look-up. */
+  readonly onStoreRefuses?: () => void;
+}
+
 export class Reader {
   readonly #flights = new Map<string, Flight>();
 
-  constructor(
-    private readonly pending: Pending,
-    private readonly cache: CacheClient,
-    private readonly store: Store,
-    private readonly onRefused: () => void = () => {},
-  ) {}
+  constructor(private readonly parts: ReaderParts) {}
 
   /** @throws AppError `store-unavailable` when no tier can answer. */
   async read(userId: string): Promise<ReadResult | undefined> {
-    const { settlements } = this.pending;
-    const { generation } = this.cache;
+    const result = await this.#find(userId);
+    this.parts.count.inc({ source: result?.source ?? "none" });
+    return result;
+  }
+
+  async #find(userId: string): Promise<ReadResult | undefined> {
+    const { pending, cache, lastKnown } = this.parts;
+    const { settlements } = pending;
+    const { generation } = cache;
     // The tiers are asked in the order in which an entry moves through them, so that none can slip
     // past.
-    const pending = await this.pending.get(userId);
-    const cached = await this.cache.get(userId);
-    let best = newest(pending, cached?.entry);
+    const waiting = await pending.get(userId);
+    const cached = await cache.get(userId);
+    let best = newest(waiting, cached?.entry);
     if (!cached?.complete) {
-      if (best === undefined && this.cache.lastKnown.isAbsent(userId)) return undefined;
+      if (best === undefined && lastKnown.isAbsent(userId)) return undefined;
       let stored: Entry | undefined;
       try {
         stored = await this.#latestInStore(userId);
       } catch (error) {
-        if (error instanceof StoreRefusesError) this.onRefused();
-        return this.#withoutStore(userId, best, pending, error);
+        if (error instanceof StoreRefusesError) this.parts.onStoreRefuses?.();
+        return this.#withoutStore(userId, best, waiting, error);
       }
       this.#complete(userId, newest(stored, cached?.entry), settlements, generation);
       best = newest(best, stored);
     }
     if (best === undefined) return undefined;
-    this.cache.lastKnown.found(best);
-    if (best === pending) return { entry: best, source: "pending" };
+    lastKnown.found(best);
+    if (best === waiting) return { entry: best, source: "pending" };
     return { entry: best, source: best === cached?.entry ? cached.source : "store" };
   }
 
@@ -66,9 +80,10 @@ export class Reader {
     settlements: number,
     generation: string | undefined,
   ): void {
-    if (this.pending.settlements !== settlements) return;
-    if (newestKnown !== undefined) this.cache.fill(newestKnown, generation);
-    else if (!this.pending.has(userId)) this.cache.lastKnown.foundNothing(userId);
+    const { pending, cache, lastKnown } = this.parts;
+    if (pending.settlements !== settlements) return;
+    if (newestKnown !== undefined) cache.fill(newestKnown, generation);
+    else if (!pending.has(userId)) lastKnown.foundNothing(userId);
   }
 
   /**
@@ -78,21 +93,19 @@ export class Reader {
   #withoutStore(
     userId: string,
     best: Entry | undefined,
-    pending: Entry | undefined,
+    waiting: Entry | undefined,
     cause: unknown,
   ): ReadResult {
-    const entry = newest(best, this.cache.lastKnown.stale(userId));
+    const entry = newest(best, this.parts.lastKnown.lastAnswer(userId));
     if (entry === undefined) {
       const why = cause instanceof StoreRefusesError ? "refuses to be read" : "cannot be reached";
       throw new AppError(
         "store-unavailable",
         `The database ${why}, and the value is in no cache. Try again.`,
-        {
-          cause,
-        },
+        { cause },
       );
     }
-    return { entry, source: entry === pending ? "pending" : "stale" };
+    return { entry, source: entry === waiting ? "pending" : "stale" };
   }
 
   /**
@@ -100,12 +113,12 @@ export class Reader {
    * it may be too old.
    */
   #latestInStore(userId: string): Promise<Entry | undefined> {
-    const { settlements } = this.pending;
+    const { settlements } = this.parts.pending;
     const flying = this.#flights.get(userId);
     if (flying?.settlements === settlements) return flying.result;
     const flight: Flight = {
       settlements,
-      result: this.store.latest(userId).finally(() => {
+      result: this.parts.store.latest(userId).finally(() => {
         if (this.#flights.get(userId) === flight) this.#flights.delete(userId);
       }),
     };

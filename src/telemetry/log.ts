@@ -2,6 +2,7 @@
  * Structured log lines on standard error: one JSON object a line, or a readable line on a terminal.
  */
 import { reasonOf } from "../errors.ts";
+import type { Clock } from "../ports/clock.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFormat = "json" | "pretty";
@@ -67,18 +68,19 @@ function writeToStderr(line: string): void {
  * that repeat a lot.
  */
 export function limitRate(
+  clock: Pick<Clock, "monotonicMs">,
   intervalMs: number,
   emit: (suppressed: number, error: unknown) => void,
 ): (error: unknown) => void {
-  let nextAt = 0;
+  let nextMs = -Infinity;
   let suppressed = 0;
   return (error) => {
-    const now = Date.now();
-    if (now < nextAt) {
+    const nowMs = clock.monotonicMs();
+    if (nowMs < nextMs) {
       suppressed++;
       return;
     }
-    nextAt = now + intervalMs;
+    nextMs = nowMs + intervalMs;
     emit(suppressed, error);
     suppressed = 0;
   };

@@ -16,8 +16,15 @@ export interface CacheUnderTest {
 
 const LONG_TTL_MS = 60_000;
 
-/** @param makeCache gives an empty cache; the suite closes it */
-export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheUnderTest): void {
+/**
+ * @param makeCache gives an empty cache; the suite closes it
+ * @param expires false for one that tests keep by themselves
+ */
+export function cacheContract(
+  name: string,
+  makeCache: (ttlMs: number) => CacheUnderTest,
+  { expires = true }: { readonly expires?: boolean } = {},
+): void {
   const test = (
     behaviour: string,
     run: (cache: Cache, peer: Cache) => Promise<void>,
@@ -44,7 +51,7 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
       const entries = AWKWARD_TEXTS.map((text, index) =>
         entry(index + 1, { userId: text === "" ? "empty" : text.slice(0, 100), value: text })
       );
-      await cache.setMany(entries, true);
+      await cache.fill(entries);
       for (const reader of [cache, cache, peer]) {
         for (const expected of entries) {
           const found = await reader.get(expected.userId);
@@ -59,9 +66,8 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
 
   test("users whose names resemble each other do not share an entry", async (cache) => {
     const users = ["a", "{a}", "{a", "a}", "a}b", "{a}b", "{}a", "A", "a ", " a", "{{a}}"];
-    await cache.setMany(
+    await cache.update(
       users.map((userId, index) => entry(index + 1, { userId, value: userId })),
-      false,
     );
     for (const userId of users) assert.equal((await cache.get(userId))?.entry.value, userId);
   });
@@ -70,7 +76,7 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
     "rows that others inserted, without acceptance time and instance, come back unchanged",
     async (cache, peer) => {
       const foreign = entry(0, { userId: "u", ts: 0, acceptedMs: 0, run: "", seq: 0 });
-      await cache.setMany([foreign], true);
+      await cache.fill([foreign]);
       for (const reader of [cache, cache, peer]) {
         assert.deepEqual(
           (await reader.get("u"))?.entry,
@@ -91,7 +97,7 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
         ]]] as const
       ) {
         for (const version of order) {
-          await cache.setMany([{ ...version, userId }], false);
+          await cache.update([{ ...version, userId }]);
           await cache.get(userId); // May leave a copy, which must not outlive the next write.
         }
         assert.deepEqual((await cache.get(userId))?.entry, { ...newer, userId });
@@ -104,14 +110,14 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
     const offered = users.flatMap((userId, index) =>
       [2, 3, 1].map((ts) => entry(index * 3 + ts, { userId, ts }))
     );
-    await cache.setMany(offered, false);
+    await cache.update(offered);
     for (const [index, userId] of users.entries()) {
       assert.equal((await cache.get(userId))?.entry.seq, index * 3 + 3, userId);
     }
   });
 
   test("an empty call is no fault", async (cache) => {
-    await cache.setMany([], true);
+    await cache.fill([]);
   });
 
   test("calls that run at the same time, in any order, leave the newest", async (cache, peer) => {
@@ -129,7 +135,7 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
     const calls: Promise<unknown>[] = [];
     for (const [index, write] of shuffled(writes, random).entries()) {
       const instance = index % 2 === 0 ? cache : peer;
-      calls.push(instance.setMany([write], random() < 0.3), instance.get(write.userId));
+      calls.push(instance[random() < 0.3 ? "fill" : "update"]([write]), instance.get(write.userId));
     }
     await Promise.all(calls);
     for (const userId of users) {
@@ -149,52 +155,53 @@ export function cacheContract(name: string, makeCache: (ttlMs: number) => CacheU
   };
 
   test("a write for a user who is not there is stored as not complete", async (cache) => {
-    await cache.setMany([older], false);
+    await cache.update([older]);
     assert.deepEqual(await state(cache), [1, false]);
   });
 
   test("a newer write over a complete entry stays complete, over an incomplete one incomplete", async (cache) => {
-    await cache.setMany([older], false);
-    await cache.setMany([newer], false);
+    await cache.update([older]);
+    await cache.update([newer]);
     assert.deepEqual(await state(cache), [2, false]);
-    await cache.setMany([newer], true);
-    await cache.setMany([{ ...newer, seq: 3 }], false);
+    await cache.fill([newer]);
+    await cache.update([{ ...newer, seq: 3 }]);
     assert.deepEqual(await state(cache), [3, true]);
   });
 
   test("an older write changes nothing", async (cache) => {
     for (const complete of [false, true]) {
-      await cache.setMany([newer], complete);
-      await cache.setMany([older], false);
+      await cache[complete ? "fill" : "update"]([newer]);
+      await cache.update([older]);
       assert.deepEqual(await state(cache), [2, complete]);
     }
   });
 
   test("what was read from the store completes the entry that is there, without replacing a newer one", async (cache) => {
-    await cache.setMany([newer], false);
+    await cache.update([newer]);
     assert.deepEqual(await state(cache), [2, false]);
-    await cache.setMany([older], true);
+    await cache.fill([older]);
     assert.deepEqual(await state(cache), [2, true]);
   });
 
   test("the same entry offered again as complete becomes complete, and stays so", async (cache) => {
-    for (const complete of [false, true, false]) await cache.setMany([older], complete);
+    for (const complete of [false, true, false]) await cache[complete ? "fill" : "update"]([older]);
     assert.deepEqual(await state(cache), [1, true]);
   });
 
   test("a forgotten user is a miss, and an older entry may come after", async (cache) => {
-    await cache.setMany([newer, entry(9, { userId: "v" })], true);
+    await cache.fill([newer, entry(9, { userId: "v" })]);
     await cache.forget("u");
     await cache.forget("nobody");
     assert.equal(await cache.get("u"), undefined);
     assert.equal((await cache.get("v"))?.entry.seq, 9);
-    await cache.setMany([older], false);
+    await cache.update([older]);
     assert.equal((await cache.get("u"))?.entry.seq, 1);
   });
 
+  if (!expires) return;
   test("entries expire, while they are read too", async (cache) => {
     const users = Array.from({ length: 50 }, (_, index) => `user${index}`);
-    await cache.setMany(users.map((userId, index) => entry(index + 1, { userId })), true);
+    await cache.fill(users.map((userId, index) => entry(index + 1, { userId })));
     const read = () => Promise.all(users.map((userId) => cache.get(userId)));
     await read(); // May leave copies, which expire likewise.
     await eventually(

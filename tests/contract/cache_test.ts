@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
-import { createMemoryCache, DEFAULT_MAX_BYTES } from "../../src/adapters/memory/cache.ts";
+import { createMemoryCache, type MemoryCacheOptions } from "../../src/adapters/memory/cache.ts";
 import { createRedisCache } from "../../src/adapters/redis/cache.ts";
+import type { Cache } from "../../src/ports/cache.ts";
+import { systemClock } from "../../src/ports/clock.ts";
+import { FakeCache } from "../support/fake_cache.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { entry } from "../support/fakes.ts";
 import {
   REDIS_VERSIONS,
@@ -10,27 +14,33 @@ import {
 } from "../support/redis.ts";
 import { cacheContract, type CacheUnderTest } from "./cache_suite.ts";
 
-cacheContract(
-  "memory",
-  (ttlMs) => ({ cache: createMemoryCache({ maxEntries: 1_000, ttlMs }), peer: undefined }),
-);
+const MAX_BYTES = 64 * 1024 * 1024;
+
+function memoryCache(options: Partial<MemoryCacheOptions> = {}): Cache {
+  return createMemoryCache({
+    maxEntries: 1_000,
+    maxBytes: MAX_BYTES,
+    ttlMs: 60_000,
+    clock: systemClock,
+    ...options,
+  });
+}
+
+cacheContract("memory", (ttlMs) => ({ cache: memoryCache({ ttlMs }), peer: undefined }));
+
+cacheContract("fake", () => ({ cache: new FakeCache(), peer: undefined }), { expires: false });
 
 Deno.test("memory: an own write does not make longer for how long a comparison with the store is good", async () => {
-  let nowMs = 0;
-  const cache = createMemoryCache({
-    maxEntries: 10,
-    ttlMs: 60_000,
-    completeMs: 1_000,
-    now: () => nowMs,
-  });
-  await cache.setMany([entry(1, { userId: "u" })], true);
+  const clock = new FakeClock();
+  const cache = memoryCache({ completeMs: 1_000, clock });
+  await cache.fill([entry(1, { userId: "u" })]);
   for (let seq = 2; seq < 6; seq++) {
-    nowMs += 300;
-    await cache.setMany([entry(seq, { userId: "u" })], false);
-    assert.equal((await cache.get("u"))?.complete, nowMs < 1_000, `after ${nowMs} ms`);
+    await clock.advance(300);
+    await cache.update([entry(seq, { userId: "u" })]);
+    assert.equal((await cache.get("u"))?.complete, (seq - 1) * 300 < 1_000, `of entry ${seq}`);
   }
   assert.equal((await cache.get("u"))?.entry.seq, 5);
-  await cache.setMany([entry(4, { userId: "u" })], true);
+  await cache.fill([entry(4, { userId: "u" })]);
   assert.deepEqual(await cache.get("u"), {
     entry: entry(5, { userId: "u" }),
     complete: true,
@@ -66,7 +76,7 @@ function urlOf(version: RedisVersion): string {
 /** Two instances on one server, under a prefix of their own. */
 function redisPair(url: string, ttlMs: number, maxEntries: number): CacheUnderTest {
   const prefix = `${crypto.randomUUID()}:`;
-  const local = { maxEntries, maxBytes: DEFAULT_MAX_BYTES };
+  const local = { maxEntries, maxBytes: MAX_BYTES };
   // The contract is not about speed: a busy machine may take its time.
   const make = () =>
     createRedisCache({ url, prefix, namespace: () => "ns", ttlMs, local, callTimeoutMs: 10_000 });
@@ -74,48 +84,56 @@ function redisPair(url: string, ttlMs: number, maxEntries: number): CacheUnderTe
 }
 
 Deno.test("memory: an entry's time starts again when it is set, not when it is read", async () => {
-  let nowMs = 1_000_000;
-  const cache = createMemoryCache({ maxEntries: 10, ttlMs: 100, now: () => nowMs });
-  await cache.setMany([entry(1)], true);
-  nowMs += 90;
-  await cache.setMany([entry(1)], false);
-  nowMs += 90;
+  const clock = new FakeClock();
+  const cache = memoryCache({ ttlMs: 100, clock });
+  await cache.fill([entry(1)]);
+  await clock.advance(90);
+  await cache.update([entry(1)]);
+  await clock.advance(90);
   assert.equal((await cache.get("user1"))?.complete, true);
-  nowMs += 11;
+  await clock.advance(11);
   assert.equal(await cache.get("user1"), undefined);
 });
 
 Deno.test("memory: what expired counts for nothing in the next write", async () => {
-  let nowMs = 1_000_000;
-  const cache = createMemoryCache({ maxEntries: 10, ttlMs: 100, now: () => nowMs });
-  await cache.setMany([entry(2, { userId: "u" })], true);
-  nowMs += 101;
-  await cache.setMany([entry(1, { userId: "u" })], false);
+  const clock = new FakeClock();
+  const cache = memoryCache({ ttlMs: 100, clock });
+  await cache.fill([entry(2, { userId: "u" })]);
+  await clock.advance(101);
+  await cache.update([entry(1, { userId: "u" })]);
   const found = await cache.get("u");
   assert.deepEqual([found?.entry.seq, found?.complete], [1, false]);
 });
 
 Deno.test("memory: at the limit of entries the one used longest ago is forgotten", async () => {
-  const cache = createMemoryCache({ maxEntries: 2, ttlMs: 60_000 });
-  await cache.setMany([entry(1), entry(2)], false);
+  const cache = memoryCache({ maxEntries: 2 });
+  await cache.update([entry(1), entry(2)]);
   await cache.get("user1");
-  await cache.setMany([entry(3)], false);
+  await cache.update([entry(3)]);
   assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user1", "user3"]);
 });
 
 Deno.test("memory: at the limit of bytes the one used longest ago is forgotten, and what is too large is not kept", async () => {
-  const cache = createMemoryCache({ maxEntries: 100, maxBytes: 9_000, ttlMs: 60_000 });
+  const cache = memoryCache({ maxBytes: 9_000 });
   const large = (seq: number) => entry(seq, { value: "x".repeat(1_500) });
-  await cache.setMany([large(1), large(2), large(3)], false);
+  await cache.update([large(1), large(2), large(3)]);
   assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user2", "user3"]);
-  await cache.setMany([entry(4, { userId: "user3", value: "x".repeat(10_000) })], false);
+  await cache.update([entry(4, { userId: "user3", value: "x".repeat(10_000) })]);
   assert.deepEqual(await present(cache, ["user2", "user3"]), ["user2"]);
 });
 
+Deno.test("memory: setting the machine's clock makes no entry expire", async () => {
+  const clock = new FakeClock();
+  const cache = memoryCache({ ttlMs: 100, clock });
+  await cache.fill([entry(1)]);
+  clock.step(3_600_000);
+  assert.equal((await cache.get("user1"))?.complete, true);
+});
+
 Deno.test("memory: a cache of no entries stores nothing", async () => {
-  const cache = createMemoryCache({ maxEntries: 0, ttlMs: 60_000 });
+  const cache = memoryCache({ maxEntries: 0 });
   await cache.ping();
-  await cache.setMany([entry(1)], true);
+  await cache.fill([entry(1)]);
   assert.equal(await cache.get("user1"), undefined);
   await cache.close();
 });

@@ -6,11 +6,11 @@ import type { Journal, JournalOptions } from "../../src/journal/journal.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import {
-  ackAll,
   DIR,
   open,
   pushAll,
   segmentPaths,
+  settleAll,
   takeAll,
   valuesOf,
 } from "../support/journals.ts";
@@ -55,8 +55,11 @@ Deno.test("a write is not acknowledged once the directory is gone, and what was 
   const refused = journal.push({ userId: "u", value: "lost", ts: 1 });
   await assert.rejects(refused.durable, journalFailed);
   await refusesWrites(journal);
-  assert.match(journal.stats().failure!, /\/data\/journal\/0000000000000001\.seg is gone.*SIGTERM/);
-  assert.equal((await journal.read(2))?.value, "b");
+  assert.match(
+    journal.status().failure!,
+    /\/data\/journal\/0000000000000001\.seg is gone.*SIGTERM/,
+  );
+  assert.equal((await journal.read(journal.run, 2))?.value, "b");
   assert.deepEqual(valuesOf(await takeAll(journal)), ["a", "b"]);
   assert.equal(told.failed.length, 1);
   await journal.close();
@@ -77,10 +80,10 @@ Deno.test("without a write the loss is noticed within a second, whatever became 
     const { journal, told } = await openWatched(fs, clock);
     await pushAll(journal, ["a"]);
     await clock.advance(10_000);
-    assert.equal(journal.stats().failure, undefined, name);
+    assert.equal(journal.status().failure, undefined, name);
     lose(fs);
     await clock.advance(1_000);
-    assert.notEqual(journal.stats().failure, undefined, name);
+    assert.notEqual(journal.status().failure, undefined, name);
     await refusesWrites(journal);
     await clock.advance(10_000);
     assert.equal(told.failed.length, 1, name);
@@ -113,7 +116,7 @@ Deno.test("a segment that is complete and not stored yet must not go either", as
   for (const value of ["a", "b"]) await pushAll(journal, [value.padEnd(700)]);
   fs.takeAway(segmentPaths(fs)[0]!);
   await clock.advance(1_000);
-  assert.match(journal.stats().failure!, /0000000000000001\.seg is gone/);
+  assert.match(journal.status().failure!, /0000000000000001\.seg is gone/);
   assert.equal((await takeAll(journal)).length, 2);
   await journal.close();
 });
@@ -133,7 +136,7 @@ Deno.test("a group that is being written when the loss is noticed is not acknowl
   await clock.advance(1_000);
   gate.resolve();
   await Promise.all([underWay, waiting]);
-  assert.equal(journal.stats().depth, 1);
+  assert.equal(journal.status().depth, 1);
   fs.beforeSync = () => {};
   await journal.close();
 });
@@ -152,8 +155,8 @@ Deno.test("of a directory that has taken the place nothing is replaced or remove
   const before = fs.paths().map((path) => [path, fs.content(path).slice()]);
   fs.events.length = 0;
   // Segments of ours have the same names as theirs, and would be removed by now.
-  await ackAll(journal);
-  assert.equal(journal.stats().depth, 0);
+  await settleAll(journal);
+  assert.equal(journal.status().depth, 0);
   await journal.close();
   assert.deepEqual(fs.paths().map((path) => [path, fs.content(path)]), before);
   assert.deepEqual(fs.events, []);
@@ -167,7 +170,7 @@ Deno.test("a directory that was put back before the stop knows what was stored m
   await pushAll(journal, ["a", "b"]);
   const away = fs.takeAway(DATA_DIR);
   await clock.advance(1_000);
-  await journal.ack((await journal.take(1))!);
+  await journal.settle((await journal.take(1))!);
   fs.putBack(away);
   await journal.close();
   const next = await open(fs);

@@ -3,13 +3,13 @@ import { checksum, HEADER_BYTES } from "../../src/journal/codec.ts";
 import { verifyJournal } from "../../src/journal/verify.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import {
-  ackAll,
   DIR,
   open,
   pushAll,
   quarantined,
   recordOffsets,
   segmentPaths,
+  settleAll,
   takeAll,
   valuesOf,
 } from "../support/journals.ts";
@@ -26,12 +26,12 @@ function cut(fs: FakeFileSystem, path: string, size: number): Promise<void> {
   return fs.open(path).then((file) => file.truncate(size));
 }
 
-Deno.test("what was durable comes back in order after a power loss; numbers and times go on", async () => {
+Deno.test("what was durable comes back in order after a power loss; numbers begin anew under another name, times go on", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs, { now: () => 5_000 });
   await pushAll(first.journal, ["a", "b", "c"]);
   const batch = await first.journal.take(1);
-  await first.journal.ack(batch!);
+  await first.journal.settle(batch!);
   await pushAll(first.journal, ["d"]);
 
   const disk = fs.afterPowerLoss();
@@ -40,33 +40,37 @@ Deno.test("what was durable comes back in order after a power loss; numbers and 
   assert.deepEqual(await takeAll(second.journal), second.recovered);
   assert.deepEqual(second.damage, []);
   const { entry } = second.journal.push({ userId: "u", value: "e", ts: 1 });
-  assert.equal(entry.seq, 5);
-  assert.equal(entry.acceptedMs, 5_000);
-  assert.equal(entry.run, first.journal.stats().instance);
+  assert.equal(entry.seq, 1);
+  assert.equal(entry.run, second.journal.run);
+  assert.notEqual(entry.run, first.journal.run);
+  // Later than all that an earlier run can have accepted, though the clock was set back.
+  assert.equal(entry.acceptedMs, 5_001);
+  assert.equal(second.journal.status().instance, first.journal.status().instance);
   await second.journal.close();
 });
 
-Deno.test("after a clean stop only what is unacknowledged is there", async () => {
+Deno.test("after a clean stop only what is not settled is there", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   await pushAll(first.journal, ["a", "b"]);
-  await first.journal.ack((await first.journal.take(1))!);
+  await first.journal.settle((await first.journal.take(1))!);
   await first.journal.close();
 
   const second = await open(fs);
   assert.deepEqual(valuesOf(second.recovered), ["b"]);
-  const { depth, lastSeq, ackedSeq } = second.journal.stats();
-  assert.deepEqual({ depth, lastSeq, ackedSeq }, { depth: 1, lastSeq: 2, ackedSeq: 1 });
-  await ackAll(second.journal);
+  assert.equal(second.journal.status().depth, 1);
+  assert.deepEqual([...await second.journal.open()], [[first.journal.run, 1]]);
+  await settleAll(second.journal);
   await second.journal.close();
   assert.deepEqual(segmentPaths(fs), []);
 
   const third = await open(fs);
-  assert.equal(third.journal.push({ userId: "u", value: "c", ts: 1 }).entry.seq, 3);
+  assert.deepEqual(third.recovered, []);
+  assert.equal(third.journal.stageOf(first.journal.run, 2), "settled");
   await third.journal.close();
 });
 
-Deno.test("a last record torn at any byte is cut and counted, and its number is used again", async () => {
+Deno.test("a last record torn at any byte is cut and counted, and its number is given to nobody else", async () => {
   const whole = await diskWith(["first", "second", "third"]);
   const [path] = segmentPaths(whole);
   const [, , lastAt, end] = recordOffsets(whole.content(path!));
@@ -79,7 +83,10 @@ Deno.test("a last record torn at any byte is cut and counted, and its number is 
       { kind: "torn-tail", offset: lastAt, bytes: size - lastAt! },
     ]);
     assert.equal(fs.content(path!).length, lastAt);
-    assert.equal(journal.push({ userId: "u", value: "x", ts: 1 }).entry.seq, 3);
+    const run = recovered[0]!.run;
+    assert.equal(journal.stageOf(run, 2), "durable");
+    assert.equal(journal.stageOf(run, 3), "withdrawn");
+    assert.notEqual(journal.push({ userId: "u", value: "x", ts: 1 }).entry.run, run);
     await journal.close();
     const again = await open(fs);
     assert.deepEqual(again.damage, []);
@@ -104,7 +111,7 @@ Deno.test("a bit flipped in any byte of a middle record costs that record only, 
     assert.deepEqual(fs.content(copy!), fs.content(path!).slice(from, to));
     assert.deepEqual(valuesOf(await takeAll(journal)), ["first", "third"]);
     assert.equal(damage.length, 1);
-    assert.equal(journal.stats().depth, 2);
+    assert.equal(journal.status().depth, 2);
     await journal.close();
   }
 });
@@ -120,9 +127,7 @@ Deno.test("a flipped last record that a checkpoint knew to be durable is damage,
   const { journal, recovered, damage } = await open(fs);
   assert.deepEqual(valuesOf(recovered), ["a"]);
   assert.deepEqual(damage.map(({ kind }) => kind), ["damaged"]);
-  const { entry, durable } = journal.push({ userId: "u", value: "c", ts: 1 });
-  assert.equal(entry.seq, 3);
-  await durable;
+  await pushAll(journal, ["c"]);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["a", "c"]);
   await journal.close();
 });
@@ -142,12 +147,14 @@ Deno.test("a bad end of a segment that is not the last is damage", async () => {
   await journal.close();
 });
 
-Deno.test("a missing segment is reported", async () => {
+Deno.test("a missing segment is reported, and its numbers never count as settled", async () => {
   const fs = await diskWith(["a"]);
+  const runs: string[] = [];
   for (const value of ["b", "c"]) {
     const { journal } = await open(fs);
     await pushAll(journal, [value]);
     await journal.close();
+    runs.push(journal.run);
   }
   await fs.remove(segmentPaths(fs)[1]!);
   const { journal, recovered, damage } = await open(fs);
@@ -155,6 +162,8 @@ Deno.test("a missing segment is reported", async () => {
   assert.deepEqual(damage.map(({ kind, segment }) => ({ kind, segment })), [
     { kind: "damaged", segment: "missing before 0000000000000003.seg" },
   ]);
+  await settleAll(journal);
+  assert.deepEqual(runs.map((run) => journal.stageOf(run, 1)), ["withdrawn", "settled"]);
   await journal.close();
 });
 
@@ -203,25 +212,19 @@ Deno.test("bytes of a record inside a client's value never pass for a record", a
   await second.journal.close();
 });
 
-Deno.test("a damaged checkpoint replays, and no number is given out twice", async () => {
+Deno.test("a damaged checkpoint replays, and no write id is given out twice", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   await pushAll(first.journal, ["a", "b"]);
-  await first.journal.ack((await first.journal.take(1))!);
+  await first.journal.settle((await first.journal.take(1))!);
   await first.journal.close();
   fs.content(`${DIR}/checkpoint`)[15]! ^= 1;
   const second = await open(fs);
   assert.deepEqual(valuesOf(second.recovered), ["a", "b"]);
   assert.deepEqual(second.damage.map(({ segment }) => segment), ["checkpoint"]);
-  assert.equal(second.journal.stats().lastSeq, 2);
-  await ackAll(second.journal);
+  assert.notEqual(second.journal.run, first.journal.run);
+  await settleAll(second.journal);
   await second.journal.close();
-
-  // With the segments gone, too, only another name keeps write ids unique.
-  fs.content(`${DIR}/checkpoint`)[15]! ^= 1;
-  const third = await open(fs);
-  assert.notEqual(third.journal.stats().instance, first.journal.stats().instance);
-  await third.journal.close();
 });
 
 Deno.test("files of another instance are refused by name", async () => {
@@ -238,8 +241,8 @@ Deno.test("verifying reports what is there and changes nothing", async () => {
   await cut(fs, path!, fs.content(path!).length);
   const before = fs.paths().map((name) => [name, fs.content(name).slice()]);
   const eventsBefore = fs.events.length;
-  const { segments, records, unacked, damage } = await verifyJournal(fs, DIR);
-  assert.deepEqual({ segments, records, unacked }, { segments: 1, records: 2, unacked: 2 });
+  const { segments, records, unsettled, damage } = await verifyJournal(fs, DIR);
+  assert.deepEqual({ segments, records, unsettled }, { segments: 1, records: 2, unsettled: 2 });
   assert.deepEqual(damage.map(({ kind }) => kind), ["damaged"]);
   assert.equal(fs.events.length, eventsBefore);
   assert.deepEqual(fs.paths().map((name) => [name, fs.content(name)]), before);

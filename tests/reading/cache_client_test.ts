@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { CacheClient } from "../../src/reading/cache_client.ts";
-import type { Entry } from "../../src/domain.ts";
 import { CacheStaleError } from "../../src/errors.ts";
-import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../../src/ports/cache.ts";
+import { CACHE_LATE_EFFECT_MS } from "../../src/ports/cache.ts";
+import { FakeCache } from "../support/fake_cache.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { entry } from "../support/fakes.ts";
 
@@ -10,46 +10,41 @@ const TTL_MS = 300_000;
 
 function setUp() {
   const clock = new FakeClock();
-  const held = new Map<string, CachedEntry>();
-  const control = { fail: false, error: undefined as Error | undefined };
+  const cache = new FakeCache();
   const faults: unknown[] = [];
-  const call = <T>(result: () => T) =>
-    control.fail || control.error
-      ? Promise.reject(control.error ?? new Error("cache down"))
-      : Promise.resolve(result());
-  const cache: Cache = {
-    get: (userId) => call(() => held.get(userId)),
-    setMany: (entries: readonly Entry[], complete) =>
-      call(() =>
-        entries.forEach((entry) => held.set(entry.userId, { entry, complete, source: "redis" }))
-      ),
-    forget: (userId) => call(() => void held.delete(userId)),
-    ping: () => call(() => {}),
-    close: () => Promise.resolve(),
-  };
   const told: number[] = [];
+  const forgotten: string[] = [];
   const sharing = {
     text: "g1",
     isSure: true,
     outdate: () => Promise.resolve(void told.push(clock.now())),
   };
-  const client = new CacheClient(cache, TTL_MS, clock, (error) => faults.push(error), sharing);
-  return { clock, held, control, faults, told, sharing, client };
+  const client = new CacheClient({
+    cache,
+    ttlMs: TTL_MS,
+    clock,
+    onFault: (error) => faults.push(error),
+    sharing,
+    onForget: (userId) => forgotten.push(userId),
+  });
+  return { clock, cache, held: cache.held, faults, told, forgotten, sharing, client };
 }
 
+const DOWN = new Error("cache down");
+
 Deno.test("a cache fault is a miss and is reported", async () => {
-  const { control, faults, client } = setUp();
-  control.fail = true;
+  const { cache, faults, client } = setUp();
+  cache.failWith = DOWN;
   assert.equal(await client.get("u"), undefined);
   assert.equal(faults.length, 1);
 });
 
 Deno.test("a stale copy is not read after an update of it failed, until it has expired", async () => {
-  const { clock, control, client } = setUp();
+  const { clock, cache, client } = setUp();
   await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
-  control.fail = true;
+  cache.failWith = DOWN;
   await client.update([entry(3, { userId: "u" })]);
-  control.fail = false;
+  cache.failWith = undefined;
   assert.equal(await client.get("u"), undefined);
   assert.equal((await client.get("v"))?.entry.seq, 2);
   await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
@@ -57,11 +52,11 @@ Deno.test("a stale copy is not read after an update of it failed, until it has e
 });
 
 Deno.test("others are told when an update or an invalidation failed, and not otherwise", async () => {
-  const { control, told, client } = setUp();
+  const { cache, told, client } = setUp();
   await client.update([entry(1)]);
   await client.forget([entry(1), entry(2)]);
   assert.equal(told.length, 0);
-  control.fail = true;
+  cache.failWith = DOWN;
   await client.update([entry(2)]);
   assert.equal(told.length, 1);
   await client.forget([entry(1), entry(2)]);
@@ -69,11 +64,11 @@ Deno.test("others are told when an update or an invalidation failed, and not oth
 });
 
 Deno.test("of an update that failed for some users only these are suspect", async () => {
-  const { control, faults, client } = setUp();
+  const { cache, faults, client } = setUp();
   await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
-  control.error = new CacheStaleError(["u"], "refused");
+  cache.failWith = new CacheStaleError(["u"], "refused");
   await client.update([entry(3, { userId: "u" }), entry(4, { userId: "v" })]);
-  control.error = undefined;
+  cache.failWith = undefined;
   assert.equal(await client.get("u"), undefined);
   assert.ok(await client.get("v"));
   assert.deepEqual(faults.map(String), ["CacheStaleError: refused"]);
@@ -100,22 +95,22 @@ Deno.test("a copy is given as stale while nobody can say that it is still good",
 });
 
 Deno.test("setting the machine's clock does not make a stale copy readable", async () => {
-  const { clock, control, client } = setUp();
+  const { clock, cache, client } = setUp();
   await client.update([entry(1, { userId: "u" })]);
-  control.fail = true;
+  cache.failWith = DOWN;
   await client.update([entry(2, { userId: "u" })]);
-  control.fail = false;
+  cache.failWith = undefined;
   clock.step(3_600_000);
   assert.equal(await client.get("u"), undefined);
   assert.equal(client.current, false);
 });
 
 Deno.test("a fill that failed may arrive late, and so makes its user suspect, too", async () => {
-  const { control, held, client } = setUp();
-  control.fail = true;
+  const { cache, held, client } = setUp();
+  cache.failWith = DOWN;
   client.fill(entry(1, { userId: "u" }), "g1");
   await settle();
-  control.fail = false;
+  cache.failWith = undefined;
   held.set("u", { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
   assert.equal(await client.get("u"), undefined);
 });
@@ -137,22 +132,22 @@ Deno.test("when what an earlier run failed to update is not known, no copy is re
 });
 
 Deno.test("a fill does not clear a doubt that arose while it was under way", async () => {
-  const { clock, control, held, client } = setUp();
+  const { clock, cache, held, client } = setUp();
   client.fill(entry(1, { userId: "u" }), "g1");
-  control.fail = true;
+  cache.failWith = DOWN;
   const failing = client.update([entry(2, { userId: "u" })]);
   await Promise.all([failing, settle()]);
-  control.fail = false;
+  cache.failWith = undefined;
   held.set("u", { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
   assert.equal(await client.get("u"), undefined);
   assert.equal(clock.timers, 0);
 });
 
 Deno.test("filling from the store heals a user whose update failed, once that can take no effect any more", async () => {
-  const { clock, control, client } = setUp();
-  control.fail = true;
+  const { clock, cache, client } = setUp();
+  cache.failWith = DOWN;
   await client.update([entry(1, { userId: "u" })]);
-  control.fail = false;
+  cache.failWith = undefined;
   client.fill(entry(1, { userId: "u" }), "g1");
   await settle();
   assert.equal(await client.get("u"), undefined);
@@ -166,19 +161,33 @@ Deno.test("filling from the store heals a user whose update failed, once that ca
   });
 });
 
-Deno.test("offers that come while one is under way go out together", async () => {
-  const { held, client } = setUp();
-  for (let seq = 1; seq <= 100; seq++) client.offer(entry(seq));
-  await client.close();
-  assert.equal(held.size, 100);
+Deno.test("an offer that the cache did not take makes its users suspect, and does not fail", async () => {
+  const { cache, held, client } = setUp();
+  cache.failWith = new Error("READONLY");
+  await client.offer([entry(1), entry(2)]);
+  cache.failWith = undefined;
+  held.set("user1", { entry: entry(1), complete: true, source: "redis" });
+  assert.equal(await client.get("user1"), undefined);
+  assert.equal(client.current, false);
+  await client.offer([entry(3)]);
+  assert.equal((await client.get("user3"))?.entry.seq, 3);
+});
+
+Deno.test("who else remembers a user is told before the copy is dropped", async () => {
+  const { held, forgotten, client } = setUp();
+  await client.update([entry(1), entry(2)]);
+  const done = client.forget([entry(1)]);
+  assert.deepEqual(forgotten, ["user1"]);
+  await done;
+  assert.deepEqual([...held.keys()], ["user2"]);
 });
 
 Deno.test("when more users are suspect than can be remembered, the whole cache is passed over until copies have expired", async () => {
-  const { clock, control, client } = setUp();
+  const { clock, cache, client } = setUp();
   await client.update([entry(1, { userId: "bystander" })]);
-  control.fail = true;
+  cache.failWith = DOWN;
   await client.update(Array.from({ length: 100_001 }, (_, i) => entry(i + 2)));
-  control.fail = false;
+  cache.failWith = undefined;
   assert.equal(await client.get("bystander"), undefined);
   await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
   assert.equal((await client.get("bystander"))?.entry.seq, 1);

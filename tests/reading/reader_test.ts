@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { CacheClient } from "../../src/reading/cache_client.ts";
 import { AppError } from "../../src/errors.ts";
 import { Pending } from "../../src/intake/pending.ts";
-import type { Cache, CachedEntry } from "../../src/ports/cache.ts";
+import type { Entry } from "../../src/domain.ts";
+import { LastKnown } from "../../src/reading/last_known.ts";
 import { Reader } from "../../src/reading/reader.ts";
+import { FakeCache } from "../support/fake_cache.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { entry, FakeStore } from "../support/fakes.ts";
 
@@ -12,20 +14,21 @@ const TTL_MS = 300_000;
 function setUp() {
   const store = new FakeStore();
   const pending = new Pending(() => Promise.resolve(undefined));
-  const held = new Map<string, CachedEntry>();
-  const cache: Cache = {
-    get: (userId) => Promise.resolve(held.get(userId)),
-    setMany: (entries, complete) => {
-      for (const entry of entries) held.set(entry.userId, { entry, complete, source: "redis" });
-      return Promise.resolve();
-    },
-    forget: (userId) => Promise.resolve(void held.delete(userId)),
-    ping: () => Promise.resolve(),
-    close: () => Promise.resolve(),
-  };
+  const cache = new FakeCache();
   const clock = new FakeClock();
-  const client = new CacheClient(cache, TTL_MS, clock, () => {});
-  return { clock, store, pending, held, client, reader: new Reader(pending, client, store) };
+  const client = new CacheClient({ cache, ttlMs: TTL_MS, clock, onFault: () => {} });
+  const lastKnown = new LastKnown(TTL_MS, clock);
+  const counted: string[] = [];
+  const count = { inc: ({ source }: { source: string }) => void counted.push(source) };
+  const reader = new Reader({ pending, cache: client, lastKnown, store, count });
+  /** What the write path does with an entry that became durable. */
+  const write = (written: Entry) => {
+    pending.addDurable(written);
+    lastKnown.wrote(written);
+    void client.offer([written]);
+  };
+  const { held } = cache;
+  return { clock, store, pending, held, write, lastKnown, counted, reader };
 }
 
 const u = (seq: number, ts: number) => entry(seq, { userId: "u", ts });
@@ -107,24 +110,23 @@ Deno.test("a user that nobody wrote is not looked up again at once, but is after
   const { clock, store, reader } = setUp();
   for (let i = 0; i < 5; i++) assert.equal(await reader.read("u"), undefined);
   assert.equal(store.lookUps, 1);
-  await clock.advance(1_000);
+  await clock.advance(1_001);
   assert.equal(await reader.read("u"), undefined);
   assert.equal(store.lookUps, 2);
 });
 
 Deno.test("a write ends the knowledge that nobody wrote the user, even when it is in the store already", async () => {
-  const { store, pending, client, reader } = setUp();
+  const { store, pending, write, reader } = setUp();
   assert.equal(await reader.read("u"), undefined);
   const written = u(1, 100);
-  pending.addDurable(written);
-  client.offer(written);
+  write(written);
   store.rows.push(written);
   pending.settle([written], 1);
   assert.equal((await reader.read("u"))?.entry.seq, 1);
 });
 
 Deno.test("that nobody wrote the user is not learned from a look-up during which a write came and went", async () => {
-  const { store, pending, client, held, reader } = setUp();
+  const { store, pending, write, held, reader } = setUp();
   const { promise, resolve } = Promise.withResolvers<void>();
   const look = store.latest.bind(store);
   store.latest = async (userId) => {
@@ -135,8 +137,7 @@ Deno.test("that nobody wrote the user is not learned from a look-up during which
   const early = reader.read("u");
   await settle();
   const written = u(1, 100);
-  pending.addDurable(written);
-  client.offer(written);
+  write(written);
   await settle();
   store.rows.push(written);
   pending.settle([written], 1);
@@ -167,7 +168,7 @@ Deno.test("with store and cache down the last answer is given for a while, and s
   held.clear();
   store.failWith = new Error("down");
   assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "stale" });
-  await clock.advance(TTL_MS);
+  await clock.advance(TTL_MS + 1);
   await assert.rejects(
     reader.read("u"),
     (error: unknown) => (error as AppError).code === "store-unavailable",
@@ -175,12 +176,11 @@ Deno.test("with store and cache down the last answer is given for a while, and s
 });
 
 Deno.test("the last answer given in need is never older than what this instance has written since", async () => {
-  const { store, pending, client, held, reader } = setUp();
+  const { store, pending, write, held, reader } = setUp();
   store.rows.push(u(1, 100));
   await reader.read("u");
   const written = u(2, 101);
-  pending.addDurable(written);
-  client.offer(written);
+  write(written);
   store.rows.push(written);
   pending.settle([written], 2);
   await settle();
@@ -197,4 +197,26 @@ Deno.test("who asks for ever other users that do not exist gets no more memory f
   assert.equal(store.lookUps, lookUps, "the last one is known");
   await reader.read("nobody0");
   assert.equal(store.lookUps, lookUps + 1, "the first one has been forgotten");
+});
+
+Deno.test("each answer is counted once, by the tier that gave it", async () => {
+  const { store, held, write, counted, reader } = setUp();
+  await reader.read("nobody");
+  held.set("copied", { entry: entry(1, { userId: "copied" }), complete: true, source: "local" });
+  await reader.read("copied");
+  write(u(2, 100));
+  await reader.read("u");
+  store.rows.push(entry(3, { userId: "stored" }));
+  await reader.read("stored");
+  store.failWith = new Error("down");
+  await assert.rejects(reader.read("out of reach"));
+  assert.deepEqual(counted, ["none", "local", "pending", "store"]);
+});
+
+Deno.test("once a write is accepted nothing is known of its user, as it may still come to nothing", async () => {
+  const { store, lastKnown, reader } = setUp();
+  await reader.read("u");
+  lastKnown.accepted("u");
+  await reader.read("u");
+  assert.equal(store.lookUps, 2);
 });

@@ -32,21 +32,23 @@ export class SimulatedCache extends SimulatedServer {
   }
 
   client(process: Process, namespace: () => string | undefined): Cache {
+    const setMany = (entries: readonly Entry[], complete: boolean) => {
+      const notAfterMs = this.world.nowMs + CACHE_LATE_EFFECT_MS;
+      const name = namespace();
+      return this.call(process, `set ${entries.length}`, () => {
+        if (name === undefined) throw new Error("nobody knows yet whose copies these are");
+        if (this.world.nowMs > notAfterMs) throw new Error("the set came too late");
+        this.#refuseReadOnly();
+        this.#set(entries, complete, name);
+      });
+    };
     return {
       get: (userId) => {
         const name = namespace();
         return this.call(process, "get", () => this.#get(userId, name));
       },
-      setMany: (entries, complete) => {
-        const notAfterMs = this.world.nowMs + CACHE_LATE_EFFECT_MS;
-        const name = namespace();
-        return this.call(process, `set ${entries.length}`, () => {
-          if (name === undefined) throw new Error("nobody knows yet whose copies these are");
-          if (this.world.nowMs > notAfterMs) throw new Error("the set came too late");
-          this.#refuseReadOnly();
-          this.#set(entries, complete, name);
-        });
-      },
+      update: (entries) => setMany(entries, false),
+      fill: (entries) => setMany(entries, true),
       forget: (userId, atLeast) => {
         const name = namespace();
         return this.call(process, "forget", () => {

@@ -5,21 +5,15 @@
  */
 import { LRUCache } from "lru-cache";
 import { compareVersions, type Entry } from "../../domain.ts";
+import { bytesOf, pack, type PackedEntry, unpack } from "../../packed.ts";
 import type { Cache, CachedEntry } from "../../ports/cache.ts";
-
-export const DEFAULT_MAX_BYTES = 256 * 1024 * 1024;
-
-/**
- * What an entry costs besides its text: its objects, its place in the map. Deliberately on the high
- * side.
- */
-const ENTRY_OVERHEAD_BYTES = 256;
+import type { Clock } from "../../ports/clock.ts";
 
 export interface MemoryCacheOptions {
   /** 0 turns the cache off: every `get` is a miss. */
   readonly maxEntries: number;
-  /** Default {@link DEFAULT_MAX_BYTES}. Text counts two bytes for each UTF-16 unit. */
-  readonly maxBytes?: number;
+  /** As {@link bytesOf} counts them. */
+  readonly maxBytes: number;
   /** An entry is forgotten this long after it was last set. */
   readonly ttlMs: number;
   /**
@@ -27,12 +21,11 @@ export interface MemoryCacheOptions {
    * long as it is kept.
    */
   readonly completeMs?: number;
-  /** Unix milliseconds; default `Date.now`. */
-  readonly now?: () => number;
+  readonly clock: Pick<Clock, "monotonicMs">;
 }
 
 interface Held {
-  readonly entry: Entry;
+  readonly entry: PackedEntry;
   /**
    * When it, or what it replaced, was last known to be the newest of all; `-Infinity` for never.
    */
@@ -46,28 +39,27 @@ export function createMemoryCache(options: MemoryCacheOptions): Cache {
 class MemoryCache implements Cache {
   readonly #entries: LRUCache<string, Held>;
   readonly #completeMs: number;
-  readonly #now: () => number;
+  readonly #clock: Pick<Clock, "monotonicMs">;
 
   constructor(options: MemoryCacheOptions) {
     const {
       maxEntries,
-      maxBytes = DEFAULT_MAX_BYTES,
+      maxBytes,
       ttlMs,
       completeMs = Infinity,
-      now = Date.now,
+      clock,
     } = options;
     this.#completeMs = completeMs;
-    this.#now = now;
+    this.#clock = clock;
     this.#entries = new LRUCache<string, Held>({
       max: maxEntries,
       maxSize: maxBytes,
-      sizeCalculation: ({ entry }) =>
-        ENTRY_OVERHEAD_BYTES + 2 * (entry.userId.length + entry.value.length),
+      sizeCalculation: ({ entry }) => bytesOf(entry),
       ttl: ttlMs,
       // Otherwise the package reads the clock at most once a millisecond, and starts a timer to
       // know when.
       ttlResolution: 0,
-      perf: { now },
+      perf: { now: () => clock.monotonicMs() },
     });
   }
 
@@ -75,22 +67,27 @@ class MemoryCache implements Cache {
     const held = this.#entries.get(userId);
     if (held === undefined) return Promise.resolve(undefined);
     const complete = held.comparedMs > -Infinity &&
-      this.#now() - held.comparedMs < this.#completeMs;
-    return Promise.resolve({ entry: held.entry, complete, source: "local" });
+      this.#clock.monotonicMs() - held.comparedMs < this.#completeMs;
+    return Promise.resolve({ entry: unpack(held.entry), complete, source: "local" });
   }
 
-  setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
-    for (const entry of entries) this.#offer(entry, complete);
+  update(entries: readonly Entry[]): Promise<void> {
+    for (const entry of entries) this.#offer(entry, false);
     return Promise.resolve();
   }
 
-  #offer(entry: Entry, complete: boolean): void {
+  fill(entries: readonly Entry[]): Promise<void> {
+    for (const entry of entries) this.#offer(entry, true);
+    return Promise.resolve();
+  }
+
+  #offer(entry: Entry, cameFromStore: boolean): void {
     const present = this.#entries.get(entry.userId);
     const isOlder = present !== undefined && compareVersions(entry, present.entry) < 0;
-    if (isOlder && !complete) return;
+    if (isOlder && !cameFromStore) return;
     this.#entries.set(entry.userId, {
-      entry: isOlder ? present.entry : entry,
-      comparedMs: complete ? this.#now() : present?.comparedMs ?? -Infinity,
+      entry: isOlder ? present.entry : pack(entry),
+      comparedMs: cameFromStore ? this.#clock.monotonicMs() : present?.comparedMs ?? -Infinity,
     });
   }
 
@@ -111,7 +108,8 @@ class MemoryCache implements Cache {
 
 const OFF: Cache = {
   get: () => Promise.resolve(undefined),
-  setMany: () => Promise.resolve(),
+  update: () => Promise.resolve(),
+  fill: () => Promise.resolve(),
   forget: () => Promise.resolve(),
   ping: () => Promise.resolve(),
   close: () => Promise.resolve(),

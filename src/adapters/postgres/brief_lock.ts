@@ -11,6 +11,7 @@
  * - lock and change are one statement. A client that freezes, or a network that breaks, cannot
  *   leave the lock behind.
  */
+import { StoreUnavailableError } from "../../errors.ts";
 import { describeProcesses, readHolders } from "./catalogue.ts";
 import type { Connections } from "./connections.ts";
 import { pause } from "./pause.ts";
@@ -32,7 +33,7 @@ const STATEMENT_LIMIT_MS = 10_000;
 const LOCK_NOT_AVAILABLE = "55P03";
 
 /**
- * @throws Error naming who holds the table when there was no moment for the change within
+ * @throws StoreUnavailableError naming who holds the table when there was no moment for the change within
  * `patienceMs`
  */
 export async function changeInPassing(
@@ -94,14 +95,14 @@ async function noMoment(
   connections: Connections,
   change: Change,
   held: Map<string, number | null>,
-): Promise<Error> {
+): Promise<StoreUnavailableError> {
   const pids = [...held.values()].filter((pid) => pid !== null);
   const who = pids.length > 0
     ? await connections.run(STATEMENT_LIMIT_MS, (session) => describeProcesses(session, pids))
     : held.size > 0
     ? "a prepared transaction"
     : "many short transactions";
-  return new Error(
+  return new StoreUnavailableError(
     `${change.table} has to be changed once, but is never free for it: it is held by ${who}. This goes on being tried; end what ` +
       `holds it, or run at a quieter time: ${change.statement}`,
   );

@@ -3,7 +3,9 @@
  * catalogue, which everybody may read.
  */
 import { StoreRefusesError } from "../../errors.ts";
-import { COLUMNS, type IndexVariant, OWN_TABLES, variantOf } from "./ddl.ts";
+import { type IndexVariant, variantOf } from "./ddl.ts";
+import { OWN_TABLES, RECORD_TABLE } from "./migrations.ts";
+import { COLUMNS } from "./user_data.ts";
 import type { Session } from "./session.ts";
 
 export interface Column {
@@ -57,7 +59,9 @@ const CATALOGUE = `
           'demanded', a.attnotnull and not a.atthasdef and a.attidentity = '') order by a.attnum), '[]')
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)) end,
     'ownTables', (select coalesce(json_agg(own.relname), '[]') from pg_class own join pg_namespace s on s.oid = own.relnamespace
-      where own.oid in (${OWN_TABLES.map((name) => `to_regclass('${name}')`).join(", ")})
+      where own.oid in (${
+  [...OWN_TABLES, RECORD_TABLE].map((name) => `to_regclass('${name}')`).join(", ")
+})
       and array_position(current_schemas(true), s.nspname) <= array_position(current_schemas(true), n.nspname))
   )::text as catalogue
   from (select to_regclass('user_data') as oid) found
@@ -69,7 +73,10 @@ export async function readCatalogue(session: Session): Promise<Catalogue> {
   return JSON.parse(rows[0]!.catalogue);
 }
 
-/** The columns to be added, and the tables to be created. */
+/**
+ * What the service cannot do without: the columns to be added, and the tables to be created. What
+ * the record of the migrations says is not asked.
+ */
 export function missingFrom(
   { userData, ownTables }: Catalogue,
 ): { columns: string[]; tables: string[] } {
@@ -78,6 +85,11 @@ export function missingFrom(
     : COLUMNS.map(({ name }) => name).filter((name) => !has(userData, name));
   const tables = OWN_TABLES.filter((name) => !ownTables.includes(name));
   return { columns, tables: userData === null ? ["user_data", ...tables] : tables };
+}
+
+/** A database that the service's first releases made has none. */
+export function lacksRecord({ ownTables }: Catalogue): boolean {
+  return !ownTables.includes(RECORD_TABLE);
 }
 
 function has(userData: UserData, column: string): boolean {

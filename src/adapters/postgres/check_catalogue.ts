@@ -3,8 +3,9 @@
  * know.
  */
 import type { Catalogue } from "./catalogue.ts";
-import { COLUMNS } from "./ddl.ts";
+
 import type { Session } from "./session.ts";
+import { COLUMNS } from "./user_data.ts";
 
 export interface Finding {
   readonly problem?: string;

@@ -7,6 +7,7 @@ import type { Finding } from "./check_catalogue.ts";
 import { INDEXED_KEY_BYTES } from "./ddl.ts";
 import type { Result, Session } from "./session.ts";
 import { sqlStateOf } from "./sql_state.ts";
+import { COLUMNS, NEWEST_FIRST } from "./user_data.ts";
 
 interface Probe {
   readonly table: string;
@@ -132,14 +133,14 @@ function probes(extended: boolean): Probe[] {
 }
 
 function insertRow(extended: boolean, id: string, ts: number, seq: number): Probe {
-  const more = extended ? ", dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq" : "";
+  const columns = COLUMNS.filter(({ added }) => extended || added === undefined);
+  const names = columns.map(({ name }) => name).join(", ");
+  const places = columns.map((_, i) => `$${i + 1}`).join(", ");
   return {
     table: "user_data",
     privilege: "insert",
-    statement: `insert into user_data (user_id, value, ts${more}) values ($1, $2, $3${
-      extended ? ", $4, $5, $6" : ""
-    })`,
-    parameters: [id, `${id} ${seq}`, ts, ...(extended ? [Date.now(), "check", seq] : [])],
+    statement: `insert into user_data (${names}) values (${places})`,
+    parameters: [id, `${id} ${seq}`, ts, Date.now(), "check", seq].slice(0, columns.length),
     verify: ({ rowCount }) =>
       rowCount === 1
         ? undefined
@@ -154,9 +155,7 @@ function readBack(extended: boolean, id: string): Probe {
     privilege: "select",
     statement:
       `select value as found from user_data where user_id = $1 and octet_length(user_id) <= ${INDEXED_KEY_BYTES} and value is not null
-      order by ts desc nulls last${
-        extended ? ", dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc" : ""
-      } limit 1`,
+      order by ${extended ? NEWEST_FIRST : "ts desc nulls last"} limit 1`,
     parameters: [id],
     verify: ({ rows: [row] }) => {
       if (row === undefined) {

@@ -3,7 +3,7 @@
  */
 import pg from "pg";
 import { withDeadline } from "../../deadline.ts";
-import { reasonOf, StoreRefusesError } from "../../errors.ts";
+import { reasonOf, StoreRefusesError, StoreUnavailableError } from "../../errors.ts";
 import { type BackendKey, cancelStatement, type Endpoint } from "./cancel.ts";
 import type { Result, Session } from "./session.ts";
 
@@ -146,12 +146,15 @@ export class Connection implements Session {
   }
 
   /**
-   * @throws ConnectionLostError when the answer is lost, Error when the server rolled back instead
+   * @throws ConnectionLostError when the answer is lost, StoreUnavailableError when the server
+   *   rolled back instead
    */
   async commit(): Promise<void> {
     const { command } = await this.#submit("commit", []);
     if (command !== "COMMIT") {
-      throw new Error(`The transaction was not committed: the server answered ${command}`);
+      throw new StoreUnavailableError(
+        `The transaction was not committed: the server answered ${command}`,
+      );
     }
   }
 

@@ -1,18 +1,42 @@
-/**
- * The dead letters' table in PostgreSQL. The store next door brings connection, deadlines and error
- * classes.
- */
+/** The dead letters' table in PostgreSQL. */
 import { type Entry, writeId } from "../../domain.ts";
-import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import { RejectedRowError } from "../../errors.ts";
+import type { DeadLetter, DeadLetters, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import type { Database } from "./database.ts";
 import type { Session } from "./session.ts";
+import { isRefusal } from "./sql_state.ts";
+import { COLUMN_NAMES, ENTRY_COLUMNS, entryOf, type EntryRow } from "./user_data.ts";
 
-interface EntryRow {
-  readonly user_id: string;
-  readonly value: string;
-  readonly ts: string;
-  readonly accepted_ms: string;
-  readonly instance: string;
-  readonly seq: string;
+export class PostgresDeadLetters implements DeadLetters {
+  constructor(private readonly database: Database) {}
+
+  count(): Promise<number> {
+    return this.database.run(countDeadLetters);
+  }
+
+  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
+    return this.database.run((session) => listDeadLetters(session, limit, after));
+  }
+
+  find(id: string): Promise<DeadLetter | undefined> {
+    return this.database.run((session) => findDeadLetter(session, id));
+  }
+
+  discard(id: string): Promise<boolean> {
+    return this.database.run((session) => discardDeadLetter(session, id));
+  }
+
+  replay(id: string): Promise<Entry | undefined> {
+    return this.database.transactionOr(
+      (session) => replayDeadLetter(session, id),
+      async (error, pool) => {
+        if (!isRefusal(error)) throw error;
+        const { code, message } = error;
+        await pool.run((session) => countAttempt(session, id, { code, message }));
+        throw new RejectedRowError(code, message, { cause: error });
+      },
+    );
+  }
 }
 
 interface Row extends EntryRow {
@@ -70,14 +94,14 @@ export async function deadAmong(
   return rows.map(({ seq, code, message }) => ({ seq: Number(seq), code, message }));
 }
 
-export async function countDeadLetters(session: Session): Promise<number> {
+async function countDeadLetters(session: Session): Promise<number> {
   const { rows: [row] } = await session.query<{ n: number }>(
     "select count(*)::float8 as n from dsproxy_dead_letters",
   );
   return row!.n;
 }
 
-export async function listDeadLetters(
+async function listDeadLetters(
   session: Session,
   limit: number,
   after?: Pick<DeadLetter, "source" | "seq">,
@@ -90,7 +114,7 @@ export async function listDeadLetters(
   return rows.map(letterOf);
 }
 
-export async function findDeadLetter(
+async function findDeadLetter(
   session: Session,
   id: string,
 ): Promise<DeadLetter | undefined> {
@@ -101,7 +125,7 @@ export async function findDeadLetter(
   return row && letterOf(row);
 }
 
-export async function discardDeadLetter(session: Session, id: string): Promise<boolean> {
+async function discardDeadLetter(session: Session, id: string): Promise<boolean> {
   return ((await session.query("delete from dsproxy_dead_letters where id = $1", [id])).rowCount ??
     0) > 0;
 }
@@ -110,18 +134,18 @@ export async function discardDeadLetter(session: Session, id: string): Promise<b
  * The rows deleted are locked until the end: of two replays at once, the second finds nothing. To
  * be called in a transaction.
  */
-export async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
+async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
   const { rows: [row] } = await session.query<EntryRow>(
     `with letter as (delete from dsproxy_dead_letters where id = $1 returning *)
-     insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
+     insert into user_data (${COLUMN_NAMES})
      select user_id, value, ts, accepted_ms, instance, seq from letter
-     returning user_id, value, ts, dsproxy_accepted_ms as accepted_ms, dsproxy_instance as instance, dsproxy_seq as seq`,
+     returning ${ENTRY_COLUMNS}`,
     [id],
   );
   return row && entryOf(row);
 }
 
-export async function countAttempt(
+async function countAttempt(
   session: Session,
   id: string,
   { code, message }: Rejection,
@@ -130,17 +154,6 @@ export async function countAttempt(
     "update dsproxy_dead_letters set attempts = attempts + 1, code = $2, message = $3 where id = $1",
     [id, code, message],
   );
-}
-
-function entryOf(row: EntryRow): Entry {
-  return {
-    userId: row.user_id,
-    value: row.value,
-    ts: Number(row.ts),
-    acceptedMs: Number(row.accepted_ms),
-    run: row.instance,
-    seq: Number(row.seq),
-  };
 }
 
 function letterOf(row: Row): DeadLetter {

@@ -3,15 +3,25 @@
  * Needs PL/pgSQL, which every database has unless somebody took it out.
  */
 import { MAY_PASS_PATTERN } from "./sql_state.ts";
+import { COLUMN_NAMES } from "./user_data.ts";
 
 const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS_PATTERN}' then raise; end if;`;
 /** Our own: no row, and no error either. */
 const VANISHED = "DSP01";
-const COLUMNS = "user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq";
 /** Rows tried together before each of them is tried alone. */
 const CHUNK_ROWS = 64;
 /** A trigger may refuse at random. */
 const MAX_TURNS = 10;
+
+/** Of `dsproxy.*`: the rows to be taken apart, an array for each column in the order of COLUMNS. */
+export const ISOLATE_SETTINGS = [
+  "user_ids",
+  "values",
+  "ts",
+  "accepted_ms",
+  "instances",
+  "seqs",
+] as const;
 
 /**
  * Reads the rows from the settings `dsproxy.*`; writes `dsproxy.refused`: a JSON array of `{seq,
@@ -39,7 +49,7 @@ begin
   while first <= cardinality(seqs) loop
     last := least(first + ${CHUNK_ROWS - 1}, cardinality(seqs));
     begin
-      insert into user_data (${COLUMNS})
+      insert into user_data (${COLUMN_NAMES})
       select * from unnest(user_ids[first:last], vals[first:last], ts[first:last], accepted_ms[first:last],
         instances[first:last], seqs[first:last]);
       get diagnostics inserted = row_count;
@@ -57,7 +67,7 @@ begin
     messages := '{}';
     foreach i in array suspects loop
       begin
-        insert into user_data (${COLUMNS})
+        insert into user_data (${COLUMN_NAMES})
         values (user_ids[i], vals[i], ts[i], accepted_ms[i], instances[i], seqs[i]);
         get diagnostics inserted = row_count;
         -- It may have been put into another table that is read with this one.

@@ -10,11 +10,13 @@
 import { ErrorReply } from "@redis/client";
 import { type Entry, newest, type Version } from "../../domain.ts";
 import { CacheStaleError, reasonOf } from "../../errors.ts";
+import { MEMORY_BUDGET } from "../../memory_budget.ts";
 import type { Cache, CachedEntry } from "../../ports/cache.ts";
+import { systemClock } from "../../ports/clock.ts";
 import { Connection } from "./connection.ts";
 import type { RedisAddress, RedisClient } from "./handshake.ts";
 import { decode, encodeVersion, KeyLayout } from "./keys.ts";
-import { type Answer, LocalCopies, type LocalLimits } from "./local_copies.ts";
+import { LocalCopies, type LocalLimits, type Reply } from "./local_copies.ts";
 import { evaluate, FORGET, OFFER, type Outcome } from "./scripts.ts";
 
 export interface RedisCacheOptions extends RedisAddress {
@@ -43,18 +45,24 @@ export interface RedisCacheOptions extends RedisAddress {
   readonly onNotice?: (message: string) => void;
 }
 
-/** Does not need the server to be up. Calls reject with the reason while there is no connection. */
+/**
+ * Begins to connect, and does not need the server to be up. Calls reject with the reason while
+ * there is no connection.
+ */
 export function createRedisCache(options: RedisCacheOptions): Cache {
-  return new RedisCache(options);
+  const cache = new RedisCache(options);
+  cache.connect();
+  return cache;
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 250;
 /**
- * One round trip of {@link RedisCache.setMany}: small enough to be answered well within a call's
+ * One round trip of an update or a fill: small enough to be answered well within a call's
  * deadline.
  */
 const MAX_CHUNK_ENTRIES = 256;
-const MAX_CHUNK_UNITS = 1024 * 1024;
+/** A unit of text takes up to two bytes. */
+const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / 2;
 
 interface Refusal {
   readonly userId: string;
@@ -73,7 +81,7 @@ class RedisCache implements Cache {
     this.#callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
     this.#local = options.local.maxEntries === 0
       ? undefined
-      : new LocalCopies(options.local, options.ttlMs, () => this.#epoch());
+      : new LocalCopies(options.local, options.ttlMs, () => this.#epoch(), systemClock);
     this.#connection = new Connection({
       address: options,
       tracking: this.#local !== undefined,
@@ -83,6 +91,10 @@ class RedisCache implements Cache {
       onError: options.onError ?? (() => {}),
       onNotice: options.onNotice ?? (() => {}),
     });
+  }
+
+  connect(): void {
+    this.#connection.start();
   }
 
   async get(userId: string): Promise<CachedEntry | undefined> {
@@ -96,7 +108,7 @@ class RedisCache implements Cache {
    * Two commands, as Redis 6 can put its word of an expired key into the middle of a list. What
    * changes between them is found out by the checksum.
    */
-  async #read(userId: string): Promise<Answer> {
+  async #read(userId: string): Promise<Reply> {
     const keys = this.#keysOf(userId);
     const [value, version] = await this.#connection.call((client) =>
       Promise.all(
@@ -108,7 +120,15 @@ class RedisCache implements Cache {
     return { found: isThere ? decode(userId, value, version, epoch) : undefined, epoch };
   }
 
-  async setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
+  update(entries: readonly Entry[]): Promise<void> {
+    return this.#setMany(entries, false);
+  }
+
+  fill(entries: readonly Entry[]): Promise<void> {
+    return this.#setMany(entries, true);
+  }
+
+  async #setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
     const left = [...newestOfEach(entries)];
     const refused: Refusal[] = [];
     try {

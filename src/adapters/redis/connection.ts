@@ -42,17 +42,18 @@ const MAX_RETRY_MS = 2000;
  * others may be missed.
  */
 const HEARTBEAT_MS = 1000;
+
 export class Connection {
   readonly #target: Target;
   readonly #server: string;
-  readonly #firstAttempt: Promise<void>;
+  #firstAttempt: Promise<void> = Promise.resolve();
   readonly #noticed = new Set<string>();
   #features: Features;
   #client: RedisClient;
   #peer: Peer;
   /** Whether `#client` is connected; if not, it is being connected, or lost. */
   #online = false;
-  #connecting: Promise<void>;
+  #connecting: Promise<void> = Promise.resolve();
   #failedAttempts = 0;
   #outage: Error | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -65,6 +66,10 @@ export class Connection {
     this.#server = `Redis at ${this.#target.label}`;
     this.#features = { tracking: options.tracking, protocol: 3 };
     [this.#client, this.#peer] = this.#newClient();
+  }
+
+  /** To be called once, and first: connects, for ever until it is closed. */
+  start(): void {
     this.#firstAttempt = this.#connecting = this.#connect(this.#client);
   }
 

@@ -3,28 +3,25 @@
  * epoch is another one.
  */
 import { LRUCache } from "lru-cache";
+import { bytesOf, pack, type PackedEntry, unpack } from "../../packed.ts";
 import type { CachedEntry } from "../../ports/cache.ts";
+import type { Clock } from "../../ports/clock.ts";
 
 export interface LocalLimits {
   readonly maxEntries: number;
-  /** Text counts two bytes for each UTF-16 unit. */
+  /** As {@link bytesOf} counts them. */
   readonly maxBytes: number;
 }
 
-/**
- * What a copy costs besides its text: its objects, its place in the map. Deliberately on the high
- * side.
- */
-const COPY_OVERHEAD_BYTES = 256;
-
-/** What Redis answered, and under which epoch that is good. */
-export interface Answer {
+/** What Redis replied, and under which epoch that is good. */
+export interface Reply {
   readonly found: CachedEntry | undefined;
   readonly epoch: string | undefined;
 }
 
-interface Copy extends Answer {
-  readonly found: CachedEntry;
+interface Copy {
+  readonly found: Omit<CachedEntry, "entry"> & { readonly entry: PackedEntry };
+  readonly epoch: string | undefined;
 }
 
 interface Flight {
@@ -34,7 +31,7 @@ interface Flight {
 export class LocalCopies {
   readonly #copies: LRUCache<string, Copy>;
   /**
-   * Reads under way. One that was forgotten meanwhile is no longer here when its answer comes, and
+   * Reads under way. One that was forgotten meanwhile is no longer here when its reply comes, and
    * leaves no copy.
    */
   readonly #flights = new Map<string, Flight>();
@@ -44,28 +41,34 @@ export class LocalCopies {
     { maxEntries, maxBytes }: LocalLimits,
     ttlMs: number,
     private readonly epoch: () => string | undefined,
+    clock: Pick<Clock, "monotonicMs">,
   ) {
     this.#copies = new LRUCache<string, Copy>({
       max: maxEntries,
       maxSize: maxBytes,
-      sizeCalculation: ({ found: { entry } }) =>
-        COPY_OVERHEAD_BYTES + 2 * (entry.userId.length + entry.value.length),
+      sizeCalculation: ({ found }) => bytesOf(found.entry),
       ttl: ttlMs,
       // Otherwise the package starts a timer to know when it may read the clock again.
       ttlResolution: 0,
+      perf: { now: () => clock.monotonicMs() },
     });
   }
 
   /** @param read asks Redis */
-  get(userId: string, read: () => Promise<Answer>): Promise<CachedEntry | undefined> {
+  get(userId: string, read: () => Promise<Reply>): Promise<CachedEntry | undefined> {
     const copy = this.#copies.get(userId);
-    if (copy !== undefined && copy.epoch === this.epoch()) return Promise.resolve(copy.found);
+    if (copy !== undefined && copy.epoch === this.epoch()) {
+      const { found } = copy;
+      return Promise.resolve({ ...found, entry: unpack(found.entry) });
+    }
     const flying = this.#flights.get(userId);
     if (flying !== undefined) return flying.answer;
     const flight: Flight = {
       answer: read().then(({ found, epoch }) => {
-        const copy = found && { found: { ...found, source: "local" as const }, epoch };
-        if (this.#land(userId, flight) && copy) this.#copies.set(userId, copy);
+        if (this.#land(userId, flight) && found !== undefined) {
+          const copy = { ...found, entry: pack(found.entry), source: "local" as const };
+          this.#copies.set(userId, { found: copy, epoch });
+        }
         return found;
       }, (error) => {
         this.#land(userId, flight);

@@ -3,10 +3,8 @@
  * an error.
  */
 import assert from "node:assert/strict";
-import {
-  createPostgresStore,
-  type PostgresStoreOptions,
-} from "../../../src/adapters/postgres/store.ts";
+import type { DatabaseOptions } from "../../../src/adapters/postgres/database.ts";
+import { createPostgresStore } from "../../../src/adapters/postgres/store.ts";
 import { CheckedLoad, type Counts } from "../../support/checked_load.ts";
 import { once, withDatabase } from "../../support/postgres.ts";
 import { startPgBouncer } from "../../support/pgbouncer.ts";
@@ -25,11 +23,11 @@ const DDL = [
 const execute = (url: string, text: string) => once(url, (sql) => sql.unsafe(text));
 
 async function withLoad<T>(
-  options: PostgresStoreOptions,
+  options: DatabaseOptions,
   work: (load: CheckedLoad) => Promise<T>,
   source?: string,
 ): Promise<T> {
-  const store = createPostgresStore(options);
+  const { store } = createPostgresStore(options);
   try {
     const load = new CheckedLoad(store, source);
     await load.fill();
@@ -184,7 +182,7 @@ Deno.test("PgBouncer in statement mode is refused at the start, with its setting
     await using bouncer = await startPgBouncer({ databaseUrl: url, poolMode: "statement" });
     for (const where of [bouncer.url, url, bouncer.url]) {
       // Also where the schema is there already.
-      const store = createPostgresStore(postgresOptions(where));
+      const { store } = createPostgresStore(postgresOptions(where));
       try {
         if (where === url) await store.open("statement/1");
         else {await assert.rejects(store.open("statement/1"), {

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { createPool, type Pool, type PoolOptions } from "../../../src/adapters/postgres/pool.ts";
+import { StoreUnavailableError } from "../../../src/errors.ts";
 import type { Session } from "../../../src/adapters/postgres/session.ts";
 import { eventually } from "../../support/dsproxy.ts";
 import { FaultProxy } from "../../support/fault_proxy.ts";
@@ -287,3 +288,20 @@ Deno.test("a password that the server keeps as MD5 works, too", async () => {
       eventually("it logs in", () => ask(pool, "select 1").then(() => true, () => false), 5_000),
   );
 });
+
+Deno.test("a call that waits for a connection while the pool is closed is told that it is closed", () =>
+  withDatabase(async (url) => {
+    const pool = createPool(postgresOptions(url, { poolSize: 1 }));
+    const busy = ask(pool, "select pg_sleep(0.3)");
+    await eventually(
+      "the connection is in use",
+      async () => await running(url, "pg_sleep(0.3") > 0,
+    );
+    const told = assert.rejects(
+      ask(pool, "select 1"),
+      (error) => error instanceof StoreUnavailableError && /closed/.test(error.message),
+    );
+    await pool.close();
+    await told;
+    await busy;
+  }));

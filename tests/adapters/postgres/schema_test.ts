@@ -93,6 +93,84 @@ Deno.test("a database keeps its identity, and has no second one", () =>
     });
   }));
 
+/** What the releases made that kept no record of their migrations. */
+const WITHOUT_RECORD = `create table user_data (user_id text, value text, ts bigint,
+    dsproxy_accepted_ms bigint not null default 0,
+    dsproxy_instance text collate "C" not null default '', dsproxy_seq bigint not null default 0);
+  create index dsproxy_user_data_latest on user_data (user_id, ts desc nulls last,
+    dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc);
+  create table dsproxy_marks (source text primary key, seq bigint not null,
+    updated_at timestamptz not null default now());
+  create table dsproxy_dead_letters (source text not null, id text not null,
+    user_id text not null, value text not null, ts bigint not null, accepted_ms bigint not null,
+    instance text not null, seq bigint not null, code text not null, message text not null,
+    failed_at timestamptz not null default now(), attempts int not null default 1,
+    primary key (source, seq));
+  create index dsproxy_dead_letters_id on dsproxy_dead_letters (id);
+  create table dsproxy_store (identity text not null, cache_generation text not null default '',
+    index_claimed_at timestamptz not null default 'epoch');
+  create unique index dsproxy_store_one_row on dsproxy_store ((true));
+  insert into dsproxy_store (identity) values ('as it was');
+  insert into dsproxy_marks (source, seq) values ('a/1', 7)`;
+
+const RECORDED = "select array_agg(version order by version)::text from dsproxy_migrations";
+const OTHER_TABLES = `select json_agg(json_build_object('table', table_name, 'column', column_name,
+    'type', data_type, 'default', column_default) order by table_name, column_name)::text
+  from information_schema.columns
+  where table_schema = 'public' and table_name <> 'dsproxy_migrations'`;
+
+Deno.test("what was migrated is recorded with its number, in a new database and in one of the original", () =>
+  withDatabase(async (url) => {
+    await migrate(url);
+    assert.equal(await single(url, RECORDED), "{1}");
+    const before = await single(url, "select applied_at::text from dsproxy_migrations");
+    await execute(url, "drop table dsproxy_marks");
+    await migrate(url);
+    assert.equal(await single(url, "select applied_at::text from dsproxy_migrations"), before);
+  }));
+
+Deno.test("a database without a record is taken over: it gets one, and nothing else is changed", () =>
+  withDatabase(async (url) => {
+    await execute(url, WITHOUT_RECORD);
+    const before = await single<string>(url, OTHER_TABLES);
+    await Promise.all(Array.from({ length: 4 }, () => migrate(url)));
+    assert.equal(await single(url, RECORDED), "{1}");
+    assert.equal(await single<string>(url, OTHER_TABLES), before);
+    assert.equal(await single(url, "select identity from dsproxy_store"), "as it was");
+    assert.equal(await single(url, "select seq::int from dsproxy_marks"), 7);
+    const statements: string[] = [];
+    await migrate(url, {}, (text) => statements.push(text));
+    assert.equal(statements.length, 2, "the next start finds it complete");
+  }));
+
+Deno.test("a database without a record is of use to a role that may not create one, and while it is read-only", () =>
+  withDatabase(async (url) => {
+    await execute(url, `${WITHOUT_RECORD}; revoke create on schema public from public`);
+    await withRole(url, (role) => migrate(url, role));
+    assert.equal(await single(url, "select to_regclass('dsproxy_migrations')::text"), null);
+    const readOnly = "alter database %I set default_transaction_read_only = on";
+    await execute(
+      url,
+      `do $$ begin execute format('${readOnly}', current_database()); end $$`,
+    );
+    await migrate(url);
+    assert.equal(await single(url, "select to_regclass('dsproxy_migrations')::text"), null);
+  }));
+
+Deno.test("a record that belongs to another role keeps nobody from making what is missing", () =>
+  withDatabase(async (url) => {
+    await migrate(url);
+    await withRole(url, async (role) => {
+      await execute(
+        url,
+        `drop table dsproxy_marks; grant all on schema public to ${role.user};
+        grant select on dsproxy_store, user_data to ${role.user}`,
+      );
+      await ensureTables(connectionsTo(url, role));
+      assert.equal(await single(url, "select count(*)::int from dsproxy_marks"), 0);
+    });
+  }));
+
 Deno.test("a row with a user_id too long for an index is kept, and the index does without it", () =>
   withDatabase(async (url) => {
     await execute(
@@ -130,6 +208,7 @@ Deno.test("user_data is used in whichever schema of the search path it is, and w
       assert.deepEqual(names, [
         "public.dsproxy_dead_letters",
         "public.dsproxy_marks",
+        "public.dsproxy_migrations",
         "public.dsproxy_store",
         "public.user_data",
       ]);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createPostgresStore } from "../../../src/adapters/postgres/store.ts";
 import { StoreRefusesError } from "../../../src/errors.ts";
+import type { Store, StorePorts } from "../../../src/ports/store.ts";
 import { planOfLatest } from "../../support/latest_plan.ts";
 import { eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
@@ -21,13 +22,13 @@ async function withDatabase(work: (url: string) => Promise<void>): Promise<void>
 
 async function withStore(
   url: string,
-  work: (store: ReturnType<typeof createPostgresStore>) => Promise<void>,
+  work: (store: Store, others: StorePorts) => Promise<void>,
 ): Promise<void> {
-  const store = createPostgresStore(postgresOptions(url));
+  const ports = createPostgresStore(postgresOptions(url));
   try {
-    await work(store);
+    await work(ports.store, ports);
   } finally {
-    await store.close();
+    await ports.store.close();
   }
 }
 
@@ -58,7 +59,7 @@ Deno.test("many instances can start on an old table at the same time", () =>
       url,
       `${ORIGINAL}; insert into user_data select 'u' || i, 'v', i from generate_series(1, 20000) i`,
     );
-    const stores = Array.from({ length: 5 }, () => createPostgresStore(postgresOptions(url)));
+    const stores = Array.from({ length: 5 }, () => createPostgresStore(postgresOptions(url)).store);
     assert.deepEqual(await Promise.all(stores.map((store, i) => store.open(`source/${i}`))), [
       0,
       0,
@@ -80,7 +81,7 @@ Deno.test("a start on a complete schema changes nothing and needs no right to cr
       grant select on dsproxy_dead_letters, dsproxy_store to ${role}`,
     );
     try {
-      const limited = createPostgresStore(
+      const { store: limited } = createPostgresStore(
         postgresOptions(url, { user: role, password: () => "pw" }),
       );
       await limited.open("limited/1");
@@ -174,7 +175,9 @@ Deno.test("rows are refused one by one whatever the reason is called: row-level 
       alter table user_data enable row level security; create policy readable on user_data for select using (true);
       create policy no_eve on user_data for insert with check (user_id <> 'eve')`,
     );
-    const store = createPostgresStore(postgresOptions(url, { user: role, password: () => "pw" }));
+    const { store } = createPostgresStore(
+      postgresOptions(url, { user: role, password: () => "pw" }),
+    );
     try {
       await store.open("limited/1");
       const incompressible = Array.from({ length: 300 }, () => crypto.randomUUID()).join("");
@@ -199,14 +202,16 @@ Deno.test("a database without rights to insert refuses as a whole, and nothing i
       `create role ${role} login password 'pw'; grant select on user_data to ${role};
       grant all on dsproxy_marks, dsproxy_dead_letters, dsproxy_store to ${role}`,
     );
-    const store = createPostgresStore(postgresOptions(url, { user: role, password: () => "pw" }));
+    const { store, deadLetters } = createPostgresStore(
+      postgresOptions(url, { user: role, password: () => "pw" }),
+    );
     try {
       await store.open("limited/1");
       await assert.rejects(
         store.put("limited/1", [entry(1), entry(2)], 0),
         /takes no row at all.*permission denied/,
       );
-      assert.equal(await store.count(), 0);
+      assert.equal(await deadLetters.count(), 0);
     } finally {
       await store.close();
       await execute(url, `drop owned by ${role}; drop role ${role}`);
@@ -220,12 +225,12 @@ Deno.test("a table without a partition for now takes no row: nothing is dead, th
       `create table user_data (user_id text, value text, ts bigint) partition by range (ts);
       create table past partition of user_data for values from (0) to (1000); insert into user_data values ('old', 'v', 1)`,
     );
-    await withStore(url, async (store) => {
+    await withStore(url, async (store, { deadLetters }) => {
       await store.open(SOURCE);
       const now = Math.floor(Date.now() / 1_000);
       const batch = Array.from({ length: 100 }, (_, i) => entry(i + 1, { ts: now }));
       await assert.rejects(store.put(SOURCE, batch, 0), /takes no row at all: no partition/);
-      assert.equal(await store.count(), 0);
+      assert.equal(await deadLetters.count(), 0);
       await execute(url, "create table rest partition of user_data default");
       assert.equal((await store.put(SOURCE, batch, 0)).rows, 100);
     });
@@ -248,7 +253,7 @@ Deno.test("a lone row is refused for itself where rows of its kind went in befor
 
 Deno.test("a table that is mended while its refusals are looked into loses nothing to the dead letters", () =>
   withDatabase(async (url) => {
-    await withStore(url, async (store) => {
+    await withStore(url, async (store, { deadLetters }) => {
       await store.open(SOURCE);
       // Refuses its first `calls` rows, as a table does that is mended then; counted where a
       // rollback does not reach.
@@ -276,7 +281,7 @@ Deno.test("a table that is mended while its refusals are looked into loses nothi
           break;
         }
       }
-      assert.equal(await store.count(), 0);
+      assert.equal(await deadLetters.count(), 0);
     });
   }));
 
@@ -323,7 +328,7 @@ Deno.test("tables that the search path does not find any more are not replaced b
     const [row] = await execute(url, "select identity from dsproxy_store");
     const expected = String(row!.identity);
     const gate = { expected, admit: () => Promise.resolve(), bind: () => Promise.resolve() };
-    const store = createPostgresStore(postgresOptions(url, { gate }));
+    const { store } = createPostgresStore(postgresOptions(url, { gate }));
     try {
       await execute(url, "create schema elsewhere; alter table dsproxy_store set schema elsewhere");
       await execute(
@@ -366,10 +371,10 @@ Deno.test("a database that cannot hold every record is refused by its encoding",
 
 Deno.test("a database dropped and made anew under a running store is made ready again", () =>
   withDatabase(async (url) => {
-    await withStore(url, async (store) => {
+    await withStore(url, async (store, { identity }) => {
       await store.open(SOURCE);
       await store.put(SOURCE, [entry(1)], 0);
-      const first = await store.identify();
+      const first = await identity.identify();
       await execute(
         url,
         "drop table user_data, dsproxy_marks, dsproxy_dead_letters, dsproxy_store",
@@ -377,7 +382,7 @@ Deno.test("a database dropped and made anew under a running store is made ready 
       await assert.rejects(store.put(SOURCE, [entry(2)], 1));
       assert.equal(await store.open(SOURCE), 0);
       assert.equal((await store.put(SOURCE, [entry(2)], 0)).rows, 1);
-      assert.notEqual((await store.identify()).id, first.id);
+      assert.notEqual((await identity.identify()).id, first.id);
     });
   }));
 
@@ -403,7 +408,7 @@ Deno.test("synchronous_commit off is raised for the rows, as the journal forgets
 
 Deno.test("calls reject in time while the server is dead or silent, and work again on the same store", async () => {
   await using server = await startPostgres();
-  const store = createPostgresStore(postgresOptions(server.url, { callTimeoutMs: 1_000 }));
+  const { store } = createPostgresStore(postgresOptions(server.url, { callTimeoutMs: 1_000 }));
   try {
     assert.equal(await store.open(SOURCE), 0);
     await store.put(SOURCE, [entry(1)], 0);
@@ -441,7 +446,7 @@ Deno.test("calls reject in time while the server is dead or silent, and work aga
 Deno.test("a store that was made before the server is up works once it is", async () => {
   await using server = await startPostgres();
   await server.stop();
-  const store = createPostgresStore(postgresOptions(server.url));
+  const { store } = createPostgresStore(postgresOptions(server.url));
   try {
     await assert.rejects(store.open(SOURCE));
     await server.start();

@@ -1,17 +1,15 @@
 import assert from "node:assert/strict";
 import { createPool } from "../../../src/adapters/postgres/pool.ts";
-import {
-  createPostgresStore,
-  type PostgresStoreOptions,
-} from "../../../src/adapters/postgres/store.ts";
+import type { DatabaseOptions } from "../../../src/adapters/postgres/database.ts";
+import { createPostgresStore } from "../../../src/adapters/postgres/store.ts";
 import { certificate } from "../../support/certificate.ts";
 import { eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
 import { once, startPostgres } from "../../support/postgres.ts";
 import { postgresOptions } from "../../support/postgres_options.ts";
 
-async function works(url: string, others: Partial<PostgresStoreOptions>): Promise<boolean> {
-  const store = createPostgresStore(postgresOptions(url, others));
+async function works(url: string, others: Partial<DatabaseOptions>): Promise<boolean> {
+  const { store } = createPostgresStore(postgresOptions(url, others));
   try {
     await store.open("tls/1");
     await store.put("tls/1", [entry(1)], 0);
@@ -34,7 +32,7 @@ Deno.test("sslmode means what it means in libpq", async (t) => {
     "pg_hba.conf": hba,
   });
   const hosts = [{ host: "localhost", port: server.port }];
-  const cases: [string, Partial<PostgresStoreOptions>, boolean][] = [
+  const cases: [string, Partial<DatabaseOptions>, boolean][] = [
     ["disable connects in the clear", { sslMode: "disable" }, true],
     ["prefer connects", { sslMode: "prefer" }, true],
     ["require connects whatever the certificate", { sslMode: "require" }, true],

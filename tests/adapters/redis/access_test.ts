@@ -47,9 +47,9 @@ function check(test: RedisTest, options: Partial<Parameters<typeof checkRedis>[0
 
 /** Two instances see each other's writes and deletions. */
 async function works(a: Watched, b: Watched): Promise<void> {
-  await a.cache.setMany([v1], true);
+  await a.cache.fill([v1]);
   assert.deepEqual((await b.cache.get(USER))?.entry, v1);
-  await a.cache.setMany([v2, entry(1, { userId: "a}b" })], false);
+  await a.cache.update([v2, entry(1, { userId: "a}b" })]);
   await eventually("b sees it", async () => (await b.cache.get(USER))?.entry.seq === 2);
   assert.ok(await b.cache.get("a}b"));
   await a.cache.forget(USER);
@@ -69,7 +69,7 @@ for (
     await admit(test, rights);
     const [a, b] = [open(test), open(test)];
     await works(a, b);
-    await a.cache.setMany([v1], true);
+    await a.cache.fill([v1]);
     await eventually("there is a copy", async () => (await b.cache.get(USER))?.source === "local");
     await a.cache.ping();
     for (const { notices } of [a, b]) assert.deepEqual(notices, []);
@@ -93,7 +93,7 @@ for (const [right, notice] of Object.entries(WITHOUT)) {
     await works(a, b);
     assert.equal(await connections(raw), made, "no connection is made anew");
     const source = right === "+client|tracking" ? "redis" : "local";
-    await a.cache.setMany([v1], true);
+    await a.cache.fill([v1]);
     await b.cache.get(USER);
     await eventually(
       `b answers from ${source}`,
@@ -113,7 +113,7 @@ for (const [right, notice] of Object.entries(WITHOUT)) {
 onRedis("without HELLO there are no local copies, and that is said once", async (test) => {
   const [a, b] = [LOCAL, NO_LOCAL].map((local) => test.open({ local })) as [Watched, Watched];
   await works(a, b);
-  await a.cache.setMany([v1], true);
+  await a.cache.fill([v1]);
   for (let time = 0; time < 3; time++) assert.equal((await a.cache.get(USER))?.source, "redis");
   assert.equal(a.notices.length, 1);
   assert.match(a.notices[0]!, /has no CLIENT TRACKING.*HELLO is renamed/);
@@ -123,14 +123,14 @@ onRedis("without HELLO there are no local copies, and that is said once", async 
 onRedis("a right that is given later is used from the next connection on", async (test) => {
   const raw = await admit(test, NEEDED);
   const { cache } = open(test);
-  await cache.setMany([v1], true);
+  await cache.fill([v1]);
   await cache.get(USER);
   assert.equal((await cache.get(USER))?.source, "redis");
   await raw.aclSetUser("app", [...OPTIONAL]);
   await raw.sendCommand(["CLIENT", "KILL", "USER", "app"]);
   await eventually(
     "it is there again",
-    () => cache.setMany([v1], true).then(() => true, () => false),
+    () => cache.fill([v1]).then(() => true, () => false),
   );
   await eventually("there are copies", async () => (await cache.get(USER))?.source === "local");
 });
@@ -139,10 +139,10 @@ onRedis("without scripts nothing is cached, and nothing older is read", async (t
   const scripts = ["+eval", "+evalsha"];
   const raw = await admit(test, [...NEEDED, ...OPTIONAL]);
   const { cache, errors } = open(test);
-  await cache.setMany([v1], true);
+  await cache.fill([v1]);
   await raw.aclSetUser("app", ["-@scripting"]);
   const made = await connections(raw);
-  for (let time = 0; time < 5; time++) await cache.setMany([v2], true);
+  for (let time = 0; time < 5; time++) await cache.fill([v2]);
   assert.equal(await cache.get(USER), undefined);
   await cache.forget(USER);
   assert.equal(errors.length, 5);
@@ -214,7 +214,7 @@ async function isRefused(test: RedisTest, named: RegExp): Promise<void> {
   for (
     const call of [
       () => cache.get(USER),
-      () => cache.setMany([v1], true),
+      () => cache.fill([v1]),
       () => cache.forget(USER),
       () => cache.ping(),
     ]
@@ -248,7 +248,7 @@ onRedis("a node of a cluster is named by its answers where INFO is forbidden", a
   await admit(test, [...NEEDED, ...OPTIONAL.filter((right) => right !== "+info")]);
   const { cache } = open(test);
   await assert.rejects(cache.get(USER), CLUSTER);
-  await assert.rejects(cache.setMany([v1], true), CLUSTER);
+  await assert.rejects(cache.fill([v1]), CLUSTER);
   const { problems } = await check(test);
   assert.ok(
     problems.length > 0 && problems.every((problem) => CLUSTER.test(problem)),

@@ -68,7 +68,7 @@ interface Keys {
 testKeys(
   "GET shows the plain value, and both keys live for the given time",
   async (cache, raw, keys) => {
-    await cache.setMany([v1], false);
+    await cache.update([v1]);
     assert.equal(await raw.get(keys.value), "value1");
     const info = await raw.sendCommand<string>(["INFO"]);
     const [, run] = /^run_id:([0-9a-f]{4})/m.exec(info)!;
@@ -87,16 +87,16 @@ testKeys(
   "setting an entry again gives both keys their full lifetime again",
   async (cache, raw, keys) => {
     for (const again of [v1, v2]) {
-      await cache.setMany([v1], true);
+      await cache.fill([v1]);
       for (const key of [keys.value, keys.version]) await raw.pExpire(key, 5_000);
-      await cache.setMany([again], false);
+      await cache.update([again]);
       for (const key of [keys.value, keys.version]) assert.ok(await raw.pTTL(key) > 5_000);
     }
   },
 );
 
 testKeys("each user has two keys, and nothing else is written", async (cache, raw, keys) => {
-  await cache.setMany([v1, entry(2, { userId: "a}b" }), entry(3, { userId: "{a}b" })], false);
+  await cache.update([v1, entry(2, { userId: "a}b" }), entry(3, { userId: "{a}b" })]);
   const names: string[] = [];
   for await (const page of raw.scanIterator({ MATCH: `*${keys.prefix}*`, COUNT: 1_000 })) {
     names.push(...page);
@@ -111,7 +111,7 @@ testKeys(
   async (cache, raw, keys) => {
     await raw.set(keys.value, "foreign");
     assert.equal(await cache.get(USER), undefined);
-    await cache.setMany([v1], false);
+    await cache.update([v1]);
     assert.deepEqual((await cache.get(USER))?.entry, v1);
     assert.ok(await raw.pTTL(keys.value) > 0);
   },
@@ -121,10 +121,10 @@ testKeys(
   "a version that cannot be read is a miss, and the next write replaces it",
   async (cache, raw, keys) => {
     for (const unreadable of ["", "9", "x".repeat(69), "-".repeat(69), "9".repeat(200)]) {
-      await cache.setMany([v2], true);
+      await cache.fill([v2]);
       await raw.set(keys.version, unreadable);
       assert.equal(await cache.get(USER), undefined);
-      await cache.setMany([v1], false);
+      await cache.update([v1]);
       assert.deepEqual(await cache.get(USER), { entry: v1, complete: false, source: "redis" });
     }
   },
@@ -135,7 +135,7 @@ testKeys(
   async (cache, raw, keys) => {
     await raw.rPush(keys.version, ["a", "b"]);
     assert.equal(await cache.get(USER), undefined);
-    await cache.setMany([v1], false);
+    await cache.update([v1]);
     assert.deepEqual((await cache.get(USER))?.entry, v1);
   },
 );
@@ -144,10 +144,10 @@ testKeys(
   "a value that someone else puts over ours is a miss, and the next write replaces it",
   async (cache, raw, keys) => {
     for (const complete of [false, true]) {
-      await cache.setMany([v1], complete);
+      await cache[complete ? "fill" : "update"]([v1]);
       await raw.set(keys.value, "foreign");
       assert.equal(await cache.get(USER), undefined);
-      await cache.setMany([v1], true);
+      await cache.fill([v1]);
       assert.deepEqual(await cache.get(USER), { entry: v1, complete: true, source: "redis" });
     }
   },
@@ -157,14 +157,14 @@ testKeys(
   "when only the value was evicted, its version still keeps older entries out",
   async (cache, raw, keys) => {
     for (const restored of [v2, v3]) {
-      await cache.setMany([v2], false);
+      await cache.update([v2]);
       await raw.del(keys.value);
       assert.equal(await cache.get(USER), undefined);
       for (const complete of [false, true]) {
-        await cache.setMany([v1], complete);
+        await cache[complete ? "fill" : "update"]([v1]);
         assert.equal(await cache.get(USER), undefined);
       }
-      await cache.setMany([restored], false);
+      await cache.update([restored]);
       assert.deepEqual(await cache.get(USER), {
         entry: restored,
         complete: false,
@@ -177,10 +177,10 @@ testKeys(
 testKeys(
   "when only the version was evicted, the value is a miss until the next write",
   async (cache, raw, keys) => {
-    await cache.setMany([v2], true);
+    await cache.fill([v2]);
     await raw.del(keys.version);
     assert.equal(await cache.get(USER), undefined);
-    await cache.setMany([v1], false);
+    await cache.update([v1]);
     assert.deepEqual(await cache.get(USER), { entry: v1, complete: false, source: "redis" });
   },
 );
@@ -191,7 +191,7 @@ testKeys(
     const outside = [-1, 2 ** 60, 1e300, 0.5].map((ts, index) =>
       entry(index + 1, { userId: `outside${index}`, ts })
     );
-    await cache.setMany([...outside, v1], true);
+    await cache.fill([...outside, v1]);
     for (const { userId } of outside) assert.equal(await cache.get(userId), undefined);
     assert.deepEqual((await cache.get(USER))?.entry, v1);
   },
@@ -224,11 +224,11 @@ async function sourceOf(cache: Cache): Promise<string | undefined> {
 testServer("a copy in this process follows what other instances write", async ({ url }, caches) => {
   const [a, b] = [open(caches, { url, local: LOCAL }), open(caches, { url, local: LOCAL })];
   for (const version of [v1, v2, v3]) {
-    await b.setMany([version], false);
+    await b.update([version]);
     await eventually("a sees it", async () => (await a.get(USER))?.entry.seq === version.seq);
     await eventually("a keeps a copy", async () => await sourceOf(a) === "local");
   }
-  await b.setMany([v3], true);
+  await b.fill([v3]);
   await eventually(
     "a knows that it is complete",
     async () => (await a.get(USER))?.complete === true,
@@ -241,7 +241,7 @@ testServer(
     const cache = open(caches, { url, local: LOCAL });
     for (let seq = 1; seq <= 200; seq++) {
       const reads = [cache.get(USER), cache.get(USER)];
-      const write = cache.setMany([entry(seq, { userId: USER })], false);
+      const write = cache.update([entry(seq, { userId: USER })]);
       reads.push(cache.get(USER));
       await write;
       assert.equal((await cache.get(USER))?.entry.seq, seq);
@@ -262,7 +262,7 @@ testServer(
       () => raw.del(`p:{p:${USER}}\0v`),
     ];
     for (const remove of removals) {
-      await cache.setMany([v1], true);
+      await cache.fill([v1]);
       await eventually("there is a copy", async () => await sourceOf(cache) === "local");
       await remove();
       await eventually("it is a miss", async () => await cache.get(USER) === undefined);
@@ -283,7 +283,7 @@ testServer("copies are bounded by entries and by bytes", async ({ url }, caches)
     }, 4]] as const
   ) {
     const cache = open(caches, { url, local });
-    await cache.setMany(entries, false);
+    await cache.update(entries);
     for (const userId of users) await cache.get(userId);
     const sources = [];
     for (const userId of users.toReversed().slice(0, limit + 1)) {
@@ -296,9 +296,9 @@ testServer("copies are bounded by entries and by bytes", async ({ url }, caches)
 testServer("scripts that the server forgot are sent again", async ({ url }, caches) => {
   const cache = open(caches, { url });
   const raw = caches.adopt(await connectRaw(url), (client) => client.destroy());
-  await cache.setMany([v1], false);
+  await cache.update([v1]);
   await raw.scriptFlush();
-  await cache.setMany([v2], false);
+  await cache.update([v2]);
   assert.deepEqual((await cache.get(USER))?.entry, v2);
 });
 
@@ -308,20 +308,20 @@ testServer(
     const reasons: string[] = [];
     const onError = (error: Error) => reasons.push(error.message);
     const cache = open(caches, { url: server.url, local: LOCAL, onError });
-    await cache.setMany([v1], false);
+    await cache.update([v1]);
     await eventually("there is a copy", async () => await sourceOf(cache) === "local");
 
     await server.stop();
     await eventually("the loss is told", () => Promise.resolve(reasons.length > 0));
     const refused = { message: new RegExp(`^Redis at 127\\.0\\.0\\.1:${server.port}: .+`) };
     await assert.rejects(cache.get(USER), refused);
-    await assert.rejects(cache.setMany([v2], false), refused);
+    await assert.rejects(cache.update([v2]), refused);
     await assert.rejects(cache.ping(), refused);
 
     await server.start();
     await eventually("it answers again", () => succeeds(cache.ping()));
     assert.equal(await cache.get(USER), undefined);
-    await cache.setMany([v2], false);
+    await cache.update([v2]);
     assert.deepEqual((await cache.get(USER))?.entry, v2);
   },
 );
@@ -345,11 +345,11 @@ testServer(
       open(caches, { url: server.url, local, callTimeoutMs: IMPATIENT_MS })
     ) as [Cache, Cache];
     for (const cache of [local, remote]) {
-      await eventually("it is stored", () => succeeds(cache.setMany([v1], false)));
+      await eventually("it is stored", () => succeeds(cache.update([v1])));
     }
     await server.pause();
     for (const cache of [local, remote]) {
-      await assert.rejects(cache.setMany([v2], false), /Redis at .* gave no answer within 200 ms/);
+      await assert.rejects(cache.update([v2]), /Redis at .* gave no answer within 200 ms/);
       await eventually("the connection is given up", () => isRefused(cache, /TIME gave no answer/));
       await assert.rejects(
         cache.get(USER),
@@ -358,7 +358,7 @@ testServer(
     }
     await server.resume();
     for (const cache of [local, remote]) {
-      await eventually("it answers again", () => succeeds(cache.setMany([v3], false)));
+      await eventually("it answers again", () => succeeds(cache.update([v3])));
       await eventually("the newest is there", async () => (await cache.get(USER))?.entry.seq === 3);
     }
   },
@@ -374,7 +374,7 @@ testServer(
       callTimeoutMs: IMPATIENT_MS,
       onError: ({ message }) => reasons.push(message),
     });
-    await eventually("it is stored", () => succeeds(cache.setMany([v1], false)));
+    await eventually("it is stored", () => succeeds(cache.update([v1])));
     await eventually("there is a copy", async () => await sourceOf(cache) === "local");
     await server.pause();
     await eventually(
@@ -413,7 +413,7 @@ testServer(
     ];
     for (const options of admitted) {
       const cache = open(caches, options as { url: string });
-      await cache.setMany([v1], false);
+      await cache.update([v1]);
       assert.deepEqual((await cache.get(USER))?.entry, v1);
     }
     const refused: [Partial<RedisCacheOptions>, RegExp][] = [[{ password: "wrong" }, /WRONGPASS/], [
@@ -432,7 +432,7 @@ testServer(
 
 testServer("databases of one server are apart", async ({ url }, caches) => {
   const [zero, three] = [open(caches, { url }), open(caches, { url: `${url}/3` })];
-  await three.setMany([v1], false);
+  await three.update([v1]);
   assert.equal(await zero.get(USER), undefined);
   assert.equal(await sourceOf(three), "redis");
 });
@@ -442,11 +442,11 @@ testServer(
   async (server, caches) => {
     const { url } = server;
     const cache = open(caches, { url });
-    await cache.setMany([v1], true);
+    await cache.fill([v1]);
     const raw = await connectRaw(url);
     await raw.sendCommand(["SAVE"]);
     raw.destroy();
-    await cache.setMany([v2], true);
+    await cache.fill([v2]);
     await server.kill();
     await server.start();
     await eventually(
@@ -455,7 +455,7 @@ testServer(
     );
     const again = caches.adopt(await connectRaw(url), (client) => client.destroy());
     assert.equal(await again.get(USER), v1.value, "the snapshot is there");
-    await cache.setMany([v1], false);
+    await cache.update([v1]);
     assert.deepEqual(await cache.get(USER), { entry: v1, complete: false, source: "redis" });
   },
 );
@@ -464,10 +464,10 @@ testServer(
   "an update that a frozen server comes to after its deadline stores nothing",
   async (server, caches) => {
     const cache = open(caches, { url: server.url, callTimeoutMs: IMPATIENT_MS });
-    await cache.setMany([v2], false);
+    await cache.update([v2]);
     await server.pause();
     await assert.rejects(
-      cache.setMany([v3], true),
+      cache.fill([v3]),
       ({ cause }: Error) => cause instanceof DeadlineError,
     );
     await new Promise((resolve) => setTimeout(resolve, IMPATIENT_MS));

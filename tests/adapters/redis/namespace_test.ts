@@ -25,7 +25,7 @@ onRedis("two deployments never read each other's values", async (test) => {
         // Of one deployment the versions are all newer than the other's: it is not they that
         // decide.
         const write = entry(seq, { userId, value: name, ts: name === "a" ? 1 : 2 });
-        if (random() < 0.4) await cache.setMany([write], random() < 0.5);
+        if (random() < 0.4) await cache[random() < 0.5 ? "fill" : "update"]([write]);
         else if (random() < 0.1) await cache.forget(userId);
         const found = await cache.get(userId);
         if (found === undefined) continue;
@@ -46,11 +46,11 @@ onRedis(
       test.open({ local: LOCAL, namespace }).cache,
       test.open({ namespace }).cache,
     ];
-    await local.setMany([v1], true);
+    await local.fill([v1]);
     await eventually("there is a copy", async () => (await local.get(USER))?.source === "local");
     name = "2";
     for (const cache of [local, remote]) assert.equal(await cache.get(USER), undefined);
-    await remote.setMany([v1], true);
+    await remote.fill([v1]);
     await eventually(
       "there is a copy again",
       async () => (await local.get(USER))?.source === "local",
@@ -67,7 +67,7 @@ onRedis(
   async (test) => {
     let name = "1";
     const { cache } = test.open({ local: LOCAL, namespace: () => name });
-    await cache.setMany([v1], true);
+    await cache.fill([v1]);
     const reading = cache.get(USER);
     name = "2";
     assert.equal(await reading, undefined);
@@ -80,11 +80,11 @@ onRedis(
   async (test) => {
     let name: string | undefined = "1";
     const { cache } = test.open({ local: LOCAL, namespace: () => name });
-    await cache.setMany([v1], true);
+    await cache.fill([v1]);
     assert.ok(await cache.get(USER));
     name = undefined;
     assert.equal(await cache.get(USER), undefined);
-    await cache.setMany([v2], true);
+    await cache.fill([v2]);
     name = "1";
     assert.equal(await cache.get(USER), undefined);
   },
@@ -104,12 +104,12 @@ onRedis(
     const raw = await test.raw();
     const { cache, errors, notices } = test.open();
     for (const [type, make] of Object.entries(FOREIGN)) {
-      await cache.setMany([v1], true);
+      await cache.fill([v1]);
       await raw.del(USER);
       await make(raw);
       const before = await raw.dump(USER);
       for (let time = 0; time < 3; time++) {
-        await cache.setMany([v2, entry(1, { userId: "other" })], true);
+        await cache.fill([v2, entry(1, { userId: "other" })]);
         assert.equal(await cache.get(USER), undefined);
         assert.equal((await cache.get("other"))?.entry.seq, 1);
         await cache.forget(USER);
@@ -118,7 +118,7 @@ onRedis(
       assert.deepEqual(await raw.dump(USER), before);
       assert.equal(await raw.exists(`{${USER}}\0v`), 0);
       await raw.del(USER);
-      await cache.setMany([v2], true);
+      await cache.fill([v2]);
       assert.deepEqual((await cache.get(USER))?.entry, v2);
       await cache.forget(USER);
     }
@@ -135,15 +135,15 @@ onRedis("of what was under way when a user was forgotten, nothing older is taken
   const { cache } = test.open();
   const [v3, v4] = [entry(3, { userId: USER }), entry(4, { userId: USER })];
   await cache.forget(USER, v2);
-  await cache.setMany([v1], true);
+  await cache.fill([v1]);
   assert.equal(await cache.get(USER), undefined);
-  await cache.setMany([v2], true);
+  await cache.fill([v2]);
   assert.deepEqual((await cache.get(USER))?.entry, v2);
-  await cache.setMany([v4], true);
+  await cache.fill([v4]);
   await cache.forget(USER, v2);
-  await cache.setMany([v3], true);
+  await cache.fill([v3]);
   assert.equal(await cache.get(USER), undefined, "what was there was newer still");
-  await cache.setMany([v4], false);
+  await cache.update([v4]);
   assert.deepEqual((await cache.get(USER))?.entry, v4);
 });
 
@@ -153,7 +153,7 @@ onRedis("what is forgotten of us is deleted, and no text that others set", async
   await raw.set(USER, "foreign");
   await cache.forget(USER);
   assert.equal(await raw.get(USER), "foreign");
-  await cache.setMany([v1], false);
+  await cache.update([v1]);
   await cache.forget(USER);
   assert.equal(await raw.dbSize(), 0);
 });

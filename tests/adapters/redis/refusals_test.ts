@@ -51,11 +51,11 @@ onRedis(
   async (test) => {
     const [a, b] = [test.open(), test.open({ local: LOCAL })];
     const raw = await test.raw();
-    await a.cache.setMany(V1, true);
+    await a.cache.fill(V1);
     await eventually("b has copies of all", async () => await holdsAll(b.cache, 1));
     await fill(raw);
     const startedMs = performance.now();
-    await a.cache.setMany(V2, false);
+    await a.cache.update(V2);
     const tookMs = performance.now() - startedMs;
     assert.ok(tookMs < 5_000, `${tookMs} ms`);
     assert.ok(await holdsAll(a.cache, undefined));
@@ -65,7 +65,7 @@ onRedis(
     assert.match(a.errors[0]!, /^Redis at 127.0.0.1:\d+: OOM .*maxmemory-policy.*dropped/);
 
     await raw.configSet("maxmemory", "0");
-    await a.cache.setMany(V3, false);
+    await a.cache.update(V3);
     assert.ok(await holdsAll(b.cache, 3));
   },
 );
@@ -77,13 +77,13 @@ onRedis(
     const raw = await test.raw();
     for (const before of [[], V1]) {
       await raw.flushAll();
-      await a.cache.setMany(before, true);
+      await a.cache.fill(before);
       await fill(raw);
-      await a.cache.setMany(V2, false);
+      await a.cache.update(V2);
       await raw.configSet("maxmemory", "0");
-      await b.cache.setMany(V1, true);
+      await b.cache.fill(V1);
       assert.ok(await holdsAll(b.cache, undefined));
-      await b.cache.setMany(V2, true);
+      await b.cache.fill(V2);
       assert.ok(await holdsAll(a.cache, 2));
     }
   },
@@ -91,9 +91,9 @@ onRedis(
 
 onRedis("a full one forgets, and a newer copy than the refused one stays", async (test) => {
   const { cache, errors } = test.open();
-  await cache.setMany(V2, true);
+  await cache.fill(V2);
   await fill(await test.raw());
-  await cache.setMany(V1, true);
+  await cache.fill(V1);
   assert.ok(await holdsAll(cache, 2));
   await Promise.all(USERS.map((userId) => cache.forget(userId)));
   assert.ok(await holdsAll(cache, undefined));
@@ -105,19 +105,19 @@ onRedis(
   async (test) => {
     const [a, b] = [test.open(), test.open()];
     const raw = await test.raw();
-    await a.cache.setMany(V1, true);
+    await a.cache.fill(V1);
     await raw.configSet("min-replicas-to-write", "1");
     if (test.version === "6") { // Which asks that of commands, not of scripts.
-      await a.cache.setMany(V2, true);
+      await a.cache.fill(V2);
       assert.ok(await holdsAll(b.cache, 2));
       return;
     }
     const startedMs = performance.now();
-    await isStale(a.cache.setMany(V2, false), USERS, /NOREPLICAS .*min-replicas-to-write/);
+    await isStale(a.cache.update(V2), USERS, /NOREPLICAS .*min-replicas-to-write/);
     assert.ok(performance.now() - startedMs < 5_000);
     await assert.rejects(a.cache.forget("u1"), /NOREPLICAS/);
     await raw.configSet("min-replicas-to-write", "0");
-    await a.cache.setMany(V2, false);
+    await a.cache.update(V2);
     assert.ok(await holdsAll(b.cache, 2));
   },
 );
@@ -125,13 +125,13 @@ onRedis(
 onRedis("a snapshot that failed: its users are named as possibly stale", async (test) => {
   const { cache } = test.open();
   const raw = await test.raw();
-  await cache.setMany(V1, true);
+  await cache.fill(V1);
   await raw.configSet("save", "3600 1000000");
   await Deno.mkdir(`${test.server.options.folder}/dump.rdb/in-the-way`, { recursive: true });
   await raw.sendCommand(["BGSAVE"]);
   const isRefused = (error: Error) => error.message.startsWith("MISCONF");
   await eventually("writes are refused", () => raw.set("x", "y").then(() => false, isRefused));
-  await isStale(cache.setMany(V2, false), USERS, /MISCONF .*stop-writes-on-bgsave-error/);
+  await isStale(cache.update(V2), USERS, /MISCONF .*stop-writes-on-bgsave-error/);
   await assert.rejects(cache.forget("u1"), /MISCONF/);
 });
 
@@ -142,7 +142,7 @@ onRedis("of one call only the users that were refused are named", async (test) =
   const of = (userId: string) => V1.find((candidate) => candidate.userId === userId)!;
   // The companion of u2 may be deleted, that of u3 may not.
   await isStale(
-    cache.setMany([of("u1"), of("u2"), of("u3")], false),
+    cache.update([of("u1"), of("u2"), of("u3")]),
     ["u3"],
     /NOPERM.*CACHE_PREFIX/i,
   );
@@ -153,9 +153,9 @@ onRedis("of one call only the users that were refused are named", async (test) =
 onRedis("a replica is refused by name, whether it was one before or becomes one", async (test) => {
   const { cache, errors } = test.open();
   const raw = await test.raw();
-  await cache.setMany(V1, true);
+  await cache.fill(V1);
   await raw.sendCommand(["REPLICAOF", "127.0.0.1", "1"]);
-  await isStale(cache.setMany(V2, false), USERS, /READONLY .*name the primary/);
+  await isStale(cache.update(V2), USERS, /READONLY .*name the primary/);
   const named = /Redis at .*: it is a read-only replica of 127\.0\.0\.1:1: name the primary/;
   await eventually(
     "reads are refused",
@@ -169,14 +169,14 @@ onRedis("a replica is refused by name, whether it was one before or becomes one"
   await raw.sendCommand(["REPLICAOF", "NO", "ONE"]);
   await eventually("it is the primary again", () => cache.ping().then(() => true, () => false));
   assert.ok(await holdsAll(cache, undefined), "what it has from before may be behind");
-  await cache.setMany(V2, false);
+  await cache.update(V2);
   assert.ok(await holdsAll(late.cache, 2));
 });
 
 onRedis("a replica that nobody asks is found out within two seconds", async (test) => {
   const { cache, errors } = test.open({ local: LOCAL });
   const raw = await test.raw();
-  await cache.setMany(V1, true);
+  await cache.fill(V1);
   await eventually("there are copies", async () => (await cache.get("u1"))?.source === "local");
   await raw.sendCommand(["REPLICAOF", "127.0.0.1", "1"]);
   await eventually("it is told", () => Promise.resolve(errors.length > 0), 2_500);

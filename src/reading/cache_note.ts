@@ -1,0 +1,88 @@
+/**
+ * The file `cache` in DATA_DIR: whether copies in the cache can be older than what was acknowledged,
+ * as the last run knew when it ended, and whose copies they are. Only a run that ended in order says
+ * so; before the first write of a run the file says no again.
+ */
+import type { JournalFileSystem } from "../disk/file_system.ts";
+import { readSmallFile, replaceFile } from "../disk/small_file.ts";
+import type { Identity } from "../ports/store_identity.ts";
+
+/** What a run says of the cache when it ends. */
+export interface CacheWord {
+  /** No copy is older than what was acknowledged. */
+  readonly current: boolean;
+  /**
+   * The store whose copies were made, and the generation; undefined when it never told. For a start
+   * while the store cannot be asked.
+   */
+  readonly identity: Identity | undefined;
+}
+
+export const CACHE_NOTE_FILE = "cache";
+
+const UNKNOWN: CacheWord = { current: false, identity: undefined };
+/** Whoever never wrote anything has no copies that could be too old. */
+const FRESH: CacheWord = { current: true, identity: undefined };
+
+/**
+ * Reads what the last run said, and makes it say "not current" durably. Only while this process has
+ * the lock of the directory's journal.
+ * @param isFresh the journal of `dataDir` has never held an entry. A directory that is not, and has
+ *   no note or a damaged one, is not current.
+ * @throws whatever the disk says
+ */
+export async function openCacheNote(
+  fs: JournalFileSystem,
+  dataDir: string,
+  isFresh: boolean,
+): Promise<CacheNote> {
+  const text = await readSmallFile(fs, dataDir, CACHE_NOTE_FILE);
+  const found = text === undefined && isFresh ? FRESH : parse(text);
+  const note = new CacheNote(fs, dataDir, found);
+  const word = { ...found, current: false };
+  if (text !== serialize(word)) await note.close(word);
+  return note;
+}
+
+/**
+ * For a directory that belongs to another store from here on. Only while this process has the lock
+ * of the directory's journal.
+ */
+export async function discardCacheNote(fs: JournalFileSystem, dataDir: string): Promise<void> {
+  await replaceFile(fs, dataDir, CACHE_NOTE_FILE, serialize(UNKNOWN));
+}
+
+/** Use {@link openCacheNote}. */
+export class CacheNote {
+  constructor(
+    private readonly fs: JournalFileSystem,
+    private readonly dataDir: string,
+    /** What the last run said. */
+    readonly found: CacheWord,
+  ) {}
+
+  /** At an orderly end, once nothing is brought to the cache any more. @throws what the disk says */
+  async close(word: CacheWord): Promise<void> {
+    await replaceFile(this.fs, this.dataDir, CACHE_NOTE_FILE, serialize(word));
+  }
+}
+
+function parse(text: string | undefined): CacheWord {
+  if (text === undefined) return UNKNOWN;
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch {
+    return UNKNOWN; // Parsing throws nothing but a SyntaxError.
+  }
+  const { current, store, generation } = (content ?? {}) as Record<string, unknown>;
+  const identity = typeof store === "string" && typeof generation === "string"
+    ? { id: store, cacheGeneration: generation }
+    : undefined;
+  return { current: current === true, identity };
+}
+
+function serialize({ current, identity }: CacheWord): string {
+  const { id: store = null, cacheGeneration: generation = null } = identity ?? {};
+  return `${JSON.stringify({ current, store, generation })}\n`;
+}

@@ -1,0 +1,51 @@
+/** A cache in memory, as exact as its port asks, that fails when it is told to. */
+import { compareVersions, type Entry } from "../../src/domain.ts";
+import type { Cache, CachedEntry } from "../../src/ports/cache.ts";
+
+export class FakeCache implements Cache {
+  readonly held = new Map<string, CachedEntry>();
+  /** The entries of each update and fill that was asked for, in order; those that fail, too. */
+  readonly offered: (readonly Entry[])[] = [];
+  /** Every call fails with it. */
+  failWith: Error | undefined;
+
+  get(userId: string): Promise<CachedEntry | undefined> {
+    return this.#call(() => this.held.get(userId));
+  }
+  update(entries: readonly Entry[]): Promise<void> {
+    return this.#offer(entries, false);
+  }
+  fill(entries: readonly Entry[]): Promise<void> {
+    return this.#offer(entries, true);
+  }
+  forget(userId: string): Promise<void> {
+    return this.#call(() => void this.held.delete(userId));
+  }
+  ping(): Promise<void> {
+    return this.#call(() => {});
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #offer(entries: readonly Entry[], cameFromStore: boolean): Promise<void> {
+    this.offered.push(entries);
+    return this.#call(() => {
+      for (const entry of entries) {
+        const present = this.held.get(entry.userId);
+        const isOlder = present !== undefined && compareVersions(entry, present.entry) < 0;
+        this.held.set(entry.userId, {
+          entry: isOlder ? present.entry : entry,
+          complete: cameFromStore || present?.complete === true,
+          source: "redis",
+        });
+      }
+    });
+  }
+
+  #call<T>(work: () => T): Promise<T> {
+    return this.failWith === undefined
+      ? Promise.resolve().then(work)
+      : Promise.reject(this.failWith);
+  }
+}
