@@ -1,8 +1,8 @@
 /**
  * The ports of a store with circuit breakers in front of them. Look-ups have a breaker of their
  * own: where they take too long, on a large table whose index is still being built, flushes are to
- * go on. `ping` and `close` have none: a ping is a question about the store, and a close must always
- * get through.
+ * go on. `ping` and `close` have none: a ping is a question about the store, and a close must
+ * always get through.
  */
 import type { Entry } from "../domain.ts";
 import { RejectedRowError, StoreNotAskedError, StoreWentBackError } from "../errors.ts";

@@ -193,10 +193,9 @@ async function readBinding(
   const bound = parse(await readSmallFile(fs, dataDir, STORE_FILE));
   if (bound !== "damaged") return bound;
   throw new Error(
-    `${
-      join(dataDir, STORE_FILE)
-    }, which says to which store this directory belongs, is damaged. Restore it; or, if you are sure ` +
-      "that it belongs to the store that is configured, run dsproxy --change-store once.",
+    `${join(dataDir, STORE_FILE)}, which says to which store this directory belongs, is ` +
+      "damaged. Restore it; or, if you are sure that it belongs to the store that is " +
+      "configured, run dsproxy --change-store once.",
   );
 }
 

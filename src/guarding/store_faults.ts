@@ -1,4 +1,7 @@
-/** What an operator is told of calls of the store that failed: a count of each, and a line now and then. */
+/**
+ * What an operator is told of calls of the store that failed: a count of each, and a line now and
+ * then.
+ */
 import { reasonOf } from "../errors.ts";
 import { limitRate, type Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";

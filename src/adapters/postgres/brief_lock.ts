@@ -33,8 +33,8 @@ const STATEMENT_LIMIT_MS = 10_000;
 const LOCK_NOT_AVAILABLE = "55P03";
 
 /**
- * @throws StoreUnavailableError naming who holds the table when there was no moment for the change within
- * `patienceMs`
+ * @throws StoreUnavailableError naming who holds the table when there was no moment for the change
+ *   within `patienceMs`
  */
 export async function changeInPassing(
   connections: Connections,
@@ -103,7 +103,8 @@ async function noMoment(
     ? "a prepared transaction"
     : "many short transactions";
   return new StoreUnavailableError(
-    `${change.table} has to be changed once, but is never free for it: it is held by ${who}. This goes on being tried; end what ` +
-      `holds it, or run at a quieter time: ${change.statement}`,
+    `${change.table} has to be changed once, but is never free for it: it is held by ${who}. ` +
+      "This goes on being tried; end what holds it, or run at a quieter time: " +
+      `${change.statement}`,
   );
 }

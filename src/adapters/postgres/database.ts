@@ -36,7 +36,7 @@ const DEFAULT_CALL_TIMEOUT_MS = 5_000;
  * is gone.
  */
 const GRACE_MS = 1_000;
-/** What keeps an index from being built is a matter of minutes: rights, space, a long transaction. */
+/** What keeps an index from being built lasts for minutes: rights, space, a long transaction. */
 const INDEX_RETRY_MS = 300_000;
 /** One that builds, and one that looks who else does. */
 const INDEX_CONNECTIONS = 2;

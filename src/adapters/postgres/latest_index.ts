@@ -178,9 +178,9 @@ async function take(
 /** @returns what to release; undefined when somebody else has the claim */
 async function claim(connections: Connections): Promise<string | undefined> {
   // A claim from the future is that of a clock that was set back.
-  const statement =
-    `update dsproxy_store set index_claimed_at = clock_timestamp() where index_claimed_at not between
-    clock_timestamp() - interval '${CLAIM_SECONDS} s' and clock_timestamp() + interval '${CLAIM_SECONDS} s'
+  const statement = `update dsproxy_store set index_claimed_at = clock_timestamp()
+    where index_claimed_at not between clock_timestamp() - interval '${CLAIM_SECONDS} s'
+      and clock_timestamp() + interval '${CLAIM_SECONDS} s'
     returning index_claimed_at::text as claimed`;
   try {
     const { rows } = await connections.run(
@@ -217,7 +217,8 @@ function checkRights({ part, statement }: Step): void {
 function refusal(reason: string, statement: string, cause?: unknown): StoreRefusesError {
   return new StoreRefusesError(
     INSUFFICIENT_PRIVILEGE,
-    `${reason}. Reads are right without the index, but slow. Let the table's owner or a superuser run this: ${statement};`,
+    `${reason}. Reads are right without the index, but slow. Let the table's owner or a ` +
+      `superuser run this: ${statement};`,
     { cause },
   );
 }
@@ -239,8 +240,8 @@ async function explained(
   );
   const { role, timeout } = rows[0]!;
   return new Error(
-    `The index cannot be built within the statement_timeout of the role ${role} (${timeout}). Raise it, or run this as the owner of the ` +
-      `table: ${statement};`,
+    `The index cannot be built within the statement_timeout of the role ${role} (${timeout}). ` +
+      `Raise it, or run this as the owner of the table: ${statement};`,
     { cause: error },
   );
 }

@@ -80,8 +80,8 @@ async function lockMark(session: Session, source: string, confirmedSeq: number):
   // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is
   // kept.
   const { rows: [row] } = await session.query<{ seq: string }>(
-    `select seq, set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
-       else current_setting('synchronous_commit') end, true)
+    `select seq, set_config('synchronous_commit', case current_setting('synchronous_commit')
+       when 'off' then 'on' else current_setting('synchronous_commit') end, true)
      from dsproxy_marks where source = $1 for update`,
     [source],
   );

@@ -76,7 +76,8 @@ Deno.test("a database whose transactions see an old state by default says of nob
     for (const level of ["repeatable read", "serializable"]) {
       await execute(
         url,
-        `do $$ begin execute format('alter database %I set default_transaction_isolation = ''${level}''', current_database()); end $$`,
+        "do $$ begin execute format('alter database %I set default_transaction_isolation = " +
+          `''${level}''', current_database()); end $$`,
       );
       await withLoad(postgresOptions(url, { poolSize: 8 }), async (load) => {
         const counts = await load.during(() => changeTable(url, 5));
@@ -95,7 +96,8 @@ Deno.test("other sessions discard what is theirs, and the store's own are ended:
             await sql.unsafe("discard all");
             await sql.unsafe(
               `select pg_terminate_backend(pid) from pg_stat_activity
-              where datname = current_database() and application_name = 'dsproxy' order by random() limit 3`,
+              where datname = current_database() and application_name = 'dsproxy' order by random()
+                limit 3`,
             );
             await delay(50);
           }

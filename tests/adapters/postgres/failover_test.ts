@@ -164,7 +164,8 @@ Deno.test("a database that is set read-only goes on being read, and is written t
       await once(url, async (sql) => {
         await sql.unsafe("set default_transaction_read_only = off");
         await sql.unsafe(
-          `do $$ begin execute format('alter database %I reset default_transaction_read_only', current_database()); end $$`,
+          "do $$ begin execute format('alter database %I reset default_transaction_read_only', " +
+            "current_database()); end $$",
         );
       });
       assert.ok(await untilWritable(store, [entry(2)]) < RECOVERY_LIMIT_MS);

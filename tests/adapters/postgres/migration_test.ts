@@ -10,7 +10,8 @@ import { withRole } from "../../support/postgres_roles.ts";
 import { delay } from "../../support/services.ts";
 
 const LARGE = `create table user_data (user_id text, value text, ts bigint);
-  insert into user_data select 'u' || i % 10000, 'v' || i, i from generate_series(1, 100000) i; create index mine on user_data (user_id)`;
+  insert into user_data select 'u' || i % 10000, 'v' || i, i from generate_series(1, 100000) i;
+    create index mine on user_data (user_id)`;
 const BUILD = createIndex(INDEX_NAME, "public.user_data", "full", "concurrently");
 const INDEX_OPTIONS = { pollMs: 50 };
 
@@ -53,7 +54,8 @@ function othersAtWork(url: string): Activity<number> {
     worker("insert into user_data (user_id, value, ts) values ('u1', 'theirs', 1)"),
     worker("select value from user_data where user_id = 'u2' limit 1"),
     worker(
-      "begin; insert into user_data (user_id, value, ts) values ('u3', 'theirs', 1); select pg_sleep(0.003); commit",
+      "begin; insert into user_data (user_id, value, ts) values ('u3', 'theirs', 1); select " +
+        "pg_sleep(0.003); commit",
     ),
   ];
   return activity(async () => {
@@ -143,7 +145,8 @@ Deno.test("where no moment comes the error names who holds the table, and nothin
     );
     const held = await execute(
       url,
-      "select 1 from pg_locks where mode = 'AccessExclusiveLock' and relation = 'user_data'::regclass",
+      "select 1 from pg_locks where mode = 'AccessExclusiveLock' and relation = " +
+        "'user_data'::regclass",
     );
     assert.equal(held.length, 0);
     await long.end();
@@ -194,7 +197,8 @@ Deno.test("what an interrupted build left behind is dropped, and built anew", ()
     await buildIsRunning(url);
     await execute(
       url,
-      "select pg_cancel_backend(pid) from pg_stat_progress_create_index where datname = current_database()",
+      "select pg_cancel_backend(pid) from pg_stat_progress_create_index where datname = " +
+        "current_database()",
     );
     await build;
     await long.end();

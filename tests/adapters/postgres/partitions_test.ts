@@ -10,7 +10,8 @@ const execute = (url: string, text: string) => once(url, (sql) => sql.unsafe(tex
 const BY_TIME_AND_USER = `
   create table user_data (user_id text, value text, ts bigint) partition by range (ts);
   create table old partition of user_data for values from (minvalue) to (5000);
-  create table recent partition of user_data for values from (5000) to (maxvalue) partition by hash (user_id);
+  create table recent partition of user_data for values from (5000) to (maxvalue) partition by hash
+    (user_id);
   create table recent_0 partition of recent for values with (modulus 2, remainder 0);
   create table recent_1 partition of recent for values with (modulus 2, remainder 1);
   insert into user_data select 'u' || i % 100, 'v' || i, i from generate_series(1, 10000) i`;
@@ -28,7 +29,8 @@ async function indexes(url: string): Promise<string[]> {
   const rows = await execute(
     url,
     `select x.indrelid::regclass || case when x.indisvalid then '' else ' invalid' end || case when x.indpred is null then '' else ' partial' end as name
-    from pg_index x join pg_class c on c.oid = x.indexrelid where pg_get_indexdef(c.oid) like '%dsproxy_seq DESC%' order by 1`,
+    from pg_index x join pg_class c on c.oid = x.indexrelid where pg_get_indexdef(c.oid) like
+      '%dsproxy_seq DESC%' order by 1`,
   );
   return rows.map(({ name }) => name);
 }
@@ -65,7 +67,8 @@ Deno.test("a user_id too long for an index in one partition makes the index part
   withDatabase(async (url) => {
     await execute(
       url,
-      `${BY_TIME_AND_USER}; insert into user_data select string_agg(md5(i::text), ''), 'long', 9000 from generate_series(1, 300) i`,
+      `${BY_TIME_AND_USER}; insert into user_data select string_agg(md5(i::text), ''), 'long', ` +
+        "9000 from generate_series(1, 300) i",
     );
     await migrate(url);
     const expected = ["old", "recent", "recent_0", "recent_1", "user_data"].map((name) =>

@@ -34,7 +34,8 @@ Deno.test("a table of the original is extended in place: every row is still ther
   withDatabase(async (url) => {
     await execute(
       url,
-      `${ORIGINAL}; ${ROWS}; insert into user_data values (null, null, null), ('null-ts', 'x', null)`,
+      `${ORIGINAL}; ${ROWS}; insert into user_data values (null, null, null), ('null-ts', 'x', ` +
+        "null)",
     );
     await migrate(url);
     assert.equal(await single(url, "select count(*)::int from user_data"), 10_002);
@@ -59,7 +60,8 @@ Deno.test("of many instances that start at once on a large table one builds the 
   withDatabase(async (url) => {
     await execute(
       url,
-      `${ORIGINAL}; insert into user_data select 'u' || i, 'v', i from generate_series(1, 100000) i`,
+      `${ORIGINAL}; insert into user_data select 'u' || i, 'v', i from generate_series(1, ` +
+        "100000) i",
     );
     const statements: string[] = [];
     await Promise.all(
@@ -74,7 +76,8 @@ Deno.test("many instances can start at once on a database whose transactions are
   withDatabase(async (url) => {
     await execute(
       url,
-      "do $$ begin execute format('alter database %I set default_transaction_isolation = serializable', current_database()); end $$",
+      "do $$ begin execute format('alter database %I set default_transaction_isolation = " +
+        "serializable', current_database()); end $$",
     );
     await Promise.all(Array.from({ length: 6 }, () => migrate(url)));
     assert.equal(await single(url, "select count(*)::int from dsproxy_store"), 1);
@@ -202,7 +205,8 @@ Deno.test("user_data is used in whichever schema of the search path it is, and w
       );
       await migrate(url, role);
       const tables =
-        "select n.nspname || '.' || relname as name from pg_class c join pg_namespace n on n.oid = relnamespace " +
+        "select n.nspname || '.' || relname as name from pg_class c join pg_namespace n on n.oid " +
+        "= relnamespace " +
         "where relname ~ '^(user_data|dsproxy)' and relkind = 'r' order by 1";
       const names = (await execute(url, tables)).map(({ name }) => name);
       assert.deepEqual(names, [
@@ -223,11 +227,13 @@ Deno.test("another deployment's tables in a later schema are not taken for one's
       await execute(
         url,
         `create schema ${role.user} authorization ${role.user}; create table ${role.user}.user_data (user_id text, value text, ts bigint);
-        alter table ${role.user}.user_data owner to ${role.user}; grant select on all tables in schema public to ${role.user}`,
+        alter table ${role.user}.user_data owner to ${role.user}; grant select on all tables in
+          schema public to ${role.user}`,
       );
       await migrate(url, role);
       const identities = `select count(distinct identity)::int from
-        (select identity from public.dsproxy_store union all select identity from ${role.user}.dsproxy_store) s`;
+        (select identity from public.dsproxy_store union all select identity from
+          ${role.user}.dsproxy_store) s`;
       assert.equal(await single(url, identities), 2);
     });
   }));
@@ -238,7 +244,8 @@ const UNUSABLE: Readonly<Record<string, readonly [string, RegExp]>> = {
     /public\.user_data is a view/,
   ],
   "a materialized view": [
-    "create materialized view user_data as select 'u'::text as user_id, 'v'::text as value, 1::bigint as ts",
+    "create materialized view user_data as select 'u'::text as user_id, 'v'::text as value, " +
+    "1::bigint as ts",
     /public\.user_data is a materialized view/,
   ],
   "a foreign table": [
@@ -359,7 +366,8 @@ Deno.test("a migration goes through PgBouncer in transaction mode, and leaves no
     assert.equal(
       await single(
         url,
-        "select count(*)::int from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
+        "select count(*)::int from pg_locks where locktype = 'advisory' and database = (select " +
+          "oid from pg_database where datname = current_database())",
       ),
       0,
     );

@@ -77,7 +77,8 @@ Deno.test("a start on a complete schema changes nothing and needs no right to cr
     await execute(
       url,
       `create role ${role} login password 'pw'; revoke create on schema public from public;
-      grant select, insert on user_data to ${role}; grant select, insert, update on dsproxy_marks to ${role};
+      grant select, insert on user_data to ${role}; grant select, insert, update on dsproxy_marks to
+        ${role};
       grant select on dsproxy_dead_letters, dsproxy_store to ${role}`,
     );
     try {
@@ -97,7 +98,8 @@ Deno.test("a row with a user_id too long for an index is kept, and does not stop
     await execute(
       url,
       `${ORIGINAL}; insert into user_data
-      select string_agg(md5(i::text), ''), 'long', 1 from generate_series(1, 300) i; insert into user_data values ('u', 'v', 1)`,
+      select string_agg(md5(i::text), ''), 'long', 1 from generate_series(1, 300) i; insert into
+        user_data values ('u', 'v', 1)`,
     );
     await withStore(url, async (store) => {
       assert.equal((await store.latest("u"))?.value, "v");
@@ -116,7 +118,8 @@ function indexed(url: string): Promise<void> {
   return eventually("the index is there", async () => {
     const [found] = await execute(
       url,
-      "select from pg_index where indexrelid = to_regclass('dsproxy_user_data_latest') and indisvalid",
+      "select from pg_index where indexrelid = to_regclass('dsproxy_user_data_latest') and " +
+        "indisvalid",
     );
     return found !== undefined;
   });
@@ -126,7 +129,8 @@ Deno.test("the latest entry is one look-up in the index, without a sort", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      `${ORIGINAL}; insert into user_data select 'u' || i % 500, 'v', i from generate_series(1, 20000) i`,
+      `${ORIGINAL}; insert into user_data select 'u' || i % 500, 'v', i from generate_series(1, ` +
+        "20000) i",
     );
     await withStore(url, async (store) => {
       await store.open(SOURCE);
@@ -155,7 +159,8 @@ Deno.test("a constraint that speaks up at the commit refuses its row alone", () 
       await store.open(SOURCE);
       await execute(
         url,
-        "alter table user_data add constraint one_row unique (user_id) deferrable initially deferred",
+        "alter table user_data add constraint one_row unique (user_id) deferrable initially " +
+          "deferred",
       );
       const batch = [entry(1), entry(2, { userId: "user1" }), entry(3)];
       const { rows, dead } = await store.put(SOURCE, batch, 0);
@@ -172,7 +177,8 @@ Deno.test("rows are refused one by one whatever the reason is called: row-level 
       `create role ${role} login password 'pw'; grant select, insert on user_data to ${role};
       grant all on dsproxy_marks, dsproxy_dead_letters, dsproxy_store to ${role};
       create index operators_own on user_data (user_id, value);
-      alter table user_data enable row level security; create policy readable on user_data for select using (true);
+      alter table user_data enable row level security; create policy readable on user_data for
+        select using (true);
       create policy no_eve on user_data for insert with check (user_id <> 'eve')`,
     );
     const { store } = createPostgresStore(
@@ -223,7 +229,8 @@ Deno.test("a table without a partition for now takes no row: nothing is dead, th
     await execute(
       url,
       `create table user_data (user_id text, value text, ts bigint) partition by range (ts);
-      create table past partition of user_data for values from (0) to (1000); insert into user_data values ('old', 'v', 1)`,
+      create table past partition of user_data for values from (0) to (1000); insert into user_data
+        values ('old', 'v', 1)`,
     );
     await withStore(url, async (store, { deadLetters }) => {
       await store.open(SOURCE);
@@ -263,9 +270,11 @@ Deno.test("a table that is mended while its refusals are looked into loses nothi
           url,
           `create sequence ${name};
           create or replace function until_mended() returns trigger language plpgsql as $$ begin
-            if nextval('${name}') <= ${calls} then raise exception 'closed'; end if; return new; end $$;
+            if nextval('${name}') <= ${calls} then raise exception 'closed'; end if; return new; end
+              $$;
           drop trigger if exists until_mended on user_data;
-          create trigger until_mended before insert on user_data for each row execute function until_mended()`,
+          create trigger until_mended before insert on user_data for each row execute function
+            until_mended()`,
         );
         const confirmed = await store.open(SOURCE);
         const batch = Array.from({ length: 100 }, (_, i) => entry(confirmed + i + 1));
@@ -292,8 +301,10 @@ Deno.test("rows that a trigger puts into another table that is read with this on
       await execute(
         url,
         `create table child () inherits (user_data);
-        create function redirect() returns trigger language plpgsql as $$ begin insert into child values (new.*); return null; end $$;
-        create trigger redirect before insert on user_data for each row execute function redirect()`,
+        create function redirect() returns trigger language plpgsql as $$ begin insert into child
+          values (new.*); return null; end $$;
+        create trigger redirect before insert on user_data for each row execute function
+          redirect()`,
       );
       const { rows, dead } = await store.put(
         SOURCE,
@@ -333,7 +344,8 @@ Deno.test("tables that the search path does not find any more are not replaced b
       await execute(url, "create schema elsewhere; alter table dsproxy_store set schema elsewhere");
       await execute(
         url,
-        "alter table user_data set schema elsewhere; alter table dsproxy_marks set schema elsewhere",
+        "alter table user_data set schema elsewhere; alter table dsproxy_marks set schema " +
+          "elsewhere",
       );
       await assert.rejects(
         store.latest("user1"),
@@ -341,7 +353,8 @@ Deno.test("tables that the search path does not find any more are not replaced b
       );
       await execute(
         url,
-        "alter table elsewhere.dsproxy_store set schema public; alter table elsewhere.user_data set schema public",
+        "alter table elsewhere.dsproxy_store set schema public; alter table elsewhere.user_data " +
+          "set schema public",
       );
       await execute(url, "alter table elsewhere.dsproxy_marks set schema public");
       assert.equal((await store.latest("user1"))?.seq, 1);
@@ -390,7 +403,8 @@ Deno.test("synchronous_commit off is raised for the rows, as the journal forgets
   withDatabase(async (url) => {
     await execute(
       url,
-      `do $$ begin execute format('alter database %I set synchronous_commit = off', current_database()); end $$`,
+      "do $$ begin execute format('alter database %I set synchronous_commit = off', " +
+        "current_database()); end $$",
     );
     await withStore(url, async (store) => {
       await store.open(SOURCE);
@@ -398,7 +412,8 @@ Deno.test("synchronous_commit off is raised for the rows, as the journal forgets
         url,
         `create table seen (setting text);
         create function note() returns trigger language plpgsql as
-          $$ begin insert into seen values (current_setting('synchronous_commit')); return new; end $$;
+          $$ begin insert into seen values (current_setting('synchronous_commit')); return new; end
+            $$;
         create trigger note after insert on user_data for each row execute function note()`,
       );
       await store.put(SOURCE, [entry(1)], 0);

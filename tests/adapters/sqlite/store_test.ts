@@ -20,7 +20,8 @@ Deno.test("a table of the original is extended in place", () =>
     const path = `${folder}/old.db`;
     const old = new DatabaseSync(path);
     old.exec(
-      "create table user_data (user_id text, value text, ts bigint); insert into user_data values ('u', 'old', 7), (null, null, null)",
+      "create table user_data (user_id text, value text, ts bigint); insert into user_data " +
+        "values ('u', 'old', 7), (null, null, null)",
     );
     old.close();
     const { store } = createSqliteStore({ path });
