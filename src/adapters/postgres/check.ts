@@ -24,6 +24,7 @@ export interface Findings {
   readonly notes: readonly string[];
 }
 
+/** Of all tries together, each of which has five seconds: a person waits for the result. */
 const CHECK_LIMIT_MS = 15_000;
 
 /**

@@ -32,8 +32,11 @@ export interface ServerState {
   readonly isolation: string;
 }
 
+/** Well below the minute after which the strictest of firewalls forget an idle connection. */
 const KEEP_ALIVE_MS = 10_000;
+/** As long as a connection may take to be made (connect.ts). */
 const CANCEL_LIMIT_MS = 3_000;
+/** Nobody misses an answer to a goodbye. */
 const GOODBYE_LIMIT_MS = 1_000;
 const READ_ONLY_TRANSACTION = "25006";
 const STATEMENT_POOLING = /statement pooling mode/;

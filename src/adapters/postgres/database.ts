@@ -29,7 +29,7 @@ export interface DatabaseOptions extends Omit<PoolOptions, "admit"> {
   readonly onIndexFault?: (error: unknown) => void;
 }
 
-/** A few times what a full batch takes, and little enough for a person who waits for an answer. */
+/** Far more than a full batch takes, and as long as a person may be let wait for an answer. */
 const DEFAULT_CALL_TIMEOUT_MS = 5_000;
 /**
  * The server ends a statement that takes too long by itself; only silence beyond that means that it

@@ -31,12 +31,16 @@ export interface IndexOptions extends MigrationOptions {
   readonly pollMs?: number;
 }
 
+/** The largest of tables take hours. */
 const DEFAULT_LIMIT_MS = 6 * 3_600_000;
 const DEFAULT_POLL_MS = 1_000;
+/** Of looks and claims, which take milliseconds: beyond this the server is away. */
 const STATEMENT_LIMIT_MS = 10_000;
+/** As for the columns (schema.ts). */
 const PATIENCE_MS = 30_000;
 /** From the claim until the build's lock is to be seen: for a slow network and a busy machine. */
 const CLAIM_SECONDS = 30;
+/** In a row, with somebody else who works on the table: then a person may want to know. */
 const MAX_FAILURES = 5;
 
 const OUR_NAME = new RegExp(`^${INDEX_NAME}(_\\d+)?$`);
