@@ -54,7 +54,7 @@ Deno.test("a migrated database is well, and nothing of the try stays", () =>
     assert.equal(Number(rows!.n), 0);
   }));
 
-Deno.test("a table of the original is not touched, and the check waits for nobody who holds it", () =>
+Deno.test("a table of the original is not touched, and nobody who holds it is waited for", () =>
   withDatabase(async (url) => {
     await execute(url, ORIGINAL);
     const long = new pg.Client(clientOptions(url));
@@ -99,12 +99,14 @@ const REFUSING: Readonly<Record<string, readonly [string, readonly RegExp[]]>> =
     [/^user_data refuses what the service does \(insert\): duplicate key value violates unique constraint "lowered" \(23505\)/],
   ],
   "a trigger that raises": [
-    `create function no() returns trigger language plpgsql as $$ begin raise exception 'not on Sundays'; end $$;
+    `create function no() returns trigger language plpgsql as $$ begin raise exception
+      'not on Sundays'; end $$;
     create trigger no before insert on user_data for each row execute function no()`,
     [/^user_data refuses what the service does \(insert\): not on Sundays \(P0001\)/],
   ],
   "a deferred trigger that raises": [
-    `create function no() returns trigger language plpgsql as $$ begin raise exception 'not at the end'; end $$;
+    `create function no() returns trigger language plpgsql as $$ begin raise exception
+      'not at the end'; end $$;
     create constraint trigger no after insert on user_data deferrable initially deferred for each
       row execute function no()`,
     [/^user_data refuses .*not at the end \(P0001\)/],
@@ -115,12 +117,14 @@ const REFUSING: Readonly<Record<string, readonly [string, readonly RegExp[]]>> =
     [/goes through, but adds no row: a trigger or a rule drops it/],
   ],
   "a trigger that changes values": [
-    `create function shout() returns trigger language plpgsql as $$ begin new.value := upper(new.value); return new; end $$;
+    `create function shout() returns trigger language plpgsql as $$ begin new.value :=
+      upper(new.value); return new; end $$;
     create trigger shout before insert on user_data for each row execute function shout()`,
     [/comes back with another value: a trigger changes it/],
   ],
   "a range of partitions that has ended": [
-    `drop table user_data; create table user_data (user_id text, value text, ts bigint, dsproxy_accepted_ms bigint not null default 0,
+    `drop table user_data; create table user_data (user_id text, value text, ts bigint,
+      dsproxy_accepted_ms bigint not null default 0,
       dsproxy_instance text not null default '', dsproxy_seq bigint not null default 0) partition by
         range (ts);
     create table past partition of user_data for values from (0) to (1000)`,
@@ -147,7 +151,7 @@ for (const [what, [ddl, messages]] of Object.entries(REFUSING)) {
   });
 }
 
-Deno.test("the check names each right that the role lacks, and is content once it has them all", () =>
+Deno.test("each right that the role lacks is named, and none once it has them all", () =>
   withDatabase(async (url) => {
     await migrate(url);
     await withRole(url, async (role) => {
@@ -169,7 +173,8 @@ Deno.test("the check names each right that the role lacks, and is content once i
       }
       const granted = await execute(
         url,
-        `select table_name || ' ' || string_agg(lower(privilege_type), ', ' order by privilege_type) as rights
+        `select table_name || ' ' || string_agg(lower(privilege_type), ', ' order by privilege_type)
+          as rights
         from information_schema.role_table_grants where grantee = '${role.user}' group by table_name
           order by 1`,
       );
@@ -199,7 +204,8 @@ Deno.test("the check names row-level security that refuses or hides the rows of 
     await withRole(url, async (role) => {
       await execute(
         url,
-        `alter table user_data enable row level security; grant all on all tables in schema public to ${role.user};
+        `alter table user_data enable row level security; grant all on all tables in schema public
+          to ${role.user};
         create policy mine on user_data for all to public using (user_id = 'nobody') with check
           (true)`,
       );
@@ -242,7 +248,7 @@ Deno.test("the check tells that synchronous_commit is off, and that columns are 
     assert.match(notes.join("\n"), /user_data\.value is of type character varying\(200\)/);
   }));
 
-Deno.test("a constraint on what is in a row is told of, but no problem: it may have nothing against real rows", () =>
+Deno.test("a constraint on contents is no problem: it may have nothing against real rows", () =>
   withDatabase(async (url) => {
     await migrate(url);
     await execute(

@@ -106,7 +106,7 @@ async function isValid(url: string): Promise<boolean> {
   return row?.indisvalid === true;
 }
 
-Deno.test("while a long transaction holds the table nobody queues, others work on, and the columns are added after it", () =>
+Deno.test("while a long transaction holds the table nobody queues; the columns come after it", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await using long = await openTransaction(url, "select * from user_data limit 1");
@@ -135,7 +135,7 @@ Deno.test("a busy table, on which one transaction always overlaps the next, is m
     assert.equal(await isValid(url), true);
   }));
 
-Deno.test("where no moment comes the error names who holds the table, and nothing stays locked", () =>
+Deno.test("where no moment comes the error names who holds the table, and nothing is locked", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await using long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
@@ -165,7 +165,7 @@ Deno.test("a service that stops while it waits for its moment stops at once", ()
     await long.end();
   }));
 
-Deno.test("writes and reads go on while the index is built, and wait for nobody whom the build waits for", () =>
+Deno.test("writes and reads go on while the index is built, whoever the build waits for", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await ensureTables(connectionsTo(url));
@@ -215,7 +215,7 @@ Deno.test("what an interrupted build left behind is dropped, and built anew", ()
     );
   }));
 
-Deno.test("an instance that dies during its build leaves it to the server: the next one waits, and builds nothing twice", () =>
+Deno.test("an instance that dies during its build leaves it to the server; the next waits", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await ensureTables(connectionsTo(url));
@@ -239,12 +239,13 @@ Deno.test("an instance that dies during its build leaves it to the server: the n
     assert.deepEqual(statements.filter((text) => /^(drop|create)/.test(text)), []);
   }));
 
-Deno.test("a statement_timeout that is too short for the build is named, with what to run instead", () =>
+Deno.test("a statement_timeout too short for the build is named, with what to run instead", () =>
   withDatabase((url) =>
     withRole(url, async (role) => {
       await execute(
         url,
-        `${LARGE}; alter table user_data owner to ${role.user}; grant all on schema public to ${role.user};
+        `${LARGE}; alter table user_data owner to ${role.user}; grant all on schema public to
+          ${role.user};
         alter role ${role.user} set statement_timeout = '700ms'`,
       );
       await ensureTables(connectionsTo(url, role));

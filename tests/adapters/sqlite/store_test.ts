@@ -35,7 +35,7 @@ Deno.test("a table of the original is extended in place", () =>
     await again.close();
   }));
 
-Deno.test("a file of the releases that kept no record is taken over, and a table that was dropped is made anew", () =>
+Deno.test("a file without a record is taken over, and a table that was dropped is made anew", () =>
   withFolder(async (folder) => {
     const path = `${folder}/old.db`;
     const first = createSqliteStore({ path });
@@ -57,7 +57,7 @@ Deno.test("a file of the releases that kept no record is taken over, and a table
     assert.deepEqual(versions.map(({ version }) => version), [1]);
   }));
 
-Deno.test("a table that is gone under a running store is refused, and is no failure of one row", () =>
+Deno.test("a table that is gone under a running store is no refusal of one row", () =>
   withFolder(async (folder) => {
     const path = `${folder}/x.db`;
     const { store, deadLetters } = createSqliteStore({ path });
@@ -88,7 +88,7 @@ Deno.test("a store that was never used can be closed", () =>
     await createSqliteStore({ path: `${folder}/x.db` }).store.close();
   }));
 
-Deno.test("a database file that is removed or exchanged under it takes no rows, and reads go on", () =>
+Deno.test("a file that is removed or exchanged under it takes no rows, and reads go on", () =>
   withFolder(async (folder) => {
     const path = `${folder}/x.db`;
     const { store } = createSqliteStore({ path });
