@@ -12,9 +12,9 @@ import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
 import { type Breaker, BreakerOpenError } from "./breaker.ts";
 
 export interface StoreBreakers {
-  /** Of whatever is not a look-up. */
+  /** Guards whatever is not a look-up. */
   readonly store: Breaker;
-  /** Of look-ups. */
+  /** Guards look-ups. */
   readonly reads: Breaker;
 }
 
@@ -24,7 +24,7 @@ export type StoreCall =
   | keyof StoreIdentity
   | keyof DeadLetters;
 
-/** @param onFault told of each call that was made and failed, whether its caller tells or not */
+/** @param onFault is told of each call that was made and failed, whether its caller tells or not */
 export function guardStore(
   { store, identity, deadLetters }: StorePorts,
   breakers: StoreBreakers,

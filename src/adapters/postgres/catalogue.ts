@@ -19,12 +19,12 @@ export interface Column {
 export interface Catalogue {
   readonly role: string;
   /**
-   * Of `user_data` where there is one, else where it would be created; null when the search path
-   * has none that exists.
+   * Where `user_data` is, or else where it would be created; null when no schema of the search path
+   * exists.
    */
   readonly schema: string | null;
   readonly searchPath: string;
-  /** Of the database. */
+  /** The database has it for all its texts. */
   readonly encoding: string;
   readonly mayCreate: boolean;
   readonly userData: UserData | null;
@@ -33,7 +33,7 @@ export interface Catalogue {
 }
 
 export interface UserData {
-  /** With its schema. */
+  /** It comes with its schema. */
   readonly name: string;
   /** `relkind` of pg_class. */
   readonly kind: string;
@@ -274,7 +274,7 @@ export async function readHolders(
   return new Map(rows.map(({ holder, pid }) => [holder, pid]));
 }
 
-/** For a message: who it is, as far as the role may see. */
+/** Says who they are, as far as the role may see. */
 export async function describeProcesses(
   session: Session,
   pids: readonly number[],

@@ -20,11 +20,11 @@ export interface Findings {
    * do.
    */
   readonly problems: readonly string[];
-  /** Good to know. */
+  /** What is good to know, and keeps nothing from working. */
   readonly notes: readonly string[];
 }
 
-/** Of all tries together, each of which has five seconds: a person waits for the result. */
+/** All tries together may take so long, each of them five seconds: a person waits. */
 const CHECK_LIMIT_MS = 15_000;
 
 /**

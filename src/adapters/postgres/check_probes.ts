@@ -21,9 +21,9 @@ interface Probe {
 }
 
 const INSUFFICIENT_PRIVILEGE = "42501";
-/** Foreign key, check, exclusion. */
+/** What a foreign key, a check and an exclusion say. */
 const CONTENT_CONSTRAINTS = ["23503", "23514", "23P01"];
-/** Not a refusal: the connection, the server or its resources are at fault. */
+/** These are no refusals: the connection, the server or its resources are at fault. */
 const NOT_A_REFUSAL = /^(08|53|57|58|XX)/;
 
 /**

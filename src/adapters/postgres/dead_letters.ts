@@ -51,7 +51,7 @@ const COLUMNS =
   "source, user_id, value, ts, accepted_ms, instance, seq, code, message, attempts, " +
   "extract(epoch from failed_at)::float8 * 1000 as failed_at_ms";
 
-/** @param entries those refused are among them */
+/** @param entries are those that were put, with the refused ones among them */
 export async function buryDeadLetters(
   session: Session,
   source: string,
@@ -81,7 +81,7 @@ export async function buryDeadLetters(
   );
 }
 
-/** Those of a source with a number in this range. */
+/** The dead letters of a source whose numbers are in this range. */
 export async function deadAmong(
   session: Session,
   source: string,
@@ -134,8 +134,8 @@ async function discardDeadLetter(session: Session, id: string): Promise<boolean>
 }
 
 /**
- * The rows deleted are locked until the end: of two replays at once, the second finds nothing. To
- * be called in a transaction.
+ * The rows deleted are locked until the end: of two replays at once, the second finds nothing. Has
+ * to be called in a transaction.
  */
 async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
   const { rows: [row] } = await session.query<EntryRow>(

@@ -6,14 +6,14 @@ import { MAY_PASS_PATTERN } from "./sql_state.ts";
 import { COLUMN_NAMES } from "./user_data.ts";
 
 const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS_PATTERN}' then raise; end if;`;
-/** Our own: no row, and no error either. */
+/** A code of our own, for a statement that inserts no row and tells of no error either. */
 const VANISHED = "DSP01";
 /** Rows tried together before each of them is tried alone. */
 const CHUNK_ROWS = 64;
 /** A trigger may refuse at random. */
 const MAX_TURNS = 10;
 
-/** Of `dsproxy.*`: the rows to be taken apart, an array for each column in the order of COLUMNS. */
+/** The settings `dsproxy.*` with the rows: one array a column, in the order of COLUMNS. */
 export const ISOLATE_SETTINGS = [
   "user_ids",
   "values",

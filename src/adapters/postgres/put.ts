@@ -18,8 +18,8 @@ export class RowsVanishedError extends Error {
 }
 
 /**
- * All rows in one statement. To be called in a transaction. @throws the driver's DatabaseError when
- * one is refused, or RowsVanishedError
+ * Inserts all rows in one statement. Has to be called in a transaction. @throws the driver's
+ * DatabaseError when one is refused, or RowsVanishedError
  */
 export async function putTogether(
   session: Session,
@@ -45,7 +45,7 @@ export async function putTogether(
 }
 
 /**
- * Each row on its own, where together they were refused. To be called in a transaction of its own.
+ * Tries each row on its own, where together they were refused. Has a transaction of its own.
  * @param neighbours rows that went in a moment ago
  * @throws StoreRefusesError when the table takes no row at all; the driver's DatabaseError for what
  *   may pass
