@@ -70,6 +70,19 @@ Deno.test("a table that is gone under a running store is no refusal of one row",
     await store.close();
   }));
 
+Deno.test("a look-up answers for who was asked for, whatever the column's collation", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/x.db`;
+    const old = new DatabaseSync(path);
+    old.exec("create table user_data (user_id text collate nocase, value text, ts bigint)");
+    old.close();
+    const { store } = createSqliteStore({ path });
+    await store.open(SOURCE);
+    await store.put(SOURCE, [entry(1, { userId: "Bob" })], 0);
+    assert.equal((await store.latest("bob"))?.userId, "bob");
+    await store.close();
+  }));
+
 Deno.test("a file that cannot be opened is an error that names it, and is tried again", () =>
   withFolder(async (folder) => {
     const path = `${folder}/missing/x.db`;
