@@ -180,21 +180,64 @@ Deno.test("a kept segment that somebody removed is missing only when it is neede
   await journal.close();
 });
 
-Deno.test("a read that fails while rewinding leaves all as it was, and it can be tried again", async () => {
+Deno.test("a read that fails while rewinding delays the telling, and nothing is told twice", async () => {
   const { fs, run } = await settledDisk("a", "b", "c");
   const { journal, recovered } = await open(fs, KEEPING);
   const openFile = fs.open.bind(fs);
-  let failures = 1;
+  let failures = 2;
   fs.open = (path) =>
-    path.endsWith("3.seg") && failures-- > 0
+    path.endsWith("2.seg") && failures-- > 0
       ? Promise.reject(new Error("I/O error"))
       : openFile(path);
   await assert.rejects(journal.rewind(run, 0), /I\/O error/);
-  assert.equal(journal.unsettled, 0);
+  assert.deepEqual(shortOf(recovered), ["a"]);
+  assert.equal(journal.unsettled, 3);
+  assert.deepEqual(await journal.read(run, 1), recovered[0]);
+  await assert.rejects(journal.take(10), /I\/O error/);
+  assert.deepEqual([...await journal.open()], [[run, 0]]);
+  assert.deepEqual(shortOf(recovered), ["a", "b", "c"]);
+  assert.deepEqual(await takeAll(journal), recovered);
+  await settleAll(journal);
+  await journal.close();
+});
+
+Deno.test("a checkpoint that fails while rewinding leaves all as it was, and it can be tried again", async () => {
+  const { fs, run } = await settledDisk("a", "b", "c");
+  const { journal, recovered } = await open(fs, KEEPING);
+  fs.beforeSync = () => {
+    throw new Error("I/O error");
+  };
+  await assert.rejects(journal.rewind(run, 0), /I\/O error/);
+  assert.deepEqual([journal.unsettled, recovered.length], [0, 0]);
   assert.deepEqual([...await journal.open()], [[run, 3]]);
-  recovered.length = 0;
+  fs.beforeSync = () => {};
   assert.deepEqual(await journal.rewind(run, 0), { entries: 3, missingThrough: undefined });
   assert.deepEqual(shortOf(recovered), ["a", "b", "c"]);
+  await journal.close();
+});
+
+Deno.test("what is being removed when the store goes back is missing, not told and then gone", async () => {
+  const fs = new FakeFileSystem();
+  let nowMs = 0;
+  const { journal, recovered } = await open(fs, { ...KEEPING, monotonicMs: () => nowMs });
+  await push(journal, "a", "b");
+  await settleAll(journal);
+  await push(journal, "c");
+  nowMs += HOUR_MS;
+  const gate = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  fs.beforeSync = () => {
+    reached.resolve();
+    return gate.promise;
+  };
+  const settling = journal.settle((await journal.take(10))!);
+  await reached.promise;
+  const rewinding = journal.rewind(journal.run, 0);
+  gate.resolve();
+  await settling;
+  assert.deepEqual(await rewinding, { entries: 1, missingThrough: 2 });
+  assert.deepEqual(await takeAll(journal), recovered);
+  assert.deepEqual(shortOf(recovered), ["c"]);
   await journal.close();
 });
 
