@@ -293,7 +293,11 @@ export class Journal implements Intake, Source {
       lastAcceptedMs: this.#lastAcceptedMs,
       ordinal,
       last: { run, seq, segment: segments.end },
-      withdrawn: withdrawn.intervals,
+      // What failed last may be found by the next start after all, as its bytes may be on disk. If
+      // not, it is known as what a crash took.
+      withdrawn: withdrawn.intervals.filter((interval) =>
+        interval.run !== this.run || interval.lastSeq <= durableSeq
+      ),
     };
   }
 }

@@ -112,6 +112,15 @@ Deno.test("a bit flipped in any byte of a middle record costs that record only, 
     assert.deepEqual(valuesOf(await takeAll(journal)), ["first", "third"]);
     assert.equal(damage.length, 1);
     assert.equal(journal.status().depth, 2);
+    await journal.open();
+    await settleAll(journal);
+    const { run } = recovered[0]!;
+    // The second is lost, and must not be called settled because its neighbours are.
+    assert.deepEqual([1, 2, 3].map((seq) => journal.stageOf(run, seq)), [
+      "settled",
+      "withdrawn",
+      "settled",
+    ]);
     await journal.close();
   }
 });

@@ -99,3 +99,23 @@ Deno.test("what a crash took is withdrawn, also of a run of which nothing became
   assert.equal(second.journal.stageOf("anotherrun00", 1), "unknown");
   await second.journal.close();
 });
+
+Deno.test("what failed last is withdrawn until a start finds it on disk after all", async () => {
+  const fs = new FakeFileSystem();
+  const { journal, withdrawn } = await open(fs);
+  await pushAll(journal, ["a"]);
+  fs.beforeSync = (name) => {
+    if (name.endsWith(".seg")) throw new Error("I/O error");
+  };
+  await assert.rejects(pushAll(journal, ["b"]));
+  assert.deepEqual(valuesOf(withdrawn), ["b"]);
+  assert.equal(journal.stageOf(journal.run, 2), "withdrawn");
+  await journal.close();
+
+  // The process ended, the power did not: what it had written is there.
+  fs.beforeSync = () => {};
+  const next = await open(fs);
+  assert.deepEqual(valuesOf(next.recovered), ["a", "b"]);
+  assert.equal(next.journal.stageOf(journal.run, 2), "durable");
+  await next.journal.close();
+});
