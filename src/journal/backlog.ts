@@ -25,8 +25,6 @@ interface Position {
 
 export interface BacklogOptions extends LossesOptions {
   readonly segments: Segments;
-  /** The run that is under way. */
-  readonly run: string;
   /** Entries that a start found, and the store may not have. */
   readonly depth: number;
   readonly tell: IntakeListener["unsettled"];
@@ -35,7 +33,6 @@ export interface BacklogOptions extends LossesOptions {
 export class Backlog {
   readonly #segments: Segments;
   readonly #progress: Progress;
-  readonly #run: string;
   readonly #losses: Losses;
   readonly #retelling: Retelling;
   #position: Position | undefined;
@@ -45,7 +42,6 @@ export class Backlog {
   constructor(options: BacklogOptions) {
     this.#segments = options.segments;
     this.#progress = options.progress;
-    this.#run = options.run;
     this.#losses = new Losses(options);
     this.#retelling = new Retelling({
       tell: options.tell,
@@ -85,7 +81,7 @@ export class Backlog {
   /** Entries that will never be taken: withdrawn, or damaged. */
   forget(count: number): void {
     this.#depth -= count;
-    if (this.#depth === 0) this.#finishAll();
+    if (this.#depth === 0) this.#segments.finishAll();
   }
 
   settle({ source, entries, lastSeq }: Batch): void {
@@ -185,11 +181,6 @@ export class Backlog {
     this.#segments.noteProgress();
     const { entries, lostSeq } = await this.#retelling.tellAll();
     return { entries, missingThrough: lostSeq ?? missing };
-  }
-
-  #finishAll(): void {
-    this.#segments.finishAll();
-    this.#progress.finish(this.#run, this.#acceptedSeq);
   }
 
   #firstWaiting(): Segment | undefined {

@@ -96,7 +96,6 @@ export class Journal implements Intake, Source {
       ...recovered,
       fs,
       dir,
-      run,
       depth: recovered.unsettled,
       tell: (entry) => options.listener.unsettled(entry),
       onDamage: (report) => observer.onDamage?.(report),
