@@ -42,7 +42,7 @@ async function settledDisk(...values: readonly string[]) {
   return { fs, run: journal.run };
 }
 
-Deno.test("settled segments are kept for so long, counted, and then removed without anybody's doing", async () => {
+Deno.test("settled segments are kept for so long, counted, and then removed", async () => {
   const fs = new FakeFileSystem();
   const clock = new FakeClock();
   const { journal } = await open(fs, {
@@ -148,7 +148,7 @@ Deno.test("what is gone from here, too, is named", async () => {
   await journal.close();
 });
 
-Deno.test("damage in what was kept is found when it is needed, put aside and reported once", async () => {
+Deno.test("damage in what was kept is found when needed, and reported once", async () => {
   const { fs, run } = await settledDisk("a", "b", "c");
   const middle = fs.content(segmentPaths(fs)[1]!);
   middle[recordOffsets(middle)[0]! + 40]! ^= 1;
@@ -180,7 +180,7 @@ Deno.test("a kept segment that somebody removed is missing only when it is neede
   await journal.close();
 });
 
-Deno.test("a read that fails while rewinding delays the telling, and nothing is told twice", async () => {
+Deno.test("a read that fails while rewinding delays telling; nothing is told twice", async () => {
   const { fs, run } = await settledDisk("a", "b", "c");
   const { journal, recovered } = await open(fs, KEEPING);
   const openFile = fs.open.bind(fs);
@@ -201,7 +201,7 @@ Deno.test("a read that fails while rewinding delays the telling, and nothing is 
   await journal.close();
 });
 
-Deno.test("a checkpoint that fails while rewinding leaves all as it was, and it can be tried again", async () => {
+Deno.test("a checkpoint that fails while rewinding leaves all as it was", async () => {
   const { fs, run } = await settledDisk("a", "b", "c");
   const { journal, recovered } = await open(fs, KEEPING);
   fs.beforeSync = () => {
@@ -216,7 +216,7 @@ Deno.test("a checkpoint that fails while rewinding leaves all as it was, and it 
   await journal.close();
 });
 
-Deno.test("what is being removed when the store goes back is missing, not told and then gone", async () => {
+Deno.test("what is being removed when the store goes back is missing, not told", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 0;
   const { journal, recovered } = await open(fs, { ...KEEPING, monotonicMs: () => nowMs });

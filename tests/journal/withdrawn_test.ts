@@ -47,7 +47,7 @@ Deno.test("however many there are, none is ever denied, and memory is bounded", 
   );
 });
 
-Deno.test("a full disk's numbers are withdrawn, over restarts, and its neighbours are not", async () => {
+Deno.test("a full disk's numbers are withdrawn, over restarts, but no neighbours", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 0;
   const first = await open(fs, { monotonicMs: () => nowMs += 1_000 });
@@ -88,7 +88,7 @@ Deno.test("a full disk's numbers are withdrawn, over restarts, and its neighbour
   await after.journal.close();
 });
 
-Deno.test("what a crash took is withdrawn, also of a run of which nothing became durable", async () => {
+Deno.test("what a crash took is withdrawn, also of a run that has nothing durable", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   first.journal.push({ userId: "u", value: "in memory only", ts: 1 });
