@@ -78,6 +78,9 @@ Deno.test("an old number is known for ever, and never given out again", async ()
   await settleAll(first.journal);
   await first.journal.close();
   assert.deepEqual(segmentPaths(fs), []);
+  // As an older program reads it: it would go on with 10.
+  const checkpoint = JSON.parse(new TextDecoder().decode(fs.content(`${DIR}/checkpoint`)));
+  assert.deepEqual([checkpoint.ackedSeq, checkpoint.lastSeq], [9, 9]);
   const second = await open(fs);
   assert.deepEqual(stages(second.journal), ["settled", "settled", "settled", "withdrawn"]);
   await second.journal.close();
