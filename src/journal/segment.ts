@@ -98,18 +98,35 @@ export class Segment {
 
   /** So many bytes more are durable, in which the records are at these places. */
   grow(bytes: number, records: Iterable<Mark>): void {
-    this.#damagedFrom = Infinity;
     for (const { seq, offset, acceptedMs } of records) {
+      if (this.#damagedFrom < Infinity) this.#endDamage(seq);
       this.#index(seq, this.#end + offset, acceptedMs);
       this.#lastSeq = seq;
     }
     this.#end += bytes;
   }
 
-  /** What follows it says that this is its last record; its records are not read, nor indexed. */
+  /**
+   * What follows it says that this is its last record. Its records are not read: until they are,
+   * one mark at its beginning has to do.
+   */
   endsWith(lastSeq: number): void {
+    const { format, firstSeq, lastAcceptedMs } = this.header;
     this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
+    if (this.empty) return;
+    this.#index(firstSeq, recordsBeginAt(format), lastAcceptedMs);
     this.#indexed = false;
+  }
+
+  /** Records after one number and through another, but for those that are known to be damaged. */
+  count(afterSeq: number, throughSeq: number): number {
+    const first = Math.max(afterSeq + 1, this.header.firstSeq);
+    const last = Math.min(throughSeq, this.#lastSeq);
+    let count = Math.max(0, last - first + 1);
+    for (const { expectedSeq, nextSeq = this.#lastSeq + 1 } of this.#damage.values()) {
+      count -= Math.max(0, Math.min(last, nextSeq - 1) - Math.max(first, expectedSeq) + 1);
+    }
+    return count;
   }
 
   /** Reads all that is durable now; finds its end, its last number, its places, its damage. */
@@ -196,6 +213,14 @@ export class Segment {
       // Somebody else was quicker.
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
+  }
+
+  /** What was damaged at the end is not at the end any more. */
+  #endDamage(nextSeq: number): void {
+    for (const damage of this.#damage.values()) {
+      if (damage.nextSeq === undefined) this.#damage.set(damage.from, { ...damage, nextSeq });
+    }
+    this.#damagedFrom = Infinity;
   }
 
   #judge(damage: Damage, listener: ScanListener): void {

@@ -103,7 +103,7 @@ export class Segments implements Iterable<Segment> {
     });
   }
 
-  /** The oldest settled segments whose removal leaves at most `maxBytes`, as far as there are any. */
+  /** The oldest settled segments, as many as have to go until at most `maxBytes` are left. */
   oldestAbove(maxBytes: number, active?: Segment): Segment[] {
     const chosen: Segment[] = [];
     let bytes = this.#bytes;

@@ -19,7 +19,7 @@ function readAsBefore(text: string): Record<string, unknown> | "damaged" {
   return crc === checksum(new TextEncoder().encode(JSON.stringify(content))) ? content : "damaged";
 }
 
-Deno.test("a start knows how far each source is settled, also over runs that settled nothing", async () => {
+Deno.test("a start knows how far each source is settled, over idle runs, too", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   assert.deepEqual([...await first.journal.open()], []);
@@ -70,7 +70,7 @@ Deno.test("numbers that no store ever had do not count as settled", async () => 
   await next.journal.close();
 });
 
-Deno.test("an older program can read a checkpoint, and goes on past the last old number", async () => {
+Deno.test("an older program reads a checkpoint, and goes on past the last old number", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs);
   await pushAll(journal, ["a", "b"]);
@@ -100,7 +100,7 @@ Deno.test("a changed byte anywhere in what was settled makes the checkpoint dama
   assert.equal(await readCheckpoint(fs, DIR), "damaged");
 });
 
-Deno.test("a journal that goes to another store forgets what the old one had, and keeps nothing for it", async () => {
+Deno.test("a journal for another store forgets what the old one had, keeps nothing", async () => {
   const fs = new FakeFileSystem();
   const retained = { retainMs: HOUR_MS, segmentBytes: 5_000 };
   const { journal } = await open(fs, retained);
