@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { HEADER_BYTES } from "../../src/journal/codec.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
@@ -71,8 +72,7 @@ Deno.test("a restart begins the time anew, and does not read what it keeps", asy
   const { fs, run } = await settledDisk("a", "b", "c");
   assert.equal(segmentPaths(fs).length, 3);
   // Anything may have become of records that are not read.
-  const middle = fs.content(segmentPaths(fs)[1]!);
-  middle[recordOffsets(middle)[0]! + 40]! ^= 1;
+  for (const path of segmentPaths(fs)) fs.content(path).fill(0, HEADER_BYTES);
   let nowMs = 0;
   const { journal, recovered, damage } = await open(fs, { ...KEEPING, monotonicMs: () => nowMs });
   assert.deepEqual([recovered, damage], [[], []]);
