@@ -34,11 +34,10 @@ export class Retelling {
 
   constructor(private readonly listener: RetellingListener) {}
 
-  /** @returns how many entries there are to tell */
-  add(segment: Segment, afterSeq: number, throughSeq: number): number {
-    const entries = segment.count(afterSeq, throughSeq);
-    if (entries > 0) this.#parts.push({ segment, afterSeq, throughSeq });
-    return entries;
+  add(segment: Segment, afterSeq: number, throughSeq: number): void {
+    if (segment.count(afterSeq, throughSeq) > 0) {
+      this.#parts.push({ segment, afterSeq, throughSeq });
+    }
   }
 
   /** Tells what there is to tell, in order. @throws whatever the disk says */

@@ -214,7 +214,9 @@ export class Segment {
       await this.fs.remove(this.path);
     } catch (error) {
       // Somebody else was quicker.
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (error instanceof Deno.errors.NotFound) return;
+      this.#removed = false;
+      throw error;
     }
   }
 

@@ -241,6 +241,46 @@ Deno.test("what is being removed when the store goes back is missing, not told",
   await journal.close();
 });
 
+Deno.test("a group that is withdrawn while rewinding does not end what waits again", async () => {
+  const { fs, run } = await settledDisk("a", "b");
+  const { journal, recovered, withdrawn } = await open(fs, KEEPING);
+  const gate = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  fs.beforeSync = (name) => {
+    if (name !== "checkpoint.tmp") return;
+    reached.resolve();
+    return gate.promise;
+  };
+  const rewinding = journal.rewind(run, 0);
+  await reached.promise;
+  fs.freeBytes = 10;
+  await assert.rejects(pushAll(journal, ["no room"]), /disk is full/);
+  fs.freeBytes = Infinity;
+  assert.deepEqual(valuesOf(withdrawn), ["no room"]);
+  gate.resolve();
+  assert.deepEqual(await rewinding, { entries: 2, missingThrough: undefined });
+  assert.deepEqual(await takeAll(journal), recovered);
+  assert.deepEqual(shortOf(recovered), ["a", "b"]);
+  await journal.close();
+});
+
+Deno.test("a segment that could not be removed can still be given again", async () => {
+  const { fs, run } = await settledDisk("a", "b");
+  let nowMs = 0;
+  const { journal, recovered } = await open(fs, { ...KEEPING, monotonicMs: () => nowMs });
+  fs.beforeRemove = (name) => {
+    if (name.endsWith(".seg")) throw new Error("I/O error");
+  };
+  nowMs += HOUR_MS;
+  await push(journal, "c");
+  await settleAll(journal);
+  assert.equal(segmentPaths(fs).length, 3);
+  assert.deepEqual(await journal.rewind(run, 0), { entries: 2, missingThrough: undefined });
+  assert.deepEqual(shortOf(recovered), ["a", "b"]);
+  assert.deepEqual(await takeAll(journal), recovered);
+  await journal.close();
+});
+
 /** A journal of 256 KiB in which `settled` of some 230 records are settled. */
 async function nearlyFull(settled: number) {
   const fs = new FakeFileSystem();
