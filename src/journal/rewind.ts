@@ -16,14 +16,14 @@ interface Part {
   readonly throughSeq: number;
 }
 
-export interface RetellingListener {
+interface RetellingListener {
   readonly tell: (entry: Entry) => void;
   readonly lose: (segment: Segment, damage: Damage) => Promise<void>;
   /** Somebody removed it. @param entries so many were to be told */
   readonly loseSegment: (segment: Segment, afterSeq: number, entries: number) => void;
 }
 
-export interface Retold {
+interface Retold {
   readonly entries: number;
   /** The last number of the last segment that was not there; undefined when all were. */
   readonly lostSeq: number | undefined;
