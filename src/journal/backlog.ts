@@ -164,20 +164,24 @@ export class Backlog {
     if (toSeq >= before.settledSeq) return { entries: 0, missingThrough: undefined };
     const missing = missingThrough(this.#segments, before, toSeq);
     const doneSeq = Math.max(toSeq, missing ?? 0);
+    const again = [...this.#segments].filter((segment) => segment.source === source);
+    const counts = again.map((segment) => segment.count(doneSeq, before.doneSeq));
+    const waiting = counts.reduce((sum, count) => sum + count, 0);
     this.#progress.set({ ...before, settledSeq: toSeq, doneSeq });
+    // At once: should nothing else wait, all would be called done by whoever withdraws a group now.
+    this.#depth += waiting;
+    this.#segments.noteProgress();
     try {
       await save();
     } catch (error) {
       this.#progress.set(before);
+      this.forget(waiting);
+      this.#segments.noteProgress();
       throw error;
     }
     if (missing !== undefined) this.#losses.loseForGood(source, toSeq + 1, missing);
-    for (const segment of this.#segments) {
-      if (segment.source !== source) continue;
-      this.#depth += this.#retelling.add(segment, doneSeq, before.doneSeq);
-    }
+    for (const segment of again) this.#retelling.add(segment, doneSeq, before.doneSeq);
     this.#position = undefined;
-    this.#segments.noteProgress();
     const { entries, lostSeq } = await this.#retelling.tellAll();
     return { entries, missingThrough: lostSeq ?? missing };
   }

@@ -90,9 +90,11 @@ export class Journal implements Intake, Source {
     // which came first.
     this.#lastAcceptedMs = recovered.lastAcceptedMs > 0 ? recovered.lastAcceptedMs + 1 : 0;
     this.#admission = new Admission(dir, monotonicMs);
-    const { segments } = recovered;
+    const { segments, progress, withdrawn } = recovered;
     this.#backlog = new Backlog({
-      ...recovered,
+      segments,
+      progress,
+      withdrawn,
       fs,
       dir,
       depth: recovered.unsettled,

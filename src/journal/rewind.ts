@@ -16,14 +16,14 @@ interface Part {
   readonly throughSeq: number;
 }
 
-export interface RetellingListener {
+interface RetellingListener {
   readonly tell: (entry: Entry) => void;
   readonly lose: (segment: Segment, damage: Damage) => Promise<void>;
   /** Somebody removed it. @param entries so many were to be told */
   readonly loseSegment: (segment: Segment, afterSeq: number, entries: number) => void;
 }
 
-export interface Retold {
+interface Retold {
   readonly entries: number;
   /** The last number of the last segment that was not there; undefined when all were. */
   readonly lostSeq: number | undefined;
@@ -34,11 +34,10 @@ export class Retelling {
 
   constructor(private readonly listener: RetellingListener) {}
 
-  /** @returns how many entries there are to tell */
-  add(segment: Segment, afterSeq: number, throughSeq: number): number {
-    const entries = segment.count(afterSeq, throughSeq);
-    if (entries > 0) this.#parts.push({ segment, afterSeq, throughSeq });
-    return entries;
+  add(segment: Segment, afterSeq: number, throughSeq: number): void {
+    if (segment.count(afterSeq, throughSeq) > 0) {
+      this.#parts.push({ segment, afterSeq, throughSeq });
+    }
   }
 
   /** Tells what there is to tell, in order. @throws whatever the disk says */

@@ -131,12 +131,15 @@ export class Segment {
 
   /** Reads all that is durable now; finds its end, its last number, its places, its damage. */
   async scan(listener: ScanListener): Promise<void> {
-    let from = recordsBeginAt(this.header.format);
+    const begin = recordsBeginAt(this.header.format);
+    let from = begin;
     let expectedSeq = this.header.firstSeq;
     const toIndex = !this.#indexed || this.#marks.length === 0;
     const end = this.#end;
     while (from < Math.min(end, this.#end)) {
       const { records, offsets, damage, next } = await this.read({ from, end, expectedSeq });
+      // The mark that stood for all of them, or those of a scan that did not come to its end.
+      if (toIndex && from === begin) this.#marks.length = 0;
       for (const [i, entry] of records.entries()) {
         if (toIndex) this.#index(entry.seq, offsets[i]!, entry.acceptedMs);
         this.#lastSeq = Math.max(this.#lastSeq, entry.seq);
@@ -211,7 +214,9 @@ export class Segment {
       await this.fs.remove(this.path);
     } catch (error) {
       // Somebody else was quicker.
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (error instanceof Deno.errors.NotFound) return;
+      this.#removed = false;
+      throw error;
     }
   }
 

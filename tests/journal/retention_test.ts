@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { HEADER_BYTES } from "../../src/journal/codec.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
@@ -71,8 +72,7 @@ Deno.test("a restart begins the time anew, and does not read what it keeps", asy
   const { fs, run } = await settledDisk("a", "b", "c");
   assert.equal(segmentPaths(fs).length, 3);
   // Anything may have become of records that are not read.
-  const middle = fs.content(segmentPaths(fs)[1]!);
-  middle[recordOffsets(middle)[0]! + 40]! ^= 1;
+  for (const path of segmentPaths(fs)) fs.content(path).fill(0, HEADER_BYTES);
   let nowMs = 0;
   const { journal, recovered, damage } = await open(fs, { ...KEEPING, monotonicMs: () => nowMs });
   assert.deepEqual([recovered, damage], [[], []]);
@@ -238,6 +238,46 @@ Deno.test("what is being removed when the store goes back is missing, not told",
   assert.deepEqual(await rewinding, { entries: 1, missingThrough: 2 });
   assert.deepEqual(await takeAll(journal), recovered);
   assert.deepEqual(shortOf(recovered), ["c"]);
+  await journal.close();
+});
+
+Deno.test("a group that is withdrawn while rewinding does not end what waits again", async () => {
+  const { fs, run } = await settledDisk("a", "b");
+  const { journal, recovered, withdrawn } = await open(fs, KEEPING);
+  const gate = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  fs.beforeSync = (name) => {
+    if (name !== "checkpoint.tmp") return;
+    reached.resolve();
+    return gate.promise;
+  };
+  const rewinding = journal.rewind(run, 0);
+  await reached.promise;
+  fs.freeBytes = 10;
+  await assert.rejects(pushAll(journal, ["no room"]), /disk is full/);
+  fs.freeBytes = Infinity;
+  assert.deepEqual(valuesOf(withdrawn), ["no room"]);
+  gate.resolve();
+  assert.deepEqual(await rewinding, { entries: 2, missingThrough: undefined });
+  assert.deepEqual(await takeAll(journal), recovered);
+  assert.deepEqual(shortOf(recovered), ["a", "b"]);
+  await journal.close();
+});
+
+Deno.test("a segment that could not be removed can still be given again", async () => {
+  const { fs, run } = await settledDisk("a", "b");
+  let nowMs = 0;
+  const { journal, recovered } = await open(fs, { ...KEEPING, monotonicMs: () => nowMs });
+  fs.beforeRemove = (name) => {
+    if (name.endsWith(".seg")) throw new Error("I/O error");
+  };
+  nowMs += HOUR_MS;
+  await push(journal, "c");
+  await settleAll(journal);
+  assert.equal(segmentPaths(fs).length, 3);
+  assert.deepEqual(await journal.rewind(run, 0), { entries: 2, missingThrough: undefined });
+  assert.deepEqual(shortOf(recovered), ["a", "b"]);
+  assert.deepEqual(await takeAll(journal), recovered);
   await journal.close();
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { CHECKPOINT_FILE, forgetStore, readCheckpoint } from "../../src/journal/checkpoint.ts";
 import { checksum } from "../../src/journal/codec.ts";
+import { Progress } from "../../src/journal/progress.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import { DIR, open, pushAll, settleAll, valuesOf } from "../support/journals.ts";
 
@@ -121,4 +122,22 @@ Deno.test("a journal for another store forgets what the old one had, keeps nothi
     missingThrough: undefined,
   });
   await next.journal.close();
+});
+
+Deno.test("a checkpoint names a bounded number of sources, and all that matter", () => {
+  const progress = new Progress();
+  const inJournal = new Set<string>();
+  for (let i = 0; i < 3_000; i++) {
+    const source = `run${i}`;
+    progress.set(progress.of(source));
+    if (i % 6 === 0) progress.settle(source, 7);
+    if (i % 2 === 0) inJournal.add(source);
+  }
+  const names = progress.remembered(inJournal).map(({ source }) => source);
+  const all = Array.from({ length: 3_000 }, (_, i) => i);
+  const settled = all.filter((i) => i % 6 === 0);
+  const untouched = all.filter((i) => i % 2 === 0 && i % 6 !== 0).slice(-1_000);
+  const gone = all.filter((i) => i % 2 !== 0).slice(-64);
+  const expected = [...settled, ...untouched, ...gone].sort((a, b) => a - b);
+  assert.deepEqual(names, expected.map((i) => `run${i}`));
 });
