@@ -3,6 +3,9 @@ import { createMemoryCache, type MemoryCacheOptions } from "../../src/adapters/m
 import { createRedisCache } from "../../src/adapters/redis/cache.ts";
 import type { Cache } from "../../src/ports/cache.ts";
 import { systemClock } from "../../src/ports/clock.ts";
+import { SimulatedCache } from "../simulation/cache.ts";
+import { Driver } from "../simulation/driven.ts";
+import { SimulatedClock, World } from "../simulation/world.ts";
 import { FakeCache } from "../support/fake_cache.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { entry } from "../support/fakes.ts";
@@ -27,6 +30,18 @@ function memoryCache(options: Partial<MemoryCacheOptions> = {}): Cache {
 }
 
 cacheContract("memory", (ttlMs) => ({ cache: memoryCache({ ttlMs }), peer: undefined }));
+
+cacheContract("simulated", (ttlMs) => {
+  const world = new World(20_240_607);
+  const server = new SimulatedCache(world, ttlMs, 10_000);
+  const driver = new Driver(world);
+  const make = () => {
+    const process = { alive: true };
+    const clock = new SimulatedClock(world, process, () => 0);
+    return driver.cache(server.client(process, { namespace: () => "ns", clock }));
+  };
+  return { cache: make(), peer: make() };
+});
 
 cacheContract("fake", () => ({ cache: new FakeCache(), peer: undefined }), { expires: false });
 

@@ -237,7 +237,7 @@ export class Machine {
     const lastKnown = new LastKnown(settings.cacheTtlMs, clock);
     const cacheClient = new CacheClient({
       cache: new Breaker("The cache", clock).guard(
-        buggyCache(cache.client(process, () => namespace.text), bug),
+        buggyCache(cache.client(process, { namespace: () => namespace.text, clock }), bug),
       ),
       ttlMs: settings.cacheTtlMs,
       clock,
