@@ -45,23 +45,27 @@ cacheContract("simulated", (ttlMs) => {
 
 cacheContract("fake", () => ({ cache: new FakeCache(), peer: undefined }), { expires: false });
 
-Deno.test("memory: an own write does not make longer for how long a comparison with the store is good", async () => {
-  const clock = new FakeClock();
-  const cache = memoryCache({ completeMs: 1_000, clock });
-  await cache.fill([entry(1, { userId: "u" })]);
-  for (let seq = 2; seq < 6; seq++) {
-    await clock.advance(300);
-    await cache.update([entry(seq, { userId: "u" })]);
-    assert.equal((await cache.get("u"))?.complete, (seq - 1) * 300 < 1_000, `of entry ${seq}`);
-  }
-  assert.equal((await cache.get("u"))?.entry.seq, 5);
-  await cache.fill([entry(4, { userId: "u" })]);
-  assert.deepEqual(await cache.get("u"), {
-    entry: entry(5, { userId: "u" }),
-    complete: true,
-    source: "local",
-  });
-});
+Deno.test(
+  "memory: an own write does not make longer for how long a comparison with the " +
+    "store is good",
+  async () => {
+    const clock = new FakeClock();
+    const cache = memoryCache({ completeMs: 1_000, clock });
+    await cache.fill([entry(1, { userId: "u" })]);
+    for (let seq = 2; seq < 6; seq++) {
+      await clock.advance(300);
+      await cache.update([entry(seq, { userId: "u" })]);
+      assert.equal((await cache.get("u"))?.complete, (seq - 1) * 300 < 1_000, `of entry ${seq}`);
+    }
+    assert.equal((await cache.get("u"))?.entry.seq, 5);
+    await cache.fill([entry(4, { userId: "u" })]);
+    assert.deepEqual(await cache.get("u"), {
+      entry: entry(5, { userId: "u" }),
+      complete: true,
+      source: "local",
+    });
+  },
+);
 
 for (const version of REDIS_VERSIONS) {
   for (const [copies, maxEntries] of [["with", 10_000], ["without", 0]] as const) {
@@ -128,14 +132,18 @@ Deno.test("memory: at the limit of entries the one used longest ago is forgotten
   assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user1", "user3"]);
 });
 
-Deno.test("memory: at the limit of bytes the one used longest ago is forgotten, and what is too large is not kept", async () => {
-  const cache = memoryCache({ maxBytes: 9_000 });
-  const large = (seq: number) => entry(seq, { value: "x".repeat(1_500) });
-  await cache.update([large(1), large(2), large(3)]);
-  assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user2", "user3"]);
-  await cache.update([entry(4, { userId: "user3", value: "x".repeat(10_000) })]);
-  assert.deepEqual(await present(cache, ["user2", "user3"]), ["user2"]);
-});
+Deno.test(
+  "memory: at the limit of bytes the one used longest ago is forgotten, and what " +
+    "is too large is not kept",
+  async () => {
+    const cache = memoryCache({ maxBytes: 9_000 });
+    const large = (seq: number) => entry(seq, { value: "x".repeat(1_500) });
+    await cache.update([large(1), large(2), large(3)]);
+    assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user2", "user3"]);
+    await cache.update([entry(4, { userId: "user3", value: "x".repeat(10_000) })]);
+    assert.deepEqual(await present(cache, ["user2", "user3"]), ["user2"]);
+  },
+);
 
 Deno.test("memory: setting the machine's clock makes no entry expire", async () => {
   const clock = new FakeClock();

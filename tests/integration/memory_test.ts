@@ -47,26 +47,30 @@ async function drained(proxy: Dsproxy): Promise<void> {
   );
 }
 
-Deno.test("32 clients with values of 256 KiB, and a full journal that drains, stay within the memory that is promised", async () => {
-  await using postgres = await startPostgres();
-  await using redis = await startRedis();
-  const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-memory-" });
-  const settings = { DATA_DIR: dataDir, DATABASE_URL: postgres.url, REDIS_URL: redis.url };
-  try {
-    await using loaded = await Dsproxy.start(settings);
-    await load(loaded, true);
-    await drained(loaded);
-    await holdsItsPromise(loaded);
-    await postgres.stop();
-    await load(loaded, false);
-    await holdsItsPromise(loaded);
-    await loaded.kill();
-    await postgres.start();
-    await using draining = await Dsproxy.start(settings);
-    assert.ok(await draining.metric("dsproxy_queue_depth") > 0, "nothing was left to drain");
-    await drained(draining);
-    await holdsItsPromise(draining);
-  } finally {
-    await Deno.remove(dataDir, { recursive: true });
-  }
-});
+Deno.test(
+  "32 clients with values of 256 KiB, and a full journal that drains, stay within " +
+    "the memory that is promised",
+  async () => {
+    await using postgres = await startPostgres();
+    await using redis = await startRedis();
+    const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-memory-" });
+    const settings = { DATA_DIR: dataDir, DATABASE_URL: postgres.url, REDIS_URL: redis.url };
+    try {
+      await using loaded = await Dsproxy.start(settings);
+      await load(loaded, true);
+      await drained(loaded);
+      await holdsItsPromise(loaded);
+      await postgres.stop();
+      await load(loaded, false);
+      await holdsItsPromise(loaded);
+      await loaded.kill();
+      await postgres.start();
+      await using draining = await Dsproxy.start(settings);
+      assert.ok(await draining.metric("dsproxy_queue_depth") > 0, "nothing was left to drain");
+      await drained(draining);
+      await holdsItsPromise(draining);
+    } finally {
+      await Deno.remove(dataDir, { recursive: true });
+    }
+  },
+);

@@ -1,7 +1,7 @@
 /**
  * A cache server that keeps the promises of its port, and forgets everything when it feels like it.
- * Its clients keep local copies by the rules of the real adapter; the server's word of a change comes
- * late, on a channel of its own, which may break.
+ * Its clients keep local copies by the rules of the real adapter; the server's word of a change
+ * comes late, on a channel of its own, which may break.
  */
 import {
   LocalCopies,

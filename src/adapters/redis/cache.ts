@@ -8,11 +8,11 @@
  * it: it may come from a snapshot, a replica that was behind, or another deployment.
  */
 import { ErrorReply } from "@redis/client";
-import { type Entry, newest, type Version } from "../../domain.ts";
+import type { Entry, Version } from "../../domain.ts";
 import { CacheStaleError, reasonOf } from "../../errors.ts";
-import { MEMORY_BUDGET } from "../../memory_budget.ts";
 import type { Cache, CachedEntry } from "../../ports/cache.ts";
 import { systemClock } from "../../ports/clock.ts";
+import { chunksOf, newestOfEach } from "./chunks.ts";
 import { Connection } from "./connection.ts";
 import type { RedisAddress, RedisClient } from "./handshake.ts";
 import { decode, encodeVersion, KeyLayout } from "./keys.ts";
@@ -62,14 +62,6 @@ export function createRedisCache(options: RedisCacheOptions): Cache {
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 250;
-/**
- * One round trip of an update or a fill: small enough to be answered well within a call's
- * deadline.
- */
-const MAX_CHUNK_ENTRIES = 256;
-/** A unit of text takes up to two bytes. */
-const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / 2;
-
 interface Refusal {
   readonly userId: string;
   readonly outcome: Exclude<Outcome, "stored">;
@@ -204,7 +196,8 @@ class RedisCache implements TrackedCache {
     const [foreign, dropped, left] = [of("foreign"), of("dropped"), of("stale")];
     if (foreign) {
       this.#connection.notice(
-        `has keys of other programs where copies of users would be (one is a ${foreign.reason}): these users are not ` +
+        `has keys of other programs where copies of users would be (one is a ` +
+          `${foreign.reason}): these users are not ` +
           "cached; a CACHE_PREFIX of its own would part them",
       );
     }
@@ -275,30 +268,4 @@ async function isDone(call: Promise<unknown>): Promise<boolean> {
 
 function stale(refused: readonly Refusal[]): string[] {
   return refused.filter(({ outcome }) => outcome === "stale").map(({ userId }) => userId);
-}
-
-function newestOfEach(entries: readonly Entry[]): Iterable<Entry> {
-  const byUser = new Map<string, Entry>();
-  for (const entry of entries) {
-    byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
-  }
-  return byUser.values();
-}
-
-function* chunksOf(entries: Iterable<Entry>): Iterable<Entry[]> {
-  let chunk: Entry[] = [];
-  let units = 0;
-  for (const entry of entries) {
-    if (
-      chunk.length === MAX_CHUNK_ENTRIES ||
-      (chunk.length > 0 && units + entry.value.length > MAX_CHUNK_UNITS)
-    ) {
-      yield chunk;
-      chunk = [];
-      units = 0;
-    }
-    chunk.push(entry);
-    units += entry.value.length;
-  }
-  if (chunk.length > 0) yield chunk;
 }
