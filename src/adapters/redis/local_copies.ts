@@ -26,7 +26,7 @@ interface Copy {
 }
 
 interface Flight {
-  readonly answer: Promise<CachedEntry | undefined>;
+  readonly found: Promise<CachedEntry | undefined>;
 }
 
 export class LocalCopies {
@@ -63,9 +63,9 @@ export class LocalCopies {
       return Promise.resolve({ ...found, entry: unpack(found.entry) });
     }
     const flying = this.#flights.get(userId);
-    if (flying !== undefined) return flying.answer;
+    if (flying !== undefined) return flying.found;
     const flight: Flight = {
-      answer: read().then(({ found, epoch }) => {
+      found: read().then(({ found, epoch }) => {
         if (this.#land(userId, flight) && found !== undefined) {
           const copy = { ...found, entry: pack(found.entry), source: "local" as const };
           this.#copies.set(userId, { found: copy, epoch });
@@ -77,7 +77,7 @@ export class LocalCopies {
       }),
     };
     this.#flights.set(userId, flight);
-    return flight.answer;
+    return flight.found;
   }
 
   #land(userId: string, flight: Flight): boolean {
