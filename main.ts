@@ -1,4 +1,4 @@
-/** Arguments → configuration → application → signals. */
+/** Goes from the arguments to the configuration, the application and the signals that end it. */
 import { createApp } from "./src/app.ts";
 import { explainWrongStore, runChangeStore } from "./src/cli/change_store.ts";
 import { checkConfiguration } from "./src/cli/check_configuration.ts";
@@ -6,7 +6,7 @@ import { type Command, helpText, parseCommandLine } from "./src/cli/command_line
 import { type Config, describeConfig, loadConfigFromProcess } from "./src/config/config.ts";
 import { runDeadLetters } from "./src/cli/dead_letters.ts";
 import { reasonOf } from "./src/errors.ts";
-import { askReady, instanceCaller } from "./src/cli/instance_client.ts";
+import { adminCaller, askReady } from "./src/cli/instance_client.ts";
 import { describeSchema } from "./src/parts.ts";
 import { listenToSignals } from "./src/cli/signals.ts";
 import { WrongStoreError } from "./src/guarding/store_binding.ts";
@@ -14,9 +14,8 @@ import { Log } from "./src/telemetry/log.ts";
 import { VERSION } from "./src/version.ts";
 
 const EXIT_FAILURE = 1;
-/** EX_CONFIG of sysexits.h. */
+/** This is EX_CONFIG of sysexits.h. */
 const EXIT_BAD_CONFIGURATION = 78;
-const COMMAND_LIMIT_MS = 30_000;
 
 async function main(): Promise<number> {
   const parsed = parseCommandLine(Deno.args);
@@ -46,7 +45,7 @@ async function main(): Promise<number> {
 
 function carryOut(parsed: Command, config: Config): Promise<{ ok: boolean; message: string }> {
   if (parsed.command === "dead-letters") {
-    return runDeadLetters(parsed.request, instanceCaller(config, COMMAND_LIMIT_MS));
+    return runDeadLetters(parsed.request, adminCaller(config));
   }
   if (parsed.command === "change-store") return runChangeStore(config);
   return parsed.command === "ready" ? askReady(config) : checkConfiguration(config);

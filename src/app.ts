@@ -1,31 +1,32 @@
-/**
- * The composition root: wires the parts, starts them in order and stops them in the reverse one.
- */
-import type { Batcher } from "./delivery/batcher.ts";
-import { Breaker, guardStore } from "./guarding/breaker.ts";
-import { CacheClient } from "./reading/cache_client.ts";
-import { LastKnown } from "./reading/last_known.ts";
-import { CacheNamespace } from "./reading/cache_namespace.ts";
-import { ClockWatch } from "./telemetry/clock_watch.ts";
+/** The composition root: configuration → parts → the service that lives by them. */
 import { type Config, storePlace } from "./config/config.ts";
-import { openCore } from "./core.ts";
 import { withDeadline } from "./deadline.ts";
+import { StoreSink } from "./delivery/store_sink.ts";
+import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
+import { Breaker } from "./guarding/breaker.ts";
 import { FirstContact } from "./guarding/first_contact.ts";
+import { GuardedCache } from "./guarding/guarded_cache.ts";
+import { guardStore } from "./guarding/guarded_store.ts";
+import { checkStoreBinding, openStoreBinding } from "./guarding/store_binding.ts";
+import { StoreFaults } from "./guarding/store_faults.ts";
+import { StoreGate } from "./guarding/store_gate.ts";
 import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
 import { type HealthCheck, healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
-import { writeHandler, writeStatusHandler } from "./http/handlers/write.ts";
-import type { JournalObserver } from "./journal/journal.ts";
+import { writeHandler } from "./http/handlers/write.ts";
+import { writeStatusHandler } from "./http/handlers/write_status.ts";
+import { Server } from "./http/server.ts";
+import { type JournalObserver, openJournal } from "./journal/journal.ts";
 import { createCache, createStore } from "./parts.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
-import type { DeadLetters } from "./ports/dead_letters.ts";
-import type { Queue } from "./ports/queue.ts";
-import type { Store } from "./ports/store.ts";
-import type { StoreIdentity } from "./ports/store_identity.ts";
-import { Server } from "./http/server.ts";
-import { checkStoreBinding, openStoreBinding } from "./guarding/store_binding.ts";
-import { StoreGate } from "./guarding/store_gate.ts";
+import type { StorePorts } from "./ports/store.ts";
+import { CacheClient } from "./reading/cache_client.ts";
+import { CacheNamespace } from "./reading/cache_namespace.ts";
+import { openCacheNote } from "./reading/cache_note.ts";
+import { LastKnown } from "./reading/last_known.ts";
+import { type Companion, type Doors, type Front, type Phase, Service } from "./service.ts";
+import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
@@ -34,16 +35,8 @@ const LOOP_LAG_SAMPLE_MS = 1_000;
 const FAULT_LOG_INTERVAL_MS = 10_000;
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
-const LAME_DUCK_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
-const DRAIN_POLL_MS = 25;
-const LAST_FLUSH_MS = 250;
-/**
- * Of the grace time, for what comes after the last flush: connections that do not answer are given
- * up, files are closed.
- */
-const CLOSING_MS = 1_750;
 
 export interface App {
   /**
@@ -58,105 +51,63 @@ export interface App {
   stop(): Promise<void>;
 }
 
-type Phase = "starting" | "recovering" | "serving" | "draining";
+/** What the world outside offers; replaceable, so that tests decide what it does. */
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly fs: JournalFileSystem;
+  /** Of a segment of the journal; default: its own. */
+  readonly segmentBytes?: number;
+}
 
-export function createApp(config: Config, clock: Clock = systemClock): App {
-  return new Application(config, clock);
+export function createApp(config: Config, surroundings: Partial<Surroundings> = {}): App {
+  return new Application(config, { clock: systemClock, fs: denoFileSystem, ...surroundings });
 }
 
 class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #breakers: Readonly<Record<"store" | "store-reads" | "cache", Breaker>>;
-  readonly #store: Store & StoreIdentity & DeadLetters;
-  readonly #namespace: CacheNamespace;
+  readonly #store: StorePorts;
   readonly #cache: CacheClient;
-  readonly #lastKnown: LastKnown;
   readonly #server: Server;
   readonly #clockWatch: ClockWatch;
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
-  #phase: Phase = "starting";
-  #queue: Queue | undefined;
-  #batcher: Batcher | undefined;
-  #stopSampling: (() => void) | undefined;
+  readonly #service: Service;
+  /** The journal has never held an entry. */
+  #isFresh = false;
 
-  constructor(private readonly config: Config, private readonly clock: Clock) {
+  constructor(private readonly config: Config, private readonly surroundings: Surroundings) {
+    const { clock } = surroundings;
     this.#log = new Log(config.log.level, config.log.format);
     this.#breakers = {
       "store": new Breaker("The store", clock),
       "store-reads": new Breaker("The store", clock),
       "cache": new Breaker("The cache", clock),
     };
-    this.#metrics = new Metrics({
-      queueDepth: () => this.#queue?.stats().depth ?? 0,
-      queueOldestAgeSeconds: () => {
-        const oldestMs = this.#queue?.stats().oldestAcceptedMs;
-        return oldestMs === undefined ? 0 : Math.max(0, clock.now() - oldestMs) / 1000;
-      },
-      journalBytes: () => this.#queue?.stats().bytes ?? 0,
-      deadLetters: async () => {
-        if (this.#phase === "starting" || this.#phase === "recovering") {
-          throw new Error("The store is not asked yet");
-        }
-        return await withDeadline(this.#store.count(), SCRAPE_LIMIT_MS, "The store");
-      },
-      breakers: this.#breakers,
-    }, clock.now());
+    this.#metrics = this.#makeMetrics();
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
-    const store = createStore(config, {
+    const unguarded = createStore(config, {
       gate: this.#gate,
       onIndexFault: (error) =>
         this.#log.warn("The index for reads could not be made; it is tried again", { error }),
     });
-    this.#store = guardStore(store, this.#breakers.store, this.#breakers["store-reads"]);
-    this.#firstContact = new FirstContact(store, clock, this.#log);
-    const logCacheFault = limitRate(clock, FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
-      this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
-    });
-    const onCacheFault = (error: unknown) => {
-      this.#metrics.cacheErrors.inc();
-      logCacheFault(error);
-    };
-    this.#namespace = new CacheNamespace(this.#store, clock);
+    this.#store = guardStore(
+      unguarded,
+      { store: this.#breakers.store, reads: this.#breakers["store-reads"] },
+      new StoreFaults(this.#metrics, this.#log, clock).note,
+    );
+    this.#firstContact = new FirstContact(unguarded.store, clock, this.#log);
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
-    const cache = this.#breakers.cache.guard(createCache(config, {
-      namespace: () => this.#namespace.text,
-      onFault: onCacheFault,
-      onNotice: (message) => this.#log.warn(message),
-    }, clock));
-    // Copies in this process alone are nobody else's concern.
-    const sharing = config.cache.kind === "memory" ? undefined : this.#namespace;
-    const { ttlMs } = config.cache;
-    this.#lastKnown = new LastKnown(ttlMs, clock);
-    this.#cache = new CacheClient({
-      cache,
-      ttlMs,
-      clock,
-      onFault: onCacheFault,
-      ...(sharing && { sharing }),
-      onForget: (userId) => this.#lastKnown.forget(userId),
-    });
-    const { host, port } = config.listen;
-    this.#server = new Server({ host, port, origins: new Set(config.corsOrigins) }, {
-      metrics: this.#metrics,
-      log: this.#log,
-    });
+    const namespace = new CacheNamespace(this.#store.identity, clock);
+    const lastKnown = new LastKnown(config.cache.ttlMs, clock);
+    this.#cache = this.#makeCache(namespace, lastKnown);
+    this.#server = this.#makeServer();
+    this.#service = this.#makeService(namespace, lastKnown);
   }
 
   async start(): Promise<string> {
-    // Before anybody is served: what waits in the directory must not go to another store.
-    await checkStoreBinding(this.config.dataDir, this.config.store.kind);
-    this.#server.mount({
-      metrics: metricsHandler(this.#metrics),
-      live: healthHandler([]),
-      ready: healthHandler(this.#readinessChecks()),
-    });
-    const url = this.#server.start();
-    this.#phase = "recovering";
-    await this.#recover();
-    this.#stopSampling = this.#sampleLoopLag();
-    this.#phase = "serving";
+    const url = await this.#service.start();
     const { store, cache, dataDir, ack } = this.config;
     this.#log.info(`dsproxy ${VERSION} listening on ${url}`, {
       store: store.kind,
@@ -167,88 +118,145 @@ class Application implements App {
     return url;
   }
 
-  async stop(): Promise<void> {
-    this.#phase = "draining";
-    const { shutdownGraceMs } = this.config;
-    this.#log.info("Shutting down: finishing requests, then flushing", {
-      graceMs: shutdownGraceMs,
-    });
-    const grace = AbortSignal.timeout(Math.max(shutdownGraceMs / 2, shutdownGraceMs - CLOSING_MS));
-    // Who asks whether it is ready is told no, before anybody is turned away.
-    await new Promise((resolve) =>
-      setTimeout(resolve, Math.min(LAME_DUCK_MS, shutdownGraceMs / 10))
-    );
-    // An idle connection can keep the server from ever being done, so it gets no more than the
-    // grace time.
-    let serverDone = false;
-    const serverStopped = withDeadline(this.#server.stop(), shutdownGraceMs, "Open requests").catch(
-      (error) => {
-        this.#log.warn("Requests were still open at the end of the grace time", { error });
-      },
-    ).finally(() => serverDone = true);
-    // Requests under way may wait for a flush, and new entries may come of them: drain until both
-    // are at an end.
-    let storeTakes = true;
-    do {
-      storeTakes = await (this.#batcher?.drain(grace) ?? true);
-      await Promise.race([
-        serverStopped,
-        new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS)),
-      ]);
-    } while (!serverDone && storeTakes);
-    // A flush that the store keeps waiting is cut off when its connections are closed; its rows are
-    // in the journal.
-    await withDeadline(this.#batcher?.stop() ?? Promise.resolve(), LAST_FLUSH_MS, "A flush").catch((
-      error,
-    ) => this.#log.warn("A flush was still under way at the end of the grace time", { error }));
-    await serverStopped;
-    if (storeTakes) await this.#batcher?.drain(grace);
-    await this.#close();
+  stop(): Promise<void> {
+    return this.#service.stop();
   }
 
-  async #recover(): Promise<void> {
-    const { config, clock } = this;
-    let recovered = 0;
-    const { queue, writer, reader, batcher } = await openCore({
-      journal: {
-        ...config.journal,
-        onRecovered: () => recovered++,
-        observer: this.#journalObserver(),
+  #makeService(namespace: CacheNamespace, lastKnown: LastKnown): Service {
+    const { config } = this;
+    const { clock } = this.surroundings;
+    const [metrics, log, store] = [this.#metrics, this.#log, this.#store.store];
+    return new Service({
+      front: this.#front(),
+      openJournal: (listener) => {
+        const { fs, segmentBytes } = this.surroundings;
+        return openJournal({
+          ...config.journal,
+          ...(segmentBytes !== undefined && { segmentBytes }),
+          fs,
+          listener,
+          now: () => clock.now(),
+          monotonicMs: () => clock.monotonicMs(),
+          setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
+          observer: this.#journalObserver(),
+        });
       },
-      batch: config.batch,
-      store: this.#store,
+      openCacheNote: () => openCacheNote(this.surroundings.fs, config.dataDir, this.#isFresh),
+      store,
+      makeSink: () => new StoreSink(config.batch.max, { store, clock, metrics, log }),
       cache: this.#cache,
-      lastKnown: this.#lastKnown,
-      clock,
+      // Copies in this process alone are nobody else's concern.
+      ...(config.cache.kind !== "memory" && { namespace }),
+      lastKnown,
+      batch: config.batch,
+      graceMs: config.shutdownGraceMs,
+      ...{ clock, metrics, log },
+      random: Math.random,
+      companions: [this.#firstContact, this.#loopLagSampler()],
+      // Before anybody is served: what waits in the directory must not go to another store.
+      checkPlace: async () => {
+        await checkStoreBinding(config.dataDir, config.store.kind);
+      },
+      admitStore: () => this.#admitStore(),
+      onStoreRefuses: () => this.#firstContact.start(),
+    });
+  }
+
+  async #admitStore(): Promise<void> {
+    const { dataDir, store } = this.config;
+    this.#gate.binding = await openStoreBinding(dataDir, store.kind);
+    await this.#gate.check(() =>
+      withDeadline(this.#store.store.ping(), WRONG_STORE_LIMIT_MS, "The store")
+    );
+    const left = this.#service.status?.depth ?? 0;
+    if (left > 0) {
+      this.#log.info("Recovered entries that the store may not have yet", { entries: left });
+    }
+  }
+
+  #makeServer(): Server {
+    const { listen: { host, port }, corsOrigins, admin, dataDir } = this.config;
+    return new Server({ host, port, origins: new Set(corsOrigins), admin, dataDir }, {
       metrics: this.#metrics,
       log: this.#log,
-      random: Math.random,
-      onLookUpRefused: () => this.#firstContact.start(),
     });
-    this.#queue = queue;
-    const binding = this.#gate.binding = await openStoreBinding(config.dataDir, config.store.kind);
-    await this.#gate.check(() =>
-      withDeadline(this.#store.ping(), WRONG_STORE_LIMIT_MS, "The store")
-    );
-    if (recovered > 0) {
-      this.#log.info("Recovered entries that the store may not have yet", { entries: recovered });
-    }
-    this.#server.mount({
-      write: writeHandler({
-        writer,
-        limits: config.limits,
-        defaultAck: config.ack,
-        clock,
-        metrics: this.#metrics,
-      }),
-      writeStatus: writeStatusHandler(queue, this.#store),
-      ...deadLetterHandlers(this.#store, this.#cache),
-      read: readHandler({ reader, keyBytes: config.limits.keyBytes }),
+  }
+
+  #front(): Front {
+    const server = this.#server;
+    return {
+      listen: () => {
+        server.mount({
+          metrics: metricsHandler(this.#metrics),
+          live: healthHandler([]),
+          ready: healthHandler(this.#readinessChecks()),
+        });
+        return server.start();
+      },
+      open: async (doors) => {
+        server.mount(this.#handlers(doors));
+        // The journal's lock says that the directory is this process's alone.
+        await server.openAdminSocket();
+      },
+      close: () => server.stop(),
+    };
+  }
+
+  #handlers({ intake, journal, reader }: Doors) {
+    const { limits, ack } = this.config;
+    const { clock } = this.surroundings;
+    const { deadLetters, store } = this.#store;
+    return {
+      write: writeHandler({ writer: intake, limits, defaultAck: ack, clock }),
+      writeStatus: writeStatusHandler({ intake: journal, marks: store, deadLetters }),
+      ...deadLetterHandlers(deadLetters, this.#cache),
+      read: readHandler({ reader, keyBytes: limits.keyBytes }),
+    };
+  }
+
+  #makeMetrics(): Metrics {
+    const { clock } = this.surroundings;
+    return new Metrics({
+      queueDepth: () => this.#service.status?.depth ?? 0,
+      queueOldestAgeSeconds: () => {
+        const oldestMs = this.#service.status?.oldestAcceptedMs;
+        return oldestMs === undefined ? 0 : Math.max(0, clock.now() - oldestMs) / 1000;
+      },
+      journalBytes: () => this.#service.status?.bytes ?? 0,
+      deadLetters: async () => {
+        const { phase } = this.#service;
+        if (phase === "starting" || phase === "recovering") {
+          throw new Error("The store is not asked yet");
+        }
+        return await withDeadline(this.#store.deadLetters.count(), SCRAPE_LIMIT_MS, "The store");
+      },
+      breakers: this.#breakers,
+    }, clock.now());
+  }
+
+  #makeCache(namespace: CacheNamespace, lastKnown: LastKnown): CacheClient {
+    const { config } = this;
+    const { clock } = this.surroundings;
+    const logFault = limitRate(clock, FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
+      this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
-    this.#batcher = batcher;
-    if (config.cache.kind !== "memory") this.#namespace.start(binding.lastKnown);
-    this.#firstContact.start();
-    batcher.start();
+    const onFault = (error: unknown) => {
+      this.#metrics.cacheErrors.inc();
+      logFault(error);
+    };
+    const unguarded = createCache(config, {
+      namespace: () => namespace.text,
+      onFault,
+      onNotice: (message) => this.#log.warn(message),
+    }, clock);
+    return new CacheClient({
+      cache: new GuardedCache(unguarded, this.#breakers.cache),
+      ttlMs: config.cache.ttlMs,
+      clock,
+      onFault,
+      ...(config.cache.kind !== "memory" && { sharing: namespace }),
+      onForget: (userId) => lastKnown.forget(userId),
+    });
   }
 
   #readinessChecks(): HealthCheck[] {
@@ -258,16 +266,14 @@ class Application implements App {
       serving: undefined,
       draining: "shutting down",
     };
+    const service = this.#service;
     return [
-      { name: "phase", failure: () => phases[this.#phase] },
+      { name: "phase", failure: () => phases[service.phase] },
       {
         name: "journal",
-        failure: () => {
-          const { failure, lackOfRoom } = this.#queue?.stats() ?? {};
-          return failure ?? lackOfRoom;
-        },
+        failure: () => service.status?.failure ?? service.status?.lackOfRoom,
       },
-      { name: "store", failure: () => this.#batcher?.refusal ?? this.#firstContact.refusal },
+      { name: "store", failure: () => service.refusal ?? this.#firstContact.refusal },
     ];
   }
 
@@ -281,51 +287,35 @@ class Application implements App {
         });
       },
       onFault: limitRate(
-        this.clock,
+        this.surroundings.clock,
         FAULT_LOG_INTERVAL_MS,
         (suppressed, reason) => this.#log.warn(String(reason), { suppressed }),
       ),
       onFailed: (reason) => this.#log.error("No write is accepted any more", { reason }),
-      onOpened: (lastAcceptedMs) => this.#clockWatch.start(lastAcceptedMs),
+      onOpened: (lastAcceptedMs) => {
+        this.#isFresh = lastAcceptedMs === 0;
+        this.#clockWatch.start(lastAcceptedMs);
+      },
     };
   }
 
-  #sampleLoopLag(): () => void {
-    let dueMs = performance.now() + LOOP_LAG_SAMPLE_MS;
-    return this.clock.setInterval(() => {
-      const nowMs = performance.now();
-      this.#metrics.recordLoopLag(Math.max(0, nowMs - dueMs) / 1000);
-      dueMs = nowMs + LOOP_LAG_SAMPLE_MS;
-    }, LOOP_LAG_SAMPLE_MS);
-  }
-
-  async #close(): Promise<void> {
-    this.#stopSampling?.();
-    this.#namespace.stop();
-    this.#firstContact.stop();
-    this.#clockWatch.stop();
-    const { depth: left, failure } = this.#queue?.stats() ?? { depth: 0, failure: undefined };
-    if (failure !== undefined && left > 0) {
-      this.#log.error("Accepted writes did not reach the store, and the journal has failed", {
-        writes: left,
-        failure,
-      });
-    }
-    await this.#noteGeneration();
-    await this.#queue?.close(this.#cache.current);
-    await this.#cache.close();
-    await this.#store.close();
-    this.#log.info("Stopped", { leftInJournal: left });
-  }
-  /**
-   * For a start while the store is away. Without it copies are not believed then: that is no reason
-   * not to stop in order.
-   */
-  async #noteGeneration(): Promise<void> {
-    const { known } = this.#namespace;
-    if (known === undefined) return;
-    await this.#gate.binding?.noteCacheGeneration(known.cacheGeneration).catch((error) =>
-      this.#log.warn("The data directory does not take the last cache generation", { error })
-    );
+  /** Stops the watch of the clock, too, which the journal's opening started. */
+  #loopLagSampler(): Companion {
+    const { clock } = this.surroundings;
+    let stop = () => {};
+    return {
+      start: () => {
+        let dueMs = clock.monotonicMs() + LOOP_LAG_SAMPLE_MS;
+        stop = clock.setInterval(() => {
+          const nowMs = clock.monotonicMs();
+          this.#metrics.recordLoopLag(Math.max(0, nowMs - dueMs) / 1000);
+          dueMs = nowMs + LOOP_LAG_SAMPLE_MS;
+        }, LOOP_LAG_SAMPLE_MS);
+      },
+      stop: () => {
+        stop();
+        this.#clockWatch.stop();
+      },
+    };
   }
 }

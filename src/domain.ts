@@ -13,6 +13,12 @@ export interface Write {
   readonly ts: number;
 }
 
+/** How much must have happened to a write before it is answered, from least to most. */
+export const ACK_LEVELS = ["accepted", "durable", "flushed"] as const;
+
+/** accepted: in memory; durable: fsynced in the journal; flushed: committed in the store. */
+export type AckLevel = (typeof ACK_LEVELS)[number];
+
 /** Where an entry stands in the total order of all entries, over every instance. */
 export interface Version {
   /** Unix seconds. */
@@ -59,9 +65,12 @@ export function writeId(version: Version): string {
   return `${version.run}-${version.seq}`;
 }
 
+/** {@link INSTANCE_ID_LENGTH} characters, and a number without leading zeros of 16 digits at most. */
+const WRITE_ID = new RegExp(`^([0-9a-z]{${INSTANCE_ID_LENGTH}})-([1-9][0-9]{0,15})$`);
+
 /** The parts of a write id, or undefined when `id` is not one. */
 export function parseWriteId(id: string): { run: string; seq: number } | undefined {
-  const match = /^([0-9a-z]{12})-([1-9][0-9]{0,15})$/.exec(id);
+  const match = WRITE_ID.exec(id);
   return match ? { run: match[1]!, seq: Number(match[2]) } : undefined;
 }
 

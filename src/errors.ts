@@ -1,6 +1,16 @@
 /**
- * The one error type that crosses module borders on purpose. Anything else that is thrown is a
- * defect.
+ * The errors that cross the borders of modules on purpose; everybody tells them apart by
+ * `instanceof`. They are two families and one word about the cache:
+ *
+ * - {@link AppError}: what went wrong for the one who called over HTTP, by its code.
+ * - {@link StoreError}: what a store has to say, whichever adapter it is. Four kinds: it failed,
+ *   and that may pass ({@link StoreUnavailableError}, among them {@link StoreNotAskedError}); it
+ *   refuses everything ({@link StoreRefusesError}) or one row ({@link RejectedRowError}); it lost
+ *   what it had ({@link StoreWentBackError}).
+ * - {@link CacheStaleError}: what a cache could not undo. Every other failure of a cache is taken
+ *   for a miss, so nobody asks what it was.
+ *
+ * Anything else that is thrown is a defect of ours: answered as `internal-error`, and logged.
  */
 
 /** Stable slugs: part of the public contract (the `type` of a problem document), never renamed. */
@@ -15,6 +25,7 @@ export type ErrorCode =
   | "dead-letter-not-found"
   | "replay-refused"
   | "admin-only"
+  | "unauthorized"
   | "no-such-path"
   | "method-not-allowed"
   | "unsupported-media-type"
@@ -33,7 +44,7 @@ export class AppError extends Error {
   override readonly name = "AppError";
 
   /**
-   * @param code which kind of failure; decides the HTTP status (table in `server.ts`)
+   * @param code which kind of failure; decides the HTTP status (table in `http/problem.ts`)
    * @param message for the person who called: what happened, with which value, what to do. Reaches
    *   clients.
    * @param options.cause the internal reason; logged, never sent to a client
@@ -43,16 +54,36 @@ export class AppError extends Error {
   }
 }
 
+/** The store was asked, or should have been, and what was wanted of it did not come about. */
+export abstract class StoreError extends Error {
+  /** @param code what the database calls it, such as the SQLSTATE 23514; undefined if nothing */
+  constructor(message: string, readonly code?: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/**
+ * The store gave no answer, or failed in a way that may pass by itself: no connection, no answer in
+ * time, a conflict, a full disk. The same call may be made again.
+ */
+export class StoreUnavailableError extends StoreError {
+  override readonly name: string = "StoreUnavailableError";
+}
+
+/** The call was not made at all, because the last ones failed. */
+export class StoreNotAskedError extends StoreUnavailableError {
+  override readonly name = "StoreNotAskedError";
+}
+
 /**
  * The store takes the call but not the content: a constraint or a type of the database refuses a
- * row, and would again. Every other failure of a store is one that may pass.
+ * row, and would again.
  */
-export class RejectedRowError extends Error {
+export class RejectedRowError extends StoreError {
   override readonly name = "RejectedRowError";
 
-  /** @param code what the database calls it, such as the SQLSTATE 23514 */
-  constructor(readonly code: string, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+  constructor(override readonly code: string, message: string, options?: { cause?: unknown }) {
+    super(message, code, options);
   }
 }
 
@@ -61,12 +92,11 @@ export class RejectedRowError extends Error {
  * another database. Nothing gets better by itself, a person has to change something; until then
  * what waits is kept.
  */
-export class StoreRefusesError extends Error {
+export class StoreRefusesError extends StoreError {
   override readonly name = "StoreRefusesError";
 
-  /** @param code what the database calls it, such as the SQLSTATE 42501 */
-  constructor(readonly code: string, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+  constructor(override readonly code: string, message: string, options?: { cause?: unknown }) {
+    super(message, code, options);
   }
 }
 
@@ -74,7 +104,7 @@ export class StoreRefusesError extends Error {
  * The store no longer has what it had confirmed: an older backup was restored, or a replica that
  * was behind took over.
  */
-export class StoreWentBackError extends Error {
+export class StoreWentBackError extends StoreError {
   override readonly name = "StoreWentBackError";
 }
 

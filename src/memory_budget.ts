@@ -56,7 +56,7 @@ export const MEMORY_BUDGET = {
   cacheUpdates: {
     bytes: 4 * MiB,
     residentPerByte: 2,
-    reason: "durable entries on their way to the cache; the others make their users suspect",
+    reason: "durable entries on their way to the cache; the others are left to their flush",
   },
   cacheFills: {
     bytes: 4 * MiB,

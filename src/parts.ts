@@ -1,10 +1,11 @@
-/** The adapters that the configuration chooses. The only importer of adapters. */
+/** Makes the adapters that the configuration chooses. Nothing else imports adapters. */
 import { createMemoryCache } from "./adapters/memory/cache.ts";
 import { checkPostgres } from "./adapters/postgres/check.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import { createPool } from "./adapters/postgres/pool.ts";
+import type { DatabaseOptions } from "./adapters/postgres/database.ts";
 import { findIdentity } from "./adapters/postgres/identity.ts";
-import { createPostgresStore, type StoreWatcher } from "./adapters/postgres/store.ts";
+import { createPostgresStore } from "./adapters/postgres/store.ts";
 import { createRedisCache } from "./adapters/redis/cache.ts";
 import { checkRedis } from "./adapters/redis/check.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
@@ -12,9 +13,7 @@ import { type Config, storePlace } from "./config/config.ts";
 import { MEMORY_BUDGET } from "./memory_budget.ts";
 import type { Cache } from "./ports/cache.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { DeadLetters } from "./ports/dead_letters.ts";
-import type { Store } from "./ports/store.ts";
-import type { StoreIdentity } from "./ports/store_identity.ts";
+import type { StorePorts } from "./ports/store.ts";
 import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
 
 /**
@@ -23,11 +22,11 @@ import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
  */
 const UNSHARED_COPY_MS = 1_000;
 
-/** @param watcher of a store that others can change and exchange: not of the embedded one */
+/** @param watcher watches a store that others can change and exchange: not the embedded one */
 export function createStore(
   { store }: Config,
-  watcher: StoreWatcher = {},
-): Store & StoreIdentity & DeadLetters {
+  watcher: Pick<DatabaseOptions, "gate" | "onIndexFault"> = {},
+): StorePorts {
   if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
   return createPostgresStore({ ...store, ...watcher });
 }
@@ -96,7 +95,7 @@ async function checkSqlite(config: Config, path: string): Promise<Findings> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     return { problems: [], notes: [], found: "not there yet; it is made at the first start" };
   }
-  const store = createStore(config);
+  const { store } = createStore(config);
   try {
     await store.ping();
     return { problems: [], notes: [], found: "answers" };
@@ -110,7 +109,7 @@ export async function checkCache({ cache }: Config): Promise<Findings> {
   return { problems: [], notes: [], found: "needs nothing" };
 }
 
-/** For `--print-schema`. Undefined where the store makes its own. */
+/** What `--print-schema` prints; undefined where the store makes its own schema. */
 export function describeSchema({ store }: Config): string | undefined {
   return store.kind === "postgres" ? schemaScript("public", quoteName(store.user)) : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * A data directory and the store it belongs to: what is said when they do not fit, and the command
- * that changes it.
+ * A data directory belongs to one store. This says what to do when they do not fit, and carries out
+ * the command that changes it.
  */
 import { type Config, storePlace } from "../config/config.ts";
 import { reasonOf } from "../errors.ts";
@@ -17,18 +17,19 @@ import {
 
 type Parts = Pick<Config, "dataDir" | "journal" | "store">;
 
-/** What to tell who started the service with another store than its data directory belongs to. */
+/**
+ * Tells who started the service with another store than its data directory belongs to what to do.
+ */
 export async function explainWrongStore(config: Parts, error: WrongStoreError): Promise<string> {
   const { bound } = error;
   const queued = await countQueued(config).catch((reason) =>
     `The journal cannot be read (${reasonOf(reason)})`
   );
+  const configured = describeConfigured(config);
   return `${error.message}
 ${queued}; nothing was moved. One of the two:
 - configure that store again: STORE=${bound.kind}, and what says where it is;
-- or let what waits go to ${
-    describeConfigured(config)
-  }: with the configuration as it is now, run once
+- or let what waits go to ${configured}: with the configuration as it is now, run once
     dsproxy --change-store`;
 }
 
@@ -45,29 +46,34 @@ async function change(config: Parts): Promise<string> {
   const { dataDir, journal, store } = config;
   const used = (await denoFileSystem.list(dataDir)).length > 0;
   if (!used) {
-    return `${dataDir} is not in use yet: the first start binds it to the store that is configured.`;
+    return `${dataDir} is not in use yet: ` +
+      "the first start binds it to the store that is configured.";
   }
   await denoFileSystem.mkdir(journal.dir);
   const lock = await lockJournal(denoFileSystem, journal.dir);
   try {
     const queued = await countQueued(config);
-    // Before the binding: should it end here, the old store is only asked more than it would have
-    // to be.
+    // This comes before the binding: should it end here, the old store is only asked more than it
+    // would have to be.
     await forgetStore(denoFileSystem, journal.dir);
     const before = await changeStore(dataDir, store.kind);
-    return `${dataDir} belonged to ${describeBefore(before)}; from now on it belongs to ${
-      describeConfigured(config)
-    }.
-${queued} for its next start, and will be stored there. What is in the other store already stays in that.`;
+    const configured = describeConfigured(config);
+    return `${dataDir} belonged to ${
+      describeBefore(before)
+    }; from now on it belongs to ${configured}.
+${queued} for its next start, and will be stored there.
+What is in the other store already stays in that.`;
   } finally {
     lock.close();
   }
 }
 
-/** The beginning of a sentence. */
+/** Returns the beginning of a sentence. */
 async function countQueued({ journal }: Parts): Promise<string> {
-  const { unacked } = await verifyJournal(denoFileSystem, journal.dir);
-  return `${unacked} accepted ${unacked === 1 ? "write waits" : "writes wait"} in ${journal.dir}`;
+  const { unsettled } = await verifyJournal(denoFileSystem, journal.dir);
+  return `${unsettled} accepted ${
+    unsettled === 1 ? "write waits" : "writes wait"
+  } in ${journal.dir}`;
 }
 
 function describeBefore(before: Awaited<ReturnType<typeof changeStore>>): string {

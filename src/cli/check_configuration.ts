@@ -1,6 +1,6 @@
 /**
- * `--check-config`: each configured part is asked for all that the service will do, and nothing of
- * it stays.
+ * `--check-config` asks each configured part for all that the service will do, and nothing of it
+ * stays.
  */
 import type { Config } from "../config/config.ts";
 import { dataDirChecks } from "./data_dir_check.ts";

@@ -1,78 +1,76 @@
-/** The command line: which command the arguments ask for, and the help text. */
+/** Finds which command the arguments ask for, and writes the help text. */
+import { parseArgs } from "node:util";
 import { optionsHelp } from "../config/options.ts";
+import { reasonOf } from "../errors.ts";
+import { routesHelp } from "../http/routes.ts";
 import {
   DEAD_LETTERS_USAGE,
   type DeadLettersRequest,
   parseDeadLettersRequest,
 } from "./dead_letters.ts";
 
+/** Each flag stands alone. */
 const FLAGS = {
-  "--help": { command: "help", help: "print this text" },
-  "--version": { command: "version", help: "print the version" },
-  "--check-config": {
-    command: "check-config",
-    help: "check the configuration, the journal (read-only) and every configured dependency",
-  },
-  "--print-config": {
-    command: "print-config",
-    help: "print every option's value and where it came from, secrets masked",
-  },
-  "--print-schema": {
-    command: "print-schema",
-    help: "print the SQL that makes a PostgreSQL database ready, for who migrates by hand",
-  },
-  "--dev": {
-    command: "dev",
-    help: "serve for development: on 127.0.0.1 unless PROXY_HOST says otherwise",
-  },
-  "--change-store": {
-    command: "change-store",
-    help:
-      "let what waits in DATA_DIR for another store go to the one that is configured; only while nothing runs there",
-  },
-  "--ready": {
-    command: "ready",
-    help: "ask the running instance whether it is ready, for container health checks",
-  },
+  "help": "print this text",
+  "version": "print the version",
+  "check-config":
+    "check the configuration, the journal (read-only) and every configured dependency",
+  "print-config": "print every option's value and where it came from, secrets masked",
+  "print-schema": "print the SQL that makes a PostgreSQL database ready, for who migrates by hand",
+  "dev": "serve for development: on 127.0.0.1 unless PROXY_HOST says otherwise",
+  "change-store":
+    "let what waits in DATA_DIR for another store go to the one that is configured; " +
+    "only while nothing runs there",
+  "ready": "ask the running instance whether it is ready, for container health checks",
 } as const;
+type Flag = keyof typeof FLAGS;
+
+const BOOLEAN = { type: "boolean" } as const;
+const ARGUMENTS = {
+  ...Object.fromEntries(Object.keys(FLAGS).map((flag) => [flag, BOOLEAN])) as Record<
+    Flag,
+    typeof BOOLEAN
+  >,
+  /** This one belongs to dead-letters. */
+  all: BOOLEAN,
+};
 
 export type Command =
-  | { readonly command: "serve" | (typeof FLAGS)[keyof typeof FLAGS]["command"] }
+  | { readonly command: "serve" | Flag }
   | { readonly command: "dead-letters"; readonly request: DeadLettersRequest };
 
 /** `error` is for the person who typed: what is wrong and where help is. */
 export function parseCommandLine(args: readonly string[]): Command | { error: string } {
-  const [first, ...more] = args;
-  if (first === undefined) return { command: "serve" };
-  if (first === "dead-letters") {
-    const request = parseDeadLettersRequest(more);
-    return "error" in request ? request : { command: "dead-letters", request };
+  let parsed;
+  try {
+    parsed = parseArgs({ args: [...args], options: ARGUMENTS, allowPositionals: true });
+  } catch (error) {
+    // What follows the first sentence is about arguments that begin with a hyphen: none here do.
+    return refused(reasonOf(error).replace(/\. .*/s, ""));
   }
-  if (!isFlag(first)) {
-    const what = first.startsWith("-") ? "flag" : "argument";
-    return {
-      error: `dsproxy: unknown ${what} ${
-        JSON.stringify(first)
-      }. Run dsproxy --help to see what there is.`,
-    };
+  const { values: { all, ...flags }, positionals: [word, ...operands] } = parsed;
+  const [flag, another] = Object.keys(flags) as Flag[];
+  if (word === "dead-letters" && flag === undefined) {
+    const request = parseDeadLettersRequest(operands, all ?? false);
+    return "error" in request ? request : { command: word, request };
   }
-  if (more.length > 0) {
-    return {
-      error: `dsproxy: ${first} stands alone, but ${
-        JSON.stringify(more[0])
-      } follows it. Run dsproxy --help.`,
-    };
+  if (word !== undefined && word !== "dead-letters") {
+    return refused(`unknown argument ${JSON.stringify(word)}`);
   }
-  return { command: FLAGS[first].command };
+  const beside = word ?? (all ? "--all" : another && `--${another}`);
+  if (flag !== undefined && beside !== undefined) {
+    return refused(`--${flag} stands alone, but ${beside} is there, too`);
+  }
+  return all ? refused("--all belongs to dead-letters") : { command: flag ?? "serve" };
 }
 
-function isFlag(text: string): text is keyof typeof FLAGS {
-  return Object.hasOwn(FLAGS, text);
+function refused(reason: string): { error: string } {
+  return { error: `dsproxy: ${reason}. Run dsproxy --help to see what there is.` };
 }
 
 export function helpText(version: string): string {
-  const flags = Object.entries(FLAGS).map(([flag, { help }]) => `  ${flag.padEnd(16)}  ${help}\n`)
-    .join("");
+  const width = Math.max(...Object.keys(FLAGS).map((flag) => flag.length));
+  const flags = Object.entries(FLAGS).map(([flag, help]) => `  --${flag.padEnd(width)}  ${help}\n`);
   return `dsproxy ${version}: a write-behind proxy in front of PostgreSQL or embedded SQLite
 
 Usage: dsproxy [flag]
@@ -80,13 +78,17 @@ Usage: dsproxy [flag]
 Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.
 
 Flags:
-${flags}
-Rows that the database refused, of the instance running on this machine:
+${flags.join("")}
+Rows that the database refused, of the instance running on this machine, by its admin socket:
 ${DEAD_LETTERS_USAGE}
+Routes; those under /admin by the admin socket, or with a key of ADMIN_KEY:
+${routesHelp()}
 Options, from the environment, then .env in the working directory, then the default:
 ${optionsHelp()}
-Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds. Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.
+Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds.
+Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.
 
-Exit codes: 0 clean stop, 78 bad configuration or a DATA_DIR that belongs to another store, 1 anything else.
+Exit codes: 0 clean stop, 78 bad configuration or a DATA_DIR that belongs to another store,
+1 anything else.
 `;
 }

@@ -1,6 +1,6 @@
 /**
- * What `--check-config` says about DATA_DIR: whether the service could start and write there.
- * Leaves nothing behind.
+ * Finds out for `--check-config` whether the service could start and write in DATA_DIR, and leaves
+ * nothing behind.
  */
 import { dirname, join } from "node:path";
 import { reasonOf } from "../errors.ts";
@@ -8,7 +8,7 @@ import { denoFileSystem } from "../disk/file_system.ts";
 import { type JournalCondition, verifyJournal } from "../journal/verify.ts";
 import { checkStoreBinding, describeStore, type StoreKind } from "../guarding/store_binding.ts";
 
-/** What a start writes at least: the header of a segment, and a checkpoint. */
+/** A start writes at least so much: the header of a segment, and a checkpoint, of 4 KiB each. */
 const PROBE_BYTES = 8 * 1024;
 const PROBE_PREFIX = ".dsproxy-check-";
 
@@ -19,8 +19,8 @@ export interface DataDir {
 }
 
 /**
- * Each part by its name, and what looks at it: resolves to what it found, rejects with what keeps
- * the service from starting.
+ * Returns each part by its name, and what looks at it: that resolves to what it found, or rejects
+ * with what keeps the service from starting.
  */
 export function dataDirChecks(
   { dataDir, journalDir, storeKind }: DataDir,
@@ -84,8 +84,8 @@ async function tryToMakeDirectory(parent: string): Promise<void> {
 }
 
 /**
- * A start as another user may have left files that this one cannot write. Opening them changes
- * nothing.
+ * The files are opened, which changes nothing: an earlier start as another user may have left some
+ * that this one cannot write.
  */
 async function tryToOpenFiles(directory: string): Promise<void> {
   for await (const { name, isFile } of Deno.readDir(directory)) {
@@ -118,12 +118,13 @@ async function nearestExisting(path: string): Promise<string> {
 }
 
 function describeJournal(
-  { instance, segments, bytes, records, unacked, damage }: JournalCondition,
+  { instance, segments, bytes, records, unsettled, damage }: JournalCondition,
 ): string {
   if (instance === undefined) return "not there yet; it is made at the first start";
   const stretches = damage.map(({ kind, segment, offset, bytes }) =>
     `${kind} in ${segment} at ${offset} (${bytes} bytes)`
   );
   const condition = damage.length === 0 ? "no damage" : `damage: ${stretches.join(", ")}`;
-  return `instance ${instance}, ${records} records in ${segments} segments (${bytes} bytes), ${unacked} not in the store; ${condition}`;
+  const size = `${records} records in ${segments} segments (${bytes} bytes)`;
+  return `instance ${instance}, ${size}, ${unsettled} not in the store; ${condition}`;
 }

@@ -1,13 +1,14 @@
 /**
- * `dsproxy dead-letters …`: the rows that the database refused, handled by the instance that runs
- * on this machine.
+ * `dsproxy dead-letters …` has the instance that runs on this machine handle the rows that the
+ * database refused.
  */
 import { parseWriteId } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
+import { PAGE_LETTERS } from "../http/handlers/dead_letters.ts";
 import type { CallInstance } from "./instance_client.ts";
 
 export const DEAD_LETTERS_USAGE = `\
-  dsproxy dead-letters list [AFTER]          100 of them, oldest first; AFTER continues a listing
+  dsproxy dead-letters list [AFTER]          the oldest ${PAGE_LETTERS}; AFTER continues a listing
   dsproxy dead-letters show ID               one, with its value, as JSON
   dsproxy dead-letters replay ID…|--all      insert again what was accepted; twice is harmless
   dsproxy dead-letters discard ID…|--all     delete for good
@@ -18,7 +19,7 @@ export type DeadLettersRequest =
   | { readonly action: "show"; readonly id: string }
   | { readonly action: "replay" | "discard"; readonly ids: readonly string[] | "all" };
 
-/** What the admin API lists. */
+/** The admin API lists them so. */
 interface Letter {
   readonly id: string;
   readonly user_id: string;
@@ -34,28 +35,25 @@ interface Page {
 }
 
 const ROUTE = "/admin/dead-letters";
-const PAGE_LETTERS = 100;
 
+/** @param all whether `--all` was there */
 export function parseDeadLettersRequest(
-  args: readonly string[],
+  [action, ...operands]: readonly string[],
+  all: boolean,
 ): DeadLettersRequest | { error: string } {
-  const [action, ...operands] = args;
   const [first] = operands;
-  if (action === "list" && operands.length <= 1) return { action, after: first };
-  const strange = operands.find((id) => id !== "--all" && parseWriteId(id) === undefined);
-  if (
-    strange !== undefined && action !== undefined && ["show", "replay", "discard"].includes(action)
-  ) {
-    return {
-      error: `dsproxy: ${JSON.stringify(strange)} is not a write id such as 0123456789ab-42.`,
-    };
-  }
-  if (action === "show" && operands.length === 1 && first !== "--all") {
-    return { action, id: first! };
-  }
-  if ((action === "replay" || action === "discard") && operands.length > 0) {
-    if (!operands.includes("--all")) return { action, ids: operands };
-    if (operands.length === 1) return { action, ids: "all" };
+  if (action === "list" && operands.length <= 1 && !all) return { action, after: first };
+  if (action === "show" || action === "replay" || action === "discard") {
+    const strange = operands.find((id) => parseWriteId(id) === undefined);
+    if (strange !== undefined) {
+      const what = JSON.stringify(strange);
+      return { error: `dsproxy: ${what} is not a write id such as 0123456789ab-42.` };
+    }
+    if (action === "show") {
+      if (operands.length === 1 && !all) return { action, id: first! };
+    } else if (all !== (operands.length > 0)) {
+      return { action, ids: all ? "all" : operands };
+    }
   }
   return {
     error: `dsproxy: dead-letters is used so:\n${DEAD_LETTERS_USAGE}See also dsproxy --help.`,
@@ -98,9 +96,8 @@ async function settleAll(
       failures.push(`${id}: ${reasonOf(error)}`);
     }
   }
-  const summary = `${done} ${
-    action === "replay" ? "replayed" : "discarded"
-  }, ${failures.length} not`;
+  const outcome = action === "replay" ? "replayed" : "discarded";
+  const summary = `${done} ${outcome}, ${failures.length} not`;
   return { ok: failures.length === 0, message: [...failures, summary].join("\n") };
 }
 
@@ -121,7 +118,7 @@ async function listPage(call: CallInstance, after: string | undefined): Promise<
 
 function describePage({ dead_letters, next }: Page): string {
   if (dead_letters.length === 0) return "No dead letters.";
-  // As JSON, because a user id or a message may hold what a terminal would obey.
+  // They are shown as JSON, because a user id or a message may hold what a terminal would obey.
   const lines = dead_letters.map(({ id, user_id, code, message, attempts, failed_at }) =>
     `${id}  ${failed_at}  attempts ${attempts}  ${code}  user ${JSON.stringify(user_id)}  ${
       JSON.stringify(message)

@@ -1,10 +1,11 @@
 /**
- * Asks the instance that runs on this machine, by its HTTP interface: for `--ready` and the
- * commands.
+ * Asks the instance that runs on this machine: the commands by its admin socket, `--ready` where
+ * its clients ask it.
  */
-import { request as httpRequest } from "node:http";
+import { request as httpRequest, type RequestOptions } from "node:http";
 import type { Config } from "../config/config.ts";
 import { reasonOf } from "../errors.ts";
+import { findAdminSocket } from "../http/admin_socket.ts";
 
 export interface Answer {
   readonly status: number;
@@ -14,27 +15,30 @@ export interface Answer {
 /** One request to the instance. @throws with the reason when no answer comes in time */
 export type CallInstance = (method: "GET" | "POST" | "DELETE", path: string) => Promise<Answer>;
 
-type Listen = Pick<Config, "listen">;
+/** The instance can be called here; `name` and `hint` are for people. */
+interface Target {
+  readonly name: string;
+  /** It says what to look at when no answer comes. */
+  readonly hint?: string;
+  readonly address: Pick<RequestOptions, "host" | "port" | "socketPath">;
+}
 
+/** The health check of the image ends a call after 5 s, and would not say why. */
 const READY_LIMIT_MS = 3_000;
-/** A page of the largest listing, with the longest user ids. */
+/** The store may take its time, but a person waits for the answer. */
+const ADMIN_LIMIT_MS = 30_000;
+/** The largest page of a listing, with the longest user ids and messages, is shorter. */
 const MAX_ANSWER_LENGTH = 16 * 1024 * 1024;
 const ANY_ADDRESS = new Map([["0.0.0.0", "127.0.0.1"], ["::", "::1"]]);
 
-/** Calls the instance that listens where `config` says. @throws when that cannot be known */
-export function instanceCaller({ listen }: Listen, limitMs: number): CallInstance {
-  const { port } = listen;
-  if (port === 0) {
-    throw new Error("PROXY_PORT is 0, so nobody can know the port: set the one it listens on.");
-  }
-  const host = ANY_ADDRESS.get(listen.host) ?? listen.host;
-  const where = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+/** Calls the admin routes of the instance that runs with this configuration. */
+export function adminCaller(config: Pick<Config, "admin" | "dataDir">): CallInstance {
+  const wanted = { path: config.admin.socketPath, dataDir: config.dataDir };
   return async (method, path) => {
-    try {
-      return await call(host, port, method, path, limitMs);
-    } catch (error) {
-      throw new Error(`no answer from ${where} (${reasonOf(error)})`, { cause: error });
-    }
+    const socketPath = await findAdminSocket(wanted);
+    const hint = "; does it run, with the same DATA_DIR and as the same user?";
+    const target = { name: socketPath, hint, address: { socketPath } };
+    return await call(target, method, path, ADMIN_LIMIT_MS);
   };
 }
 
@@ -42,9 +46,12 @@ export function instanceCaller({ listen }: Listen, limitMs: number): CallInstanc
  * Asks the instance that listens where `config` says; never rejects. `message` has the reason when
  * it is not ready.
  */
-export async function askReady(config: Listen): Promise<{ ok: boolean; message: string }> {
+export async function askReady(
+  { listen }: Pick<Config, "listen">,
+): Promise<{ ok: boolean; message: string }> {
   try {
-    const { status, text } = await instanceCaller(config, READY_LIMIT_MS)("GET", "/readyz");
+    // The admin socket is not asked, because this is to fail when clients do not get through.
+    const { status, text } = await call(networkTarget(listen), "GET", "/readyz", READY_LIMIT_MS);
     if (status === 200) return { ok: true, message: "ready" };
     const answer = text.trim().replaceAll(/\s*\n\s*/g, "; ").slice(0, 500);
     return { ok: false, message: `not ready: status ${status}, ${answer}` };
@@ -53,35 +60,45 @@ export async function askReady(config: Listen): Promise<{ ok: boolean; message: 
   }
 }
 
-/** Not `fetch`, which would go through the proxy that HTTP_PROXY names. */
-function call(
-  hostname: string,
-  port: number,
+function networkTarget({ host: bound, port }: Config["listen"]): Target {
+  if (port === 0) {
+    throw new Error("PROXY_PORT is 0, so nobody can know the port: set the one it listens on.");
+  }
+  const host = ANY_ADDRESS.get(bound) ?? bound;
+  const name = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return { name, address: { host, port } };
+}
+
+async function call(
+  { name, hint = "", address }: Target,
   method: string,
   path: string,
   limitMs: number,
 ): Promise<Answer> {
+  const signal = AbortSignal.timeout(limitMs);
+  try {
+    return await exchange({ ...address, method, path, signal, agent: false });
+  } catch (error) {
+    const reason = signal.aborted ? `it did not come within ${limitMs / 1000} s` : reasonOf(error);
+    throw new Error(`no answer from ${name} (${reason})${hint}`, { cause: error });
+  }
+}
+
+/** `fetch` is not used, as it would go through the proxy that HTTP_PROXY names. */
+function exchange(options: RequestOptions): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest({ hostname, port, method, path, agent: false }, (response) => {
+    const request = httpRequest(options, (response) => {
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => {
         text += chunk;
-        if (text.length > MAX_ANSWER_LENGTH) giveUp("its answer is too long to be that of dsproxy");
+        if (text.length <= MAX_ANSWER_LENGTH) return;
+        request.destroy(new Error("its answer is too long to be that of dsproxy"));
       });
-      response.on("end", () => settle(() => resolve({ status: response.statusCode ?? 0, text })));
-      response.on("error", (error) => settle(() => reject(error)));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
+      response.on("error", reject);
     });
-    const timer = setTimeout(() => giveUp(`it did not come within ${limitMs / 1000} s`), limitMs);
-    request.on("error", (error) => settle(() => reject(error)));
+    request.on("error", reject);
     request.end();
-    function giveUp(reason: string): void {
-      settle(() => reject(new Error(reason)));
-      request.destroy();
-    }
-    function settle(outcome: () => void): void {
-      clearTimeout(timer);
-      outcome();
-    }
   });
 }

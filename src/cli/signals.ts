@@ -1,6 +1,6 @@
 /**
- * What signals mean to the service: some ask it to stop, in order; none ends it without that, but
- * the second of those.
+ * Some signals ask the service to stop, in order. None ends it without that, but the second of
+ * those.
  */
 import { close as closeDebugger } from "node:inspector";
 import type { Log } from "../telemetry/log.ts";

@@ -1,7 +1,7 @@
 /**
- * Configuration: the environment, then `.env` in the working directory, then defaults. The only
- * reader of the environment ({@link loadConfigFromProcess}); the rest is pure. Every problem is
- * reported at once.
+ * The configuration comes from the environment, then from `.env` in the working directory, then
+ * from defaults. Only {@link loadConfigFromProcess} reads the environment, the rest is pure. Every
+ * problem is reported at once.
  */
 import { join } from "node:path";
 import {
@@ -13,11 +13,9 @@ import {
 } from "./loader.ts";
 import type { Values } from "./options.ts";
 import type { HostPort } from "./parsers.ts";
-import type { SessionAttrs, SslMode } from "./urls.ts";
+import type { SslMode, TargetSessionAttrs } from "../libpq.ts";
+import type { AckLevel } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
-
-export type { ConfigProblem, ConfigProblems, ConfigSources, Setting } from "./loader.ts";
-export { environmentNames } from "./options.ts";
 
 export interface Config {
   /** Port 0 picks a free one. */
@@ -26,14 +24,24 @@ export interface Config {
   readonly cache: MemoryCacheConfig | RedisCacheConfig;
   /** `size` waiting writes or `intervalMs` start a flush; one statement has at most `max`. */
   readonly batch: { readonly size: number; readonly intervalMs: number; readonly max: number };
-  readonly journal: { readonly dir: string; readonly maxBytes: number };
+  /** What the store has stays for `retainMs`, within `maxBytes`; 0 = not at all. */
+  readonly journal: {
+    readonly dir: string;
+    readonly maxBytes: number;
+    readonly retainMs: number;
+  };
   readonly limits: {
     readonly bodyBytes: number;
     readonly keyBytes: number;
     readonly valueBytes: number;
   };
-  readonly ack: "accepted" | "durable" | "flushed";
+  readonly ack: AckLevel;
   readonly corsOrigins: readonly string[];
+  readonly admin: {
+    readonly socketPath: string;
+    /** Each is the SHA-256 in hex of a key that opens the admin routes over the network. */
+    readonly keyHashes: readonly string[];
+  };
   readonly shutdownGraceMs: number;
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
@@ -49,22 +57,24 @@ export interface SqliteConfig {
 
 export interface PostgresConfig {
   readonly kind: "postgres";
-  /** Tried in this order; a host that begins with a slash is the folder of a Unix socket. */
+  /**
+   * They are tried in this order; a host that begins with a slash is the folder of a Unix socket.
+   */
   readonly hosts: readonly HostPort[];
   readonly user: string;
-  /** As it is now: read anew from the file that names it, if one does. */
+  /** Returns it as it is now: it is read anew from the file that holds it, if one does. */
   readonly password: () => string;
   readonly database: string;
   readonly sslMode: SslMode;
-  /** Certificates in PEM. */
+  /** It holds certificates in PEM. */
   readonly sslRootCert?: string;
-  readonly targetSessionAttrs: SessionAttrs;
+  readonly targetSessionAttrs: TargetSessionAttrs;
   readonly applicationName?: string;
   readonly connectTimeoutMs?: number;
   readonly poolSize: number;
 }
 
-/** Where the store is, for people, and to tell one place from another. */
+/** Names where the store is, for people, and to tell one place from another. */
 export function storePlace(store: SqliteConfig | PostgresConfig): string {
   if (store.kind === "sqlite") return store.path;
   return `database ${store.database} on ${
@@ -75,7 +85,7 @@ export function storePlace(store: SqliteConfig | PostgresConfig): string {
 export interface MemoryCacheConfig {
   readonly kind: "memory";
   readonly ttlMs: number;
-  /** Entries kept in this process; 0 = none. */
+  /** So many entries are kept in this process; 0 = none. */
   readonly localMax: number;
 }
 
@@ -92,7 +102,7 @@ export interface RedisCacheConfig extends Omit<MemoryCacheConfig, "kind"> {
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** In the order of the option table. */
+  /** They are in the order of the option table. */
   readonly settings: readonly Setting[];
 }
 
@@ -103,8 +113,8 @@ export function loadConfig(sources: ConfigSources): LoadedConfig | ConfigProblem
 }
 
 /**
- * As {@link loadConfig}; reads only the variables of {@link environmentNames}, `.env` and the files
- * that these name.
+ * Does as {@link loadConfig} does, and reads only the variables of the option table, `.env` and the
+ * files that these name.
  */
 export function loadConfigFromProcess(defaultHost?: string): LoadedConfig | ConfigProblems {
   const dotenv = readDotenv();
@@ -133,7 +143,7 @@ function readDotenv(): { text?: string; problem?: string } {
   }
 }
 
-/** One line an option: name, effective value, origin. For `--print-config`. */
+/** Returns a line for each option, for `--print-config`: name, effective value, origin. */
 export function describeConfig(settings: readonly Setting[]): string {
   const width = Math.max(...settings.map(({ name }) => name.length));
   const lines = settings.map(({ name, shown = "-", origin }) =>
@@ -155,7 +165,11 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
       localMax: values.CACHE_LOCAL_MAX,
     },
     batch: { size: values.BATCH_SIZE, intervalMs: values.BATCH_INTERVAL, max: values.BATCH_MAX },
-    journal: { dir: join(values.DATA_DIR, "journal"), maxBytes: values.JOURNAL_MAX_BYTES },
+    journal: {
+      dir: join(values.DATA_DIR, "journal"),
+      maxBytes: values.JOURNAL_MAX_BYTES,
+      retainMs: values.JOURNAL_RETAIN,
+    },
     limits: {
       bodyBytes: values.MAX_BODY_BYTES,
       keyBytes: values.MAX_KEY_BYTES,
@@ -163,6 +177,11 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
     },
     ack: values.ACK,
     corsOrigins: values.CORS_ORIGINS ?? [],
+    admin: {
+      // The loader has chosen one where none was given.
+      socketPath: values.ADMIN_SOCKET!,
+      keyHashes: values.ADMIN_KEY ?? [],
+    },
     shutdownGraceMs: values.SHUTDOWN_GRACE,
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT ?? "json" },
     dataDir: values.DATA_DIR,

@@ -2,6 +2,7 @@
  * Finds the text of every option in the environment, `.env`, a secret's file or the defaults, and
  * parses and checks it. Collects every problem instead of stopping at the first.
  */
+import { join } from "node:path";
 import { parse as parseDotenv } from "dotenv";
 import {
   OPTION_NAMES,
@@ -11,17 +12,18 @@ import {
   shown,
   type Values,
 } from "./options.ts";
+import { contradictions } from "./contradictions.ts";
 import { type HostPort, InvalidValue } from "./parsers.ts";
 import { databaseUrl } from "./urls.ts";
 import { reasonOf } from "../errors.ts";
 
 export interface ConfigProblem {
   readonly variable: string;
-  /** For a person: the value (a secret masked), what is wrong with it and what to do. */
+  /** Tells a person the value (a secret masked), what is wrong with it and what to do. */
   readonly message: string;
 }
 
-/** One option as it is in effect, for {@link describeConfig}. */
+/** {@link describeConfig} shows an option as it is in effect. */
 export interface Setting {
   readonly name: OptionName;
   /** A secret is masked; undefined when not set. */
@@ -29,7 +31,7 @@ export interface Setting {
   readonly origin: Origin;
 }
 
-/** Where a value came from: `file` is the one that `NAME_FILE` names. */
+/** A value came from here; `file` is the one that `NAME_FILE` names. */
 export type Origin = "environment" | ".env" | "file" | "default" | "DATABASE_URL" | "REDIS_URL";
 
 export interface ConfigProblems {
@@ -38,33 +40,33 @@ export interface ConfigProblems {
 
 export interface CheckedOptions {
   readonly values: Values;
-  /** The content of the file DB_SSLROOTCERT. */
+  /** It is the content of the file DB_SSLROOTCERT. */
   readonly sslRootCert: string | undefined;
   /**
-   * DB_PASS as it is now: where a file holds it, that is read anew; while that cannot be, the last
-   * one read holds.
+   * Returns DB_PASS as it is now: where a file holds it, that is read anew; while that cannot be,
+   * the last one read holds.
    */
   readonly databasePassword: () => string;
   readonly settings: readonly Setting[];
 }
 
-/** What the options are read from: the process in production, plain values in tests. */
+/** The options are read from the process in production, and from plain values in tests. */
 export interface ConfigSources {
-  /** A variable of the environment; throws when its value is not text. */
+  /** Returns a variable of the environment; throws when its value is not text. */
   readonly env: (name: string) => string | undefined;
-  /** The content of `.env`; undefined when there is none. */
+  /** It is the content of `.env`; undefined when there is none. */
   readonly dotenvText?: string | undefined;
-  /** The text of a file; throws when it cannot be read. */
+  /** Returns the text of a file; throws when it cannot be read. */
   readonly readFile: (path: string) => string;
   readonly isTerminal: boolean;
-  /** Replaces the default of PROXY_HOST. */
+  /** It replaces the default of PROXY_HOST. */
   readonly defaultHost?: string;
 }
 
 interface Found {
   readonly text: string | undefined;
   readonly origin: Origin;
-  /** Of the file, where that is the origin. */
+  /** It leads to the file, where that is the origin. */
   readonly path?: string;
 }
 
@@ -81,8 +83,8 @@ const REDIS_CONNECTION = ["REDIS_ADDR", "REDIS_URL"] as const;
 export class ConfigLoader {
   readonly #problems: ConfigProblem[] = [];
   readonly #found = new Map<OptionName, Found>();
-  /** Lacks the options that have a problem. */
-  readonly #values: { -readonly [N in OptionName]?: Values[N] } = {};
+  /** Those that have a problem are not in it. */
+  readonly #values: Partial<Values> = {};
   readonly #layers: readonly {
     readonly origin: Origin;
     readonly get: (name: string) => string | undefined;
@@ -101,7 +103,8 @@ export class ConfigLoader {
     this.#refuseReserved();
     this.#choose();
     this.#spreadUrls();
-    this.#checkTogether();
+    const texts = (name: OptionName) => this.#found.get(name)?.text;
+    this.#problems.push(...contradictions(this.#values, texts));
     const sslRootCert = this.#readRootCert();
     if (this.#problems.length > 0) return { problems: this.#problems };
     // Without a problem every option has been parsed, or has neither a value nor a default.
@@ -178,11 +181,13 @@ export class ConfigLoader {
     }
   }
 
-  /** The settings whose default depends on others. */
+  /** Chooses for the settings whose default depends on others. */
   #choose(): void {
     const given = (name: OptionName) => this.#found.get(name)?.origin !== "default";
     this.#default("STORE", DB_CONNECTION.some(given) ? "postgres" : "sqlite");
     this.#default("CACHE", REDIS_CONNECTION.some(given) ? "redis" : "memory");
+    const { DATA_DIR } = this.#values;
+    if (DATA_DIR !== undefined) this.#default("ADMIN_SOCKET", join(DATA_DIR, "admin.sock"));
     this.#default("LOG_FORMAT", this.sources.isTerminal ? "pretty" : "json");
   }
 
@@ -224,36 +229,6 @@ export class ConfigLoader {
     Object.assign(this.#values, { [name]: value });
   }
 
-  #checkTogether(): void {
-    const {
-      BATCH_SIZE = 0,
-      BATCH_MAX = Infinity,
-      JOURNAL_MAX_BYTES = Infinity,
-      MAX_BODY_BYTES = 0,
-    } = this.#values;
-    if (BATCH_SIZE > BATCH_MAX) {
-      const message =
-        `${BATCH_SIZE} is more than BATCH_MAX=${BATCH_MAX}: lower it, or raise BATCH_MAX.`;
-      this.#problems.push({ variable: "BATCH_SIZE", message });
-    }
-    const { DB_HOST: { length: hosts } = [], DB_PORT: { length: ports } = [] } = this.#values;
-    if (ports > 1 && ports !== hosts) {
-      const message = `${ports} ports for ${hosts} host${
-        hosts === 1 ? "" : "s"
-      }: give one for all, or one for each.`;
-      this.#problems.push({ variable: "DB_PORT", message });
-    }
-    if (JOURNAL_MAX_BYTES < 4 * MAX_BODY_BYTES) {
-      const [journal, body] = [
-        this.#found.get("JOURNAL_MAX_BYTES")?.text,
-        this.#found.get("MAX_BODY_BYTES")?.text,
-      ];
-      const message =
-        `${journal} is less than 4 × MAX_BODY_BYTES=${body}: raise it, or lower the other.`;
-      this.#problems.push({ variable: "JOURNAL_MAX_BYTES", message });
-    }
-  }
-
   #readRootCert(): string | undefined {
     const path = this.#values.DB_SSLROOTCERT;
     if (path === undefined || this.#values.STORE !== "postgres") return undefined;
@@ -280,8 +255,8 @@ export class ConfigLoader {
       try {
         last = read() || last;
       } catch (error) {
-        // Half written, or away for a moment while it is replaced: the server says whether the last
-        // one still holds.
+        // The file is half written, or away for a moment while it is replaced: the server says
+        // whether the last one still holds.
         if (!(error instanceof InvalidValue)) throw error;
       }
       return last;
@@ -297,8 +272,8 @@ export class ConfigLoader {
 }
 
 /**
- * Undefined for what is not set; blanks around a value do not count, except where any text is
- * allowed.
+ * Returns undefined for what is not set. Blanks around a value do not count, except where any text
+ * is allowed.
  */
 function lookUp(
   get: (name: string) => string | undefined,

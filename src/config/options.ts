@@ -7,6 +7,7 @@ import {
   hostPort,
   hosts,
   integer,
+  keyHashes,
   listenPort,
   oneOf,
   origins,
@@ -15,15 +16,9 @@ import {
   ports,
   sizeBytes,
 } from "./parsers.ts";
-import {
-  databaseUrl,
-  MASK,
-  maskDatabaseUrl,
-  maskUrl,
-  redisUrl,
-  SESSION_ATTRS,
-  SSL_MODES,
-} from "./urls.ts";
+import { databaseUrl, MASK, maskDatabaseUrl, maskUrl, redisUrl } from "./urls.ts";
+import { ACK_LEVELS } from "../domain.ts";
+import { SSL_MODES, TARGET_SESSION_ATTRS } from "../libpq.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -33,18 +28,18 @@ const GIB = 1024 * MIB;
 
 export interface Option {
   readonly parse: Parser<unknown>;
-  /** As a user would write it; undefined for none. */
+  /** It is written as a user would write it; undefined for none. */
   readonly default?: string;
   readonly help: string;
-  /** Never shown as it is; may also come from the file that `NAME_FILE` names. */
+  /** It is never shown as it is, and may also come from the file that `NAME_FILE` names. */
   readonly secret?: true;
-  /** How a secret is shown; all of it is masked unless said here. */
+  /** It makes a secret fit to be shown; without it all of the secret is masked. */
   readonly mask?: (value: string) => string;
   /** `NAME=` means the empty text; elsewhere it means "not set". */
   readonly mayBeEmpty?: true;
 }
 
-/** In the order in which help and `.env.example` show them. */
+/** Help and `.env.example` show them in this order. */
 export const OPTIONS = {
   PROXY_PORT: {
     parse: listenPort,
@@ -59,16 +54,16 @@ export const OPTIONS = {
 
   STORE: {
     parse: oneOf("sqlite", "postgres"),
-    help:
-      "where records end up: sqlite or postgres; default: postgres when DATABASE_URL or a DB_* of the connection is set",
+    help: "where records end up: sqlite or postgres; default: postgres when DATABASE_URL or a " +
+      "DB_* of the connection is set",
   },
   DATABASE_URL: {
     parse: databaseUrl,
     secret: true,
     mask: maskDatabaseUrl,
-    help:
-      "postgres://user:password@host:port/database?sslmode=…&sslrootcert=…&target_session_attrs=…&application_name=…" +
-      "&connect_timeout=…; several hosts as host:port,host:port; what it names wins over DB_*",
+    help: "postgres://user:password@host:port/database?sslmode=…&sslrootcert=…" +
+      "&target_session_attrs=…&application_name=…&connect_timeout=…; " +
+      "several hosts as host:port,host:port; what it names wins over DB_*",
   },
   DB_HOST: {
     parse: hosts,
@@ -95,9 +90,12 @@ export const OPTIONS = {
     help: "file with the certificates (PEM) to trust for PostgreSQL",
   },
   DB_TARGET_SESSION_ATTRS: {
-    parse: oneOf(...SESSION_ATTRS),
+    parse: oneOf(...TARGET_SESSION_ATTRS),
     default: "prefer-read-write",
-    help: `which of the servers to use, as in libpq: ${SESSION_ATTRS.slice(0, -1).join(", ")}; ` +
+    help:
+      `which of the servers to use, as in libpq: ${
+        TARGET_SESSION_ATTRS.slice(0, -1).join(", ")
+      }; ` +
       "prefer-read-write: one that takes writes, else a primary that is read-only for now",
   },
   DB_POOL_SIZE: { parse: integer(1, 1000), default: "8", help: "connections to PostgreSQL" },
@@ -111,8 +109,8 @@ export const OPTIONS = {
     parse: redisUrl,
     secret: true,
     mask: maskUrl,
-    help:
-      "redis://user:password@host:port/database, rediss:// for TLS; what it names wins over REDIS_ADDR and REDIS_PASS",
+    help: "redis://user:password@host:port/database, rediss:// for TLS; " +
+      "what it names wins over REDIS_ADDR and REDIS_PASS",
   },
   REDIS_PASS: { parse: pathText, secret: true, mayBeEmpty: true, help: "Redis password" },
   CACHE_TTL: {
@@ -143,7 +141,7 @@ export const OPTIONS = {
     help: "directory of the journal and of the embedded database",
   },
   ACK: {
-    parse: oneOf("accepted", "durable", "flushed"),
+    parse: oneOf(...ACK_LEVELS),
     default: "durable",
     help:
       "when a write is answered: accepted (in memory), durable (on disk), flushed (in the store)",
@@ -160,11 +158,30 @@ export const OPTIONS = {
     default: "1GiB",
     help: "a journal of this size accepts no more; at least 4 × MAX_BODY_BYTES",
   },
+  JOURNAL_RETAIN: {
+    parse: durationMs(0, 8760 * HOUR_MS),
+    default: "1h",
+    help:
+      "writes that the store has are kept for so long within JOURNAL_MAX_BYTES, and sent again " +
+      "when the store went back to an older state; 0 = not at all",
+  },
   MAX_BODY_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "1MiB", help: "largest request body" },
   MAX_KEY_BYTES: { parse: sizeBytes(1, KIB), default: "512", help: "longest user_id" },
   MAX_VALUE_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "256KiB", help: "longest value" },
 
   CORS_ORIGINS: { parse: origins, help: "origins that a browser may call from, comma-separated" },
+  ADMIN_KEY: {
+    parse: keyHashes,
+    secret: true,
+    help: "opens the admin routes to who sends a key as Authorization: Bearer …: " +
+      "SHA-256 hash of the key in hex (printf %s KEY | sha256sum), or several, comma-separated; " +
+      "default: only the admin socket opens them",
+  },
+  ADMIN_SOCKET: {
+    parse: pathText,
+    help: "Unix socket of the admin routes, for this user's processes only; the commands use it; " +
+      "default: admin.sock in DATA_DIR",
+  },
   SHUTDOWN_GRACE: {
     parse: durationMs(0, HOUR_MS),
     default: "25s",
@@ -185,19 +202,18 @@ export type OptionName = keyof typeof OPTIONS;
 export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[];
 
 /**
- * Protections that users of later versions know. Setting one here is a problem, not something to
+ * Users of later versions know these protections. Setting one here is a problem, not something to
  * pass over.
  */
 export const RESERVED_NAMES = [
   "API_KEYS",
-  "ADMIN_KEY",
   "RATE_LIMIT",
   "TLS_CERT",
   "TLS_KEY",
 ] as const;
 
 type Parsed<O extends Option> = O["parse"] extends Parser<infer T> ? T : never;
-/** Each option's value; undefined where there is no default. */
+/** It holds the value of each option; undefined where there is no default. */
 export type Values = {
   readonly [N in OptionName]: (typeof OPTIONS)[N] extends { readonly default: string }
     ? Parsed<(typeof OPTIONS)[N]>
@@ -209,8 +225,8 @@ export function optionOf(name: OptionName): Option {
 }
 
 /**
- * Every name that is read from the environment: the program needs permission for these and no
- * others.
+ * Returns every name that is read from the environment: the program needs permission for these and
+ * no others.
  */
 export function environmentNames(): string[] {
   return [
@@ -219,14 +235,14 @@ export function environmentNames(): string[] {
   ];
 }
 
-/** The text for human eyes. */
+/** Returns the text for human eyes. */
 export function shown(name: OptionName, value: string): string {
   const option = optionOf(name);
   if (!option.secret || value === "") return value;
   return option.mask?.(value) ?? MASK;
 }
 
-/** One line an option, for `--help`. */
+/** Returns one line for each option, for `--help`. */
 export function optionsHelp(): string {
   const width = Math.max(...OPTION_NAMES.map((name) => name.length));
   return OPTION_NAMES.map((name) => {
@@ -238,7 +254,7 @@ export function optionsHelp(): string {
   }).join("");
 }
 
-/** The content of `.env.example`: every option, commented out, at its default. */
+/** Returns the content of `.env.example`: every option, commented out, at its default. */
 export function envExample(): string {
   const entries = OPTION_NAMES.map((name) => {
     const { default: value = "", help } = optionOf(name);
@@ -247,9 +263,14 @@ export function envExample(): string {
   return `${ENV_EXAMPLE_HEADER}\n${entries.join("\n")}`;
 }
 
-const ENV_EXAMPLE_HEADER =
-  `# Copy to .env and uncomment what you change; the environment wins over this file.
-# Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds. Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.
-# Instead of DB_PASS, REDIS_PASS, DATABASE_URL and REDIS_URL, the same name with _FILE may name a file that holds it.
-# Quote a value that contains # or blanks at its ends.
-`;
+const SECRET_NAMES = OPTION_NAMES.filter((name) => optionOf(name).secret);
+
+const ENV_EXAMPLE_HEADER = [
+  "# Copy to .env and uncomment what you change; the environment wins over this file.",
+  "# Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds. " +
+  "Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.",
+  `# Instead of ${SECRET_NAMES.join(", ")},`,
+  "# the same name with _FILE may name a file that holds it.",
+  "# Quote a value that contains # or blanks at its ends.",
+  "",
+].join("\n");

@@ -1,6 +1,6 @@
 /**
- * From the text of one setting to its value. Every parser throws {@link InvalidValue} with words
- * that complete "NAME=text: …", and knows nothing of where the text came from.
+ * A parser turns the text of one setting into its value. Every one throws {@link InvalidValue} with
+ * words that complete "NAME=text: …", and knows nothing of where the text came from.
  */
 
 /** The text cannot be used; the message says why and what to write instead. */
@@ -10,7 +10,7 @@ export class InvalidValue extends Error {
 
 export type Parser<T> = (text: string) => T;
 
-/** A path or a name: any text without NUL. */
+/** A path or a name may be any text without NUL. */
 export function pathText(value: string): string {
   if (value.includes("\0")) throw new InvalidValue("contains a NUL character");
   return value;
@@ -32,10 +32,10 @@ export function integer(min: number, max: number): Parser<number> {
     inRange(/^[0-9]{1,15}$/.test(value) ? Number(value) : NaN, min, max, String, "a whole number");
 }
 
-/** A TCP port to connect to. */
+/** Reads a TCP port to connect to. */
 export const port: Parser<number> = integer(1, 65_535);
 
-/** A TCP port to listen on, 0 for any free one; Go's `:8080` too. */
+/** Reads a TCP port to listen on, 0 for any free one; Go's `:8080` too. */
 export function listenPort(value: string): number {
   return integer(0, 65_535)(value.replace(/^:/, ""));
 }
@@ -43,8 +43,8 @@ export function listenPort(value: string): number {
 const MS_PER_UNIT = new Map([["h", 3_600_000], ["m", 60_000], ["s", 1000], ["ms", 1]]);
 
 /**
- * `250ms`, `1.5s`, `1m30s`; a bare whole number is seconds. In milliseconds, rounded to a whole
- * one.
+ * Reads `250ms`, `1.5s`, `1m30s`; a bare whole number is seconds. The result is in milliseconds,
+ * rounded to a whole one.
  */
 export function durationMs(min: number, max: number): Parser<number> {
   return (value) => {
@@ -64,7 +64,7 @@ export function durationMs(min: number, max: number): Parser<number> {
   };
 }
 
-/** The shortest text that {@link durationMs} reads as `ms`. */
+/** Returns the shortest text that {@link durationMs} reads as `ms`. */
 export function formatDuration(ms: number): string {
   let rest = ms;
   let written = "";
@@ -89,7 +89,7 @@ const BYTES_PER_UNIT = new Map([
   ["", 1],
 ]);
 
-/** `64KiB`, `1MB`, `1.5GiB`, or bare bytes; in bytes, rounded to a whole one. Units in any case. */
+/** Reads `64KiB`, `1MB`, `1.5GiB` in any case, or bare bytes; the result is in whole bytes. */
 export function sizeBytes(min: number, max: number): Parser<number> {
   return (value) => {
     const match = /^([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([a-z]*)$/i.exec(value);
@@ -105,7 +105,7 @@ export function sizeBytes(min: number, max: number): Parser<number> {
   };
 }
 
-/** Text that {@link sizeBytes} reads as `bytes`, in the largest binary unit that divides it. */
+/** Returns what {@link sizeBytes} reads as `bytes`, in the largest binary unit that divides it. */
 export function formatSize(bytes: number): string {
   for (const [unit, size] of [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]] as const) {
     if (bytes > 0 && bytes % size === 0) return `${bytes / size}${unit}`;
@@ -127,7 +127,7 @@ function inRange(
   return value;
 }
 
-/** A host name or an IP address; an IPv6 address may stand in brackets, which are taken off. */
+/** Reads a host name or an IP address; the brackets of an IPv6 address are taken off. */
 export function host(value: string): string {
   const bare = /^\[(.*)\]$/.exec(value)?.[1] ?? value;
   const isName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/.test(value);
@@ -138,12 +138,12 @@ export function host(value: string): string {
   return bare;
 }
 
-/** Of PostgreSQL: names, addresses or folders of Unix sockets, comma-separated. Never empty. */
+/** Reads names, addresses or folders of Unix sockets of PostgreSQL, comma-separated; never none. */
 export function hosts(value: string): readonly string[] {
   return list(value).map((item) => item.startsWith("/") ? pathText(item) : host(item));
 }
 
-/** Comma-separated ports to connect to. Never empty. */
+/** Reads comma-separated ports to connect to; never none. */
 export function ports(value: string): readonly number[] {
   return list(value).map(port);
 }
@@ -161,7 +161,7 @@ export interface HostPort {
   readonly port: number;
 }
 
-/** `host`, `host:port`, `[::1]:port`. */
+/** Reads `host`, `host:port` or `[::1]:port`. */
 export function hostPort(defaultPort: number): Parser<HostPort> {
   return (value) => {
     if (value.includes("://")) {
@@ -174,7 +174,22 @@ export function hostPort(defaultPort: number): Parser<HostPort> {
   };
 }
 
-/** Comma-separated origins, such as `https://app.example.com`. */
+/**
+ * Reads comma-separated SHA-256 hashes in hex, each of which may have `admin:` before it: what a
+ * key opens is written so where there are several kinds.
+ */
+export function keyHashes(value: string): readonly string[] {
+  return list(value).map((item) => {
+    const hash = item.replace(/^admin:/, "").toLowerCase();
+    if (/^[0-9a-f]{64}$/.test(hash)) return hash;
+    throw new InvalidValue(
+      "is not a SHA-256 hash in hex (64 characters); make it of the key with " +
+        "printf %s KEY | sha256sum",
+    );
+  });
+}
+
+/** Reads comma-separated origins, such as `https://app.example.com`. */
 export function origins(value: string): readonly string[] {
   return value.split(",").map((item) => item.trim()).filter((item) => item !== "").map((item) => {
     const url = URL.canParse(item) ? new URL(item) : undefined;

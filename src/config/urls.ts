@@ -1,4 +1,4 @@
-/** What a URL says of PostgreSQL or Redis, and how it is shown to people. */
+/** Reads what a URL says of PostgreSQL or Redis, and makes it fit to be shown to people. */
 import {
   host,
   hosts,
@@ -10,41 +10,25 @@ import {
   port,
   ports,
 } from "./parsers.ts";
+import {
+  SSL_MODES,
+  type SslMode,
+  TARGET_SESSION_ATTRS,
+  type TargetSessionAttrs,
+} from "../libpq.ts";
 
-export const SSL_MODES = [
-  "disable",
-  "allow",
-  "prefer",
-  "require",
-  "verify-ca",
-  "verify-full",
-] as const;
-export type SslMode = typeof SSL_MODES[number];
-
-/** As in libpq, and the default of this program, `prefer-read-write`. */
-export const SESSION_ATTRS = [
-  "any",
-  "read-write",
-  "read-only",
-  "primary",
-  "standby",
-  "prefer-standby",
-  "prefer-read-write",
-] as const;
-export type SessionAttrs = typeof SESSION_ATTRS[number];
-
-/** What a URL says of PostgreSQL; what it leaves out is undefined. */
+/** A URL says this of PostgreSQL; what it leaves out is undefined. */
 export interface DatabaseUrl {
   readonly hosts: readonly string[] | undefined;
-  /** As many as hosts, or one for all of them. */
+  /** There are as many as hosts, or one for all of them. */
   readonly ports: readonly number[] | undefined;
   readonly user: string | undefined;
   readonly password: string | undefined;
   readonly database: string | undefined;
   readonly sslMode: SslMode | undefined;
-  /** A path. */
+  /** It is a path. */
   readonly sslRootCert: string | undefined;
-  readonly sessionAttrs: SessionAttrs | undefined;
+  readonly sessionAttrs: TargetSessionAttrs | undefined;
   readonly applicationName: string | undefined;
   readonly connectTimeoutMs: number | undefined;
 }
@@ -62,8 +46,8 @@ const DATABASE_PARAMETERS = [
 const DEFAULT_DATABASE_PORT = 5432;
 
 /**
- * `postgres://user:password@host:port,host:port/database?sslmode=require&…`; a folder as host,
- * `%2Frun%2Fpostgresql`, is a Unix socket.
+ * Reads `postgres://user:password@host:port,host:port/database?sslmode=require&…`; a folder as
+ * host, `%2Frun%2Fpostgresql`, is a Unix socket.
  */
 export function databaseUrl(value: string): DatabaseUrl {
   const { servers, rest } = splitServers(value);
@@ -84,7 +68,7 @@ export function databaseUrl(value: string): DatabaseUrl {
     database: decode(url.pathname.slice(1)),
     sslMode: parameter("sslmode", oneOf(...SSL_MODES)),
     sslRootCert: parameter("sslrootcert", pathText),
-    sessionAttrs: parameter("target_session_attrs", oneOf(...SESSION_ATTRS)),
+    sessionAttrs: parameter("target_session_attrs", oneOf(...TARGET_SESSION_ATTRS)),
     applicationName: parameter("application_name", pathText),
     connectTimeoutMs: parameter("connect_timeout", (text) => 1000 * integer(1, 600)(text)),
   };
@@ -132,7 +116,7 @@ function within<T>(name: string, work: () => T): T {
   }
 }
 
-/** What a URL says of Redis; what it leaves out is undefined. */
+/** A URL says this of Redis; what it leaves out is undefined. */
 export interface RedisUrl {
   readonly host: string | undefined;
   readonly port: number | undefined;
@@ -142,7 +126,7 @@ export interface RedisUrl {
   readonly tls: boolean;
 }
 
-/** `redis://user:password@host:port/database`, or `rediss://` for TLS. */
+/** Reads `redis://user:password@host:port/database`, or `rediss://` for TLS. */
 export function redisUrl(value: string): RedisUrl {
   const url = serverUrl(value, ["redis:", "rediss:"], []);
   const database = decode(url.pathname.slice(1));
@@ -156,7 +140,8 @@ function serverUrl(value: string, schemes: readonly string[], parameters: readon
   const url = plainUrl(value);
   if (url === undefined) {
     throw new InvalidValue(
-      "is not a URL; special characters in its password must be percent-encoded (# is %23, / is %2F)",
+      "is not a URL; special characters in its password must be percent-encoded " +
+        "(# is %23, / is %2F)",
     );
   }
   const named = schemes.map((scheme) => `${scheme}//`).join(" or ");
@@ -183,7 +168,7 @@ function authority(url: URL) {
   };
 }
 
-/** Undefined for an empty part. */
+/** Returns undefined for an empty part. */
 function decode(part: string): string | undefined {
   try {
     return part === "" ? undefined : decodeURIComponent(part);
@@ -198,8 +183,8 @@ function decode(part: string): string | undefined {
 }
 
 /**
- * Undefined for what is no URL, and for one that a password with `#`, `/` or `?` has cut in the
- * wrong places.
+ * Returns undefined for what is no URL, and for one that a password with `#`, `/` or `?` has cut in
+ * the wrong places.
  */
 function plainUrl(value: string): URL | undefined {
   const url = value.includes("://") && URL.canParse(value) ? new URL(value) : undefined;
@@ -208,7 +193,7 @@ function plainUrl(value: string): URL | undefined {
 
 export const MASK = "****";
 
-/** The URL for human eyes: its password, and parameters that could hide one, are masked. */
+/** Returns the URL for human eyes: its password, and parameters that could hide one, are masked. */
 export function maskUrl(value: string): string {
   const url = plainUrl(value);
   if (url === undefined) return MASK;
@@ -219,7 +204,7 @@ export function maskUrl(value: string): string {
   return url.href;
 }
 
-/** As {@link maskUrl}, with the hosts as they were written. */
+/** Does as {@link maskUrl} does, and leaves the hosts as they were written. */
 export function maskDatabaseUrl(value: string): string {
   const { servers, rest } = splitServers(value);
   const masked = servers.split(",").every(isServer) ? maskUrl(rest) : MASK;

@@ -1,10 +1,12 @@
 /**
- * When the flush path runs: on a timer, or as soon as a batch is full. One step at a time, in
- * order; a failed one is tried again, later and later, until the store has what is in hand. What a
- * step does is delivery's.
+ * When delivery runs: on a timer, or as soon as a batch is full. One step at a time, in order; a
+ * failed one is tried again, later and later, until the sink has what is in hand. What a step does
+ * is delivery's.
  */
-import { Delivery, type DeliveryParts } from "./delivery.ts";
+import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
 import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Delivery } from "./delivery.ts";
 
 export interface BatcherOptions {
   /** A flush starts as soon as this many rows wait … */
@@ -15,43 +17,57 @@ export interface BatcherOptions {
   readonly max: number;
 }
 
-export interface BatcherParts extends DeliveryParts {
-  readonly clock: Clock;
+export interface BatcherParts {
+  readonly delivery: Pick<Delivery, "step" | "unsettled" | "rowsInHand">;
+  readonly clock: Pick<Clock, "setInterval" | "setTimeout">;
   /** In [0, 1): spreads the retries of many instances. */
   readonly random: () => number;
+  readonly log: Log;
 }
 
-interface FlushWaiter {
-  readonly seq: number;
-  readonly resolve: (flushed: boolean) => void;
-}
+/**
+ * `stopped`: not started yet, or stopped; `idle`: waits for a full batch or its time; `flushing`;
+ * `backing off`: the last flush failed, and the next one waits; `draining`: flushes only as
+ * {@link Batcher.drain} says.
+ */
+export type BatcherState = "stopped" | "idle" | "flushing" | "backing off" | "draining";
 
-const RETRY_BASE_MS = 100;
-const RETRY_CAP_MS = 5_000;
+/** `stored`: a batch is settled; `empty`: none was there; `failed`: it is tried again. */
+export type FlushOutcome = "stored" | "empty" | "failed";
+
+/** `drained`: nothing durable waits any more; otherwise what is left is in the journal. */
+export type DrainOutcome = "drained" | "failed" | "time is up";
+
+/** The bound of the first wait; doubled with each further failure … */
+const RETRY_MS = 200;
+/** … up to here: so long nobody notices a store that is back. */
+const RETRY_MAX_MS = 5_000;
+
+/** Only the bounds: cockatiel's own jitter comes from a chance that no test can choose. */
+const RETRY_BOUNDS = new ExponentialBackoff({
+  generator: noJitterGenerator,
+  initialDelay: RETRY_MS,
+  maxDelay: RETRY_MAX_MS,
+});
 
 export class Batcher {
-  readonly #delivery: Delivery;
+  #state: BatcherState = "stopped";
   #failures = 0;
-  /** The last step failed, and what it holds is tried again later. */
-  #inHand = false;
-  #working: Promise<void> | undefined;
+  #retryBound: IBackoff<unknown> | undefined;
+  #flushing: Promise<unknown> | undefined;
   #stopTicking: (() => void) | undefined;
   #cancelRetry: (() => void) | undefined;
-  #stopped = false;
-  readonly #waiters = new Set<FlushWaiter>();
 
-  constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {
-    this.#delivery = new Delivery(options.max, parts);
-  }
+  constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {}
 
-  /** Why the store takes no row at all, though it answers; undefined while it does. */
-  get refusal(): string | undefined {
-    return this.#delivery.refusal;
+  get state(): BatcherState {
+    return this.#state;
   }
 
   start(): void {
+    this.#state = "idle";
     this.#stopTicking = this.parts.clock.setInterval(
-      () => this.#flushAll(),
+      () => this.#state === "idle" && this.#begin(),
       this.options.intervalMs,
     );
     this.notify();
@@ -59,101 +75,79 @@ export class Batcher {
 
   /** Something became durable: flush if a batch is full. */
   notify(): void {
-    if (this.#stopTicking !== undefined && this.#backlogFillsABatch()) this.#flushAll();
+    if (this.#state === "idle" && this.#isBatchFull()) this.#begin();
   }
 
-  /**
-   * Resolves true once the store has entry `seq`; false when it refuses it, after `timeoutMs`, or
-   * when the batcher stops.
-   */
-  whenFlushed(seq: number, timeoutMs: number): Promise<boolean> {
-    if (this.parts.queue.stats().ackedSeq >= seq) return Promise.resolve(true);
-    if (this.#stopped) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      const cancelTimer = this.parts.clock.setTimeout(() => waiter.resolve(false), timeoutMs);
-      const waiter: FlushWaiter = {
-        seq,
-        resolve: (flushed) => {
-          cancelTimer();
-          this.#waiters.delete(waiter);
-          resolve(flushed);
-        },
-      };
-      this.#waiters.add(waiter);
-    });
-  }
-
-  /**
-   * Flushes all there is until `signal` fires. False when the store refused: what is left stays in
-   * the queue.
-   */
-  async drain(signal: AbortSignal): Promise<boolean> {
-    this.#stopTicking?.();
-    this.#stopTicking = undefined;
-    this.#cancelRetry?.();
+  /** Flushes all there is until `signal` fires, and gives up with the first failure. */
+  async drain(signal: AbortSignal): Promise<DrainOutcome> {
+    this.#enter("draining");
     const timeIsUp = new Promise<"time is up">((resolve) => {
+      if (signal.aborted) resolve("time is up");
       signal.addEventListener("abort", () => resolve("time is up"), { once: true });
     });
-    await Promise.race([this.#working, timeIsUp]);
-    while (!signal.aborted && this.parts.queue.stats().depth > 0) {
-      const flushed = await Promise.race([this.#flushOnce(), timeIsUp]);
-      if (flushed === "time is up") return false;
-      if (!flushed) return !this.#inHand;
+    if (await Promise.race([this.#flushing, timeIsUp]) === "time is up") return "time is up";
+    while (this.parts.delivery.unsettled > 0) {
+      const flush = this.#flushing = this.#flush();
+      const outcome = await Promise.race([flush, timeIsUp]);
+      if (outcome === "time is up" || outcome === "failed") return outcome;
+      // What was accepted and is not durable yet is on its way; whoever drains asks again.
+      if (outcome === "empty") break;
     }
-    return true;
+    return "drained";
   }
 
+  /** Begins no further flush; resolves when the one under way is at its end. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#enter("stopped");
+    await this.#flushing;
+  }
+
+  #enter(state: "draining" | "stopped"): void {
+    this.#state = state;
     this.#stopTicking?.();
     this.#stopTicking = undefined;
     this.#cancelRetry?.();
-    await this.#working;
-    for (const waiter of [...this.#waiters]) waiter.resolve(false);
+    this.#cancelRetry = undefined;
   }
 
-  #backlogFillsABatch(): boolean {
-    return this.parts.queue.stats().depth >= this.options.size;
+  #isBatchFull(): boolean {
+    return this.parts.delivery.unsettled >= this.options.size;
   }
 
-  #flushAll(): void {
-    if (this.#working !== undefined || this.#cancelRetry !== undefined || this.#stopped) return;
-    this.#working = this.#flushWhileFull().finally(() => this.#working = undefined);
+  #begin(): void {
+    this.#state = "flushing";
+    this.#flushing = this.#flushWhileFull();
   }
 
   async #flushWhileFull(): Promise<void> {
-    do {
-      if (!(await this.#flushOnce())) return this.#retryLater();
-    } while (this.#backlogFillsABatch() && this.#stopTicking !== undefined);
+    let outcome: FlushOutcome;
+    do outcome = await this.#flush(); while (
+      outcome === "stored" && this.#isBatchFull() && this.#state === "flushing"
+    );
+    // Stopped meanwhile, or draining.
+    if (this.#state !== "flushing") return;
+    if (outcome === "failed") this.#backOff();
+    else this.#state = "idle";
   }
 
-  /**
-   * One batch from hand or queue into the store. False when it failed and stays in hand, or when
-   * there is none.
-   */
-  async #flushOnce(): Promise<boolean> {
+  async #flush(): Promise<FlushOutcome> {
+    const { delivery, log } = this.parts;
     try {
-      const settled = await this.#delivery.step();
-      if (this.#failures > 0 && settled !== undefined) {
-        this.parts.log.info("The store takes writes again", { failures: this.#failures });
+      const settlement = await delivery.step();
+      if (settlement !== undefined && this.#failures > 0) {
+        log.info("The store takes writes again", { failures: this.#failures });
       }
       this.#failures = 0;
-      this.#inHand = false;
+      this.#retryBound = undefined;
       // Entries that wait but are not durable yet announce themselves by notify.
-      if (settled === undefined) return false;
-      for (const waiter of [...this.#waiters]) {
-        if (waiter.seq <= settled.lastSeq) waiter.resolve(!settled.dead.has(waiter.seq));
-      }
-      return true;
+      return settlement === undefined ? "empty" : "stored";
     } catch (error) {
       this.#failures++;
-      this.#inHand = this.#delivery.rowsInHand > 0;
-      this.parts.log.warn("A flush failed; its rows stay in the journal and are tried again", {
-        rows: this.#delivery.rowsInHand,
-        attempt: this.#failures,
-        error,
-      });
-      return false;
+      const { rowsInHand: rows } = delivery;
+      const told = { rows, attempt: this.#failures, error };
+      if (rows === 0) log.debug("The store was not asked for its marks; it is asked again", told);
+      else log.warn("A flush failed; its rows stay in the journal and are tried again", told);
+      return "failed";
     }
   }
 
@@ -161,16 +155,12 @@ export class Batcher {
    * Full jitter: anywhere between now and the exponential bound, so that many instances do not come
    * back in step.
    */
-  #retryLater(): void {
-    if (this.#stopped || this.#stopTicking === undefined || !this.#inHand) return;
-    const boundMs = Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** Math.min(this.#failures, 20));
-    const cancel = this.parts.clock.setTimeout(() => {
+  #backOff(): void {
+    this.#state = "backing off";
+    this.#retryBound = (this.#retryBound ?? RETRY_BOUNDS).next(undefined);
+    this.#cancelRetry = this.parts.clock.setTimeout(() => {
       this.#cancelRetry = undefined;
-      this.#flushAll();
-    }, this.parts.random() * boundMs);
-    this.#cancelRetry = () => {
-      cancel();
-      this.#cancelRetry = undefined;
-    };
+      this.#begin();
+    }, this.parts.random() * this.#retryBound.duration);
   }
 }

@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import type { JournalFileSystem } from "./file_system.ts";
 
-const MAX_BYTES = 1024;
+/** The largest is a journal's checkpoint, which names up to some 600 sources in 60 bytes each. */
+const MAX_BYTES = 64 * 1024;
 
-/** @param text at most 1 KiB of UTF-8 */
+/** @param text at most 64 KiB of UTF-8 */
 export async function replaceFile(
   fs: JournalFileSystem,
   dir: string,

@@ -3,38 +3,40 @@
  * once, without a wait for a deadline, and one call a second finds out whether it is back.
  */
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "cockatiel";
-import { RejectedRowError, StoreRefusesError } from "../errors.ts";
+import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /** 0 closed: calls go through; 1 half-open: one call is trying; 2 open: calls are refused. */
 export type BreakerState = 0 | 1 | 2;
 
-/** The call was not made, because the last ones failed. */
+/**
+ * The call was not made, because the last ones failed. The guards next door catch it, and say it
+ * in the words of their port.
+ */
 export class BreakerOpenError extends Error {
   override readonly name = "BreakerOpenError";
 }
 
+/** One lost connection, or one deadlock, is no outage. */
 const FAILURES_TO_OPEN = 5;
+/** Short beside any outage that a person would notice, long beside a call. */
 const OPEN_MS = 1_000;
-/**
- * Neither asks the dependency for work: a ping is a question about it, and a close must always get
- * through.
- */
-const UNGUARDED = new Set<PropertyKey>(["ping", "close"]);
+/** A refusal is an answer, and so is a mark that went back: who gives one is not away. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof RejectedRowError || error instanceof StoreRefusesError ||
+    error instanceof StoreWentBackError;
+}
 
 export class Breaker {
   readonly #policy = circuitBreaker(
-    // A refusal is an answer: who gives it is not away.
-    handleWhen((error) =>
-      !(error instanceof RejectedRowError || error instanceof StoreRefusesError)
-    ),
+    handleWhen((error) => !isAnswer(error)),
     // When to try again is decided here: the package goes by the wall clock, which may be set back.
     { breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN), halfOpenAfter: -Infinity },
   );
   #openedMs = -Infinity;
   #lastFailure: unknown;
 
-  /** @param name of the dependency, for messages */
+  /** @param name what messages call the dependency */
   constructor(private readonly name: string, private readonly clock: Pick<Clock, "monotonicMs">) {
     this.#policy.onBreak(() => this.#openedMs = clock.monotonicMs());
     this.#policy.onFailure(({ reason }) =>
@@ -59,38 +61,9 @@ export class Breaker {
     return await this.#policy.execute(call);
   }
 
-  /**
-   * `target` with this breaker in front of its methods, which must return promises.
-   * @param guards default: every method that asks for work
-   */
-  guard<T extends object>(target: T, guards = (method: PropertyKey) => !UNGUARDED.has(method)): T {
-    return new Proxy(target, {
-      get: (_, property) => {
-        const member: unknown = Reflect.get(target, property, target);
-        if (typeof member !== "function") return member;
-        if (!guards(property)) return member.bind(target);
-        return (...args: unknown[]) =>
-          this.run(() => Reflect.apply(member, target, args) as Promise<unknown>);
-      },
-    });
-  }
-
   #refuses(): boolean {
     const { state } = this.#policy;
     if (state === CircuitState.Closed) return false;
     return state === CircuitState.HalfOpen || this.clock.monotonicMs() - this.#openedMs < OPEN_MS;
   }
-}
-
-/**
- * Look-ups have a breaker of their own: where they take too long, on a large table whose index is
- * still being built, flushes are to go on.
- */
-export function guardStore<T extends { latest: unknown }>(
-  store: T,
-  flushes: Breaker,
-  reads: Breaker,
-): T {
-  const withReads = reads.guard(store, (method) => method === "latest");
-  return flushes.guard(withReads, (method) => method !== "latest" && !UNGUARDED.has(method));
 }

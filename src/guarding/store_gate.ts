@@ -1,5 +1,5 @@
 /** Lets the service into a database only where that is the one its data directory belongs to. */
-import { StoreRefusesError } from "../errors.ts";
+import { StoreRefusesError, StoreUnavailableError } from "../errors.ts";
 import { type StoreBinding, WrongStoreError } from "./store_binding.ts";
 import type { Log } from "../telemetry/log.ts";
 
@@ -15,13 +15,15 @@ export class StoreGate {
   }
 
   /**
-   * @throws StoreRefusesError caused by a WrongStoreError; an Error as long as nobody knows which
-   * store is meant
+   * @throws StoreRefusesError caused by a WrongStoreError; StoreUnavailableError as long as nobody
+   *   knows which store is meant
    */
   admit(found: string | undefined): Promise<void> {
     return Promise.resolve().then(() => {
       if (this.binding === undefined) {
-        throw new Error("The data directory is being opened: no store is asked before");
+        throw new StoreUnavailableError(
+          "The data directory is being opened: no store is asked before",
+        );
       }
       try {
         this.binding.admit(found, this.place);
@@ -46,8 +48,8 @@ export class StoreGate {
     }
     if (!another) return;
     this.log.error(
-      "The database does not call itself as before, though it is at the same place: it was made anew (what the former one had is not " +
-        "in it), or its table dsproxy_store was",
+      "The database does not call itself as before, though it is at the same place: it was " +
+        "made anew (what the former one had is not in it), or its table dsproxy_store was",
       { place: this.place, identity },
     );
   }

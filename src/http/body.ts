@@ -4,16 +4,21 @@
  */
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { AppError } from "../errors.ts";
+import type { Clock } from "../ports/clock.ts";
 
-/** How long a client may take to send one. */
+/**
+ * A client may take so long to send a body: it is enough for 64 MiB, the largest that can be
+ * configured, at 20 Mbit/s.
+ */
 const TIMEOUT_MS = 30_000;
 /**
  * Up to this length a body costs no more than its connection does, and does not count: small writes
  * go on beside a flood of large ones.
  */
 const SMALL_BYTES = 64 * 1024;
+/** Most records fit in one page of memory. */
 const FIRST_BUFFER_BYTES = 4 * 1024;
-/** How long a refused body's connection stays open for the client to read the answer. */
+/** The connection of a refused body stays open for so long, for the client to read the answer. */
 const LINGER_MS = 1_000;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -21,7 +26,10 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 export class BodyReader {
   #budgetBytes: number;
 
-  constructor(private readonly maxBytes: number) {
+  constructor(
+    private readonly maxBytes: number,
+    private readonly clock: Pick<Clock, "setTimeout">,
+  ) {
     // One body of the largest size must fit, whatever was configured.
     this.#budgetBytes = Math.max(MEMORY_BUDGET.bodies.bytes, maxBytes);
   }
@@ -52,10 +60,13 @@ export class BodyReader {
   async #read(request: Request): Promise<Uint8Array> {
     const declared = request.headers.get("content-length");
     if (declared !== null && Number(declared) > this.maxBytes) throw this.#tooLarge();
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    let stopTimer = () => {};
     const timeout = new Promise<never>((_, reject) => {
       const message = `The body did not arrive within ${TIMEOUT_MS / 1000} s.`;
-      timer = setTimeout(() => reject(new AppError("body-timeout", message)), TIMEOUT_MS);
+      stopTimer = this.clock.setTimeout(
+        () => reject(new AppError("body-timeout", message)),
+        TIMEOUT_MS,
+      );
     });
     const share = new Share(this);
     try {
@@ -69,7 +80,7 @@ export class BodyReader {
       if (error instanceof AppError) throw error;
       throw new AppError("invalid-json", "The body broke off before its end.", { cause: error });
     } finally {
-      clearTimeout(timer);
+      stopTimer();
       share.giveBack();
     }
   }
@@ -93,12 +104,12 @@ export class BodyReader {
           bytes = this.#grown(bytes, length + value.length, share);
         }
       } catch (error) {
-        // Cancelled at once, the server would go on to read the rest, however long. A moment later,
-        // after the answer, it closes.
-        setTimeout(() => void reader.cancel().catch(() => {}), LINGER_MS);
+        // If the body were cancelled at once, the server would go on to read the rest, however
+        // long. A moment later, after the answer, it closes.
+        this.clock.setTimeout(() => void reader.cancel().catch(() => {}), LINGER_MS);
         throw error;
       }
-      // Copied, as a chunk of one byte may hold on to a buffer of 64 KiB.
+      // The bytes are copied, as a chunk of one byte may hold on to a buffer of 64 KiB.
       bytes.set(value, length);
       length += value.length;
     }
@@ -112,7 +123,7 @@ export class BodyReader {
     return grown;
   }
 
-  /** For {@link Share}: false when that much is not left. */
+  /** A {@link Share} takes from the budget, or gives back; false when that much is not left. */
   spend(bytes: number): boolean {
     if (bytes > this.#budgetBytes) return false;
     this.#budgetBytes -= bytes;
@@ -127,7 +138,7 @@ export class BodyReader {
   }
 }
 
-/** What one body has taken of the budget. */
+/** Keeps how much one body has taken of the budget. */
 class Share {
   #bytes = 0;
   #ended = false;

@@ -1,52 +1,5 @@
-/** What the handlers and the server share about HTTP: queries and problem documents. */
-import { AppError, type ErrorCode } from "../errors.ts";
-
-export interface RequestContext {
-  readonly request: Request;
-  /** Without the leading `?`; empty when there is none. */
-  readonly query: string;
-  /** What the route's `{…}` stands for. */
-  readonly pathParameter: string;
-  /** The address of the other side of the connection. */
-  readonly remoteAddress: string;
-  /** What the server was told to listen on. */
-  readonly boundAddress: string;
-}
-
-export type Handler = (context: RequestContext) => Response | Promise<Response>;
-
-export const TEXT_HEADERS = { "content-type": "text/plain; charset=utf-8" } as const;
-
-/**
- * The parameters of a query, strictly decoded.
- * @throws AppError `invalid-parameter` for a repeated name or text that is not percent-encoded
- *   UTF-8
- */
-export function parseQuery(query: string): Map<string, string> {
-  const parameters = new Map<string, string>();
-  if (query === "") return parameters;
-  for (const pair of query.split("&")) {
-    if (pair === "") continue;
-    const equals = pair.indexOf("=");
-    const name = decode(equals < 0 ? pair : pair.slice(0, equals));
-    if (parameters.has(name)) {
-      throw new AppError("invalid-parameter", `The parameter ${name} is given more than once.`);
-    }
-    parameters.set(name, equals < 0 ? "" : decode(pair.slice(equals + 1)));
-  }
-  return parameters;
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text.replaceAll("+", " "));
-  } catch {
-    throw new AppError(
-      "invalid-parameter",
-      `"${text.slice(0, 64)}" in the query is not percent-encoded UTF-8.`,
-    );
-  }
-}
+/** Turns each error into its problem document, with its status, and what the client may do next. */
+import type { AppError, ErrorCode } from "../errors.ts";
 
 interface Answer {
   readonly status: number;
@@ -54,6 +7,8 @@ interface Answer {
   readonly retryAfterSeconds?: number;
   /** The rest of the body was not read, so what follows on the connection cannot be a request. */
   readonly closes?: true;
+  /** The client may show so who it is. */
+  readonly challenge?: "Bearer";
 }
 
 const ANSWERS: Record<ErrorCode, Answer> = {
@@ -63,6 +18,7 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   "missing-user-id": { status: 400, title: "user_id is missing" },
   "invalid-host": { status: 400, title: "The Host header is not valid" },
   "cross-site-request": { status: 403, title: "Cross-site request refused" },
+  "unauthorized": { status: 401, title: "A key is needed", challenge: "Bearer" },
   "admin-only": { status: 403, title: "Admin only" },
   "user-not-found": { status: 404, title: "No such user" },
   "write-not-found": { status: 404, title: "No such write" },
@@ -86,9 +42,9 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   "not-ready": { status: 503, title: "Not ready yet", retryAfterSeconds: 1 },
 };
 
-/** The RFC 9457 document of an error, with nothing internal in it. */
+/** Returns the RFC 9457 document of an error, with nothing internal in it. */
 export function problem(error: AppError, headers?: Record<string, string>): Response {
-  const { status, title, retryAfterSeconds, closes } = ANSWERS[error.code];
+  const { status, title, retryAfterSeconds, closes, challenge } = ANSWERS[error.code];
   const response = new Response(
     JSON.stringify({ type: error.code, title, status, detail: error.message }) + "\n",
     {
@@ -103,6 +59,7 @@ export function problem(error: AppError, headers?: Record<string, string>): Resp
   if (retryAfterSeconds !== undefined) {
     response.headers.set("retry-after", String(retryAfterSeconds));
   }
+  if (challenge !== undefined) response.headers.set("www-authenticate", challenge);
   if (closes) response.headers.set("connection", "close");
   return response;
 }

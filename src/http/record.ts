@@ -1,6 +1,6 @@
 /**
- * What a record must look like. Every refusal names the member, the value or its kind, and what is
- * allowed.
+ * Checks what a record must look like. Every refusal names the member, the value or its kind, and
+ * what is allowed.
  */
 import { utf8Length, type Write } from "../domain.ts";
 import { AppError } from "../errors.ts";
@@ -10,7 +10,7 @@ export interface RecordLimits {
   readonly valueBytes: number;
 }
 
-/** How far ahead of the clock a client's `ts` may lie, in seconds. */
+/** The contract lets the `ts` of a client lie so far ahead of our clock. */
 const MAX_FUTURE_SECONDS = 24 * 60 * 60;
 const MEMBERS = new Set(["user_id", "value", "ts"]);
 

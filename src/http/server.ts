@@ -1,52 +1,37 @@
 /**
- * The HTTP surface: one visible route table, what applies to every request, and the mapping of
- * errors to answers.
+ * Takes requests, from the network and from the admin socket, to their handlers: which one the
+ * table of routes says, and what every answer is counted by.
  */
-import { crossSiteHeaders, type OriginPolicy, requireSameSite } from "./guards/cross_site.ts";
 import { AppError, reasonOf } from "../errors.ts";
-import type { DeadLetterHandlers } from "./handlers/dead_letters.ts";
-import { type Handler, problem, type RequestContext } from "./problem.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-
-export interface Handlers extends DeadLetterHandlers {
-  readonly write: Handler;
-  readonly writeStatus: Handler;
-  readonly read: Handler;
-  readonly metrics: Handler;
-  readonly live: Handler;
-  readonly ready: Handler;
-}
-
-type Method = "GET" | "POST" | "DELETE";
-
-interface Route {
-  readonly path: string;
-  readonly methods: Readonly<Partial<Record<Method, keyof Handlers>>>;
-}
-
-const ROUTES: readonly Route[] = [
-  { path: "/write", methods: { POST: "write" } },
-  { path: "/writes/{id}", methods: { GET: "writeStatus" } },
-  { path: "/read", methods: { GET: "read" } },
-  { path: "/metrics", methods: { GET: "metrics" } },
-  { path: "/admin/dead-letters", methods: { GET: "listDeadLetters" } },
-  {
-    path: "/admin/dead-letters/{id}",
-    methods: { GET: "showDeadLetter", DELETE: "discardDeadLetter" },
-  },
-  { path: "/admin/dead-letters/{id}/replay", methods: { POST: "replayDeadLetter" } },
-  { path: "/livez", methods: { GET: "live" } },
-  { path: "/healthz", methods: { GET: "live" } },
-  { path: "/readyz", methods: { GET: "ready" } },
-];
-
-const RELISTEN_MS = 500;
+import { AdminSocket } from "./admin_socket.ts";
+import { requireAdmin } from "./guards/admin_access.ts";
+import { crossSiteHeaders, type OriginPolicy, requireSameSite } from "./guards/cross_site.ts";
+import { requirePlainHost } from "./guards/plain_host.ts";
+import type { Door } from "./handler.ts";
+import { Listener } from "./listener.ts";
+import { problem } from "./problem.ts";
+import {
+  findResource,
+  type FoundResource,
+  type Guard,
+  type Handlers,
+  type Route,
+} from "./routes.ts";
 
 export interface ServerOptions {
   readonly host: string;
+  /** The port 0 picks a free one. */
   readonly port: number;
   readonly origins: OriginPolicy;
+  readonly admin: {
+    readonly socketPath: string;
+    /** Each is the SHA-256 in hex of a key that opens the admin routes over the network. */
+    readonly keyHashes: readonly string[];
+  };
+  /** The place of the admin socket is noted here when it is not the one that was asked for. */
+  readonly dataDir: string;
 }
 
 export interface ServerParts {
@@ -56,11 +41,28 @@ export interface ServerParts {
 
 export class Server {
   readonly #handlers: Partial<Handlers> = {};
-  #server: Deno.HttpServer<Deno.NetAddr> | undefined;
-  #stopping = false;
-  #relistenTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #guards: Readonly<Record<Guard, (request: Request, door: Door) => void>>;
+  readonly #network: Listener<Deno.NetAddr>;
+  readonly #adminSocket: AdminSocket;
 
-  constructor(private readonly options: ServerOptions, private readonly parts: ServerParts) {}
+  constructor(private readonly options: ServerOptions, private readonly parts: ServerParts) {
+    const { admin, dataDir, host, origins, port } = options;
+    this.#guards = {
+      "cross-site": (request) => requireSameSite(request, origins),
+      "admin-access": (request, door) => requireAdmin(request, door, admin.keyHashes),
+    };
+    this.#network = new Listener((before) =>
+      Deno.serve(
+        { hostname: host, port: before?.port ?? port, onListen: () => {} },
+        (request) => this.#serve(request, "network"),
+      ), parts.log);
+    this.#adminSocket = new AdminSocket({
+      path: admin.socketPath,
+      dataDir,
+      log: parts.log,
+      handle: (request) => this.#serve(request, "admin-socket"),
+    });
+  }
 
   /**
    * Routes whose handler is not mounted yet answer 503: health and metrics are there while the rest
@@ -71,94 +73,77 @@ export class Server {
   }
 
   /**
-   * Starts listening; returns the base URL with the port really bound. @throws when the address
-   * cannot be bound
+   * Listens on the network; returns the base URL with the port really bound.
+   * @throws when the address cannot be bound
    */
-  start(): string {
+  async start(): Promise<string> {
     const { host, port } = this.options;
     try {
-      const { hostname, port: boundPort } = this.#listen(port).addr;
-      return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${boundPort}`;
+      const bound = await this.#network.start();
+      const { hostname } = bound;
+      return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${bound.port}`;
     } catch (error) {
       throw new Error(`Cannot listen on ${host}:${port}: ${reasonOf(error)}`, { cause: error });
     }
   }
 
+  /**
+   * Opens the admin socket. To be called once the data directory is this process's alone.
+   * @throws when another process answers there
+   */
+  async openAdminSocket(): Promise<void> {
+    await this.#adminSocket.start();
+  }
+
   /** Accepts no more, and resolves when the requests under way are answered. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    clearTimeout(this.#relistenTimer);
-    await this.#server?.shutdown();
+    await Promise.all([this.#network.stop(), this.#adminSocket.stop()]);
   }
 
-  #listen(port: number): Deno.HttpServer<Deno.NetAddr> {
-    const server = Deno.serve(
-      { hostname: this.options.host, port, onListen: () => {} },
-      (request, { remoteAddr }) => this.#serve(request, remoteAddr.hostname),
-    );
-    server.finished.catch((error) => this.#listenAgainLater(server.addr.port, error));
-    return this.#server = server;
-  }
-
-  /** Accepting can fail while all else is well: no file descriptor may be left. That passes. */
-  #listenAgainLater(port: number, error: unknown): void {
-    if (this.#stopping) return;
-    this.#server = undefined;
-    this.parts.log.error("Connections cannot be accepted; listening again in a moment", { error });
-    this.#relistenTimer = setTimeout(() => {
-      try {
-        this.#listen(port);
-      } catch (listenError) {
-        this.#listenAgainLater(port, listenError);
-      }
-    }, RELISTEN_MS);
-  }
-
-  async #serve(request: Request, remoteAddress: string): Promise<Response> {
+  async #serve(request: Request, door: Door): Promise<Response> {
     const startedMs = performance.now();
     const { path, query } = splitUrl(request.url);
-    const { route, pathParameter } = findRoute(path);
-    const label = route?.path ?? "other";
+    const found = findResource(path);
+    const route = found?.resource.path ?? "other";
     let response: Response;
     try {
       requirePlainHost(request);
-      if (route === undefined) {
+      if (found === undefined) {
         throw new AppError("no-such-path", `There is nothing at ${path.slice(0, 128)}.`);
       }
-      response = await this.#answer(route, {
-        request,
-        query,
-        pathParameter,
-        remoteAddress,
-        boundAddress: this.options.host,
-      });
+      response = await this.#answer(request, door, found, query);
     } catch (error) {
-      response = this.#refuse(error, label);
+      response = this.#refuse(error, route);
     }
-    for (const [header, value] of crossSiteHeaders(request, this.options.origins)) {
-      response.headers.append(header, value);
+    const { origins } = this.options;
+    for (
+      const [name, value] of crossSiteHeaders(request, origins, found?.resource.allow ?? "")
+    ) {
+      response.headers.append(name, value);
     }
     const { metrics } = this.parts;
-    metrics.httpRequests.inc({
-      route: label,
-      method: knownMethod(request.method),
-      code: response.status,
-    });
-    metrics.httpDuration.observe({ route: label }, (performance.now() - startedMs) / 1000);
+    const method = knownMethod(request.method);
+    metrics.httpRequests.inc({ route, method, code: response.status });
+    metrics.httpDuration.observe({ route }, (performance.now() - startedMs) / 1000);
     return response;
   }
 
-  #answer(route: Route, context: RequestContext): Response | Promise<Response> {
-    const { method } = context.request;
-    const asked = method === "HEAD" ? "GET" : method;
-    const name = Object.hasOwn(route.methods, asked) ? route.methods[asked as Method] : undefined;
-    if (name === undefined) return notAllowed(route, method);
-    requireSameSite(context.request, this.options.origins);
-    const handler = this.#handlers[name];
-    if (handler === undefined) {
-      throw new AppError("not-ready", "The journal is being recovered. Try again in a moment.");
-    }
-    return handler(context);
+  #answer(
+    request: Request,
+    door: Door,
+    { resource, pathParameter }: FoundResource,
+    query: string,
+  ): Response | Promise<Response> {
+    const route = resource.routes.get(request.method);
+    if (route === undefined) return notAllowed(request.method, resource);
+    for (const guard of route.guards) this.#guards[guard](request, door);
+    return this.#handlerOf(route)({ request, query, pathParameter });
+  }
+
+  #handlerOf(route: Route) {
+    const handler = this.#handlers[route.handler];
+    if (handler !== undefined) return handler;
+    throw new AppError("not-ready", "The journal is being recovered. Try again in a moment.");
   }
 
   #refuse(error: unknown, route: string): Response {
@@ -190,17 +175,6 @@ function seek(text: string, pattern: RegExp, from: number): number {
   return pattern.exec(text)?.index ?? text.length;
 }
 
-/**
- * The runtime puts the Host header in front of the target, whatever is in it: a path in it would be
- * taken for the target's.
- */
-function requirePlainHost(request: Request): void {
-  const host = request.headers.get("host");
-  if (host !== null && /[/?#\\@\s]/.test(host)) {
-    throw new AppError("invalid-host", `Host: ${host.slice(0, 64)} is not a host and port.`);
-  }
-}
-
 const KNOWN_METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
 /** A label must not take whatever a client invents. */
@@ -208,27 +182,10 @@ function knownMethod(method: string): string {
   return KNOWN_METHODS.has(method) ? method : "other";
 }
 
-function findRoute(path: string): { route: Route | undefined; pathParameter: string } {
-  for (const route of ROUTES) {
-    const [before, after] = route.path.split("{id}") as [string, string | undefined];
-    if (after === undefined) {
-      if (path === before) return { route, pathParameter: "" };
-    } else if (path.startsWith(before) && path.endsWith(after)) {
-      const pathParameter = path.slice(before.length, path.length - after.length);
-      if (pathParameter !== "" && !pathParameter.includes("/")) return { route, pathParameter };
-    }
-  }
-  return { route: undefined, pathParameter: "" };
-}
-
-function notAllowed(route: Route, method: string): Response {
-  const allow = Object.keys(route.methods).join(", ").replace("GET", "GET, HEAD");
+function notAllowed(method: string, { path, allow }: FoundResource["resource"]): Response {
   if (method === "OPTIONS") {
     return new Response(null, { status: 204, headers: { allow: `${allow}, OPTIONS` } });
   }
-  const error = new AppError(
-    "method-not-allowed",
-    `${route.path} answers ${allow}, not ${method.slice(0, 32)}.`,
-  );
-  return problem(error, { allow });
+  const detail = `${path} answers ${allow}, not ${method.slice(0, 32)}.`;
+  return problem(new AppError("method-not-allowed", detail), { allow });
 }

@@ -1,20 +1,20 @@
 /**
  * The newest accepted entry of every user that the store may not have yet: what makes a write
  * readable at once. Holds durable values up to a byte budget; past it only their places, and the
- * queue gives the value back from disk.
+ * journal gives the value back from disk.
  */
 import { compareVersions, type Entry, newest, type Version } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { type PackedText, packText, unpackText } from "../packed.ts";
-import type { Queue } from "../ports/queue.ts";
+import type { Intake } from "../ports/intake.ts";
 
 interface Slot extends Version {
-  /** undefined: not held here, ask the queue. */
+  /** undefined: not held here, ask the journal. */
   readonly value: PackedText | undefined;
   /**
-   * The newest of those accepted later but older by version: what counts when this one is settled,
-   * and above all when the store refuses it. Accepted earlier and older need no place, as they are
-   * settled first.
+   * The newest of those that are older by version and settled later: what counts when this one is
+   * settled, and above all when the store refuses it. Older ones that are settled earlier need no
+   * place.
    */
   next: Slot | undefined;
 }
@@ -34,12 +34,13 @@ const MAX_SLOTS_PER_USER = 16;
 
 export class Pending {
   readonly #durable = new Map<string, Slot>();
+  /** Of this run: only what is accepted now can be withdrawn. */
   readonly #volatile = new Map<string, Volatile>();
   #valueBytes = 0;
   #settlements = 0;
 
   constructor(
-    private readonly readFromQueue: Queue["read"],
+    private readonly readFromJournal: Intake["read"],
     private readonly valueBudgetBytes: number = MEMORY_BUDGET.pendingValues.bytes,
   ) {}
 
@@ -54,27 +55,38 @@ export class Pending {
     if (held.newest !== undefined) held.newest = newest(held.newest, entry);
   }
 
+  /** Also for what an earlier run accepted, and for what was settled once and is not any more. */
   addDurable(entry: Entry): void {
-    this.withdraw(entry);
+    if (this.#volatile.size > 0) this.withdraw(entry);
     const { userId, value, ts, acceptedMs, run, seq } = entry;
-    const version = { ts, acceptedMs, run, seq, next: undefined };
-    const newest = this.#durable.get(userId);
-    if (newest !== undefined && compareVersions(entry, newest) < 0) {
-      return placeBehind(newest, { ...version, value: undefined });
-    }
-    if (newest !== undefined) this.#valueBytes -= sizeOf(newest);
-    const full = this.#valueBytes + value.length * 2 > this.valueBudgetBytes;
-    const slot: Slot = { ...version, value: full ? undefined : packText(value) };
-    this.#valueBytes += sizeOf(slot);
+    const head = this.#durable.get(userId);
+    const isNewest = head === undefined || compareVersions(entry, head) > 0;
+    const hasRoom = this.#valueBytes + value.length * 2 <= this.valueBudgetBytes;
+    const slot: Slot = {
+      ts,
+      acceptedMs,
+      run,
+      seq,
+      value: isNewest && hasRoom ? packText(value) : undefined,
+      next: undefined,
+    };
+    if (head !== undefined && !isNewest) return this.#placeBehind(head, slot);
+    slot.next = this.#skipSettledEarlier(head, slot);
+    this.#valueBytes += sizeOf(slot.value);
+    this.#cut(slot);
     this.#durable.set(userId, slot);
   }
 
-  /** Takes back an entry that was added before it was durable and never became so. */
-  withdraw({ userId, seq }: Entry): void {
+  /**
+   * Takes back an entry that was added before it was durable and never became so. True when it was
+   * there.
+   */
+  withdraw({ userId, run, seq }: Entry): boolean {
     const held = this.#volatile.get(userId);
-    if (held === undefined || !held.entries.delete(seq)) return;
+    if (held?.entries.get(seq)?.run !== run || !held.entries.delete(seq)) return false;
     if (held.newest?.seq === seq) held.newest = undefined;
     if (held.entries.size === 0) this.#volatile.delete(userId);
+    return true;
   }
 
   has(userId: string): boolean {
@@ -91,16 +103,19 @@ export class Pending {
     return { userId, value: unpackText(value), ts, acceptedMs, run, seq };
   }
 
-  /** The entries are in the store (and the cache knows): forget what is not newer than them. */
+  /**
+   * The entries are in the store (and the cache knows): their users' slots of that run are let go
+   * of, through `lastSeq`. Those of other runs are settled by themselves.
+   */
   settle(entries: readonly Entry[], lastSeq: number): void {
     this.#settlements++;
+    const run = entries[0]?.run;
     for (const { userId } of entries) {
-      let slot = this.#durable.get(userId);
-      if (slot === undefined || slot.seq > lastSeq) continue;
-      this.#valueBytes -= sizeOf(slot);
-      while (slot !== undefined && slot.seq <= lastSeq) slot = slot.next;
-      if (slot === undefined) this.#durable.delete(userId);
-      else this.#durable.set(userId, slot);
+      const head = this.#durable.get(userId);
+      if (head === undefined) continue;
+      const kept = this.#release(head, (slot) => slot.run === run && slot.seq <= lastSeq);
+      if (kept === undefined) this.#durable.delete(userId);
+      else if (kept !== head) this.#durable.set(userId, kept);
     }
   }
 
@@ -117,10 +132,58 @@ export class Pending {
     return this.#durable.size;
   }
 
-  /** Gone from the queue in the meantime means that it is settled: then the next one counts. */
+  /** From the newest to the oldest each slot is settled later than the one before. */
+  #placeBehind(head: Slot, slot: Slot): void {
+    let at = head;
+    for (let place = 1; place < MAX_SLOTS_PER_USER; place++) {
+      if (isSettledBefore(slot, at) || isSame(slot, at)) return;
+      const { next } = at;
+      if (next === undefined || compareVersions(slot, next) > 0) {
+        slot.next = this.#skipSettledEarlier(next, slot);
+        at.next = slot;
+        return this.#cut(head);
+      }
+      at = next;
+    }
+  }
+
+  #cut(head: Slot): void {
+    let last: Slot | undefined = head;
+    for (let place = 1; place < MAX_SLOTS_PER_USER; place++) last = last?.next;
+    if (last?.next === undefined) return;
+    this.#valueBytes -= sizeOf(last.next.value);
+    last.next = undefined;
+  }
+
+  /** What is left of `rest`, all of it older than `slot`. */
+  #skipSettledEarlier(rest: Slot | undefined, slot: Slot): Slot | undefined {
+    let at = rest;
+    while (at !== undefined && (isSettledBefore(at, slot) || isSame(at, slot))) {
+      this.#valueBytes -= sizeOf(at.value);
+      at = at.next;
+    }
+    return at;
+  }
+
+  #release(head: Slot, isReleased: (slot: Slot) => boolean): Slot | undefined {
+    let kept: Slot | undefined;
+    let last: Slot | undefined;
+    for (let at: Slot | undefined = head; at !== undefined; at = at.next) {
+      if (isReleased(at)) this.#valueBytes -= sizeOf(at.value);
+      else {
+        if (last === undefined) kept = at;
+        else last.next = at;
+        last = at;
+      }
+    }
+    if (last !== undefined) last.next = undefined;
+    return kept;
+  }
+
+  /** Gone from the journal in the meantime means that it is settled: then the next one counts. */
   async #read(slot: Slot): Promise<Entry | undefined> {
     for (let at: Slot | undefined = slot; at !== undefined; at = at.next) {
-      const entry = await this.readFromQueue(at.seq);
+      const entry = await this.readFromJournal(at.run, at.seq);
       if (entry !== undefined) return entry;
     }
     return undefined;
@@ -134,19 +197,19 @@ export class Pending {
   }
 }
 
-function placeBehind(newest: Slot, slot: Slot): void {
-  let at = newest;
-  for (let place = 1; place < MAX_SLOTS_PER_USER; place++) {
-    if (at.next === undefined || compareVersions(slot, at.next) > 0) {
-      at.next = slot;
-      return;
-    }
-    at = at.next;
-  }
+/**
+ * Entries are settled in the order in which they were accepted, over all runs of an instance: its
+ * acceptance times never go back, and no two runs share a millisecond.
+ */
+function isSettledBefore(a: Version, b: Version): boolean {
+  return a.acceptedMs < b.acceptedMs || (a.acceptedMs === b.acceptedMs && a.seq < b.seq);
 }
 
-function sizeOf(slot: Slot): number {
-  const { value } = slot;
+function isSame(a: Version, b: Version): boolean {
+  return a.run === b.run && a.seq === b.seq;
+}
+
+function sizeOf(value: PackedText | undefined): number {
   if (value === undefined) return 0;
   return typeof value === "string" ? value.length * 2 : value.length;
 }

@@ -1,25 +1,26 @@
-/**
- * The write path: queue → the acknowledgement level asked for; what is durable becomes readable and
- * goes to the cache.
- */
-import type { Batcher } from "../delivery/batcher.ts";
-import type { CacheClient } from "../reading/cache_client.ts";
-import type { LastKnown } from "../reading/last_known.ts";
-import type { Entry, Write } from "../domain.ts";
+/** The write path: journal → the acknowledgement level asked for. */
+import { type AckLevel, type Entry, type Write, writeId } from "../domain.ts";
 import { AppError } from "../errors.ts";
-import type { Pending } from "./pending.ts";
-import type { Queue } from "../ports/queue.ts";
+import type { Intake } from "../ports/intake.ts";
+import type { LastKnown } from "../reading/last_known.ts";
 import type { Log } from "../telemetry/log.ts";
-
-export const ACK_LEVELS = ["accepted", "durable", "flushed"] as const;
-
-/** accepted: in memory; durable: fsynced in the journal; flushed: committed in the store. */
-export type AckLevel = (typeof ACK_LEVELS)[number];
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { Acknowledgements } from "./acknowledgements.ts";
+import type { Pending } from "./pending.ts";
 
 export interface WriteResult {
   readonly entry: Entry;
   /** The level really reached: `durable` when `flushed` was asked for but did not come in time. */
   readonly ack: AckLevel;
+}
+
+export interface WriterParts {
+  readonly intake: Pick<Intake, "push">;
+  readonly pending: Pending;
+  readonly acknowledgements: Acknowledgements;
+  readonly lastKnown: Pick<LastKnown, "accepted">;
+  readonly metrics: Pick<Metrics, "writes">;
+  readonly log: Pick<Log, "error">;
 }
 
 /** How long a `flushed` write waits before it is answered as `durable`. */
@@ -31,15 +32,11 @@ const FLUSHED_TIMEOUT_MS = 10_000;
 const MAX_PENDING_USERS = 1_000_000;
 
 export class Writer {
+  /** Pushed, and neither durable nor withdrawn. */
   #underWay = 0;
 
   constructor(
-    private readonly queue: Queue,
-    private readonly pending: Pending,
-    private readonly cache: CacheClient,
-    private readonly lastKnown: LastKnown,
-    private readonly batcher: Batcher,
-    private readonly log: Log,
+    private readonly parts: WriterParts,
     private readonly maxPendingUsers = MAX_PENDING_USERS,
   ) {}
 
@@ -48,48 +45,52 @@ export class Writer {
    */
   async write(write: Write, ack: AckLevel): Promise<WriteResult> {
     this.#refuseAtLimit(write.userId);
-    const { entry, durable } = this.queue.push(write);
+    const { intake, metrics, acknowledgements } = this.parts;
+    const { entry, durable } = intake.push(write);
     this.#underWay++;
-    const readable = durable.then(() => this.#becameDurable(entry)).finally(() => this.#underWay--);
-    if (ack === "accepted") {
-      this.pending.addVolatile(entry);
-      this.lastKnown.accepted(entry.userId);
-      readable.catch((error) => this.#lostBeforeDurable(entry, error));
-      return { entry, ack };
+    let reached = ack;
+    if (ack === "accepted") this.#readableAtOnce(entry, durable);
+    else if (ack === "durable") await durable;
+    else {
+      const outcome = acknowledgements.wait(entry, FLUSHED_TIMEOUT_MS);
+      await durable;
+      if (await outcome !== "stored") reached = "durable";
     }
-    await readable;
-    if (ack === "flushed") {
-      const inTime = await this.batcher.whenFlushed(entry.seq, FLUSHED_TIMEOUT_MS);
-      return { entry, ack: inTime ? "flushed" : "durable" };
-    }
-    return { entry, ack };
+    metrics.writes.inc({ ack: reached });
+    return { entry, ack: reached };
   }
 
-  #refuseAtLimit(userId: string): void {
-    if (this.pending.users + this.#underWay < this.maxPendingUsers || this.pending.has(userId)) {
-      return;
-    }
-    throw new AppError(
-      "queue-full",
-      "Too many users have writes that wait for the database. Retry later.",
+  /** As the journal tells its listener. */
+  durable(entries: readonly Entry[]): void {
+    this.#underWay -= entries.length;
+  }
+
+  /** Those that were acknowledged before they were durable are lost. */
+  withdrawn(entries: readonly Entry[]): void {
+    this.#underWay -= entries.length;
+    const { pending, log } = this.parts;
+    const lost = entries.filter((entry) => pending.withdraw(entry));
+    if (lost.length === 0) return;
+    log.error(
+      "Writes acknowledged as 'accepted' (memory only) could not be made durable and are lost",
+      { writes: lost.length, firstWriteId: writeId(lost[0]!), lastWriteId: writeId(lost.at(-1)!) },
     );
   }
 
-  #becameDurable(entry: Entry): void {
-    this.pending.addDurable(entry);
-    this.lastKnown.wrote(entry);
-    this.cache.offer(entry);
-    this.batcher.notify();
+  #readableAtOnce(entry: Entry, durable: Promise<void>): void {
+    const { pending, lastKnown } = this.parts;
+    pending.addVolatile(entry);
+    lastKnown.accepted(entry.userId);
+    // Nobody waits for it; a loss is reported with its whole group.
+    durable.catch(() => {});
   }
 
-  #lostBeforeDurable(entry: Entry, error: unknown): void {
-    this.pending.withdraw(entry);
-    this.log.error(
-      "A write acknowledged as 'accepted' (memory only) could not be made durable and is lost",
-      {
-        writeId: `${entry.run}-${entry.seq}`,
-        error,
-      },
+  #refuseAtLimit(userId: string): void {
+    const { pending } = this.parts;
+    if (pending.users + this.#underWay < this.maxPendingUsers || pending.has(userId)) return;
+    throw new AppError(
+      "queue-full",
+      "Too many users have writes that wait for the database. Retry later.",
     );
   }
 }

@@ -1,121 +1,124 @@
 /**
- * What is durable and waits for the store: the list of segments, where the next batch begins, and
- * how much there is.
+ * What waits for the store: where the next batch begins, how much there is, and what is given again
+ * when the store went back.
  */
 import type { Entry } from "../domain.ts";
-import type { Batch } from "../ports/source.ts";
-import type { Settled } from "./checkpoint.ts";
-import { claimedAcceptedMs, claimedRecordBytes, claimedSeq, HEADER_BYTES } from "./codec.ts";
-import type { JournalFileSystem } from "../disk/file_system.ts";
-import type { Group } from "./group_commit.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
-import { quarantine, type Recovered } from "./recovery.ts";
+import type { IntakeListener } from "../ports/intake.ts";
+import type { Batch, Rewound } from "../ports/source.ts";
+import type { Group } from "./group.ts";
+import { Losses, type LossesOptions } from "./losses.ts";
+import type { Progress } from "./progress.ts";
+import { missingThrough, Retelling } from "./rewind.ts";
 import type { Damage } from "./scan.ts";
 import type { Segment } from "./segment.ts";
-import type { DamageReport } from "./survey.ts";
+import type { Segments } from "./segments.ts";
 
 /** Where the next entry to be taken is. */
 interface Position {
   readonly segment: Segment;
   offset: number;
+  /** The number of the record at `offset`. */
   seq: number;
 }
 
+export interface BacklogOptions extends LossesOptions {
+  readonly segments: Segments;
+  /** Entries that a start found, and the store may not have. */
+  readonly depth: number;
+  readonly tell: IntakeListener["unsettled"];
+}
+
 export class Backlog {
-  readonly #segments: Segment[];
+  readonly #segments: Segments;
+  readonly #progress: Progress;
+  readonly #losses: Losses;
+  readonly #retelling: Retelling;
   #position: Position | undefined;
   #depth: number;
-  #lastSeq: number;
-  #ackedSeq: number;
-  #settled: Settled | undefined;
-  #bytes: number;
+  #acceptedSeq = 0;
 
-  constructor(
-    private readonly fs: JournalFileSystem,
-    private readonly dir: string,
-    recovered: Recovered,
-    private readonly onDamage: (report: DamageReport) => void,
-  ) {
-    this.#segments = [...recovered.segments];
-    this.#depth = recovered.unacked;
-    this.#lastSeq = recovered.lastSeq;
-    this.#ackedSeq = recovered.ackedSeq;
-    this.#settled = recovered.settled;
-    this.#bytes = this.#segments.reduce((sum, segment) => sum + segment.end, 0);
+  constructor(options: BacklogOptions) {
+    this.#segments = options.segments;
+    this.#progress = options.progress;
+    this.#losses = new Losses(options);
+    this.#retelling = new Retelling({
+      tell: options.tell,
+      lose: async (segment, damage) => {
+        this.forget(await this.#losses.lose(segment, damage, segment.lastSeq));
+      },
+      loseSegment: (segment, afterSeq, entries) => {
+        this.#losses.loseSegment(segment, afterSeq);
+        this.#segments.lose(segment);
+        this.forget(entries);
+      },
+    });
+    this.#depth = options.depth;
   }
 
-  /** Entries accepted and not acknowledged, durable or not. */
+  /** Entries accepted and not settled, durable or not. */
   get depth(): number {
     return this.#depth;
   }
 
-  get lastSeq(): number {
-    return this.#lastSeq;
-  }
-
-  get ackedSeq(): number {
-    return this.#ackedSeq;
-  }
-
-  /** The last batch that was acknowledged, in this run or before. */
-  get settled(): Settled | undefined {
-    return this.#settled;
-  }
-
-  /** On disk. */
-  get bytes(): number {
-    return this.#bytes;
+  /** The last number given out in this run. */
+  get acceptedSeq(): number {
+    return this.#acceptedSeq;
   }
 
   accept(seq: number): void {
-    this.#lastSeq = seq;
+    this.#acceptedSeq = seq;
     this.#depth++;
   }
 
-  addSegment(segment: Segment): void {
-    this.#segments.push(segment);
-    this.#bytes += HEADER_BYTES;
-  }
-
-  /** The group's bytes are durable at the end of the segment. */
+  /** The group is durable at the end of the segment. */
   commit(segment: Segment, group: Group): void {
-    const view = new DataView(group.bytes.buffer);
-    for (let at = 0; at < group.length; at += claimedRecordBytes(view, at, group.length - at)!) {
-      segment.index(claimedSeq(view, at), segment.end + at, claimedAcceptedMs(view, at));
-    }
-    segment.end += group.length;
-    segment.lastSeq = group.lastSeq;
-    this.#bytes += group.length;
+    segment.grow(group.length, group.marks());
+    this.#segments.grew(segment, group.length);
   }
 
-  /** Entries that were acknowledged, or never will be taken. */
+  /** Entries that will never be taken: withdrawn, or damaged. */
   forget(count: number): void {
     this.#depth -= count;
-    if (this.#depth === 0) this.#ackedSeq = this.#lastSeq;
+    if (this.#depth === 0) this.#segments.finishAll();
   }
 
-  acknowledge(batch: Batch): void {
-    if (batch.lastSeq <= this.#ackedSeq) return;
-    this.#ackedSeq = batch.lastSeq;
-    this.#settled = { source: batch.source, seq: batch.lastSeq };
-    this.forget(batch.entries.length);
+  settle({ source, entries, lastSeq }: Batch): void {
+    const doneSeq = this.#progress.doneSeq(source);
+    if (lastSeq <= doneSeq) return;
+    this.#progress.settle(source, lastSeq);
+    this.forget(entries.filter(({ seq }) => seq > doneSeq).length);
+    this.#segments.noteProgress();
   }
 
-  /** Of the first durable entry that is not acknowledged, at most a second too early. */
+  /** Of the first durable entry that is not settled, at most a second too early. */
   get oldestAcceptedMs(): number | undefined {
-    for (const segment of this.#segments) {
-      if (segment.lastSeq <= this.#ackedSeq) continue;
-      const mark = segment.markFor(this.#ackedSeq + 1);
-      if (mark !== undefined) return mark.acceptedMs;
+    const segment = this.#firstWaiting();
+    return segment?.markFor(this.#progress.doneSeq(segment.source) + 1)?.acceptedMs;
+  }
+
+  /**
+   * As {@link Source.open}. What was settled last is among them even if nothing of it is here any
+   * more: nobody else can say that the store lost it.
+   */
+  async open(): Promise<ReadonlyMap<string, number>> {
+    await this.#retelling.tellAll();
+    this.#position = undefined;
+    const settled = new Map<string, number>();
+    for (const { source } of this.#segments) {
+      settled.set(source, this.#progress.of(source).settledSeq);
     }
-    return undefined;
+    const latest = this.#progress.lastSettled();
+    if (latest !== undefined) settled.set(latest.source, latest.settledSeq);
+    return settled;
   }
 
   /** @throws whatever the disk says; nothing is passed over then */
   async take(maxRows: number): Promise<Batch | undefined> {
+    await this.#retelling.tellAll();
     const entries: Entry[] = [];
     let source = "";
-    let room = MEMORY_BUDGET.batch.bytes;
+    let room: number = MEMORY_BUDGET.batch.bytes;
     while (entries.length < maxRows && room > 0) {
       const position = this.#unread();
       if (position === undefined || (entries.length > 0 && position.segment.source !== source)) {
@@ -136,113 +139,120 @@ export class Backlog {
     return last && { source, entries, lastSeq: last.seq };
   }
 
-  async read(seq: number): Promise<Entry | undefined> {
-    if (seq <= this.#ackedSeq) return undefined;
-    const segment = this.#segments.find((candidate) => candidate.lastSeq >= seq);
+  async read(run: string, seq: number): Promise<Entry | undefined> {
+    const segment = this.#segments.find(run, seq);
     const range = segment?.rangeOf(seq);
     if (segment === undefined || range === undefined) return undefined;
+    if (seq <= this.#progress.doneSeq(segment.source)) return undefined;
     try {
-      return await this.#find(segment, range, seq);
+      return await find(segment, range, seq);
     } catch (error) {
       if (segment.removed) return undefined;
       throw error;
     }
   }
 
-  /** Complete segments that hold nothing the store does not have. */
-  removable(active: Segment | undefined): Segment[] {
-    return this.#segments.filter((segment) =>
-      segment !== active && segment.lastSeq <= this.#ackedSeq
-    );
-  }
-
-  /** Only after a checkpoint that says so is durable. */
-  async remove(segments: readonly Segment[]): Promise<void> {
-    for (const segment of segments) {
-      await segment.remove();
-      this.#segments.splice(this.#segments.indexOf(segment), 1);
-      this.#bytes -= segment.end;
+  /**
+   * What is settled of `source` beyond `seq` waits again. Nothing may be taken, settled or removed
+   * meanwhile.
+   * @param save makes the checkpoint that says so durable; when it rejects, nothing has changed
+   * @throws whatever the disk says; what could not be read is told before the next {@link take}
+   */
+  async rewind(source: string, seq: number, save: () => Promise<void>): Promise<Rewound> {
+    const before = this.#progress.of(source);
+    const toSeq = Math.max(seq, before.floorSeq);
+    if (toSeq >= before.settledSeq) return { entries: 0, missingThrough: undefined };
+    const missing = missingThrough(this.#segments, before, toSeq);
+    const doneSeq = Math.max(toSeq, missing ?? 0);
+    this.#progress.set({ ...before, settledSeq: toSeq, doneSeq });
+    try {
+      await save();
+    } catch (error) {
+      this.#progress.set(before);
+      throw error;
     }
-    if (segments.length > 0) await this.fs.syncDirectory(this.dir);
+    if (missing !== undefined) this.#losses.loseForGood(source, toSeq + 1, missing);
+    for (const segment of this.#segments) {
+      if (segment.source !== source) continue;
+      this.#depth += this.#retelling.add(segment, doneSeq, before.doneSeq);
+    }
+    this.#position = undefined;
+    this.#segments.noteProgress();
+    const { entries, lostSeq } = await this.#retelling.tellAll();
+    return { entries, missingThrough: lostSeq ?? missing };
   }
 
-  /** As {@link JournalFile.displaced}, of the first segment that is. */
-  displaced(): string | undefined {
+  #firstWaiting(): Segment | undefined {
     for (const segment of this.#segments) {
-      const reason = segment.displaced();
-      if (reason !== undefined) return reason;
+      if (!this.#segments.isSettled(segment)) return segment;
     }
     return undefined;
-  }
-
-  async close(): Promise<void> {
-    for (const segment of this.#segments) await segment.close();
   }
 
   #unread(): Position | undefined {
     const current = this.#position;
     if (current !== undefined && current.offset < current.segment.end) return current;
-    const nextSeq = current?.seq ?? 0;
+    // A segment is removed only when it and all before it are settled.
+    let passed = current === undefined || current.segment.removed;
     for (const segment of this.#segments) {
-      if (segment === current?.segment || segment.lastSeq < nextSeq) continue;
-      const first = segment.markFor(0);
-      if (first !== undefined) {
-        return this.#position = { segment, offset: first.offset, seq: first.seq };
+      if (passed && !this.#segments.isSettled(segment)) {
+        const mark = segment.markFor(this.#progress.doneSeq(segment.source) + 1);
+        if (mark !== undefined) {
+          return this.#position = { segment, offset: mark.offset, seq: mark.seq };
+        }
       }
+      passed ||= segment === current?.segment;
     }
     return undefined;
   }
 
   async #takeFrom(position: Position, entries: Entry[], maxRecords: number): Promise<void> {
     const { segment, offset, seq } = position;
-    // Both before the read: more may become durable meanwhile.
+    // All before the read: more may become durable meanwhile.
     const { end, lastSeq } = segment;
+    const settled = Math.max(0, this.#progress.doneSeq(segment.source) + 1 - seq);
     const { records, damage, next } = await segment.read({
       from: offset,
       end,
       expectedSeq: seq,
-      maxRecords,
+      maxRecords: settled + maxRecords,
     });
-    for (const entry of records) entries.push(entry);
+    for (let i = settled; i < records.length; i++) entries.push(records[i]!);
     position.offset = damage?.from ?? next;
     position.seq = seq + records.length;
     if (damage === undefined) return;
-    await this.#quarantine(segment, damage, lastSeq);
+    await this.#loseDamaged(segment, damage, lastSeq);
     position.offset = next;
     position.seq = damage.nextSeq ?? lastSeq + 1;
   }
 
-  async #quarantine(segment: Segment, damage: Damage, lastSeq: number): Promise<void> {
+  async #loseDamaged(segment: Segment, damage: Damage, lastSeq: number): Promise<void> {
     if (segment.knowsDamageAt(damage.from)) return;
-    const bytes = damage.to - damage.from;
-    await quarantine(this.fs, this.dir, segment, damage.from, bytes);
+    this.forget(await this.#losses.lose(segment, damage, lastSeq));
     segment.noteDamage(damage);
-    this.forget((damage.nextSeq ?? lastSeq + 1) - damage.expectedSeq);
-    this.onDamage({ kind: "damaged", segment: segment.name, offset: damage.from, bytes });
+    this.#segments.noteProgress();
   }
+}
 
-  /** Passes over damage without a word: to report it is for `take`, which comes by here, too. */
-  async #find(
-    segment: Segment,
-    range: { readonly from: number; readonly end: number; readonly expectedSeq: number },
-    seq: number,
-  ): Promise<Entry | undefined> {
-    let { from, expectedSeq } = range;
-    while (from < range.end && expectedSeq <= seq) {
-      const maxRecords = seq - expectedSeq + 1;
-      const { records, damage, next } = await segment.read({
-        from,
-        end: range.end,
-        expectedSeq,
-        maxRecords,
-      });
-      const found = records[seq - expectedSeq];
-      if (found !== undefined) return found;
-      expectedSeq = damage === undefined
-        ? expectedSeq + records.length
-        : damage.nextSeq ?? Infinity;
-      from = next;
-    }
-    return undefined;
+/** Passes over damage without a word: to report it is for `take`, which comes by here, too. */
+async function find(
+  segment: Segment,
+  range: { readonly from: number; readonly end: number; readonly expectedSeq: number },
+  seq: number,
+): Promise<Entry | undefined> {
+  let { from, expectedSeq } = range;
+  while (from < range.end && expectedSeq <= seq) {
+    const maxRecords = seq - expectedSeq + 1;
+    const { records, damage, next } = await segment.read({
+      from,
+      end: range.end,
+      expectedSeq,
+      maxRecords,
+    });
+    const found = records[seq - expectedSeq];
+    if (found !== undefined) return found;
+    expectedSeq = damage === undefined ? expectedSeq + records.length : damage.nextSeq ?? Infinity;
+    from = next;
   }
+  return undefined;
 }

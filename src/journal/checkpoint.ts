@@ -5,28 +5,32 @@ import { AppError } from "../errors.ts";
 import { checksum } from "./codec.ts";
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import { readSmallFile, replaceFile } from "../disk/small_file.ts";
+import type { SourceProgress } from "./progress.ts";
+import type { WithdrawnInterval } from "./withdrawn.ts";
 
 export interface Checkpoint {
   readonly instance: string;
-  /** The store has everything through this number. */
-  readonly ackedSeq: number;
-  /** The last durable record when the checkpoint was made. */
-  readonly lastSeq: number;
+  /** Of the numbers of format 1, which went on over all runs: nothing through this one waits … */
+  readonly oldDoneSeq: number;
+  /** … and this is the last that became durable; 0 when there never were any. */
+  readonly oldLastSeq: number;
   /** Unix milliseconds. */
   readonly lastAcceptedMs: number;
-  /** The run that wrote it ended in order, and left a cache without old copies. */
-  readonly cacheCurrent: boolean;
-  /** Undefined before the first batch, and when an older program wrote the checkpoint. */
-  readonly settled?: Settled | undefined;
+  /** The number in the name of the last segment that was made. */
+  readonly ordinal: number;
+  readonly last: LastRecord;
+  /** In the order of the journal. A source that is missing has nothing settled. */
+  readonly sources: readonly SourceProgress[];
+  readonly withdrawn: readonly WithdrawnInterval[];
 }
 
-/**
- * The last batch that the store took: what its mark of that source has to be, at least, for as long
- * as it is the same store.
- */
-export interface Settled {
-  readonly source: string;
+/** The last durable record when the checkpoint was made. */
+export interface LastRecord {
+  /** What its write id begins with; empty when there never was one. */
+  readonly run: string;
   readonly seq: number;
+  /** The last segment, and where it ended then; undefined when there was none. */
+  readonly segment?: { readonly name: string; readonly end: number } | undefined;
 }
 
 export const CHECKPOINT_FILE = "checkpoint";
@@ -34,19 +38,53 @@ export const INSTANCE_FILE = "instance";
 
 const encoder = new TextEncoder();
 
+/**
+ * What stands in the file. The first fields are those of programs that know only format 1: such a
+ * one goes on from the last number that it may have given out.
+ */
+interface Content {
+  readonly instance: string;
+  readonly ackedSeq: number;
+  readonly lastSeq: number;
+  readonly lastAcceptedMs: number;
+  readonly cacheCurrent: false;
+  readonly ordinal: number;
+  readonly last: LastRecord;
+  /** Source, settledSeq, doneSeq, floorSeq. */
+  readonly sources: readonly (readonly [string, number, number, number])[];
+  /** Run, firstSeq, lastSeq, certain. */
+  readonly withdrawn: readonly (readonly [string, number, number, boolean])[];
+}
+
+/** What programs left that know only format 1. */
+interface OldContent {
+  readonly instance: string;
+  readonly ackedSeq: number;
+  readonly lastSeq: number;
+  readonly lastAcceptedMs: number;
+  /** The last batch that the store took. */
+  readonly settled?: { readonly source: string; readonly seq: number };
+}
+
 export async function writeCheckpoint(
   fs: JournalFileSystem,
   dir: string,
   checkpoint: Checkpoint,
 ): Promise<void> {
-  const { instance, ackedSeq, lastSeq, lastAcceptedMs, cacheCurrent, settled } = checkpoint;
-  const content = {
-    instance,
-    ackedSeq,
-    lastSeq,
-    lastAcceptedMs,
-    cacheCurrent,
-    ...(settled && { settled }),
+  const content: Content = {
+    instance: checkpoint.instance,
+    ackedSeq: checkpoint.oldDoneSeq,
+    lastSeq: checkpoint.oldLastSeq,
+    lastAcceptedMs: checkpoint.lastAcceptedMs,
+    cacheCurrent: false,
+    ordinal: checkpoint.ordinal,
+    last: checkpoint.last,
+    sources: checkpoint.sources.map((
+      { source, settledSeq, doneSeq, floorSeq },
+    ) => [source, settledSeq, doneSeq, floorSeq]),
+    withdrawn: checkpoint.withdrawn.map((
+      { run, firstSeq, lastSeq, certain },
+    ) => [run, firstSeq, lastSeq, certain]),
   };
   const crc = checksum(encoder.encode(JSON.stringify(content)));
   await replaceFile(fs, dir, CHECKPOINT_FILE, `${JSON.stringify({ ...content, crc })}\n`);
@@ -64,23 +102,66 @@ export async function readCheckpoint(
   const text = await readSmallFile(fs, dir, CHECKPOINT_FILE);
   if (text === undefined) return undefined;
   try {
-    const { crc, ...content } = JSON.parse(text) as Checkpoint & { crc: number };
-    return crc === checksum(encoder.encode(JSON.stringify(content))) ? content : "damaged";
+    const { crc, ...content } = JSON.parse(text) as (Content | OldContent) & { crc: number };
+    if (crc !== checksum(encoder.encode(JSON.stringify(content)))) return "damaged";
+    return "sources" in content ? fromContent(content) : fromOldContent(content);
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return "damaged";
     throw error;
   }
 }
 
+function fromContent(content: Content): Checkpoint {
+  const { instance, ackedSeq, lastSeq, lastAcceptedMs, ordinal, last } = content;
+  return {
+    instance,
+    oldDoneSeq: ackedSeq,
+    oldLastSeq: lastSeq,
+    lastAcceptedMs,
+    ordinal,
+    last,
+    sources: content.sources.map((
+      [source, settledSeq, doneSeq, floorSeq],
+    ) => ({ source, settledSeq, doneSeq, floorSeq })),
+    withdrawn: content.withdrawn.map((
+      [run, firstSeq, lastSeq, certain],
+    ) => ({ run, firstSeq, lastSeq, certain })),
+  };
+}
+
+function fromOldContent(content: OldContent): Checkpoint {
+  const { instance, ackedSeq, lastSeq, lastAcceptedMs, settled } = content;
+  return {
+    instance,
+    oldDoneSeq: ackedSeq,
+    oldLastSeq: lastSeq,
+    lastAcceptedMs,
+    ordinal: 0,
+    last: { run: lastSeq > 0 ? instance : "", seq: lastSeq },
+    sources: settled === undefined
+      ? []
+      : [{ source: settled.source, settledSeq: settled.seq, doneSeq: ackedSeq, floorSeq: 0 }],
+    withdrawn: [],
+  };
+}
+
 /**
  * For a journal whose records go to another store from here on: that one has none of its marks, and
- * the cache may hold what the other one said. Only under the journal's lock. A damaged checkpoint
- * is left to the next start.
+ * what is settled is kept no longer, as it must not go there. Only under the journal's lock. A
+ * damaged checkpoint is left to the next start.
  */
 export async function forgetStore(fs: JournalFileSystem, dir: string): Promise<void> {
   const checkpoint = await readCheckpoint(fs, dir);
   if (checkpoint === undefined || checkpoint === "damaged") return;
-  await writeCheckpoint(fs, dir, { ...checkpoint, cacheCurrent: false, settled: undefined });
+  await writeCheckpoint(fs, dir, {
+    ...checkpoint,
+    sources: checkpoint.sources.map(({ source, doneSeq }) => ({
+      source,
+      settledSeq: 0,
+      doneSeq,
+      floorSeq: doneSeq,
+    })),
+  });
 }
 
 /**
@@ -95,9 +176,8 @@ export async function readInstance(
   if (text === undefined || /^[0-9a-z]{12}$/.test(text)) return text;
   throw new AppError(
     "journal-failed",
-    `Cannot open the journal: ${
-      join(dir, INSTANCE_FILE)
-    } does not hold ${INSTANCE_ID_LENGTH} characters of 0-9a-z. Restore it; the segments name the instance, too.`,
+    `Cannot open the journal: ${join(dir, INSTANCE_FILE)} does not hold ${INSTANCE_ID_LENGTH} ` +
+      "characters of 0-9a-z. Restore it; the segments name the instance, too.",
   );
 }
 

@@ -5,55 +5,13 @@
  */
 import type { Entry } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
-import { encodeRecord, recordBytesBound, type SegmentHeader } from "./codec.ts";
+import type { SegmentHeader } from "./codec.ts";
 import { isDiskFull, type JournalFile, type JournalFileSystem } from "../disk/file_system.ts";
+import { Group } from "./group.ts";
 import { displacedError } from "./place.ts";
-import { createSegment, type Segment, syncFile } from "./segment.ts";
-
-/** Records that become durable, or not, together. */
-export class Group {
-  readonly durable: Promise<void>;
-  readonly settle: { readonly resolve: () => void; readonly reject: (error: AppError) => void };
-  length = 0;
-  records = 0;
-  lastSeq = 0;
-  lastAcceptedMs = 0;
-  #view: DataView;
-
-  constructor(
-    public bytes: Uint8Array,
-    readonly firstSeq: number,
-    readonly firstAcceptedMs: number,
-  ) {
-    this.#view = new DataView(bytes.buffer);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    // Who does not wait for durability need not handle its failure.
-    promise.catch(() => {});
-    this.durable = promise;
-    this.settle = { resolve, reject };
-  }
-
-  /** Encodes after what is there, without keeping it yet; returns the length of the record. */
-  encode(entry: Entry, salt: number): number {
-    const needed = this.length + recordBytesBound(entry.userId, entry.value);
-    if (needed > this.bytes.length) this.#grow(needed);
-    return encodeRecord(this.bytes, this.#view, this.length, entry, salt);
-  }
-
-  keep(entry: Entry, recordBytes: number): void {
-    this.length += recordBytes;
-    this.records++;
-    this.lastSeq = entry.seq;
-    this.lastAcceptedMs = entry.acceptedMs;
-  }
-
-  #grow(needed: number): void {
-    const grown = new Uint8Array(Math.max(needed, this.bytes.length * 2));
-    grown.set(this.bytes.subarray(0, this.length));
-    this.bytes = grown;
-    this.#view = new DataView(grown.buffer);
-  }
-}
+import { recordBytesBound } from "./record.ts";
+import type { Segment } from "./segment.ts";
+import { createSegment, syncFile } from "./segment_file.ts";
 
 export interface GroupCommitOptions {
   readonly fs: JournalFileSystem;
@@ -61,11 +19,16 @@ export interface GroupCommitOptions {
   readonly segmentBytes: number;
   readonly instance: string;
   readonly run: string;
-  /** The last durable record of earlier runs. */
-  readonly durableSeq: number;
+  /** The last durable record of earlier runs; 0 and empty when there is none. */
+  readonly previousRun: string;
+  readonly previousSeq: number;
   readonly lastAcceptedMs: number;
+  /** The highest number in the name of a segment. */
+  readonly ordinal: number;
   /** As {@link JournalFile.displaced}, of the directory. */
   readonly displaced: () => string | undefined;
+  /** Makes room for so many bytes, where that is possible; never rejects. */
+  readonly makeRoom: (bytes: number) => Promise<void>;
   readonly onSegment: (segment: Segment) => void;
   /** The group is durable: called before its waiters are told. */
   readonly onCommitted: (segment: Segment, group: Group) => void;
@@ -91,15 +54,16 @@ export class GroupCommit {
   #underWay: Group | undefined;
   #working: Promise<void> | undefined;
   #active: { readonly segment: Segment; readonly file: JournalFile } | undefined;
-  #durableSeq: number;
+  #durableSeq = 0;
   #lastAcceptedMs: number;
+  #ordinal: number;
   #failure: AppError | undefined;
   #spare: Uint8Array | undefined;
 
   constructor(private readonly options: GroupCommitOptions) {
     this.#groupBytes = Math.min(GROUP_BYTES, options.segmentBytes);
-    this.#durableSeq = options.durableSeq;
     this.#lastAcceptedMs = options.lastAcceptedMs;
+    this.#ordinal = options.ordinal;
   }
 
   /** Why nothing can become durable any more; its cause says it all. */
@@ -107,8 +71,14 @@ export class GroupCommit {
     return this.#failure;
   }
 
+  /** The last durable number of this run; 0 before the first. */
   get durableSeq(): number {
     return this.#durableSeq;
+  }
+
+  /** The number in the name of the last segment. */
+  get ordinal(): number {
+    return this.#ordinal;
   }
 
   /** The segment being written; all others are complete. */
@@ -118,7 +88,7 @@ export class GroupCommit {
 
   /** When the first record that is not durable yet was accepted. */
   get oldestWaitingMs(): number | undefined {
-    return (this.#underWay ?? this.#waiting[0])?.firstAcceptedMs;
+    return (this.#underWay ?? this.#waiting[0])?.first.acceptedMs;
   }
 
   /**
@@ -134,9 +104,9 @@ export class GroupCommit {
       group === undefined ||
       group.length + recordBytesBound(entry.userId, entry.value) > this.#groupBytes
     ) {
-      group = new Group(this.#buffer(), entry.seq, entry.acceptedMs);
+      group = new Group(this.#buffer(), this.#salt);
     }
-    const recordBytes = group.encode(entry, this.#salt);
+    const recordBytes = group.encode(entry);
     if (recordBytes > room) return undefined;
     group.keep(entry, recordBytes);
     if (group !== this.#waiting.at(-1)) this.#waiting.push(group);
@@ -183,8 +153,8 @@ export class GroupCommit {
       try {
         const segment = await this.#write(group);
         if (this.#failure !== undefined) throw this.#failure;
-        this.#durableSeq = group.lastSeq;
-        this.#lastAcceptedMs = group.lastAcceptedMs;
+        this.#durableSeq = group.last.seq;
+        this.#lastAcceptedMs = group.last.acceptedMs;
         this.options.onCommitted(segment, group);
         group.settle.resolve();
       } catch (error) {
@@ -197,36 +167,41 @@ export class GroupCommit {
   }
 
   async #write(group: Group): Promise<Segment> {
+    const bytes = group.finish();
+    await this.options.makeRoom(bytes.length);
     const current = this.#active?.segment;
     if (current !== undefined && current.end + group.length > this.options.segmentBytes) {
       this.completeSegment();
     }
-    this.#active ??= await this.#nextSegment(group);
-    const { segment, file } = this.#active;
-    await file.writeAt(group.bytes.subarray(0, group.length), segment.end);
+    const { segment, file } = this.#active ?? await this.#nextSegment(group);
+    await file.writeAt(bytes, segment.end);
     const startedMs = performance.now();
     await syncFile(file, segment.name);
-    this.options.onFsync(performance.now() - startedMs, group.records);
+    this.options.onFsync(performance.now() - startedMs, group.entries.length);
     const displaced = file.displaced();
     if (displaced !== undefined) throw displacedError(displaced);
     return segment;
   }
 
   async #nextSegment(group: Group): Promise<{ segment: Segment; file: JournalFile }> {
-    const { fs, dir, instance, run, onSegment } = this.options;
+    const { fs, dir, instance, run, previousRun, previousSeq, onSegment } = this.options;
     const displaced = this.options.displaced();
     if (displaced !== undefined) throw displacedError(displaced);
     const header: SegmentHeader = {
+      format: 2,
       instance,
       run,
       salt: this.#salt,
-      firstSeq: group.firstSeq,
-      previousSeq: this.#durableSeq,
+      firstSeq: group.first.seq,
+      ...(this.#durableSeq > 0
+        ? { previousRun: run, previousSeq: this.#durableSeq }
+        : { previousRun, previousSeq }),
       lastAcceptedMs: this.#lastAcceptedMs,
     };
-    const created = await createSegment(fs, dir, header);
-    onSegment(created.segment);
-    return created;
+    // A name is tried once: what a crash or a full disk left under it is in nobody's way.
+    this.#active = await createSegment(fs, dir, ++this.#ordinal, header);
+    onSegment(this.#active.segment);
+    return this.#active;
   }
 
   async #fail(group: Group, error: unknown): Promise<void> {

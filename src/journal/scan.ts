@@ -3,14 +3,15 @@
  * after damage.
  */
 import type { Entry } from "../domain.ts";
+import { AppError } from "../errors.ts";
+import type { SegmentHeader } from "./codec.ts";
 import {
   claimedRecordBytes,
   claimedSeq,
   decodeRecord,
   MAX_RECORD_BYTES,
   MIN_RECORD_BYTES,
-  type SegmentHeader,
-} from "./codec.ts";
+} from "./record.ts";
 import type { JournalFile } from "../disk/file_system.ts";
 
 /** Bytes `from` to `to` are not what was written. */
@@ -46,9 +47,13 @@ export interface StretchRequest {
 
 const CHUNK_BYTES = 1024 * 1024;
 
-/** Up to about 1 MiB of records, in one read unless a record is larger. Ends early at damage. */
+/**
+ * Up to about 1 MiB of records, in one read unless a record is larger. Ends early at damage.
+ * @throws AppError `journal-failed` for what only a later version can have written
+ */
 export async function readStretch(
   file: JournalFile,
+  name: string,
   header: SegmentHeader,
   request: StretchRequest,
 ): Promise<Stretch> {
@@ -66,10 +71,10 @@ export async function readStretch(
       if (at > 0) break;
       chunk = await readRange(file, from, size);
     }
-    const entry = size === undefined
+    const record = size === undefined
       ? undefined
       : decodeRecord(chunk.bytes, chunk.view, at, size, header);
-    if (size === undefined || entry?.seq !== expectedSeq + records.length) {
+    if (size === undefined || record?.entry.seq !== expectedSeq + records.length) {
       const damage = await measureDamage(
         file,
         header,
@@ -79,7 +84,8 @@ export async function readStretch(
       );
       return { records, offsets, damage, next: damage.to };
     }
-    records.push(entry);
+    if (record.tombstone) throw tombstoneError(name, record.entry);
+    records.push(record.entry);
     offsets.push(from + at);
     at += size;
   }
@@ -128,9 +134,19 @@ async function measureDamage(
         continue;
       }
       const candidate = await readRange(file, base + at, size);
-      const entry = decodeRecord(candidate.bytes, candidate.view, 0, size, header);
-      if (entry !== undefined) return { from, to: base + at, expectedSeq, nextSeq: entry.seq };
+      const record = decodeRecord(candidate.bytes, candidate.view, 0, size, header);
+      if (record === undefined) continue;
+      return { from, to: base + at, expectedSeq, nextSeq: record.entry.seq };
     }
   }
   return { from, to: end, expectedSeq, nextSeq: undefined };
+}
+
+/** To pass over a deletion would bring back what was deleted. */
+function tombstoneError(name: string, { run, seq }: Entry): AppError {
+  return new AppError(
+    "journal-failed",
+    `Cannot read the journal: a later version deleted a user's value (write ${run}-${seq} in ` +
+      `${name}), and this version of dsproxy cannot delete. Start the version that wrote it.`,
+  );
 }

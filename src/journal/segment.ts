@@ -1,9 +1,11 @@
 /**
- * One segment file: what is known of its durable part, and reading from it. Writing is the group
- * commit's.
+ * One segment file, and the one owner of what is known of it: where its durable bytes end, its last
+ * number, where its records are, and what of it is damaged. Its bytes are written by the group
+ * commit alone.
  */
 import { join } from "node:path";
-import { encodeHeader, HEADER_BYTES, type SegmentHeader } from "./codec.ts";
+import type { Entry } from "../domain.ts";
+import { recordsBeginAt, type SegmentHeader } from "./codec.ts";
 import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 import { type Damage, readStretch, type Stretch, type StretchRequest } from "./scan.ts";
 
@@ -12,6 +14,16 @@ export interface Mark {
   readonly seq: number;
   readonly offset: number;
   readonly acceptedMs: number;
+}
+
+/** What a scan tells, in order. */
+export interface ScanListener {
+  entry(entry: Entry): void;
+  /**
+   * @returns the last number that is lost by it; `torn` when the segment ends where the damage
+   *   begins, because nothing durable was there
+   */
+  damage(damage: Damage): number | "torn";
 }
 
 /**
@@ -23,45 +35,131 @@ const MARK_BYTES = 256 * 1024;
 const MARK_MS = 1000;
 
 export class Segment {
-  /** Durable bytes, the header among them. */
-  end = HEADER_BYTES;
-  /** The last durable record, or a number before `firstSeq` when there is none. */
-  lastSeq: number;
+  #end: number;
+  #lastSeq: number;
+  /** From this number to the end all is damaged. */
+  #damagedFrom = Infinity;
+  #indexed = true;
   readonly #marks: Mark[] = [];
   readonly #damage = new Map<number, Damage>();
   #handle: Promise<JournalFile> | undefined;
   #held: JournalFile | undefined;
   #removed = false;
 
+  /** @param end where its durable bytes end, as far as that is known before they are read */
   constructor(
     private readonly fs: JournalFileSystem,
     private readonly dir: string,
     readonly name: string,
     readonly header: SegmentHeader,
+    end = recordsBeginAt(header.format),
   ) {
-    this.lastSeq = header.firstSeq - 1;
+    this.#end = end;
+    this.#lastSeq = header.firstSeq - 1;
   }
 
-  /** Names one run of the process: within it a sequence number is never given out twice. */
+  /** The key of the store's mark: within it a number is never given out twice. */
   get source(): string {
-    return `${this.header.instance}/${this.header.run}`;
+    const { format, instance, run } = this.header;
+    return format === 1 ? `${instance}/${run}` : run;
+  }
+
+  /** What the write ids of its records begin with. */
+  get run(): string {
+    return this.header.format === 1 ? this.header.instance : this.header.run;
   }
 
   get path(): string {
     return join(this.dir, this.name);
   }
 
+  /** Durable bytes, the header among them. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** The last durable record, or a number before the header's `firstSeq` when there is none. */
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
+  /** The last record that can be read: those after it are damaged. */
+  get readableThrough(): number {
+    return Math.min(this.#lastSeq, this.#damagedFrom - 1);
+  }
+
+  get empty(): boolean {
+    return this.#lastSeq < this.header.firstSeq;
+  }
+
   get removed(): boolean {
     return this.#removed;
   }
 
-  /** To be told of every record to be found again, in order. */
-  index(seq: number, offset: number, acceptedMs: number): void {
-    const last = this.#marks.at(-1);
-    const near = last !== undefined && seq - last.seq < MARK_RECORDS &&
-      offset - last.offset < MARK_BYTES &&
-      acceptedMs - last.acceptedMs < MARK_MS;
-    if (!near) this.#marks.push({ seq, offset, acceptedMs });
+  /** So many bytes more are durable, in which the records are at these places. */
+  grow(bytes: number, records: Iterable<Mark>): void {
+    for (const { seq, offset, acceptedMs } of records) {
+      if (this.#damagedFrom < Infinity) this.#endDamage(seq);
+      this.#index(seq, this.#end + offset, acceptedMs);
+      this.#lastSeq = seq;
+    }
+    this.#end += bytes;
+  }
+
+  /**
+   * What follows it says that this is its last record. Its records are not read: until they are,
+   * one mark at its beginning has to do.
+   */
+  endsWith(lastSeq: number): void {
+    const { format, firstSeq, lastAcceptedMs } = this.header;
+    this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
+    if (this.empty) return;
+    this.#index(firstSeq, recordsBeginAt(format), lastAcceptedMs);
+    this.#indexed = false;
+  }
+
+  /** Records after one number and through another, but for those that are known to be damaged. */
+  count(afterSeq: number, throughSeq: number): number {
+    const first = Math.max(afterSeq + 1, this.header.firstSeq);
+    const last = Math.min(throughSeq, this.#lastSeq);
+    let count = Math.max(0, last - first + 1);
+    for (const { expectedSeq, nextSeq = this.#lastSeq + 1 } of this.#damage.values()) {
+      count -= Math.max(0, Math.min(last, nextSeq - 1) - Math.max(first, expectedSeq) + 1);
+    }
+    return count;
+  }
+
+  /** Reads all that is durable now; finds its end, its last number, its places, its damage. */
+  async scan(listener: ScanListener): Promise<void> {
+    let from = recordsBeginAt(this.header.format);
+    let expectedSeq = this.header.firstSeq;
+    const toIndex = !this.#indexed || this.#marks.length === 0;
+    const end = this.#end;
+    while (from < Math.min(end, this.#end)) {
+      const { records, offsets, damage, next } = await this.read({ from, end, expectedSeq });
+      for (const [i, entry] of records.entries()) {
+        if (toIndex) this.#index(entry.seq, offsets[i]!, entry.acceptedMs);
+        this.#lastSeq = Math.max(this.#lastSeq, entry.seq);
+        listener.entry(entry);
+      }
+      expectedSeq += records.length;
+      if (damage !== undefined) {
+        this.#judge(damage, listener);
+        expectedSeq = damage.nextSeq ?? this.#lastSeq + 1;
+      }
+      from = next;
+    }
+    this.#indexed = true;
+  }
+
+  /** Remembers a damaged stretch, so that it is measured and reported once. */
+  noteDamage(damage: Damage): void {
+    this.#damage.set(damage.from, damage);
+    if (damage.nextSeq === undefined) this.#damagedFrom = damage.expectedSeq;
+  }
+
+  knowsDamageAt(offset: number): boolean {
+    return this.#damage.has(offset);
   }
 
   /** The last mark at or before `seq`; the first mark when all come later. */
@@ -74,22 +172,13 @@ export class Segment {
     const i = this.#markIndex(seq);
     const mark = this.#marks[i];
     return mark &&
-      { from: mark.offset, end: this.#marks[i + 1]?.offset ?? this.end, expectedSeq: mark.seq };
-  }
-
-  knowsDamageAt(offset: number): boolean {
-    return this.#damage.has(offset);
-  }
-
-  /** Remembers a damaged stretch, so that it is measured and reported once. */
-  noteDamage(damage: Damage): void {
-    this.#damage.set(damage.from, damage);
+      { from: mark.offset, end: this.#marks[i + 1]?.offset ?? this.#end, expectedSeq: mark.seq };
   }
 
   async read(request: StretchRequest): Promise<Stretch> {
     const known = this.#damage.get(request.from);
     if (known !== undefined) return { records: [], offsets: [], damage: known, next: known.to };
-    return await readStretch(await this.#open(), this.header, request);
+    return await readStretch(await this.#open(), this.name, this.header, request);
   }
 
   async readBytes(from: number, length: number): Promise<Uint8Array> {
@@ -126,6 +215,32 @@ export class Segment {
     }
   }
 
+  /** What was damaged at the end is not at the end any more. */
+  #endDamage(nextSeq: number): void {
+    for (const damage of this.#damage.values()) {
+      if (damage.nextSeq === undefined) this.#damage.set(damage.from, { ...damage, nextSeq });
+    }
+    this.#damagedFrom = Infinity;
+  }
+
+  #judge(damage: Damage, listener: ScanListener): void {
+    const lastLostSeq = listener.damage(damage);
+    if (lastLostSeq === "torn") {
+      this.#end = damage.from;
+      return;
+    }
+    this.noteDamage(damage);
+    this.#lastSeq = Math.max(this.#lastSeq, lastLostSeq);
+  }
+
+  #index(seq: number, offset: number, acceptedMs: number): void {
+    const last = this.#marks.at(-1);
+    const near = last !== undefined && seq - last.seq < MARK_RECORDS &&
+      offset - last.offset < MARK_BYTES &&
+      acceptedMs - last.acceptedMs < MARK_MS;
+    if (!near) this.#marks.push({ seq, offset, acceptedMs });
+  }
+
   #markIndex(seq: number): number {
     let low = 0;
     let high = this.#marks.length;
@@ -144,67 +259,5 @@ export class Segment {
       throw error;
     });
     return this.#handle;
-  }
-}
-
-const NAME = /^([0-9]{16})\.seg$/;
-
-function segmentName(firstSeq: number): string {
-  return `${String(firstSeq).padStart(16, "0")}.seg`;
-}
-
-/** The first sequence number by the file's name; undefined when it is not the name of a segment. */
-export function firstSeqOf(name: string): number | undefined {
-  const match = NAME.exec(name);
-  return match ? Number(match[1]) : undefined;
-}
-
-/**
- * A new, durable segment without records, held, and the handle to write them. A full disk leaves
- * nothing behind.
- */
-export async function createSegment(
-  fs: JournalFileSystem,
-  dir: string,
-  header: SegmentHeader,
-): Promise<{ segment: Segment; file: JournalFile }> {
-  const segment = new Segment(fs, dir, segmentName(header.firstSeq), header);
-  const file = await fs.create(segment.path);
-  try {
-    await writeHeader(fs, segment, file);
-    await syncFile(file, segment.name);
-    await fs.syncDirectory(dir);
-    await segment.hold();
-  } catch (error) {
-    file.close();
-    throw error;
-  }
-  return { segment, file };
-}
-
-async function writeHeader(
-  fs: JournalFileSystem,
-  segment: Segment,
-  file: JournalFile,
-): Promise<void> {
-  try {
-    await file.writeAt(encodeHeader(segment.header), 0);
-  } catch (error) {
-    await fs.remove(segment.path);
-    throw error;
-  }
-}
-
-/**
- * An error of fsync, whatever it says, is not one of a write: after it the state of the file is
- * unknown.
- */
-export async function syncFile(file: JournalFile, name: string): Promise<void> {
-  try {
-    await file.sync();
-  } catch (cause) {
-    throw new Error(`fsync of ${name} failed: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
   }
 }

@@ -1,6 +1,6 @@
 /**
  * One pass over all that a journal's directory holds, in order. Reads only: start repairs by it,
- * `--check-config` reports by it.
+ * `--check-config` reports by it. Of segments that are settled the headers are enough.
  */
 import { join } from "node:path";
 import type { Entry } from "../domain.ts";
@@ -8,14 +8,18 @@ import { AppError } from "../errors.ts";
 import {
   type Checkpoint,
   CHECKPOINT_FILE,
+  type LastRecord,
   readCheckpoint,
   readInstance,
-  type Settled,
 } from "./checkpoint.ts";
-import { decodeHeader, HEADER_BYTES, MIN_RECORD_BYTES, type SegmentHeader } from "./codec.ts";
+import { decodeHeader, HEADER_BYTES, type SegmentHeader } from "./codec.ts";
 import type { JournalFileSystem } from "../disk/file_system.ts";
+import { Numbers } from "./numbers.ts";
+import { Progress } from "./progress.ts";
 import type { Damage } from "./scan.ts";
-import { firstSeqOf, Segment } from "./segment.ts";
+import { Segment } from "./segment.ts";
+import { ordinalOf } from "./segment_file.ts";
+import type { Withdrawn } from "./withdrawn.ts";
 
 /** Something that is not as it was written. */
 export interface DamageReport {
@@ -33,23 +37,32 @@ export interface DamageReport {
 
 export interface Survey {
   readonly instance: string | undefined;
-  readonly ackedSeq: number;
-  /** No number up to this one may be given out again. */
-  readonly lastSeq: number;
+  readonly progress: Progress;
+  readonly withdrawn: Withdrawn;
+  /** The last number of format 1 that may have been given out; 0 when there never was one. */
+  readonly oldLastSeq: number;
+  /** The last durable record. */
+  readonly last: LastRecord;
+  /** The highest number that the name of a segment has or had. */
+  readonly ordinal: number;
   readonly lastAcceptedMs: number;
-  /** As the checkpoint says; false without one. */
-  readonly cacheCurrent: boolean;
-  /** As the checkpoint says. */
-  readonly settled: Settled | undefined;
+  /** Records that were read. */
   readonly records: number;
   /** Records that the store may not have yet. */
-  readonly unacked: number;
+  readonly unsettled: number;
   readonly segments: readonly Segment[];
   readonly damage: readonly DamageReport[];
   /** Names of segments that a crash left without a header, before any record was in them. */
   readonly aborted: readonly string[];
   /** Names of segments whose header cannot be read, and so none of their records. */
   readonly unreadable: readonly string[];
+}
+
+export interface SurveyOptions {
+  /** Called in order with every entry that the store may not have yet. */
+  readonly onUnsettled?: (entry: Entry) => void;
+  /** Reads the records of settled segments, too. */
+  readonly readsSettled?: boolean;
 }
 
 interface Found {
@@ -59,30 +72,36 @@ interface Found {
 }
 
 /**
- * @param onUnacked called in order with every entry that the store may not have yet
  * @throws AppError `journal-failed` for what only a person can decide: another instance's files, an
  *   unknown format
  */
 export async function survey(
   fs: JournalFileSystem,
   dir: string,
-  onUnacked: (entry: Entry) => void = () => {},
+  options: SurveyOptions = {},
 ): Promise<Survey> {
   const instance = await readInstance(fs, dir);
   const checkpoint = await readCheckpoint(fs, dir);
-  const surveyor = new Surveyor(fs, dir, instance, checkpoint, onUnacked);
   const found = await findSegments(fs, dir);
   const newest = found.at(-1);
+  const surveyor = new Surveyor(fs, dir, instance, checkpoint, options);
   // The header is durable before the first record is written.
   const aborted = newest !== undefined && newest.header === undefined &&
     newest.size <= HEADER_BYTES;
   if (aborted) found.pop();
   for (const [i, file] of found.entries()) await surveyor.visit(file, found[i + 1]);
-  return { ...surveyor.finish(), aborted: aborted ? [newest.name] : [] };
+  return {
+    ...surveyor.finish(),
+    ordinal: Math.max(
+      newest === undefined ? 0 : ordinalOf(newest.name)!,
+      checkpoint === undefined || checkpoint === "damaged" ? 0 : checkpoint.ordinal,
+    ),
+    aborted: aborted ? [newest.name] : [],
+  };
 }
 
 async function findSegments(fs: JournalFileSystem, dir: string): Promise<Found[]> {
-  const names = (await fs.list(dir)).filter((name) => firstSeqOf(name) !== undefined).sort();
+  const names = (await fs.list(dir)).filter((name) => ordinalOf(name) !== undefined).sort();
   const found: Found[] = [];
   for (const name of names) found.push(await readHeader(fs, dir, name));
   return found;
@@ -100,14 +119,12 @@ async function readHeader(fs: JournalFileSystem, dir: string, name: string): Pro
 }
 
 class Surveyor {
-  readonly #ackedSeq: number;
-  readonly #checkpointedSeq: number;
-  #lastSeq: number;
+  readonly #checkpoint: Checkpoint | undefined;
+  readonly #progress: Progress;
+  readonly #numbers: Numbers;
   #lastAcceptedMs: number;
-  readonly #cacheCurrent: boolean;
-  readonly #settled: Settled | undefined;
   #records = 0;
-  #unacked = 0;
+  #unsettled = 0;
   readonly #segments: Segment[] = [];
   readonly #damage: DamageReport[] = [];
   readonly #unreadable: string[] = [];
@@ -117,62 +134,54 @@ class Surveyor {
     private readonly dir: string,
     private readonly instance: string | undefined,
     checkpoint: Checkpoint | "damaged" | undefined,
-    private readonly onUnacked: (entry: Entry) => void,
+    private readonly options: SurveyOptions,
   ) {
     if (checkpoint === "damaged") {
       this.#report("damaged", CHECKPOINT_FILE, 0, 0);
       checkpoint = undefined;
     } else if (checkpoint !== undefined) this.#refuseForeign(checkpoint.instance, CHECKPOINT_FILE);
-    this.#ackedSeq = this.#lastSeq = checkpoint?.ackedSeq ?? 0;
-    this.#checkpointedSeq = checkpoint?.lastSeq ?? 0;
+    this.#checkpoint = checkpoint;
+    this.#progress = new Progress(checkpoint?.sources);
+    this.#numbers = new Numbers(instance ?? "", checkpoint);
     this.#lastAcceptedMs = checkpoint?.lastAcceptedMs ?? 0;
-    this.#cacheCurrent = checkpoint?.cacheCurrent === true;
-    this.#settled = checkpoint?.settled;
   }
 
   async visit(found: Found, next: Found | undefined): Promise<void> {
     const { name, size, header } = found;
     if (header === undefined) return this.#withoutHeader(found, next);
     this.#refuseForeign(header.instance, name);
-    if (header.firstSeq <= (this.#segments.at(-1)?.lastSeq ?? 0)) throw this.#overlap(name);
-    if (header.previousSeq > this.#lastSeq) this.#report("damaged", `missing before ${name}`, 0, 0);
+    const segment = new Segment(this.fs, this.dir, name, header, size);
+    const before = this.#segments.at(-1);
+    if (before?.run === segment.run && header.firstSeq <= before.lastSeq) throw this.#overlap(name);
+    if (this.#numbers.misses(header)) this.#report("damaged", `missing before ${name}`, 0, 0);
+    this.#numbers.precede(segment.run, header);
     this.#lastAcceptedMs = Math.max(this.#lastAcceptedMs, header.lastAcceptedMs);
-
-    const segment = new Segment(this.fs, this.dir, name, header);
-    segment.end = size;
     this.#segments.push(segment);
-    try {
-      await this.#readRecords(
-        segment,
-        next && (next.header?.previousSeq ?? firstSeqOf(next.name)! - 1),
-      );
-    } finally {
-      await segment.close();
-    }
-    // An empty one proves only what was durable before it: the numbers up to its first record were
-    // lost with their group.
-    const proven = segment.lastSeq >= header.firstSeq ? segment.lastSeq : header.previousSeq;
-    this.#lastSeq = Math.max(this.#lastSeq, proven);
+    this.#knowOldSource(segment);
+    const endSeq = this.#endSeq(segment, next);
+    const settled = endSeq !== undefined && endSeq <= this.#progress.doneSeq(segment.source);
+    if (settled && !this.options.readsSettled) segment.endsWith(endSeq);
+    else await this.#readRecords(segment, next !== undefined, endSeq);
+    if (!segment.empty) this.#numbers.reach(segment.run, segment.lastSeq);
   }
 
-  finish(): Omit<Survey, "aborted"> {
-    if (this.#checkpointedSeq > this.#lastSeq) {
-      this.#report(
-        "damaged",
-        `missing after ${this.#segments.at(-1)?.name ?? CHECKPOINT_FILE}`,
-        0,
-        0,
-      );
+  finish(): Omit<Survey, "aborted" | "ordinal"> {
+    const last = this.#checkpoint?.last;
+    if (last !== undefined && this.#numbers.lastSeq(last.run) < last.seq) {
+      const name = this.#segments.at(-1)?.name ?? CHECKPOINT_FILE;
+      this.#report("damaged", `missing after ${name}`, 0, 0);
+      this.#numbers.lose(last.run, last.seq);
+      this.#numbers.reach(last.run, last.seq);
     }
     return {
       instance: this.instance,
-      ackedSeq: this.#ackedSeq,
-      lastSeq: Math.max(this.#lastSeq, this.#checkpointedSeq),
+      progress: this.#progress,
+      withdrawn: this.#numbers.withdrawn,
+      oldLastSeq: this.#numbers.oldLastSeq,
+      last: this.#numbers.last,
       lastAcceptedMs: this.#lastAcceptedMs,
-      cacheCurrent: this.#cacheCurrent,
-      settled: this.#settled,
       records: this.#records,
-      unacked: this.#unacked,
+      unsettled: this.#unsettled,
       segments: this.#segments,
       damage: this.#damage,
       unreadable: this.#unreadable,
@@ -180,61 +189,94 @@ class Surveyor {
   }
 
   /**
-   * @param endSeq the last number before the segment that follows; undefined in the last segment
+   * The checkpoints of format 1 name one source; of the others it is only known that nothing of
+   * them waits.
    */
-  async #readRecords(segment: Segment, endSeq: number | undefined): Promise<void> {
-    let from = HEADER_BYTES;
-    while (from < segment.end) {
-      const expectedSeq = segment.lastSeq + 1;
-      const { records, offsets, damage, next } = await segment.read({
-        from,
-        end: segment.end,
-        expectedSeq,
+  #knowOldSource({ header, source }: Segment): void {
+    const doneSeq = this.#checkpoint?.oldDoneSeq ?? 0;
+    if (header.format !== 1) return;
+    if (this.#progress.find(source) !== undefined) return this.#progress.finish(source, doneSeq);
+    this.#progress.set({ source, settledSeq: 0, doneSeq, floorSeq: doneSeq });
+  }
+
+  /**
+   * The last number of a segment, by what follows it; undefined when only its records can tell:
+   * those of the last segment may be more than the checkpoint knew.
+   */
+  #endSeq(segment: Segment, next: Found | undefined): number | undefined {
+    if (next === undefined) {
+      const last = this.#checkpoint?.last;
+      const same = last?.segment?.name === segment.name && last.segment.end === segment.end;
+      return same && last.run === segment.run ? last.seq : undefined;
+    }
+    if (next.header === undefined) return undefined;
+    const { previousRun, previousSeq } = next.header;
+    if (previousRun === segment.run) return previousSeq;
+    const { header } = segment;
+    const nothingBetween = previousRun === header.previousRun && previousSeq === header.previousSeq;
+    return nothingBetween ? header.firstSeq - 1 : undefined;
+  }
+
+  async #readRecords(
+    segment: Segment,
+    hasNext: boolean,
+    endSeq: number | undefined,
+  ): Promise<void> {
+    try {
+      await segment.scan({
+        entry: (entry) => this.#count(segment.source, entry),
+        damage: (damage) => this.#judge(segment, damage, hasNext, endSeq),
       });
-      records.forEach((entry, i) => this.#count(segment, entry, offsets[i]!));
-      if (damage !== undefined) this.#judge(segment, damage, endSeq);
-      from = next;
+    } finally {
+      await segment.close();
     }
   }
 
-  #count(segment: Segment, entry: Entry, offset: number): void {
+  #count(source: string, entry: Entry): void {
     this.#records++;
-    segment.lastSeq = entry.seq;
     this.#lastAcceptedMs = Math.max(this.#lastAcceptedMs, entry.acceptedMs);
-    if (entry.seq <= this.#ackedSeq) return;
-    this.#unacked++;
-    segment.index(entry.seq, offset, entry.acceptedMs);
-    this.onUnacked(entry);
+    if (entry.seq <= this.#progress.doneSeq(source)) return;
+    this.#unsettled++;
+    this.options.onUnsettled?.(entry);
   }
 
   /**
    * Torn is only what no durable record can have been: the end of the last segment, past what a
    * checkpoint knew of.
    */
-  #judge(segment: Segment, damage: Damage, endSeq: number | undefined): void {
-    const torn = damage.nextSeq === undefined && endSeq === undefined &&
-      damage.expectedSeq > this.#checkpointedSeq;
+  #judge(
+    segment: Segment,
+    damage: Damage,
+    hasNext: boolean,
+    endSeq: number | undefined,
+  ): number | "torn" {
+    const bytes = damage.to - damage.from;
+    const doneSeq = this.#progress.doneSeq(segment.source);
+    const last = this.#checkpoint?.last;
+    const knownSeq = Math.max(doneSeq, last?.run === segment.run ? last.seq : 0);
+    const torn = damage.nextSeq === undefined && !hasNext && damage.expectedSeq > knownSeq;
     if (torn) {
-      this.#report("torn-tail", segment.name, damage.from, damage.to - damage.from);
-      segment.end = damage.from;
-      return;
+      this.#report("torn-tail", segment.name, damage.from, bytes);
+      return "torn";
     }
-    segment.noteDamage(damage);
     const lastLostSeq = damage.nextSeq === undefined
-      ? endSeq ?? this.#checkpointedSeq
+      ? endSeq ?? Math.max(knownSeq, damage.expectedSeq)
       : damage.nextSeq - 1;
-    segment.lastSeq = Math.max(segment.lastSeq, lastLostSeq);
     // What the store has anyway is no loss.
-    if (lastLostSeq <= this.#ackedSeq) return;
-    this.#report("damaged", segment.name, damage.from, damage.to - damage.from);
+    if (lastLostSeq > doneSeq) {
+      this.#report("damaged", segment.name, damage.from, bytes);
+      const firstLostSeq = Math.max(damage.expectedSeq, doneSeq + 1);
+      this.#numbers.withdrawn.add(segment.run, firstLostSeq, lastLostSeq);
+    }
+    return lastLostSeq;
   }
 
   #withoutHeader(found: Found, next: Found | undefined): void {
     this.#unreadable.push(found.name);
     this.#report("damaged", found.name, 0, found.size);
-    const mostRecords = Math.floor(Math.max(0, found.size - HEADER_BYTES) / MIN_RECORD_BYTES);
-    const lastSeq = next?.header?.previousSeq ?? firstSeqOf(found.name)! - 1 + mostRecords;
-    this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
+    if (next?.header !== undefined) this.#numbers.accountFor(next.header);
+    const old = this.#segments.every(({ header }) => header.format === 1);
+    if (old && next === undefined) this.#numbers.mayHaveReached(ordinalOf(found.name)!, found.size);
   }
 
   #report(kind: DamageReport["kind"], segment: string, offset: number, bytes: number): void {
@@ -243,18 +285,19 @@ class Surveyor {
 
   #refuseForeign(instance: string, name: string): void {
     if (instance === this.instance) return;
+    const own = this.instance ?? "none (its file instance is missing)";
     throw new AppError(
       "journal-failed",
-      `Cannot open the journal in ${this.dir}: ${name} belongs to instance ${instance}, the directory to ${
-        this.instance ?? "none (its file instance is missing)"
-      }. Put back the files that belong together.`,
+      `Cannot open the journal in ${this.dir}: ${name} belongs to instance ${instance}, the ` +
+        `directory to ${own}. Put back the files that belong together.`,
     );
   }
 
   #overlap(name: string): AppError {
     return new AppError(
       "journal-failed",
-      `Cannot open the journal in ${this.dir}: ${name} begins before the segment ahead of it ends. Put back the files that belong together.`,
+      `Cannot open the journal in ${this.dir}: ${name} begins before the segment ahead of it ` +
+        "ends. Put back the files that belong together.",
     );
   }
 }

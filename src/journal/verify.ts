@@ -9,7 +9,7 @@ export interface JournalCondition {
   readonly bytes: number;
   readonly records: number;
   /** Records that the store may not have yet. */
-  readonly unacked: number;
+  readonly unsettled: number;
   readonly damage: readonly DamageReport[];
 }
 
@@ -20,7 +20,8 @@ export interface JournalCondition {
  *   instance, unknown format
  */
 export async function verifyJournal(fs: JournalFileSystem, dir: string): Promise<JournalCondition> {
-  const { instance, segments, records, unacked, damage } = await survey(fs, dir);
+  const found = await survey(fs, dir, { readsSettled: true });
+  const { instance, segments, records, unsettled, damage } = found;
   const bytes = segments.reduce((sum, segment) => sum + segment.end, 0);
-  return { instance, segments: segments.length, bytes, records, unacked, damage };
+  return { instance, segments: segments.length, bytes, records, unsettled, damage };
 }

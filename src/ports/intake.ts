@@ -35,8 +35,9 @@ export interface Receipt {
 
 /**
  * `accepted`: in memory only; `durable`: in the journal, and not settled; `settled`: the store has
- * it, as a row or a dead letter; `withdrawn`: it was given out and never became durable; `unknown`:
- * of a run that nothing here remembers, or a number that was not given out yet.
+ * it, as a row or a dead letter; `withdrawn`: it was given out and never comes to the store, as it
+ * never became durable, or was damaged on disk since; `unknown`: of a run that nothing here
+ * remembers, or a number that was not given out yet.
  */
 export type Stage = "accepted" | "durable" | "settled" | "withdrawn" | "unknown";
 
@@ -60,7 +61,7 @@ export interface IntakeStatus {
   readonly depth: number;
   /** When the oldest of them was accepted, Unix milliseconds; undefined when there are none. */
   readonly oldestAcceptedMs: number | undefined;
-  /** Bytes held on disk, or queued for it; those of settled entries that are kept are among them. */
+  /** Bytes held on disk, or queued for it, those of kept entries that are settled among them. */
   readonly bytes: number;
   /** Of these, what is kept only to be sent again should the store go back. */
   readonly retainedBytes: number;

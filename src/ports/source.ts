@@ -5,11 +5,12 @@ import type { Entry } from "../domain.ts";
  * of this process, later a broker's consumer.
  */
 export interface Source {
-  /** Entries, durable or about to be, that are not settled; those that were taken are among them. */
+  /** Entries, durable or about to be, that are not settled, those that were taken among them. */
   readonly unsettled: number;
   /**
    * Begins anew with the first entry that is not settled, whatever was taken before.
-   * @returns how far each source is settled whose entries are still here, for {@link rewind}
+   * @returns how far each source is settled whose entries are still here, and the one that was
+   *   settled last, for {@link rewind}
    */
   open(): Promise<ReadonlyMap<string, number>>;
   /**
@@ -21,7 +22,9 @@ export interface Source {
   settle(batch: Batch): Promise<void>;
   /**
    * What was settled is not: the sink has `source` through `seq` only. What is still here of it is
-   * given again by {@link take}, before all that comes after it.
+   * given again by {@link take}, before all that comes after it: as after {@link open}, that begins
+   * with the first entry that is not settled, whatever was taken before. To be called while nothing
+   * that was taken is being settled.
    */
   rewind(source: string, seq: number): Promise<Rewound>;
 }
@@ -39,6 +42,6 @@ export interface Batch {
 export interface Rewound {
   /** Entries that will be given again. */
   readonly entries: number;
-  /** The last number that is gone from here, too: it cannot be sent again; undefined when none is. */
+  /** The last number that is gone from here, too, and cannot be sent again; undefined for none. */
   readonly missingThrough: number | undefined;
 }

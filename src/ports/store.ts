@@ -1,9 +1,18 @@
 import type { Entry } from "../domain.ts";
-import type { RefusedEntry } from "./dead_letters.ts";
+import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
+import type { StoreIdentity } from "./store_identity.ts";
+
+/** What an adapter of a database offers, each port by itself. Closing the store closes them all. */
+export interface StorePorts {
+  readonly store: Store;
+  readonly identity: StoreIdentity;
+  readonly deadLetters: DeadLetters;
+}
 
 /**
  * The system of record. Every call may be retried safely; each rejects (never hangs) when the store
- * is away.
+ * is away. What a store has to say is a StoreError (src/errors.ts): StoreUnavailableError for
+ * whatever may pass, StoreRefusesError for whatever does not. Any other error is a defect.
  */
 export interface Store {
   /**
@@ -22,6 +31,11 @@ export interface Store {
    *   StoreWentBackError when the mark is below `confirmedSeq`; nothing is written then
    */
   put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult>;
+  /**
+   * The marks of these sources; one that has none is left out. Makes no mark, but makes the schema
+   * where it is missing, as {@link open} does: whoever asks is about to write.
+   */
+  marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** The newest entry of a user by {@link compareVersions}; undefined when there is none. */
   latest(userId: string): Promise<Entry | undefined>;
   ping(): Promise<void>;

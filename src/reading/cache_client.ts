@@ -55,9 +55,6 @@ export class CacheClient {
   readonly #trusted = new Set<string>();
   readonly #cache: Cache;
   readonly #sharing: CacheSharing;
-  #waiting: Entry[] = [];
-  #waitingBytes = 0;
-  #sending: Promise<void> | undefined;
   #fillBytes = 0;
 
   constructor(private readonly parts: CacheClientParts) {
@@ -77,17 +74,11 @@ export class CacheClient {
   }
 
   /**
-   * After an entry became durable. Returns at once; what waits goes out together, one call at a
-   * time. The copy of a user whose entry finds no room is not read until it has been put right.
+   * After these became durable, one call. Never rejects: of whom the cache did not take it the copy
+   * is not read until it has been put right.
    */
-  offer(entry: Entry): void {
-    const bytes = bytesOf(entry);
-    if (this.#waitingBytes + bytes > MEMORY_BUDGET.cacheUpdates.bytes) {
-      return this.#suspect([entry]);
-    }
-    this.#waiting.push(entry);
-    this.#waitingBytes += bytes;
-    this.#sending ??= this.#sendWaiting();
+  async offer(entries: readonly Entry[]): Promise<void> {
+    await this.#succeeds(this.#cache.update(entries), entries);
   }
 
   /**
@@ -167,24 +158,10 @@ export class CacheClient {
     return this.#suspects.size === 0 && this.#distrustAllUntilMs === undefined;
   }
 
-  async close(): Promise<void> {
-    await this.#sending;
-    await this.#cache.close();
+  close(): Promise<void> {
+    return this.#cache.close();
   }
 
-  async #sendWaiting(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const entries = this.#waiting;
-      const bytes = this.#waitingBytes;
-      this.#waiting = [];
-      await this.#succeeds(this.#cache.update(entries), entries);
-      // Counted until they are there: those under way are in memory, too.
-      this.#waitingBytes -= bytes;
-    }
-    this.#sending = undefined;
-  }
-
-  /** Of an update or a fill of `entries`; when it fails, their users become suspect. */
   async #succeeds(call: Promise<void>, entries: readonly Entry[]): Promise<boolean> {
     try {
       await call;

@@ -84,6 +84,11 @@ export class Metrics {
     "store_went_back_writes_total",
     "Confirmed writes that were gone then.",
   );
+  readonly storeErrors = this.#counter(
+    "store_errors_total",
+    "Calls of the store that were made and failed, by call; not those that a breaker held back.",
+    ["call"],
+  );
   readonly batchRows = this.#histogram("batch_rows", "Rows in a flush.", ROWS_BUCKETS);
   readonly fsyncDuration = this.#histogram(
     "journal_fsync_duration_seconds",
@@ -121,6 +126,9 @@ export class Metrics {
       this.reads.inc({ source }, 0);
     }
     for (const outcome of ["ok", "failed", "dead"]) this.flushRows.inc({ outcome }, 0);
+    for (const call of ["open", "put", "marks", "latest", "identify", "outdateCopies"]) {
+      this.storeErrors.inc({ call }, 0);
+    }
     for (const kind of ["torn-tail", "damaged"]) this.journalDamage.inc({ kind }, 0);
     this.#sampled("queue_depth", "Entries accepted and not yet in the store.", gauges.queueDepth);
     this.#sampled(

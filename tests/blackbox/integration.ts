@@ -172,7 +172,8 @@ const caching: Checks = {
     }, 10_000);
   },
 
-  "a user in no cache is looked up in the store": async (client) => {
+  // That the store is asked shows only where a cache can be emptied: tests/integration does that.
+  "an unknown user is 404, and counted as a read that found nothing": async (client) => {
     const before = await client.metrics();
     assertProblem(await client.read(newUser("unknown")), 404, "user-not-found");
     assertGrown("dsproxy_reads_total", before, await client.metrics(), 1, { source: "none" });

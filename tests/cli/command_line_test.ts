@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { helpText, parseCommandLine } from "../../src/cli/command_line.ts";
 import { OPTION_NAMES } from "../../src/config/options.ts";
+import { ROUTES } from "../../src/http/routes.ts";
 import { askReady } from "../../src/cli/instance_client.ts";
 
 Deno.test("no argument means to serve", () => {
@@ -25,6 +26,9 @@ Deno.test("unknown flags and arguments are errors that point to --help", () => {
       ["--help=yes"],
       ["--help", "--version"],
       ["toString"],
+      ["--all"],
+      ["--all", "--ready"],
+      ["dead-letters", "list", "--help"],
     ]
   ) {
     const parsed = parseCommandLine(args);
@@ -33,7 +37,7 @@ Deno.test("unknown flags and arguments are errors that point to --help", () => {
   }
   assert.match(
     (parseCommandLine(["--verison"]) as { error: string }).error,
-    /unknown flag "--verison"/,
+    /Unknown option '--verison'/,
   );
 });
 
@@ -56,11 +60,22 @@ Deno.test("dead-letters takes an action and write ids, or all of them", () => {
     request: { action: "discard", ids: "all" },
   });
   for (
-    const args of [[], ["drop"], ["show"], ["show", "--all"], ["replay"], ["replay", "x"], [
-      "discard",
-      "--all",
-      id,
-    ]]
+    const args of [
+      [],
+      ["drop"],
+      ["show"],
+      ["show", "--all"],
+      ["replay"],
+      ["replay", "x"],
+      [
+        "discard",
+        "--all",
+        id,
+      ],
+      ["list", "--all"],
+      ["list", id, id],
+      ["show", id, id],
+    ]
   ) {
     assert.ok("error" in parse(...args), args.join(" "));
   }
@@ -76,6 +91,7 @@ Deno.test("the help text names every flag, every option and the exit codes", () 
       "--change-store",
       "--ready",
       "78",
+      ...ROUTES.flatMap(({ path, summary }) => [path, summary]),
       ...OPTION_NAMES,
     ]
   ) {
@@ -98,7 +114,7 @@ async function withServer(
   }
 }
 
-Deno.test("askReady asks /readyz over loopback when the instance listens on every address", async () => {
+Deno.test("askReady asks over loopback when the instance listens on every address", async () => {
   let path = "";
   await withServer((request) => {
     path = new URL(request.url).pathname;

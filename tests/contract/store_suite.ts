@@ -1,34 +1,11 @@
-/** What every Store keeps to, by the words of src/ports.ts. */
+/** What every Store keeps to, by the words of src/ports/store.ts. */
 import assert from "node:assert/strict";
-import { type Entry, writeId } from "../../src/domain.ts";
-import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
-import type { DeadLetters } from "../../src/ports/dead_letters.ts";
+import type { Entry } from "../../src/domain.ts";
+import { StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
 import type { Store } from "../../src/ports/store.ts";
-import type { StoreIdentity } from "../../src/ports/store_identity.ts";
 import { entry } from "../support/fakes.ts";
+import { assertClosed, type OneStoreUnderTest, SOURCE } from "./store_under_test.ts";
 
-export interface StoreUnderTest extends AsyncDisposable {
-  readonly store: Store & StoreIdentity & DeadLetters;
-  /** Every row there is, in no order. */
-  rows(): Promise<
-    readonly {
-      readonly user_id: string | null;
-      readonly value: string | null;
-      readonly ts: number | null;
-    }[]
-  >;
-  /** What another program might do. */
-  execute(sql: string): Promise<void>;
-  /** Statements with which the table takes no row at all any more, and takes them again. */
-  readonly refuseAll: { readonly on: string; readonly off: string };
-  /** A trigger that refuses the value `bad`, saying `no bad values`. */
-  readonly refuseBad: string;
-  /** A trigger that leaves out the value `bad` without an error. */
-  readonly vanishBad: string;
-}
-
-const SOURCE = "instance0001/run1";
-const ONE_ROW_A_USER = "create unique index one_row_a_user on user_data (user_id)";
 const AWKWARD_IDS = [
   "__proto__",
   "constructor",
@@ -50,20 +27,20 @@ const AWKWARD_VALUES = [
   "é\\\"'".repeat(10_000),
 ];
 
-export function storeContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
-  const test = (behaviour: string, work: (tested: StoreUnderTest) => Promise<void>) =>
+export function storeContract(name: string, makeStore: () => Promise<OneStoreUnderTest>): void {
+  const test = (behaviour: string, work: (tested: OneStoreUnderTest) => Promise<void>) =>
     Deno.test(`${name}: ${behaviour}`, async () => {
       await using tested = await makeStore();
       await work(tested);
     });
 
-  test("a new source has mark 0, and afterwards the last sequence number put", async ({ store }) => {
+  test("a new source has mark 0, then the last number put", async ({ store }) => {
     assert.equal(await store.open(SOURCE), 0);
     assert.deepEqual(await store.put(SOURCE, [entry(1), entry(2)], 0), { rows: 2, dead: [] });
     assert.equal(await store.open(SOURCE), 2);
   });
 
-  test("a batch put again writes nothing, one that overlaps only what is new", async ({ store, rows }) => {
+  test("of a batch put again only what is new is written", async ({ store, rows }) => {
     await store.open(SOURCE);
     await store.put(SOURCE, [entry(1), entry(2)], 0);
     assert.deepEqual(await store.put(SOURCE, [entry(1), entry(2)], 2), { rows: 0, dead: [] });
@@ -96,34 +73,42 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     assert.equal(await store.open("a/3"), 0);
   });
 
-  test("putting without the source's mark is refused and writes nothing", async ({ store, rows }) => {
+  test("marks are told of the sources that have one, and asking makes none", async ({ store }) => {
+    assert.deepEqual(await store.marks(["a/1", "b/1"]), new Map());
+    assert.deepEqual(await store.marks(["a/1"]), new Map(), "asking has made a mark");
+    await store.open("a/1");
+    await store.open("b/1");
+    await store.open("c/1");
+    await store.put("a/1", [entry(1), entry(7)], 0);
+    const asked = await store.marks(["a/1", "b/1", "'; drop table dsproxy_marks; --"]);
+    assert.deepEqual(asked, new Map([["a/1", 7], ["b/1", 0]]));
+    assert.deepEqual(await store.marks([]), new Map());
+  });
+
+  test("marks are told of many sources at once", async ({ store }) => {
+    const sources = Array.from({ length: 1_000 }, (_, i) => `instance0001/run${i}`);
+    for (const source of sources.slice(0, 3)) await store.open(source);
+    assert.deepEqual([...(await store.marks(sources)).keys()].sort(), sources.slice(0, 3));
+  });
+
+  test("nothing is written without the source's mark", async ({ store, rows }) => {
     await store.open("another/1");
     await assert.rejects(store.put(SOURCE, [entry(1)], 0), /mark/);
     assert.equal((await rows()).length, 0);
   });
 
-  test("a store that went back says so, and writes nothing", async ({ store, rows, execute }) => {
+  test("a store that went back says so, and writes nothing", async ({ store, rows, setMarks }) => {
     await store.open(SOURCE);
     await store.put(SOURCE, [entry(1), entry(2)], 0);
-    await execute("update dsproxy_marks set seq = 1");
+    await setMarks(1);
     await assert.rejects(store.put(SOURCE, [entry(3)], 2), StoreWentBackError);
-    await execute("delete from dsproxy_marks");
+    await setMarks(undefined);
     await assert.rejects(store.put(SOURCE, [entry(3)], 2), StoreWentBackError);
     assert.equal((await rows()).length, 2);
     assert.equal(await store.open(SOURCE), 0);
   });
 
-  test("it has one identity, and a new cache generation each time that copies are outdated", async ({ store }) => {
-    const first = await store.identify();
-    assert.match(first.id, /^[0-9a-f-]{36}$/);
-    assert.deepEqual(await store.identify(), first);
-    const second = await store.outdateCopies();
-    assert.equal(second.id, first.id);
-    assert.notEqual(second.cacheGeneration, first.cacheGeneration);
-    assert.deepEqual(await store.identify(), second);
-  });
-
-  test("the newest entry wins by ts, then acceptance, then instance, then number", async ({ store }) => {
+  test("the newest wins by ts, then acceptance, then run, then number", async ({ store }) => {
     await store.open(SOURCE);
     const u = (seq: number, fields: Partial<Entry>) =>
       entry(seq, { userId: "u", value: `v${seq}`, ...fields });
@@ -152,9 +137,10 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     assert.deepEqual((await rows()).map(({ ts }) => Number(ts)).sort(), [10, 5]);
   });
 
-  test("refused rows go to the dead letters with their reason, their neighbours are stored, and the mark moves past all", async ({ store, rows, execute }) => {
+  test("refused rows are dead, their neighbours stored", async (tested) => {
+    const { store, buried, rows, refuse } = tested;
     await store.open(SOURCE);
-    await execute(ONE_ROW_A_USER);
+    await refuse("a second row of a user");
     await store.put(SOURCE, [entry(1, { userId: "u" })], 0);
     const batch = [
       entry(2, { userId: "u", value: "twice" }),
@@ -169,52 +155,52 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       JSON.stringify(dead),
     );
     assert.deepEqual((await rows()).map(({ user_id }) => user_id).sort(), ["u", "user3", "user5"]);
-    const letter = await store.find(writeId(batch[0]!));
+    const [letter] = await buried();
     assert.deepEqual([letter?.value, letter?.code], ["twice", dead[0]!.code]);
     assert.equal(await store.open(SOURCE), 5);
     assert.equal((await store.latest("u"))?.seq, 1);
   });
 
-  test("a batch put again after its answer was lost tells again which of it are dead letters", async ({ store, execute }) => {
+  test("a batch put again tells again what is dead", async ({ store, buried, refuse }) => {
     await store.open(SOURCE);
-    await execute(ONE_ROW_A_USER);
+    await refuse("a second row of a user");
     const batch = [entry(1, { userId: "u" }), entry(2, { userId: "u" }), entry(3)];
     const first = await store.put(SOURCE, batch, 0);
     const again = await store.put(SOURCE, batch, 0);
     assert.deepEqual([first.rows, again.rows], [2, 0]);
     assert.deepEqual(first.dead.map(({ seq }) => seq), [2]);
     assert.deepEqual(again.dead, first.dead);
-    assert.equal(await store.count(), 1);
+    assert.equal((await buried()).length, 1);
   });
 
-  test("a lone row is refused for itself where others would go in", async ({ store, execute, rows }) => {
+  test("a lone row is refused for itself", async ({ store, rows, refuse }) => {
     await store.open(SOURCE);
-    await execute(ONE_ROW_A_USER);
+    await refuse("a second row of a user");
     await store.put(SOURCE, [entry(1, { userId: "u" })], 0);
     const { dead } = await store.put(SOURCE, [entry(2, { userId: "u" })], 1);
     assert.deepEqual(dead.map(({ seq }) => seq), [2]);
     assert.equal((await rows()).length, 1);
   });
 
-  test("where every row is refused alike it is the table: nothing is dead, and all goes in once that is mended", async ({ store, rows, execute, refuseAll }) => {
+  test("where all are refused alike nothing is dead", async ({ store, buried, rows, refuse }) => {
     await store.open(SOURCE);
     await store.put(SOURCE, [entry(1)], 0);
-    await execute(refuseAll.on);
+    const mend = await refuse("every row");
     const batch = Array.from({ length: 300 }, (_, i) => entry(i + 2));
     await assert.rejects(store.put(SOURCE, batch, 1), StoreRefusesError);
     await assert.rejects(store.put(SOURCE, [entry(2)], 1), StoreRefusesError);
-    assert.deepEqual([(await rows()).length, await store.count(), await store.open(SOURCE)], [
+    assert.deepEqual([(await rows()).length, (await buried()).length, await store.open(SOURCE)], [
       1,
       0,
       1,
     ]);
-    await execute(refuseAll.off);
+    await mend();
     assert.equal((await store.put(SOURCE, batch, 1)).rows, 300);
   });
 
-  test("a trigger's refusal of one row is a dead letter, whatever it calls it", async ({ store, execute, refuseBad }) => {
+  test("a trigger's refusal of one row is a dead letter", async ({ store, refuse }) => {
     await store.open(SOURCE);
-    await execute(refuseBad);
+    await refuse("the value bad");
     const batch = Array.from(
       { length: 200 },
       (_, i) => entry(i + 1, { value: i === 77 ? "bad" : "good" }),
@@ -224,9 +210,9 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     assert.match(dead[0]!.message, /no bad values/);
   });
 
-  test("a row that a trigger lets vanish without a word is a dead letter, too", async ({ store, rows, execute, vanishBad }) => {
+  test("a row that vanishes silently is a dead letter", async ({ store, rows, refuse }) => {
     await store.open(SOURCE);
-    await execute(vanishBad);
+    await refuse("the value bad, without a word");
     const batch = Array.from(
       { length: 200 },
       (_, i) => entry(i + 1, { value: i % 50 === 7 ? "bad" : "good" }),
@@ -239,54 +225,6 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       158,
     ], 196]);
     assert.match(dead[0]!.message, /lets the row vanish/);
-  });
-
-  test("dead letters are counted, listed in pages, found, and discarded", async ({ store, execute }) => {
-    await store.open(SOURCE);
-    assert.equal(await store.count(), 0);
-    await execute(ONE_ROW_A_USER);
-    const batch = Array.from({ length: 5 }, (_, i) => entry(i + 1, { userId: "u", value: "é'\n" }));
-    await execute("insert into user_data (user_id, value, ts) values ('u', 'theirs', 1)");
-    const [reason] = (await store.put(SOURCE, batch, 0)).dead;
-    assert.equal(await store.count(), 5);
-    const first = await store.list(2);
-    const second = await store.list(2, first.at(-1));
-    const third = await store.list(2, second.at(-1));
-    assert.deepEqual([first, second, third].map((page) => page.map(({ seq }) => seq)), [[1, 2], [
-      3,
-      4,
-    ], [5]]);
-    const found = await store.find(writeId(entry(3)));
-    assert.ok(found !== undefined && Math.abs(found.failedAtMs - Date.now()) < 3_600_000);
-    assert.deepEqual({ ...found, failedAtMs: 0 }, {
-      ...batch[2],
-      ...reason,
-      seq: 3,
-      source: SOURCE,
-      attempts: 1,
-      failedAtMs: 0,
-    });
-    assert.equal(await store.discard(writeId(entry(3))), true);
-    assert.equal(await store.discard(writeId(entry(3))), false);
-    assert.equal(await store.find(writeId(entry(3))), undefined);
-    assert.equal(await store.count(), 4);
-  });
-
-  test("a dead letter replayed is stored as it was accepted, once however often it is replayed", async ({ store, rows, execute }) => {
-    await store.open(SOURCE);
-    await execute(ONE_ROW_A_USER);
-    const refused = entry(2, { userId: "u", ts: 2_000, value: "newer" });
-    await store.put(SOURCE, [entry(1, { userId: "u" }), refused], 0);
-    await assert.rejects(store.replay(writeId(refused)), RejectedRowError);
-    assert.equal((await store.find(writeId(refused)))?.attempts, 2);
-    await execute("drop index one_row_a_user");
-    const replays = await Promise.all(
-      Array.from({ length: 4 }, () => store.replay(writeId(refused))),
-    );
-    assert.deepEqual(replays.filter((replayed) => replayed !== undefined), [refused]);
-    assert.equal((await rows()).length, 2);
-    assert.deepEqual(await store.latest("u"), refused);
-    assert.equal(await store.count(), 0);
   });
 
   test("an unknown user has no entry", async ({ store }) => {
@@ -321,11 +259,13 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     assert.equal((await rows()).length, 5_000);
   });
 
-  test("rows that another program inserts are read, also with a NULL in them", async ({ store, execute }) => {
+  test("rows of another program are read, also with a NULL", async ({ store, insert }) => {
     await store.open(SOURCE);
-    await execute(
-      "insert into user_data(user_id, value, ts) values ('u', 'theirs', 500), ('n', 'no ts', null), ('v', null, 900)",
-    );
+    await insert([
+      { user_id: "u", value: "theirs", ts: 500 },
+      { user_id: "n", value: "no ts", ts: null },
+      { user_id: "v", value: null, ts: 900 },
+    ]);
     assert.deepEqual(await store.latest("u"), {
       userId: "u",
       value: "theirs",
@@ -345,10 +285,16 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     assert.equal((await store.latest("u"))?.value, "theirs");
   });
 
-  test("after close every call is refused", async ({ store }) => {
+  test("after close every call is refused, and closing again is no error", async ({ store }) => {
     await store.open(SOURCE);
     await store.close();
-    await assert.rejects(store.latest("u"), /closed/);
+    await assertClosed<keyof Omit<Store, "close">>({
+      open: () => store.open(SOURCE),
+      put: () => store.put(SOURCE, [entry(1)], 0),
+      marks: () => store.marks([SOURCE]),
+      latest: () => store.latest("u"),
+      ping: () => store.ping(),
+    });
     await store.close();
   });
 }

@@ -26,14 +26,12 @@ const disk = withDiskFaults(denoFileSystem, `${config.dataDir}/fault`);
 const fs = failpoint === undefined
   ? disk
   : withFailpoint(disk, failpoint, () => armed && Deno.kill(Deno.pid, "SIGKILL"));
-const app = createApp(
+const app = createApp(config, {
+  clock: { ...systemClock, now: () => Date.now() + aheadMs },
+  fs,
   // Small segments, so that they are begun and removed often.
-  {
-    ...config,
-    journal: { ...config.journal, segmentBytes: 16 * 1024, fs } as typeof config.journal,
-  },
-  { ...systemClock, now: () => Date.now() + aheadMs },
-);
+  segmentBytes: 16 * 1024,
+});
 const stopped = new Promise<void>((resolve) => Deno.addSignalListener("SIGTERM", resolve));
 await app.start();
 Deno.stderr.writeSync(new TextEncoder().encode("failpoints are set\n"));

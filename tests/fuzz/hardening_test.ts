@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Dsproxy, eventually, type HowToRun } from "../support/dsproxy.ts";
 import { delay } from "../support/services.ts";
-import { Crowd } from "./crowd.ts";
+import { Crowd, readBytes } from "./crowd.ts";
 import { head, simpleWrite, writeRequest } from "./hostile_case.ts";
 import { ascii, converse, http1Reader } from "./wire.ts";
 
@@ -54,16 +54,40 @@ Deno.test("bodies under way are bounded together, not only each", () =>
   withProxy(async (proxy) => {
     const before = await residentBytes(proxy);
     const text = head({ headers: [`Content-Length: ${MIB}`] }) + " ".repeat(MIB - 1000);
-    await using _crowd = await Crowd.gather(proxy.url, 300, text);
-    await delay(2_000);
-    const grown = await residentBytes(proxy) - before;
-    assert.ok(
-      grown < 512 * MIB,
-      `300 bodies of 1 MiB that do not end took ${Math.round(grown / MIB)} MiB`,
-    );
+    const large = { user_id: "large", value: "x".repeat(200 * 1024) };
+    {
+      await using crowd = await Crowd.gather(proxy.url, 300, text);
+      const answers: string[] = [];
+      for (const connection of crowd.connections) {
+        void readBytes(connection, 1).then(({ beginning }) => answers.push(beginning));
+      }
+      // 128 MiB of bodies are let in, so 128 of these; the others are told at once to come later.
+      const refused = 300 - 128;
+      await eventually("the rest is refused", () => Promise.resolve(answers.length >= refused));
+      await delay(1_000);
+      assert.equal(answers.length, refused, "answers while no body has come to its end");
+      for (const answer of answers) assert.match(answer, /^HTTP\/1\.1 503 /);
+      assert.equal(await proxy.metric('dsproxy_shed_total{reason="overloaded"}'), refused);
+      const one = await proxy.write(large);
+      const { type } = await one.json();
+      assert.deepEqual([one.status, type], [503, "overloaded"]);
+      assert.match(one.headers.get("retry-after") ?? "", /^[1-9]\d*$/);
+      await proxy.accept({ user_id: "small", value: "v" });
+      const grown = await residentBytes(proxy) - before;
+      assert.ok(
+        grown < 512 * MIB,
+        `300 bodies of 1 MiB that do not end took ${Math.round(grown / MIB)} MiB`,
+      );
+    }
+    // What they had taken is given back once they are gone.
+    await eventually("a large body is let in", async () => {
+      const { status, body } = await proxy.write(large);
+      await body?.cancel();
+      return status === 202;
+    });
   }));
 
-Deno.test("a scrape in the OpenMetrics format leaves the names in the classic one as they were", () =>
+Deno.test("a scrape in the OpenMetrics format leaves the classic names as they were", () =>
   withProxy(async (proxy) => {
     const classic = async () =>
       (await (await fetch(`${proxy.url}/metrics`)).text()).match(/^# TYPE .*/gm);

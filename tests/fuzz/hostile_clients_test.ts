@@ -117,7 +117,7 @@ async function sendHugeHeader(connection: Deno.Conn): Promise<number> {
   return sent;
 }
 
-Deno.test("an ordinary client is served while hostile ones are there, and after them", async (t) => {
+Deno.test("an ordinary client is served while hostile ones are there, and later", async (t) => {
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-hostile-" });
   try {
     await using proxy = await Dsproxy.start({

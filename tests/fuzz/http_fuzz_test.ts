@@ -173,7 +173,7 @@ async function assertCounts(
   assert.ok(grown < RSS_GROWTH_LIMIT_BYTES, `resident memory grew by ${grown} bytes`);
 }
 
-Deno.test(`${CASES} hostile conversations over HTTP store what was accepted and nothing else`, async () => {
+Deno.test(`${CASES} hostile conversations store what was accepted and nothing else`, async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-fuzz-" });
   try {
     await using proxy = await Dsproxy.start({ DATA_DIR: dataDir, BATCH_INTERVAL: "100ms" });

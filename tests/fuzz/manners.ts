@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type Answer, shown } from "./wire.ts";
 
 const INTERNALS =
-  /\bat .{0,200}:\d+:\d+|\/src\/|\.ts\b|file:\/\/|ext:|node_modules|Error:|SQLITE|Deno\.|dsproxy-fuzz/;
+  /\bat .{0,200}:\d+:\d+|\/src\/|\.ts\b|\bfile:|ext:|node_modules|Error:|SQLITE|Deno\.|dsproxy-fuzz/;
 const decoder = new TextDecoder();
 
 /** Every `type` that is part of the public contract, except the one that must never be seen. */

@@ -110,7 +110,8 @@ async function assertGroup(
   const most = Math.min(writes.length, accepted + unanswered);
   assert.ok(
     stored >= Math.min(accepted, writes.length) && stored <= most,
-    `${name}: ${accepted} of ${writes.length} writes were accepted and at most ${unanswered} unanswered, but ${stored} are stored`,
+    `${name}: ${accepted} of ${writes.length} writes were accepted and at most ${unanswered} ` +
+      `unanswered, but ${stored} are stored`,
   );
 }
 

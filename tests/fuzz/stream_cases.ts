@@ -108,7 +108,8 @@ const garbage: CaseMaker = (random, label) => {
   const noise = random.pick([
     () => random.bytes(random.between(1, 3000)),
     () => ascii(random.text(random.between(1, 300), words)),
-    () => joined(Uint8Array.from([22, 3, 1]), random.bytes(random.between(1, 300))), // the beginning of TLS
+    // It begins as TLS does.
+    () => joined(Uint8Array.from([22, 3, 1]), random.bytes(random.between(1, 300))),
   ])();
   const hidden = simpleWrite(`${label}-hidden`);
   // No line of a request can begin with this byte, so that what follows it is none.

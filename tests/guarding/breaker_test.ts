@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { Breaker, BreakerOpenError, guardStore } from "../../src/guarding/breaker.ts";
+import { Breaker, BreakerOpenError } from "../../src/guarding/breaker.ts";
 import { RejectedRowError } from "../../src/errors.ts";
-import { FakeClock } from "../support/fake_clock.ts";
 
 function setUp() {
   const clock = { ms: 0 };
@@ -80,7 +79,7 @@ Deno.test("a refused row is an answer, not a failure", async () => {
   assert.equal(breaker.state, 0);
 });
 
-Deno.test("a late failure of a call from before does not disturb a breaker that has closed again", async () => {
+Deno.test("a late failure of a call from before does not disturb a closed breaker", async () => {
   const { clock, breaker, succeed, open } = setUp();
   const { promise, reject } = Promise.withResolvers<string>();
   const slow = breaker.run(() => promise);
@@ -90,43 +89,4 @@ Deno.test("a late failure of a call from before does not disturb a breaker that 
   reject(new Error("late"));
   await assert.rejects(slow, /late/);
   assert.equal(breaker.state, 0);
-});
-
-Deno.test("a guarded object keeps its state, its pings and its close pass by the breaker", async () => {
-  const { breaker, open } = setUp();
-  class Counter {
-    #count = 0;
-    add(by: number): Promise<number> {
-      return Promise.resolve(this.#count += by);
-    }
-    ping(): Promise<void> {
-      return Promise.resolve();
-    }
-    close(): Promise<number> {
-      return Promise.resolve(this.#count);
-    }
-  }
-  const guarded = breaker.guard(new Counter());
-  assert.equal(await guarded.add(2), 2);
-  assert.equal(await guarded.add(3), 5);
-  await open();
-  await assert.rejects(guarded.add(1), BreakerOpenError);
-  await guarded.ping();
-  assert.equal(await guarded.close(), 5);
-});
-
-Deno.test("look-ups that fail do not hold up flushes", async () => {
-  const clock = new FakeClock();
-  const store = {
-    latest: () => Promise.reject(new Error("too slow")),
-    put: () => Promise.resolve("stored"),
-  };
-  const [flushes, reads] = [
-    new Breaker("The store", clock),
-    new Breaker("Reads of the store", clock),
-  ];
-  const guarded = guardStore(store, flushes, reads);
-  for (let i = 0; i < 10; i++) await assert.rejects(guarded.latest());
-  assert.deepEqual([flushes.state, reads.state], [0, 2]);
-  assert.equal(await guarded.put(), "stored");
 });

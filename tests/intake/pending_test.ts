@@ -30,7 +30,7 @@ Deno.test("a settled batch is forgotten, but not a newer write of the same user"
 Deno.test("past the budget a durable value is read back from the queue instead of being held", async () => {
   const big = entry(2, { userId: "big", value: "x".repeat(100) });
   const asked: number[] = [];
-  const pending = new Pending((seq) => {
+  const pending = new Pending((_, seq) => {
     asked.push(seq);
     return Promise.resolve(big);
   }, 100);
@@ -88,7 +88,9 @@ Deno.test("a settled entry uncovers those accepted later with an older version: 
     entry(2, { userId: "u", ts: 100 }),
     entry(3, { userId: "u", ts: 200 }),
   ];
-  const pending = new Pending((seq) => Promise.resolve(entries.find((each) => each.seq === seq)));
+  const pending = new Pending((_, seq) =>
+    Promise.resolve(entries.find((each) => each.seq === seq))
+  );
   for (const each of entries) pending.addDurable(each);
   assert.equal((await pending.get("u"))?.seq, 1);
   pending.settle([entries[0]!], 1);
@@ -100,7 +102,7 @@ Deno.test("a settled entry uncovers those accepted later with an older version: 
 
 Deno.test("a value gone from the queue means that the next one counts", async () => {
   const [newer, older] = [entry(1, { userId: "u", ts: 2 }), entry(2, { userId: "u", ts: 1 })];
-  const pending = new Pending((seq) => Promise.resolve(seq === 2 ? older : undefined), 0);
+  const pending = new Pending((_, seq) => Promise.resolve(seq === 2 ? older : undefined), 0);
   pending.addDurable(newer);
   pending.addDurable(older);
   assert.deepEqual(await pending.get("u"), older);
@@ -108,7 +110,7 @@ Deno.test("a value gone from the queue means that the next one counts", async ()
 
 Deno.test("whoever writes ever older versions gets no more memory for it", async () => {
   const asked: number[] = [];
-  const pending = new Pending((seq) => {
+  const pending = new Pending((_, seq) => {
     asked.push(seq);
     return Promise.resolve(undefined);
   }, 0);
@@ -117,4 +119,56 @@ Deno.test("whoever writes ever older versions gets no more memory for it", async
   }
   assert.equal(await pending.get("u"), undefined);
   assert.equal(asked.length, 16);
+});
+
+Deno.test("a settlement lets go of its own run's entries, though another run has the same numbers", async () => {
+  const pending = new Pending(noQueue);
+  const older = entry(5, { userId: "u", run: "run000000001", acceptedMs: 10 });
+  const newer = entry(1, { userId: "u", run: "run000000002", acceptedMs: 20 });
+  pending.addDurable(older);
+  pending.addDurable(newer);
+  pending.settle([older], 5);
+  assert.equal((await pending.get("u"))?.run, "run000000002");
+  pending.settle([newer], 1);
+  assert.equal(pending.users, 0);
+});
+
+Deno.test("an entry that is unsettled again does not cover one that is settled later: the store may refuse it", async () => {
+  const later = entry(1, { userId: "u", run: "run000000002", acceptedMs: 20, ts: 100 });
+  const again = entry(5, { userId: "u", run: "run000000001", acceptedMs: 10, ts: 200 });
+  const pending = new Pending((run) => Promise.resolve(run === later.run ? later : again));
+  pending.addDurable(later);
+  pending.addDurable(again);
+  assert.deepEqual(await pending.get("u"), again);
+  pending.settle([again], 5);
+  assert.deepEqual(await pending.get("u"), later);
+  pending.settle([later], 1);
+  assert.equal(pending.users, 0);
+});
+
+Deno.test("an entry that is unsettled again and older than what is settled later needs no place", async () => {
+  const asked: number[] = [];
+  const pending = new Pending((_, seq) => {
+    asked.push(seq);
+    return Promise.resolve(undefined);
+  }, 0);
+  pending.addDurable(entry(7, { userId: "u", ts: 200 }));
+  pending.addDurable(entry(3, { userId: "u", ts: 100 }));
+  await pending.get("u");
+  assert.deepEqual(asked, [7]);
+});
+
+Deno.test("values that were let go of make room for others, also those behind a newer entry", async () => {
+  const [behind, front, next] = [
+    entry(2, { userId: "u", ts: 100, value: "x".repeat(40) }),
+    entry(1, { userId: "u", ts: 200, value: "y" }),
+    entry(3, { userId: "other", value: "z".repeat(40) }),
+  ] as [Entry, Entry, Entry];
+  const pending = new Pending(noQueue, 100);
+  pending.addDurable(behind);
+  pending.addDurable(front);
+  pending.settle([front, behind], 2);
+  assert.equal(pending.users, 0);
+  pending.addDurable(next);
+  assert.equal((await pending.get("other"))?.value, next.value);
 });

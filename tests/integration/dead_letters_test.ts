@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { connect } from "node:net";
 import postgres from "postgres";
+import { ADMIN_KEY, WITH_ADMIN_KEY } from "../support/admin_key.ts";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
 import { createDatabase } from "../support/postgres.ts";
 
@@ -16,7 +16,12 @@ async function withRefused(
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-dead-" });
   const sql = postgres(database.url, { max: 1, onnotice: () => {} });
   try {
-    const settings = { DATA_DIR: dataDir, DATABASE_URL: database.url, BATCH_INTERVAL: "100ms" };
+    const settings = {
+      DATA_DIR: dataDir,
+      DATABASE_URL: database.url,
+      BATCH_INTERVAL: "100ms",
+      ADMIN_KEY,
+    };
     await using proxy = await Dsproxy.start(settings);
     await proxy.accept({ user_id: "first", value: "v" }, "?ack=flushed");
     await sql`alter table user_data add constraint no_bad check (value not like 'bad%')`;
@@ -38,13 +43,15 @@ async function withRefused(
 }
 
 async function call(proxy: Dsproxy, method: string, path: string) {
-  const response = await fetch(`${proxy.url}/admin/dead-letters${path}`, { method });
+  const response = await fetch(`${proxy.url}/admin/dead-letters${path}`, {
+    method,
+    headers: WITH_ADMIN_KEY,
+  });
   return { status: response.status, body: await response.json() };
 }
 
 async function command(proxy: Dsproxy, ...args: string[]) {
-  const settings = { ...proxy.settings, PROXY_PORT: new URL(proxy.url).port };
-  await using run = Dsproxy.spawn(settings, ["dead-letters", ...args]);
+  await using run = Dsproxy.spawn(proxy.settings, ["dead-letters", ...args]);
   return await run.ended();
 }
 
@@ -117,24 +124,4 @@ Deno.test("the command lists, shows, replays and discards as the API does", () =
     const strange = await command(proxy, "replay", "../../write");
     assert.equal(strange.code, 1);
     assert.match(strange.log, /not a write id/);
-  }));
-
-Deno.test("admin routes answer nobody who comes through a proxy or under a foreign name", () =>
-  withRefused(0, async (proxy) => {
-    const port = Number(new URL(proxy.url).port);
-    const statusOf = (headers: string) =>
-      new Promise<number>((resolve, reject) => {
-        const socket = connect(port, "127.0.0.1", () =>
-          socket.write(`GET /admin/dead-letters HTTP/1.1\r\n${headers}\r\n\r\n`));
-        socket.once("data", (data) => {
-          resolve(Number(String(data).split(" ")[1]));
-          socket.destroy();
-        });
-        socket.once("error", reject);
-      });
-    assert.equal(await statusOf("Host: localhost"), 200);
-    assert.equal(await statusOf(`Host: 127.0.0.1:${port}`), 200);
-    assert.equal(await statusOf("Host: evil.example"), 403);
-    assert.equal(await statusOf("Host: localhost\r\nX-Forwarded-For: 1.2.3.4"), 403);
-    assert.equal(await statusOf("Host: localhost\r\nForwarded: for=1.2.3.4"), 403);
   }));

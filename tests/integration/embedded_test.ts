@@ -13,12 +13,14 @@ async function withDataDir(work: (dataDir: string) => Promise<void>): Promise<vo
 
 Deno.test("without configuration a write is read back at once, and after a stop and a start", () =>
   withDataDir(async (dataDir) => {
+    let firstId: string;
     {
       await using first = await Dsproxy.start({ DATA_DIR: dataDir });
       const response = await first.write({ user_id: "ada", value: "hello" });
       assert.equal(response.status, 202);
       assert.equal(await response.text(), "accepted");
-      assert.match(response.headers.get("dsproxy-write-id")!, /^[0-9a-z]{12}-1$/);
+      firstId = response.headers.get("dsproxy-write-id")!;
+      assert.match(firstId, /^[0-9a-z]{12}-1$/);
       assert.deepEqual(await first.read("ada"), { status: 200, value: "hello", source: "pending" });
       await first.stop();
     }
@@ -26,7 +28,8 @@ Deno.test("without configuration a write is read back at once, and after a stop 
     assert.deepEqual(await second.read("ada"), { status: 200, value: "hello", source: "store" });
     assert.deepEqual(await second.read("ada"), { status: 200, value: "hello", source: "local" });
     const id = await second.accept({ user_id: "ada", value: "again" });
-    assert.match(id, /-2$/, "numbering goes on");
+    assert.match(id, /^[0-9a-z]{12}-1$/, "numbers begin anew with each start");
+    assert.notEqual(id, firstId, "and the name of the start is another one");
     await second.stop();
   }));
 

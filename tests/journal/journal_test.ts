@@ -4,14 +4,18 @@ import { AppError } from "../../src/errors.ts";
 import { denoFileSystem } from "../../src/disk/file_system.ts";
 import { openJournal } from "../../src/journal/journal.ts";
 import { verifyJournal } from "../../src/journal/verify.ts";
+import type { Batch } from "../../src/ports/source.ts";
+import { MEMORY_BUDGET } from "../../src/memory_budget.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import {
-  ackAll,
+  DIR,
+  NOBODY,
   open,
   pushAll,
   quarantined,
   recordOffsets,
   segmentPaths,
+  settleAll,
   takeAll,
   valuesOf,
 } from "../support/journals.ts";
@@ -41,11 +45,11 @@ function gateOf(fs: FakeFileSystem): { open: () => void; reached: Promise<void> 
   return { open: gate.resolve, reached: reached.promise };
 }
 
-Deno.test("on a real disk: awkward texts survive a restart and can be read, taken and acknowledged", () =>
+Deno.test("on a real disk awkward texts survive a restart, and can be read and settled", () =>
   inTempDir(async (temp) => {
     const dir = join(temp, "deep", "journal");
     const values = ["", "ä€😀", "\u0001\n\u007f", "\ufeffbom", "x".repeat(256 * 1024), "last"];
-    const first = await openJournal({ dir, maxBytes: 1 << 30 });
+    const first = await openJournal({ dir, maxBytes: 1 << 30, retainMs: 0, listener: NOBODY });
     await pushAll(first, values);
     assert.deepEqual(valuesOf(await takeAll(first)), values);
     await first.close();
@@ -54,12 +58,13 @@ Deno.test("on a real disk: awkward texts survive a restart and can be read, take
     const second = await openJournal({
       dir,
       maxBytes: 1 << 30,
-      onRecovered: ({ value }) => recovered.push(value),
+      retainMs: 0,
+      listener: { ...NOBODY, unsettled: ({ value }) => recovered.push(value) },
     });
     assert.deepEqual(recovered, values);
-    assert.equal((await second.read(3))?.value, values[2]);
-    await ackAll(second);
-    assert.equal(second.stats().depth, 0);
+    assert.equal((await second.read(first.run, 3))?.value, values[2]);
+    await settleAll(second);
+    assert.equal(second.status().depth, 0);
     await second.close();
     await second.close();
     assert.deepEqual((await Array.fromAsync(Deno.readDir(dir))).map(({ name }) => name).sort(), [
@@ -69,15 +74,15 @@ Deno.test("on a real disk: awkward texts survive a restart and can be read, take
     ]);
   }));
 
-Deno.test("a directory that another process has is refused by name, can be verified, and is free after its end", () =>
+Deno.test("a directory in use is refused by name, can be verified, and is free later", () =>
   inTempDir(async (dir) => {
-    const journal = await openJournal({ dir, maxBytes: 1 << 30 });
+    const journal = await openJournal({ dir, maxBytes: 1 << 30, retainMs: 0, listener: NOBODY });
     await pushAll(journal, ["a"]);
     const module = new URL("../../src/journal/journal.ts", import.meta.url).href;
     const script = `const { openJournal } = await import(${JSON.stringify(module)});
       try { await openJournal({ dir: ${
       JSON.stringify(dir)
-    }, maxBytes: 1e9 }); console.log("opened"); }
+    }, maxBytes: 1e9, retainMs: 0, listener: {} }); console.log("opened"); }
       catch (error) { console.log(error.code, error.message); }
       Deno.exit();`;
     const run = async () => {
@@ -92,6 +97,7 @@ Deno.test("a directory that another process has is refused by name, can be verif
     assert.ok(refused.includes(dir) && refused.includes("DATA_DIR"), refused);
     const { records } = await verifyJournal(denoFileSystem, dir);
     assert.equal(records, 1);
+    await settleAll(journal);
     await journal.close();
     assert.equal((await run()).trim(), "opened");
   }));
@@ -121,7 +127,7 @@ Deno.test("what waits for one fsync shares the next", async () => {
   await journal.close();
 });
 
-Deno.test("a write is durable only after its fsync, and cannot be taken or read before", async () => {
+Deno.test("a write is durable only after its fsync, and not taken or read before", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs);
   await pushAll(journal, ["before"]);
@@ -134,46 +140,52 @@ Deno.test("a write is durable only after its fsync, and cannot be taken or read 
   });
   await gate.reached;
   assert.deepEqual(valuesOf(await takeAll(journal)), ["before"]);
-  assert.equal(await journal.read(entry.seq), undefined);
+  assert.equal(await journal.read(journal.run, entry.seq), undefined);
   assert.equal(durable, false);
-  assert.equal(journal.stats().depth, 2);
+  assert.equal(journal.status().depth, 2);
   gate.open();
   await told;
   assert.deepEqual(fs.events.slice(-2), ["sync 0000000000000001.seg", "told"]);
-  assert.deepEqual(await journal.read(entry.seq), entry);
+  assert.deepEqual(await journal.read(journal.run, entry.seq), entry);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["v"]);
   await journal.close();
 });
 
-Deno.test("after a failed fsync nothing is accepted any more, nothing is tried again, and everyone waiting is told", async () => {
+Deno.test("after a failed fsync nothing is accepted or tried again, and all are told", async () => {
   const fs = new FakeFileSystem();
-  const { journal } = await open(fs);
+  const { journal, withdrawn } = await open(fs);
   await pushAll(journal, ["durable"]);
+  let syncs = 0;
   fs.beforeSync = (name) => {
-    if (name.endsWith(".seg")) {
-      throw Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
-    }
+    if (!name.endsWith(".seg")) return;
+    syncs++;
+    throw Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
   };
-  const ignored = journal.push({ userId: "u", value: "ignored", ts: 1 });
-  await assert.rejects(
-    journal.push({ userId: "u", value: "lost", ts: 1 }).durable,
-    hasCode("journal-failed"),
-  );
-  assert.ok(ignored.durable instanceof Promise);
-  const eventsAfter = fs.events.length;
+  fs.events.length = 0;
+  const values = ["lost", "lost with it", "nobody waits for it"];
+  const [first, second] = values.map((value) => journal.push({ userId: "u", value, ts: 1 }));
+  for (const { durable } of [first!, second!]) {
+    await assert.rejects(durable, hasCode("journal-failed"));
+  }
+  assert.deepEqual(valuesOf(withdrawn), values);
+  assert.equal(journal.stageOf(journal.run, 3), "withdrawn");
   assert.throws(
     () => journal.push({ userId: "u", value: "late", ts: 1 }),
     hasCode("journal-failed"),
   );
-  assert.match(journal.stats().failure!, /fsync of 0000000000000001.seg failed: No space left/);
-  assert.equal(fs.events.length, eventsAfter);
+  assert.match(journal.status().failure!, /fsync of 0000000000000001.seg failed: No space left/);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["durable"]);
-  assert.equal(journal.stats().depth, 1);
+  assert.equal(journal.status().depth, 1);
+  // Were the disk to work again, what it said of these bytes would still be worth nothing.
+  fs.beforeSync = (name) => {
+    if (name.endsWith(".seg")) syncs++;
+  };
   await journal.close();
+  assert.deepEqual([syncs, fs.count("write 0000000000000001.seg")], [1, 1]);
 
-  const second = await open(fs.afterPowerLoss());
-  assert.deepEqual(valuesOf(second.recovered), ["durable"]);
-  await second.journal.close();
+  const next = await open(fs.afterPowerLoss());
+  assert.deepEqual(valuesOf(next.recovered), ["durable"]);
+  await next.journal.close();
 });
 
 Deno.test("a failed fsync rejects the groups that wait behind it, too", async () => {
@@ -194,15 +206,15 @@ Deno.test("a failed fsync rejects the groups that wait behind it, too", async ()
   await journal.close();
 });
 
-Deno.test("a full disk rejects what does not fit, and writing goes on when there is space", async () => {
+Deno.test("a full disk rejects what does not fit; writing goes on with space", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 1_000_000;
   const { journal } = await open(fs, { monotonicMs: () => nowMs });
   await pushAll(journal, ["kept"]);
   fs.freeBytes = 10;
-  assert.equal(journal.stats().lackOfRoom, undefined);
+  assert.equal(journal.status().lackOfRoom, undefined);
   await assert.rejects(pushAll(journal, ["does not fit"]), hasCode("queue-full"));
-  assert.match(journal.stats().lackOfRoom!, /disk of .* is full/);
+  assert.match(journal.status().lackOfRoom!, /disk of .* is full/);
   assert.throws(
     () => journal.push({ userId: "u", value: "at once", ts: 1 }),
     hasCode("queue-full"),
@@ -212,8 +224,8 @@ Deno.test("a full disk rejects what does not fit, and writing goes on when there
   nowMs += 1_000;
   fs.freeBytes = Infinity;
   await pushAll(journal, ["fits again"]);
-  assert.equal(journal.stats().failure, undefined);
-  assert.equal(journal.stats().depth, 2);
+  assert.equal(journal.status().failure, undefined);
+  assert.equal(journal.status().depth, 2);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["kept", "fits again"]);
 
   const second = await open(fs.afterPowerLoss());
@@ -223,7 +235,7 @@ Deno.test("a full disk rejects what does not fit, and writing goes on when there
   await journal.close();
 });
 
-Deno.test("a full journal refuses pushes, and accepts again once entries are acknowledged", async () => {
+Deno.test("a full journal refuses pushes, and accepts again once entries are settled", async () => {
   const fs = new FakeFileSystem();
   const maxBytes = 256 * 1024;
   const { journal } = await open(fs, { maxBytes });
@@ -235,10 +247,10 @@ Deno.test("a full journal refuses pushes, and accepts again once entries are ack
     }, hasCode("queue-full"));
     await Promise.all(waiting);
     assert.ok(waiting.length > 150, `${waiting.length} writes found room in round ${round}`);
-    assert.ok(journal.stats().bytes <= maxBytes + 6 * 5000);
-    await ackAll(journal);
-    assert.equal(journal.stats().depth, 0);
-    assert.ok(journal.stats().bytes < maxBytes / 4);
+    assert.ok(journal.status().bytes <= maxBytes + 6 * 5000);
+    await settleAll(journal);
+    assert.equal(journal.status().depth, 0);
+    assert.ok(journal.status().bytes < maxBytes / 4);
   }
   await journal.close();
 });
@@ -248,30 +260,43 @@ Deno.test("a segment is removed only after the checkpoint that says so is durabl
   const { journal } = await open(fs, { segmentBytes: 5000 });
   await pushAll(journal, ["a".repeat(600)]);
   await pushAll(journal, ["b".repeat(600)]);
+  const batch = (await journal.take(1))!;
+  const saidSo: boolean[] = [];
+  fs.beforeRemove = () => void saidSo.push(checkpointSays(fs.afterPowerLoss(), batch));
   fs.events.length = 0;
-  await journal.ack((await journal.take(1))!);
-  assert.deepEqual(fs.events, [
+  await journal.settle(batch);
+  assert.deepEqual(fs.events.map((event) => event.replace(/tmp [0-9]+$/, "tmp (bytes)")), [
     "create checkpoint.tmp",
-    fs.events[1],
+    "write checkpoint.tmp (bytes)",
     "sync checkpoint.tmp",
     "rename checkpoint.tmp checkpoint",
     "syncDirectory",
     "remove 0000000000000001.seg",
     "syncDirectory",
   ]);
+  assert.deepEqual(saidSo, [true]);
   await journal.close();
 });
 
-Deno.test("acknowledging does not write a checkpoint each time", async () => {
+/** Whether a start after a power loss would know that the batch is settled. */
+function checkpointSays(fs: FakeFileSystem, { source, lastSeq }: Batch): boolean {
+  const text = new TextDecoder().decode(fs.content(`${DIR}/checkpoint`));
+  const { sources } = JSON.parse(text) as { sources: [string, number, number, number][] };
+  return sources.some(([name, settledSeq, doneSeq]) =>
+    name === source && settledSeq === lastSeq && doneSeq === lastSeq
+  );
+}
+
+Deno.test("settling does not write a checkpoint each time", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 1_000_000;
   const { journal } = await open(fs, { monotonicMs: () => nowMs });
   await pushAll(journal, Array.from({ length: 100 }, (_, i) => `${i}`));
   fs.events.length = 0;
-  for (let i = 0; i < 50; i++) await journal.ack((await journal.take(1))!);
+  for (let i = 0; i < 50; i++) await journal.settle((await journal.take(1))!);
   assert.equal(fs.count("sync"), 0);
   nowMs += 1_000;
-  await journal.ack((await journal.take(1))!);
+  await journal.settle((await journal.take(1))!);
   assert.equal(fs.count("sync checkpoint.tmp"), 1);
   await journal.close();
 });
@@ -288,11 +313,11 @@ Deno.test("a failing checkpoint is told of, keeps the segments, and is tried aga
   fs.beforeSync = () => {
     throw new Error("I/O error");
   };
-  await journal.ack((await journal.take(1))!);
+  await journal.settle((await journal.take(1))!);
   assert.match(faults.join(), /checkpoint.*I\/O error/);
   assert.equal(segmentPaths(fs).length, 2);
   fs.beforeSync = () => {};
-  await ackAll(journal);
+  await settleAll(journal);
   await journal.close();
   assert.deepEqual(segmentPaths(fs), []);
 });
@@ -311,10 +336,12 @@ Deno.test("every start is a source of its own, and a batch never spans two", asy
     "c",
   ]]);
   assert.equal(new Set(batches.map((batch) => batch!.source)).size, 3);
-  for (const batch of batches) {
-    assert.match(batch!.source, new RegExp(`^${journal.stats().instance}/[0-9a-z]{12}$`));
+  for (const { source, entries } of batches.map((batch) => batch!)) {
+    assert.match(source, /^[0-9a-z]{12}$/);
+    assert.ok(entries.every(({ run }) => run === source), "a source is the run of its entries");
   }
-  assert.deepEqual(batches.map((batch) => batch!.lastSeq), [2, 4, 5]);
+  assert.equal(batches[2]!.source, journal.run);
+  assert.deepEqual(batches.map((batch) => batch!.lastSeq), [2, 2, 1]);
   assert.equal(await journal.take(100), undefined);
   await journal.close();
 });
@@ -323,41 +350,43 @@ Deno.test("a batch may span segments of one run, and holds a bounded number of b
   const fs = new FakeFileSystem();
   const { journal } = await open(fs, {
     maxBytes: 256 * 1024 * 1024,
-    segmentBytes: 4 * 1024 * 1024,
+    segmentBytes: 1024 * 1024,
   });
   const values = Array.from({ length: 100 }, (_, i) => `${i}`.padEnd(250_000, "x"));
   for (const value of values) await pushAll(journal, [value]);
   assert.ok(segmentPaths(fs).length > 3);
   const batch = await journal.take(1000);
-  assert.ok(batch!.entries.length > 50 && batch!.entries.length < 80, `${batch!.entries.length}`);
+  const bytes = batch!.entries.length * 250_000;
+  assert.ok(bytes > 1024 * 1024, "more than a segment");
+  assert.ok(bytes < MEMORY_BUDGET.batch.bytes + 1024 * 1024, `${bytes} bytes`);
   assert.deepEqual([...valuesOf(batch!.entries), ...valuesOf(await takeAll(journal))], values);
   await journal.close();
 });
 
-Deno.test("any unacknowledged entry can be read by its number, beside takes", async () => {
+Deno.test("any unsettled entry can be read by its number, beside takes", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs, { segmentBytes: 20_000 });
   const values = Array.from({ length: 1000 }, (_, i) => `value ${i}`);
   for (let i = 0; i < values.length; i += 50) await pushAll(journal, values.slice(i, i + 50));
-  const reads = Promise.all(values.map((_, i) => journal.read(i + 1)));
+  const reads = Promise.all(values.map((_, i) => journal.read(journal.run, i + 1)));
   const taken = takeAll(journal);
   assert.deepEqual((await reads).map((entry) => entry?.value), values);
   assert.deepEqual(valuesOf(await taken), values);
-  assert.equal(await journal.read(1001), undefined);
+  assert.equal(await journal.read(journal.run, 1001), undefined);
   await journal.close();
 });
 
-Deno.test("an acknowledged entry cannot be read any more", async () => {
+Deno.test("a settled entry cannot be read any more", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs);
   await pushAll(journal, ["a", "b"]);
-  await journal.ack((await journal.take(1))!);
-  assert.equal(await journal.read(1), undefined);
-  assert.equal((await journal.read(2))?.value, "b");
+  await journal.settle((await journal.take(1))!);
+  assert.equal(await journal.read(journal.run, 1), undefined);
+  assert.equal((await journal.read(journal.run, 2))?.value, "b");
   await journal.close();
 });
 
-Deno.test("damage found while taking is set aside and counted once; the neighbours are delivered", async () => {
+Deno.test("damage found while taking is set aside once; the neighbours are delivered", async () => {
   const fs = new FakeFileSystem();
   const { journal, damage } = await open(fs);
   await pushAll(journal, ["a", "b", "c", "d"]);
@@ -365,8 +394,8 @@ Deno.test("damage found while taking is set aside and counted once; the neighbou
   const offsets = recordOffsets(fs.content(path!));
   fs.content(path!)[offsets[1]! + 20]! ^= 1;
   fs.content(path!)[offsets[3]! + 20]! ^= 1;
-  assert.equal((await journal.read(3))?.value, "c");
-  assert.equal(await journal.read(2), undefined);
+  assert.equal((await journal.read(journal.run, 3))?.value, "c");
+  assert.equal(await journal.read(journal.run, 2), undefined);
   const batch = await journal.take(10);
   assert.deepEqual(valuesOf(batch!.entries), ["a", "c"]);
   assert.deepEqual(damage.map(({ kind, offset }) => ({ kind, offset })), [
@@ -374,29 +403,29 @@ Deno.test("damage found while taking is set aside and counted once; the neighbou
     { kind: "damaged", offset: offsets[3] },
   ]);
   assert.equal(quarantined(fs).length, 2);
-  assert.equal(journal.stats().depth, 2);
-  await journal.ack(batch!);
-  const { depth, ackedSeq } = journal.stats();
-  assert.deepEqual({ depth, ackedSeq }, { depth: 0, ackedSeq: 4 });
+  assert.equal(journal.status().depth, 2);
+  await journal.settle(batch!);
+  const { depth, settled } = journal.status();
+  assert.deepEqual({ depth, settled }, { depth: 0, settled: 4 });
   await pushAll(journal, ["e"]);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["e"]);
   await journal.close();
 });
 
-Deno.test("the age of the oldest entry follows what is acknowledged", async () => {
+Deno.test("the age of the oldest entry follows what is settled", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 1_000_000;
   const { journal } = await open(fs, { now: () => nowMs });
-  assert.equal(journal.stats().oldestAcceptedMs, undefined);
+  assert.equal(journal.status().oldestAcceptedMs, undefined);
   for (let i = 0; i < 3; i++) {
     await pushAll(journal, ["x"]);
     nowMs += 10_000;
   }
-  assert.equal(journal.stats().oldestAcceptedMs, 1_000_000);
-  await journal.ack((await journal.take(2))!);
-  assert.equal(journal.stats().oldestAcceptedMs, 1_020_000);
-  await ackAll(journal);
-  assert.equal(journal.stats().oldestAcceptedMs, undefined);
+  assert.equal(journal.status().oldestAcceptedMs, 1_000_000);
+  await journal.settle((await journal.take(2))!);
+  assert.equal(journal.status().oldestAcceptedMs, 1_020_000);
+  await settleAll(journal);
+  assert.equal(journal.status().oldestAcceptedMs, undefined);
   await journal.close();
 });
 

@@ -6,11 +6,11 @@ import type { Journal, JournalOptions } from "../../src/journal/journal.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import {
-  ackAll,
   DIR,
   open,
   pushAll,
   segmentPaths,
+  settleAll,
   takeAll,
   valuesOf,
 } from "../support/journals.ts";
@@ -47,7 +47,7 @@ async function refusesWrites(journal: Journal): Promise<void> {
   await assert.rejects(async () => await pushAll(journal, ["refused"]), journalFailed);
 }
 
-Deno.test("a write is not acknowledged once the directory is gone, and what was before can still be taken and read", async () => {
+Deno.test("once the directory is gone no write is accepted, and what was is taken", async () => {
   const fs = new FakeFileSystem();
   const { journal, told } = await openWatched(fs, new FakeClock());
   await pushAll(journal, ["a", "b"]);
@@ -55,14 +55,17 @@ Deno.test("a write is not acknowledged once the directory is gone, and what was 
   const refused = journal.push({ userId: "u", value: "lost", ts: 1 });
   await assert.rejects(refused.durable, journalFailed);
   await refusesWrites(journal);
-  assert.match(journal.stats().failure!, /\/data\/journal\/0000000000000001\.seg is gone.*SIGTERM/);
-  assert.equal((await journal.read(2))?.value, "b");
+  assert.match(
+    journal.status().failure!,
+    /\/data\/journal\/0000000000000001\.seg is gone.*SIGTERM/,
+  );
+  assert.equal((await journal.read(journal.run, 2))?.value, "b");
   assert.deepEqual(valuesOf(await takeAll(journal)), ["a", "b"]);
   assert.equal(told.failed.length, 1);
   await journal.close();
 });
 
-Deno.test("without a write the loss is noticed within a second, whatever became of the directory", async () => {
+Deno.test("without a write the loss of the directory is noticed within a second", async () => {
   const cases: [string, (fs: FakeFileSystem) => void][] = [
     ["removed", (fs) => fs.takeAway(DATA_DIR)],
     [
@@ -77,10 +80,10 @@ Deno.test("without a write the loss is noticed within a second, whatever became 
     const { journal, told } = await openWatched(fs, clock);
     await pushAll(journal, ["a"]);
     await clock.advance(10_000);
-    assert.equal(journal.stats().failure, undefined, name);
+    assert.equal(journal.status().failure, undefined, name);
     lose(fs);
     await clock.advance(1_000);
-    assert.notEqual(journal.stats().failure, undefined, name);
+    assert.notEqual(journal.status().failure, undefined, name);
     await refusesWrites(journal);
     await clock.advance(10_000);
     assert.equal(told.failed.length, 1, name);
@@ -90,7 +93,7 @@ Deno.test("without a write the loss is noticed within a second, whatever became 
   }
 });
 
-Deno.test("what an earlier run left can be taken although its files went away before the first take", async () => {
+Deno.test("what an earlier run left can be taken although its files went away before", async () => {
   const fs = new FakeFileSystem();
   const before = await open(fs, { segmentBytes: 5_000 });
   for (const value of ["a", "b", "c"]) await pushAll(before.journal, [value.padEnd(700)]);
@@ -113,12 +116,12 @@ Deno.test("a segment that is complete and not stored yet must not go either", as
   for (const value of ["a", "b"]) await pushAll(journal, [value.padEnd(700)]);
   fs.takeAway(segmentPaths(fs)[0]!);
   await clock.advance(1_000);
-  assert.match(journal.stats().failure!, /0000000000000001\.seg is gone/);
+  assert.match(journal.status().failure!, /0000000000000001\.seg is gone/);
   assert.equal((await takeAll(journal)).length, 2);
   await journal.close();
 });
 
-Deno.test("a group that is being written when the loss is noticed is not acknowledged", async () => {
+Deno.test("a group under way when the loss is noticed is not acknowledged", async () => {
   const fs = new FakeFileSystem();
   const clock = new FakeClock();
   const { journal } = await openWatched(fs, clock);
@@ -133,7 +136,7 @@ Deno.test("a group that is being written when the loss is noticed is not acknowl
   await clock.advance(1_000);
   gate.resolve();
   await Promise.all([underWay, waiting]);
-  assert.equal(journal.stats().depth, 1);
+  assert.equal(journal.status().depth, 1);
   fs.beforeSync = () => {};
   await journal.close();
 });
@@ -152,22 +155,22 @@ Deno.test("of a directory that has taken the place nothing is replaced or remove
   const before = fs.paths().map((path) => [path, fs.content(path).slice()]);
   fs.events.length = 0;
   // Segments of ours have the same names as theirs, and would be removed by now.
-  await ackAll(journal);
-  assert.equal(journal.stats().depth, 0);
+  await settleAll(journal);
+  assert.equal(journal.status().depth, 0);
   await journal.close();
   assert.deepEqual(fs.paths().map((path) => [path, fs.content(path)]), before);
   assert.deepEqual(fs.events, []);
   assert.deepEqual([told.failed.length, told.faults.length], [1, 0]);
 });
 
-Deno.test("a directory that was put back before the stop knows what was stored meanwhile", async () => {
+Deno.test("a directory put back before the stop knows what was stored meanwhile", async () => {
   const fs = new FakeFileSystem();
   const clock = new FakeClock();
   const { journal } = await openWatched(fs, clock);
   await pushAll(journal, ["a", "b"]);
   const away = fs.takeAway(DATA_DIR);
   await clock.advance(1_000);
-  await journal.ack((await journal.take(1))!);
+  await journal.settle((await journal.take(1))!);
   fs.putBack(away);
   await journal.close();
   const next = await open(fs);
@@ -175,7 +178,7 @@ Deno.test("a directory that was put back before the stop knows what was stored m
   await next.journal.close();
 });
 
-Deno.test("on a real disk: removed, moved, replaced and covered files are displaced, others are not", async () => {
+Deno.test("on a real disk removed, moved, replaced and covered files are displaced", async () => {
   const dir = await Deno.makeTempDir();
   try {
     const path = join(dir, "a", "file");

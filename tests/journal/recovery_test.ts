@@ -3,13 +3,13 @@ import { checksum, HEADER_BYTES } from "../../src/journal/codec.ts";
 import { verifyJournal } from "../../src/journal/verify.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import {
-  ackAll,
   DIR,
   open,
   pushAll,
   quarantined,
   recordOffsets,
   segmentPaths,
+  settleAll,
   takeAll,
   valuesOf,
 } from "../support/journals.ts";
@@ -26,12 +26,12 @@ function cut(fs: FakeFileSystem, path: string, size: number): Promise<void> {
   return fs.open(path).then((file) => file.truncate(size));
 }
 
-Deno.test("what was durable comes back in order after a power loss; numbers and times go on", async () => {
+Deno.test("after a power loss all durable is there; numbers begin anew, times go on", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs, { now: () => 5_000 });
   await pushAll(first.journal, ["a", "b", "c"]);
   const batch = await first.journal.take(1);
-  await first.journal.ack(batch!);
+  await first.journal.settle(batch!);
   await pushAll(first.journal, ["d"]);
 
   const disk = fs.afterPowerLoss();
@@ -40,33 +40,37 @@ Deno.test("what was durable comes back in order after a power loss; numbers and 
   assert.deepEqual(await takeAll(second.journal), second.recovered);
   assert.deepEqual(second.damage, []);
   const { entry } = second.journal.push({ userId: "u", value: "e", ts: 1 });
-  assert.equal(entry.seq, 5);
-  assert.equal(entry.acceptedMs, 5_000);
-  assert.equal(entry.run, first.journal.stats().instance);
+  assert.equal(entry.seq, 1);
+  assert.equal(entry.run, second.journal.run);
+  assert.notEqual(entry.run, first.journal.run);
+  // Later than all that an earlier run can have accepted, though the clock was set back.
+  assert.equal(entry.acceptedMs, 5_001);
+  assert.equal(second.journal.status().instance, first.journal.status().instance);
   await second.journal.close();
 });
 
-Deno.test("after a clean stop only what is unacknowledged is there", async () => {
+Deno.test("after a clean stop only what is not settled is there", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   await pushAll(first.journal, ["a", "b"]);
-  await first.journal.ack((await first.journal.take(1))!);
+  await first.journal.settle((await first.journal.take(1))!);
   await first.journal.close();
 
   const second = await open(fs);
   assert.deepEqual(valuesOf(second.recovered), ["b"]);
-  const { depth, lastSeq, ackedSeq } = second.journal.stats();
-  assert.deepEqual({ depth, lastSeq, ackedSeq }, { depth: 1, lastSeq: 2, ackedSeq: 1 });
-  await ackAll(second.journal);
+  assert.equal(second.journal.status().depth, 1);
+  assert.deepEqual([...await second.journal.open()], [[first.journal.run, 1]]);
+  await settleAll(second.journal);
   await second.journal.close();
   assert.deepEqual(segmentPaths(fs), []);
 
   const third = await open(fs);
-  assert.equal(third.journal.push({ userId: "u", value: "c", ts: 1 }).entry.seq, 3);
+  assert.deepEqual(third.recovered, []);
+  assert.equal(third.journal.stageOf(first.journal.run, 2), "settled");
   await third.journal.close();
 });
 
-Deno.test("a last record torn at any byte is cut and counted, and its number is used again", async () => {
+Deno.test("a last record torn at any byte is cut, and its number given to no other", async () => {
   const whole = await diskWith(["first", "second", "third"]);
   const [path] = segmentPaths(whole);
   const [, , lastAt, end] = recordOffsets(whole.content(path!));
@@ -79,7 +83,10 @@ Deno.test("a last record torn at any byte is cut and counted, and its number is 
       { kind: "torn-tail", offset: lastAt, bytes: size - lastAt! },
     ]);
     assert.equal(fs.content(path!).length, lastAt);
-    assert.equal(journal.push({ userId: "u", value: "x", ts: 1 }).entry.seq, 3);
+    const run = recovered[0]!.run;
+    assert.equal(journal.stageOf(run, 2), "durable");
+    assert.equal(journal.stageOf(run, 3), "withdrawn");
+    assert.notEqual(journal.push({ userId: "u", value: "x", ts: 1 }).entry.run, run);
     await journal.close();
     const again = await open(fs);
     assert.deepEqual(again.damage, []);
@@ -88,7 +95,7 @@ Deno.test("a last record torn at any byte is cut and counted, and its number is 
   }
 });
 
-Deno.test("a bit flipped in any byte of a middle record costs that record only, and its bytes are kept", async () => {
+Deno.test("a bit flipped in any byte of a middle record costs only that record", async () => {
   const whole = await diskWith(["first", "second", "third"]);
   const [path] = segmentPaths(whole);
   const [, from, to] = recordOffsets(whole.content(path!));
@@ -104,12 +111,21 @@ Deno.test("a bit flipped in any byte of a middle record costs that record only, 
     assert.deepEqual(fs.content(copy!), fs.content(path!).slice(from, to));
     assert.deepEqual(valuesOf(await takeAll(journal)), ["first", "third"]);
     assert.equal(damage.length, 1);
-    assert.equal(journal.stats().depth, 2);
+    assert.equal(journal.status().depth, 2);
+    await journal.open();
+    await settleAll(journal);
+    const { run } = recovered[0]!;
+    // The second is lost, and must not be called settled because its neighbours are.
+    assert.deepEqual([1, 2, 3].map((seq) => journal.stageOf(run, seq)), [
+      "settled",
+      "withdrawn",
+      "settled",
+    ]);
     await journal.close();
   }
 });
 
-Deno.test("a flipped last record that a checkpoint knew to be durable is damage, not a torn tail", async () => {
+Deno.test("a flipped last record that a checkpoint knew of is damage, not torn", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   await pushAll(first.journal, ["a", "b"]);
@@ -120,9 +136,7 @@ Deno.test("a flipped last record that a checkpoint knew to be durable is damage,
   const { journal, recovered, damage } = await open(fs);
   assert.deepEqual(valuesOf(recovered), ["a"]);
   assert.deepEqual(damage.map(({ kind }) => kind), ["damaged"]);
-  const { entry, durable } = journal.push({ userId: "u", value: "c", ts: 1 });
-  assert.equal(entry.seq, 3);
-  await durable;
+  await pushAll(journal, ["c"]);
   assert.deepEqual(valuesOf(await takeAll(journal)), ["a", "c"]);
   await journal.close();
 });
@@ -142,12 +156,14 @@ Deno.test("a bad end of a segment that is not the last is damage", async () => {
   await journal.close();
 });
 
-Deno.test("a missing segment is reported", async () => {
+Deno.test("a missing segment is reported, and its numbers never count as settled", async () => {
   const fs = await diskWith(["a"]);
+  const runs: string[] = [];
   for (const value of ["b", "c"]) {
     const { journal } = await open(fs);
     await pushAll(journal, [value]);
     await journal.close();
+    runs.push(journal.run);
   }
   await fs.remove(segmentPaths(fs)[1]!);
   const { journal, recovered, damage } = await open(fs);
@@ -155,10 +171,12 @@ Deno.test("a missing segment is reported", async () => {
   assert.deepEqual(damage.map(({ kind, segment }) => ({ kind, segment })), [
     { kind: "damaged", segment: "missing before 0000000000000003.seg" },
   ]);
+  await settleAll(journal);
+  assert.deepEqual(runs.map((run) => journal.stageOf(run, 1)), ["withdrawn", "settled"]);
   await journal.close();
 });
 
-Deno.test("a segment without a readable header is set aside whole, its neighbours are delivered", async () => {
+Deno.test("a segment without a readable header is set aside whole, and alone", async () => {
   const fs = await diskWith(["a"]);
   for (const value of ["b", "c"]) {
     const { journal } = await open(fs);
@@ -173,7 +191,7 @@ Deno.test("a segment without a readable header is set aside whole, its neighbour
   await journal.close();
 });
 
-Deno.test("a last segment that a crash left without a header is removed without a word", async () => {
+Deno.test("a last segment that a crash left headless is removed without a word", async () => {
   const fs = await diskWith(["a"]);
   const stub = await fs.create(`${DIR}/0000000000000002.seg`);
   await stub.writeAt(new Uint8Array(100), 0);
@@ -203,25 +221,19 @@ Deno.test("bytes of a record inside a client's value never pass for a record", a
   await second.journal.close();
 });
 
-Deno.test("a damaged checkpoint replays, and no number is given out twice", async () => {
+Deno.test("a damaged checkpoint replays, and no write id is given out twice", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   await pushAll(first.journal, ["a", "b"]);
-  await first.journal.ack((await first.journal.take(1))!);
+  await first.journal.settle((await first.journal.take(1))!);
   await first.journal.close();
   fs.content(`${DIR}/checkpoint`)[15]! ^= 1;
   const second = await open(fs);
   assert.deepEqual(valuesOf(second.recovered), ["a", "b"]);
   assert.deepEqual(second.damage.map(({ segment }) => segment), ["checkpoint"]);
-  assert.equal(second.journal.stats().lastSeq, 2);
-  await ackAll(second.journal);
+  assert.notEqual(second.journal.run, first.journal.run);
+  await settleAll(second.journal);
   await second.journal.close();
-
-  // With the segments gone, too, only another name keeps write ids unique.
-  fs.content(`${DIR}/checkpoint`)[15]! ^= 1;
-  const third = await open(fs);
-  assert.notEqual(third.journal.stats().instance, first.journal.stats().instance);
-  await third.journal.close();
 });
 
 Deno.test("files of another instance are refused by name", async () => {
@@ -238,14 +250,14 @@ Deno.test("verifying reports what is there and changes nothing", async () => {
   await cut(fs, path!, fs.content(path!).length);
   const before = fs.paths().map((name) => [name, fs.content(name).slice()]);
   const eventsBefore = fs.events.length;
-  const { segments, records, unacked, damage } = await verifyJournal(fs, DIR);
-  assert.deepEqual({ segments, records, unacked }, { segments: 1, records: 2, unacked: 2 });
+  const { segments, records, unsettled, damage } = await verifyJournal(fs, DIR);
+  assert.deepEqual({ segments, records, unsettled }, { segments: 1, records: 2, unsettled: 2 });
   assert.deepEqual(damage.map(({ kind }) => kind), ["damaged"]);
   assert.equal(fs.events.length, eventsBefore);
   assert.deepEqual(fs.paths().map((name) => [name, fs.content(name)]), before);
 });
 
-Deno.test("a segment that a full disk left empty does not make a later start miss records that never were", async () => {
+Deno.test("a segment that a full disk left empty makes no later start miss records", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 0;
   const first = await open(fs, { monotonicMs: () => nowMs += 1_000 });

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { CHECKPOINT_FILE, forgetStore, readCheckpoint } from "../../src/journal/checkpoint.ts";
 import { checksum } from "../../src/journal/codec.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
-import { DIR, open, pushAll } from "../support/journals.ts";
+import { DIR, open, pushAll, settleAll, valuesOf } from "../support/journals.ts";
 
 const PATH = `${DIR}/${CHECKPOINT_FILE}`;
+const HOUR_MS = 3_600_000;
 
 async function putText(fs: FakeFileSystem, text: string): Promise<void> {
   await fs.remove(PATH);
@@ -12,87 +13,112 @@ async function putText(fs: FakeFileSystem, text: string): Promise<void> {
   await file.writeAt(new TextEncoder().encode(text), 0);
 }
 
-/** How programs read the checkpoint that knew nothing of `settled`. */
+/** How programs read the checkpoint that know only format 1. */
 function readAsBefore(text: string): Record<string, unknown> | "damaged" {
   const { crc, ...content } = JSON.parse(text);
   return crc === checksum(new TextEncoder().encode(JSON.stringify(content))) ? content : "damaged";
 }
 
-Deno.test("a start knows the last batch that the store took, also over runs that flushed nothing", async () => {
+Deno.test("a start knows how far each source is settled, over idle runs, too", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
-  assert.equal(first.journal.settledBefore, undefined);
+  assert.deepEqual([...await first.journal.open()], []);
   await pushAll(first.journal, ["a", "b", "c"]);
-  const batch = (await first.journal.take(2))!;
-  await first.journal.ack(batch);
+  await first.journal.settle((await first.journal.take(2))!);
   await first.journal.close();
+  const runs: [string, number][] = [[first.journal.run, 2]];
   for (let run = 0; run < 2; run++) {
     const { journal } = await open(fs);
-    assert.deepEqual(journal.settledBefore, { source: batch.source, seq: 2 });
+    assert.deepEqual([...await journal.open()], runs);
     await pushAll(journal, ["d"]);
     await journal.close();
+    runs.push([journal.run, 0]);
   }
+});
+
+Deno.test("what was settled last is known although nothing of it is kept", async () => {
+  const fs = new FakeFileSystem();
+  const first = await open(fs);
+  await pushAll(first.journal, ["a", "b", "c"]);
+  await settleAll(first.journal);
+  await first.journal.close();
+  const { journal } = await open(fs);
+  assert.deepEqual([...await journal.open()], [[first.journal.run, 3]]);
+  assert.deepEqual(await journal.rewind(first.journal.run, 1), { entries: 0, missingThrough: 3 });
+  // The store has the first only, and nobody has the others.
+  const stages = [1, 2, 3].map((seq) => journal.stageOf(first.journal.run, seq));
+  assert.deepEqual(stages, ["settled", "withdrawn", "withdrawn"]);
+  await journal.close();
 });
 
 Deno.test("numbers that no store ever had do not count as settled", async () => {
   const fs = new FakeFileSystem();
-  const { journal } = await open(fs);
+  const { journal, withdrawn } = await open(fs);
   await pushAll(journal, ["a"]);
   const batch = (await journal.take(1))!;
   fs.freeBytes = 10;
   await assert.rejects(pushAll(journal, ["no room"]));
   fs.freeBytes = Infinity;
-  await journal.ack(batch);
-  assert.equal(journal.stats().ackedSeq, 2);
+  await journal.settle(batch);
+  assert.deepEqual(valuesOf(withdrawn), ["no room"]);
+  assert.equal(journal.status().depth, 0);
   await journal.close();
   const next = await open(fs);
-  assert.deepEqual(next.journal.settledBefore, { source: batch.source, seq: 1 });
+  assert.deepEqual([...await next.journal.open()], [[journal.run, 1]]);
+  assert.equal(next.journal.stageOf(journal.run, 1), "settled");
+  assert.equal(next.journal.stageOf(journal.run, 2), "withdrawn");
   await next.journal.close();
 });
 
-Deno.test("a checkpoint of an older program can be read, and an older program can read a new one", async () => {
+Deno.test("an older program reads a checkpoint, and goes on past the last old number", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs);
   await pushAll(journal, ["a", "b"]);
-  await journal.ack((await journal.take(1))!);
+  await journal.settle((await journal.take(1))!);
   await journal.close();
-  const text = new TextDecoder().decode(fs.content(PATH));
-  const seenBefore = readAsBefore(text);
+  const seenBefore = readAsBefore(new TextDecoder().decode(fs.content(PATH)));
   assert.notEqual(seenBefore, "damaged");
-  const { settled, ...older } = seenBefore as Record<string, unknown>;
-  assert.notEqual(settled, undefined);
-  assert.equal(older.ackedSeq, 1);
-
-  const crc = checksum(new TextEncoder().encode(JSON.stringify(older)));
-  await putText(fs, JSON.stringify({ ...older, crc }) + "\n");
-  const next = await open(fs);
-  assert.deepEqual(next.damage, []);
-  assert.deepEqual(next.recovered.map(({ value }) => value), ["b"]);
-  assert.equal(next.journal.settledBefore, undefined);
-  await next.journal.close();
+  const { instance, ackedSeq, lastSeq, settled } = seenBefore as Record<string, unknown>;
+  assert.deepEqual({ instance, ackedSeq, lastSeq, settled }, {
+    instance: journal.status().instance,
+    ackedSeq: 0,
+    lastSeq: 0,
+    settled: undefined,
+  });
 });
 
 Deno.test("a changed byte anywhere in what was settled makes the checkpoint damaged", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs);
   await pushAll(journal, ["a"]);
-  await journal.ack((await journal.take(1))!);
+  await journal.settle((await journal.take(1))!);
   await journal.close();
   const text = new TextDecoder().decode(fs.content(PATH));
-  await putText(fs, text.replace(/"seq":1/, '"seq":2'));
+  const changed = text.replace(`"${journal.run}",1,`, `"${journal.run}",2,`);
+  assert.notEqual(changed, text);
+  await putText(fs, changed);
   assert.equal(await readCheckpoint(fs, DIR), "damaged");
 });
 
-Deno.test("a journal that goes to another store forgets what the old one had, and what the cache was worth", async () => {
+Deno.test("a journal for another store forgets what the old one had, keeps nothing", async () => {
   const fs = new FakeFileSystem();
-  const { journal } = await open(fs);
-  await pushAll(journal, ["a", "b"]);
-  await journal.ack((await journal.take(1))!);
-  await journal.close(true);
+  const retained = { retainMs: HOUR_MS, segmentBytes: 5_000 };
+  const { journal } = await open(fs, retained);
+  for (const value of ["a", "b", "c"]) await pushAll(journal, [value.padEnd(700)]);
+  await journal.settle((await journal.take(2))!);
+  await journal.close();
   await forgetStore(fs, DIR);
-  const next = await open(fs);
-  assert.equal(next.journal.settledBefore, undefined);
-  assert.equal(next.journal.cacheWasCurrent, false);
-  assert.deepEqual(next.recovered.map(({ value }) => value), ["b"]);
+
+  const next = await open(fs, retained);
+  assert.deepEqual([...await next.journal.open()], [[journal.run, 0]]);
+  assert.equal(next.journal.status().retainedBytes, 0);
+  assert.deepEqual(valuesOf(next.recovered).map((value) => value.trimEnd()), ["c"]);
+  assert.equal(next.journal.stageOf(journal.run, 2), "settled");
+  await settleAll(next.journal);
+  // The new store lost it all: what the old one had does not go to it either.
+  assert.deepEqual(await next.journal.rewind(journal.run, 0), {
+    entries: 1,
+    missingThrough: undefined,
+  });
   await next.journal.close();
 });

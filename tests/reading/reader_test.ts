@@ -25,7 +25,7 @@ function setUp() {
   const write = (written: Entry) => {
     pending.addDurable(written);
     lastKnown.wrote(written);
-    client.offer(written);
+    void client.offer([written]);
   };
   const { held } = cache;
   return { clock, store, pending, held, write, lastKnown, counted, reader };

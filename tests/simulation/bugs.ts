@@ -1,6 +1,6 @@
 /**
- * Six mistakes that write-ahead journals and write-behind caches are known for, each put into a
- * port on purpose, to show that the simulation would find them in the program.
+ * Mistakes that write-ahead journals and write-behind caches are known for, each put into a port on
+ * purpose, to show that the simulation would find them in the program.
  */
 import type { Entry } from "../../src/domain.ts";
 import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
@@ -15,6 +15,11 @@ export const BUGS = [
   "mark-without-rows",
   "older-ts-wins",
   "cache-failure-untold",
+  "settled-before-commit",
+  "pending-released-by-cache",
+  "settled-segment-not-kept",
+  "write-id-given-twice",
+  "local-copy-kept",
 ] as const;
 
 export type Bug = typeof BUGS[number];
@@ -43,33 +48,70 @@ export function buggyDisk(fs: JournalFileSystem, bug: Bug | undefined): JournalF
 }
 
 export function buggyStore(store: Store, server: SimulatedStore, bug: Bug | undefined): Store {
-  if (bug !== "mark-without-rows") return store;
-  return {
-    ...store,
-    // The mark moves although the transaction of its rows failed.
-    put: async (source, entries, confirmedSeq) => {
-      try {
-        return await store.put(source, entries, confirmedSeq);
-      } catch (error) {
-        server.moveMark(source, entries.at(-1)!.seq);
-        throw error;
-      }
-    },
-  };
+  switch (bug) {
+    case "mark-without-rows":
+      return {
+        ...store,
+        // The mark moves although the transaction of its rows failed.
+        put: async (source, entries, confirmedSeq) => {
+          try {
+            return await store.put(source, entries, confirmedSeq);
+          } catch (error) {
+            server.moveMark(source, entries.at(-1)!.seq);
+            throw error;
+          }
+        },
+      };
+    case "settled-before-commit":
+      return {
+        ...store,
+        // What the transaction comes to is not waited for.
+        put: (source, entries, confirmedSeq) => {
+          store.put(source, entries, confirmedSeq).catch(() => {});
+          return Promise.resolve({ rows: entries.length, dead: [] });
+        },
+      };
+    default:
+      return store;
+  }
 }
 
-export function buggyCache(cache: Cache, bug: Bug | undefined): Cache {
-  if (bug !== "older-ts-wins") return cache;
-  // The last to come wins, whatever its version.
-  const overwrite = (cameFromStore: boolean) => async (entries: readonly Entry[]) => {
-    for (const entry of entries) {
-      const present = await cache.get(entry.userId);
-      await cache.forget(entry.userId);
-      const isComplete = cameFromStore || present?.complete === true;
-      await (isComplete ? cache.fill([entry]) : cache.update([entry]));
+/** @param release what lets go of pending entries */
+export function buggyCache(
+  cache: Cache,
+  bug: Bug | undefined,
+  release: (entries: readonly Entry[]) => void,
+): Cache {
+  switch (bug) {
+    case "older-ts-wins": {
+      // The last to come wins, whatever its version.
+      const overwrite = (cameFromStore: boolean) => async (entries: readonly Entry[]) => {
+        for (const entry of entries) {
+          const present = await cache.get(entry.userId);
+          await cache.forget(entry.userId);
+          const isComplete = cameFromStore || present?.complete === true;
+          await (isComplete ? cache.fill([entry]) : cache.update([entry]));
+        }
+      };
+      return { ...cache, update: overwrite(false), fill: overwrite(true) };
     }
-  };
-  return { ...cache, update: overwrite(false), fill: overwrite(true) };
+    case "pending-released-by-cache":
+      return {
+        ...cache,
+        // A copy that may be lost at any moment is taken for the store's.
+        update: async (entries) => {
+          await cache.update(entries);
+          release(entries);
+        },
+      };
+    default:
+      return cache;
+  }
+}
+
+/** Each start of the program draws the same name for its writes, as two clones of a machine may. */
+export function drawsTheSameNames(bug: Bug | undefined): boolean {
+  return bug === "write-id-given-twice";
 }
 
 function syncLater(file: JournalFile): Promise<void> {

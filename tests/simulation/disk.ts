@@ -44,7 +44,7 @@ interface Operation {
 
 const SECTOR_BYTES = 512;
 /** Flips in one header copy are survived, in both they are not: one a file. */
-const HEADER_COPIES_END = 4096 + 68;
+const HEADER_COPIES_END = 4096 + 84;
 
 export class SimulatedDisk {
   readonly faults: DiskFaults = { failedSyncs: 0, failedWrites: 0, failedReads: 0, full: false };

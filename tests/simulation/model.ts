@@ -2,8 +2,9 @@
  * What clients were promised, and whether it was kept: invariants 1 to 6 of the contract, checked
  * the moment that something could break them.
  */
-import { compareVersions, type Entry, newest, writeId } from "../../src/domain.ts";
-import type { AckLevel, WriteResult } from "../../src/intake/writer.ts";
+import { type AckLevel, compareVersions, type Entry, newest, writeId } from "../../src/domain.ts";
+import type { WriteResult } from "../../src/intake/writer.ts";
+import type { Batch } from "../../src/ports/source.ts";
 import { REFUSED, type StoredRow } from "./store.ts";
 import type { World } from "./world.ts";
 
@@ -19,20 +20,31 @@ export interface ModelWrite {
     | undefined;
   /** A bit of its only copy was flipped: it may be lost, and no other. */
   excused: boolean;
+  /** When the journal let go of it; undefined before. */
+  settledMs: number | undefined;
+  /** The store went back and has it no longer, and nobody has noticed yet. */
+  isGone: boolean;
+  /** When that was last so; -Infinity: never. */
+  goneMs: number;
   rows: number;
   deadLetters: number;
 }
 
+/** Longer than any run. */
+const KEPT_FOR_SURE_MS = 600_000;
+
 export class Model {
   readonly #writes = new Map<string, ModelWrite>();
   readonly #byUser = new Map<string, ModelWrite[]>();
-  readonly #storedIds = new Map<string, string>();
+  /** The value that each write id was given to. */
+  readonly #namedBy = new Map<string, string>();
   /** The disk itself did not keep what it had confirmed: bits were flipped, or a sync failed. */
   diskLied = false;
   acknowledged = 0;
   reads = 0;
 
-  constructor(private readonly world: World) {}
+  /** @param keepsMs how long what was settled is kept, to be sent again; 0: perhaps not at all */
+  constructor(private readonly world: World, private readonly keepsMs: number) {}
 
   begin(userId: string, value: string, ts: number): ModelWrite {
     const write: ModelWrite = {
@@ -41,6 +53,9 @@ export class Model {
       ts,
       answer: undefined,
       excused: false,
+      settledMs: undefined,
+      isGone: false,
+      goneMs: -Infinity,
       rows: 0,
       deadLetters: 0,
     };
@@ -54,8 +69,10 @@ export class Model {
       this.world.violated(`the entry of ${nameOf(write)} is not what was written`);
     }
     write.answer = { ack, entry };
+    this.#refuseSecondUse(entry);
     if (ack !== "accepted") this.acknowledged++;
-    if (ack === "flushed" && write.rows !== 1) {
+    if (ack === "flushed") write.settledMs = this.world.nowMs;
+    if (ack === "flushed" && write.rows !== 1 && !write.isGone) {
       this.world.violated(`${nameOf(write)} was answered flushed, and is not stored`);
     }
   }
@@ -66,15 +83,15 @@ export class Model {
 
   /**
    * What a read that begins now must at least return.
-   * @param unsettledAfter only writes with a higher number: all that can be asked of a read that
-   *   does not reach the store
+   * @param counts only these writes: all that can be asked of a read that does not reach the store
    */
-  floor(userId: string, unsettledAfter = 0): Entry | undefined {
+  floor(userId: string, counts: (entry: Entry) => boolean = () => true): Entry | undefined {
     let floor: Entry | undefined;
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
       if (
-        entry === undefined || write.excused || isRefusedValue(write) || entry.seq <= unsettledAfter
+        entry === undefined || write.excused || write.isGone || isRefusedValue(write) ||
+        !counts(entry)
       ) continue;
       if (floor === undefined || compareVersions(entry, floor) > 0) floor = entry;
     }
@@ -82,27 +99,35 @@ export class Model {
   }
 
   /**
-   * The newest that the queue has let go of, as the store has it; without what only a damaged
+   * The newest that the journal has let go of, as the store has it; without what only a damaged
    * journal could have told the cache of.
    */
-  settledEntry(userId: string, ackedSeq: number): Entry | undefined {
+  settledEntry(userId: string): Entry | undefined {
     let newestSettled: Entry | undefined;
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
-      if (entry === undefined || write.excused || write.rows === 0 || entry.seq > ackedSeq) {
-        continue;
-      }
+      if (entry === undefined || write.excused || write.rows === 0) continue;
+      if (write.settledMs === undefined) continue;
       newestSettled = newest(newestSettled, entry);
     }
     return newestSettled;
   }
 
-  wasRead(userId: string, floor: Entry | undefined, found: Entry | undefined): void {
+  /** @param askedMs when the read began, which `floor` was found for */
+  wasRead(
+    userId: string,
+    floor: Entry | undefined,
+    found: Entry | undefined,
+    askedMs: number,
+  ): void {
     this.reads++;
+    const promised = floor && this.#byValue(floor.value);
+    // What went away meanwhile nobody can ask for.
+    const isHeld = promised !== undefined && !promised.excused && promised.goneMs < askedMs;
     if (found === undefined) {
-      if (floor !== undefined && !this.#byValue(floor.value).excused) {
+      if (isHeld) {
         this.world.violated(
-          `a read of ${userId} found nothing after ${nameOf(floor)} was acknowledged`,
+          `a read of ${userId} found nothing after ${nameOf(promised)} was acknowledged`,
         );
       }
       return;
@@ -111,13 +136,10 @@ export class Model {
     if (write?.userId !== userId || write.ts !== found.ts) {
       this.world.violated(`a read of ${userId} returned ${nameOf(found)}, which nobody wrote so`);
     }
-    if (
-      floor === undefined || this.#byValue(floor.value).excused ||
-      compareVersions(found, floor) >= 0
-    ) return;
+    if (!isHeld || compareVersions(found, floor!) >= 0) return;
     this.world.violated(
       `a read of ${userId} returned ${nameOf(found)} after the newer ${
-        nameOf(floor)
+        nameOf(promised)
       } was acknowledged`,
     );
   }
@@ -126,6 +148,7 @@ export class Model {
   stored({ entry, table }: StoredRow): void {
     const write = this.#byValue(entry.value);
     this.world.trace(`${nameOf(entry)} of ${entry.userId} is in ${table}`);
+    write.isGone = false;
     if (table === "user_data") write.rows++;
     else write.deadLetters++;
     if (write.rows + write.deadLetters > 1) {
@@ -140,18 +163,50 @@ export class Model {
     ) {
       this.world.violated(`${nameOf(write)} was answered ${write.answer.refused}, and is stored`);
     }
-    this.#refuseSecondId(entry);
+    this.#refuseSecondUse(entry);
   }
 
-  /** The queue regards everything of `instance` through `ackedSeq` as stored. */
-  settled(instance: string, ackedSeq: number): void {
+  /** The store went back: it had committed this, and has it no longer. */
+  vanished({ entry, table }: StoredRow): void {
+    const write = this.#byValue(entry.value);
+    this.world.trace(`${nameOf(entry)} of ${entry.userId} is no longer in ${table}`);
+    if (table === "user_data") write.rows--;
+    else write.deadLetters--;
+    write.isGone = true;
+    write.goneMs = this.world.nowMs;
+  }
+
+  /** The journal has it, and it is to be sent, for the first time or again. */
+  unsettled({ value }: Entry): void {
+    const write = this.#byValue(value);
+    write.isGone = false;
+    write.settledMs = undefined;
+  }
+
+  /** Writes of this run cannot be sent again that are above `seq`, through this number. */
+  notKept(source: string, seq: number, missingThrough: number): void {
     for (const write of this.#writes.values()) {
       const entry = promisedEntry(write);
-      if (
-        entry?.run !== instance || entry.seq > ackedSeq || isStored(write) || write.excused
-      ) continue;
+      if (entry?.run !== source || entry.seq <= seq || entry.seq > missingThrough) continue;
+      if (isStored(write) || !write.isGone) continue;
+      const sinceMs = this.world.nowMs - (write.settledMs ?? this.world.nowMs);
+      if (sinceMs < this.keepsMs && !write.excused) {
+        this.world.violated(`${nameOf(write)} was settled ${sinceMs} ms ago, and is not kept`);
+      }
+      write.excused = true;
+    }
+  }
+
+  /** The journal is told that the store has all of a source through the last of these. */
+  settled({ entries, lastSeq }: Batch): void {
+    const { run } = entries[0]!;
+    for (const write of this.#writes.values()) {
+      const entry = promisedEntry(write);
+      if (entry?.run !== run || entry.seq > lastSeq || write.settledMs !== undefined) continue;
+      write.settledMs = this.world.nowMs;
+      if (isStored(write) || write.isGone || write.excused) continue;
       this.world.violated(
-        `the queue lets go of ${nameOf(write)} (${writeId(entry)}), which is not stored`,
+        `the journal lets go of ${nameOf(write)} (${writeId(entry)}), which is not stored`,
       );
     }
   }
@@ -162,7 +217,7 @@ export class Model {
     for (const write of this.#writes.values()) {
       if (
         promisedEntry(write) === undefined || found.has(write.value) || isStored(write) ||
-        write.excused
+        write.isGone || write.excused
       ) continue;
       this.world.violated(
         `${nameOf(write)} was acknowledged, and is neither in the journal nor stored`,
@@ -183,6 +238,8 @@ export class Model {
   finished(): void {
     for (const write of this.#writes.values()) {
       if (promisedEntry(write) === undefined || isStored(write) || write.excused) continue;
+      // What is kept for a short time only may be out of reach when it is noticed.
+      if (write.isGone && this.keepsMs < KEPT_FOR_SURE_MS) continue;
       this.world.violated(`${nameOf(write)} was acknowledged, and is lost`);
     }
   }
@@ -197,14 +254,13 @@ export class Model {
     return write;
   }
 
-  /** A write id names one write for ever, unless the disk lost the memory of it. */
-  #refuseSecondId(entry: Entry): void {
+  /** A write id names one write for ever, whatever became of that one. */
+  #refuseSecondUse(entry: Entry): void {
     const id = writeId(entry);
-    const first = this.#storedIds.get(id);
-    this.#storedIds.set(id, nameOf(entry));
-    if (first !== undefined && !this.diskLied) {
-      this.world.violated(`${first} and ${nameOf(entry)} are both called ${id}`);
-    }
+    const first = this.#namedBy.get(id);
+    this.#namedBy.set(id, entry.value);
+    if (first === undefined || first === entry.value) return;
+    this.world.violated(`${nameOf({ value: first })} and ${nameOf(entry)} are both called ${id}`);
   }
 }
 

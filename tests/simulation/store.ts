@@ -2,15 +2,25 @@
  * A database server: rows, marks and dead letters, each call one transaction that happens at one
  * moment or not at all.
  */
-import { compareVersions, type Entry } from "../../src/domain.ts";
-import { StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
-import type { PutResult, Store } from "../../src/ports/store.ts";
-import type { Identity, StoreIdentity } from "../../src/ports/store_identity.ts";
+import type { Entry } from "../../src/domain.ts";
+import {
+  reasonOf,
+  StoreError,
+  StoreRefusesError,
+  StoreUnavailableError,
+} from "../../src/errors.ts";
+import type { PutResult, StorePorts } from "../../src/ports/store.ts";
+import type { Identity } from "../../src/ports/store_identity.ts";
+import { MemoryStore, type Snapshot } from "../support/memory_store.ts";
 import { SimulatedServer } from "./network.ts";
 import type { Process, World } from "./world.ts";
 
 /** Values that a constraint refuses begin so. */
 export const REFUSED = "refused ";
+/** What PostgreSQL calls it. */
+const CHECK_VIOLATION = "23514";
+const INSUFFICIENT_PRIVILEGE = "42501";
+const DEADLOCK_DETECTED = "40P01";
 
 export interface StoredRow {
   readonly entry: Entry;
@@ -20,95 +30,119 @@ export interface StoredRow {
 export class SimulatedStore extends SimulatedServer {
   /** Deadlocks and serialization failures, of each transaction that writes. */
   conflicts = 0;
-  /** The table takes no row at all. */
-  refusesAll = false;
-  readonly #marks = new Map<string, number>();
-  #generation = 0;
-  readonly #latest = new Map<string, Entry>();
+  /** What the server holds, for whoever looks into it without a network in between. */
+  readonly tables: MemoryStore;
 
   /** @param onRow told of each row at the moment of its commit */
-  constructor(world: World, private readonly onRow: (row: StoredRow) => void) {
+  constructor(world: World, onRow: (row: StoredRow) => void) {
     super(world, "store", 4, 6_000);
+    this.tables = new MemoryStore({
+      now: () => world.nowMs,
+      onRow: (entry, table) => {
+        if (table === "dead_letters") world.fault("row refused");
+        onRow({ entry, table });
+      },
+    });
+    this.tables.refuses = ({ value }) =>
+      value.startsWith(REFUSED) ? { code: CHECK_VIOLATION, message: "refused" } : undefined;
   }
 
-  client(process: Process): Store & StoreIdentity {
+  client(process: Process): StorePorts {
+    const { tables } = this;
+    let closed = false;
+    const call = async <T>(what: string, work: () => T): Promise<T> => {
+      if (closed) throw new StoreUnavailableError("The simulated store is closed");
+      try {
+        return await this.call(process, what, work);
+      } catch (error) {
+        if (error instanceof StoreError) throw error;
+        throw new StoreUnavailableError(reasonOf(error), undefined, { cause: error });
+      }
+    };
     return {
-      open: (source) => this.call(process, "open", () => this.#open(source)),
-      put: (source, entries, confirmedSeq) =>
-        this.call(process, `put ${entries.length}`, () => this.#put(source, entries, confirmedSeq)),
-      latest: (userId) => this.call(process, "latest", () => this.#latest.get(userId)),
-      identify: () => this.call(process, "identify", () => this.identity),
-      outdateCopies: () => this.call(process, "outdate copies", () => this.#outdateCopies()),
-      ping: () => this.call(process, "ping", () => {}),
-      close: () => Promise.resolve(),
+      store: {
+        open: (source) => call("open", () => tables.open(source)),
+        put: (source, entries, confirmedSeq) =>
+          call(`put ${entries.length}`, () => this.#put(source, entries, confirmedSeq)),
+        marks: (sources) => call("marks", () => tables.marks(sources)),
+        latest: (userId) => call("latest", () => tables.latest(userId)),
+        ping: () => call("ping", () => {}),
+        close: () => {
+          closed = true;
+          return Promise.resolve();
+        },
+      },
+      identity: {
+        identify: () => call("identify", () => tables.identity),
+        outdateCopies: () => call("outdate copies", () => this.#outdateCopies()),
+      },
+      deadLetters: {
+        count: () => call("count", () => tables.count()),
+        list: (limit, after) => call("list", () => tables.list(limit, after)),
+        find: (id) => call("find", () => tables.find(id)),
+        replay: (id) => call("replay", () => tables.replay(id)),
+        discard: (id) => call("discard", () => tables.discard(id)),
+      },
     };
   }
 
   latest(userId: string): Entry | undefined {
-    return this.#latest.get(userId);
+    return this.tables.latest(userId);
   }
 
   /** For a bug planted on purpose: the mark without the rows. */
   moveMark(source: string, seq: number): void {
-    this.#marks.set(source, Math.max(seq, this.#marks.get(source) ?? 0));
+    this.tables.moveMark(source, seq);
   }
 
   get identity(): Identity {
-    return { id: "simulated", cacheGeneration: String(this.#generation) };
+    return this.tables.identity;
+  }
+
+  /** The table takes no row at all, or takes them again. */
+  set refusesAll(refuses: boolean) {
+    const rejection = {
+      code: INSUFFICIENT_PRIVILEGE,
+      message: "permission denied for table user_data",
+    };
+    this.tables.refusesAll = refuses ? rejection : undefined;
+  }
+
+  get refusesAll(): boolean {
+    return this.tables.refusesAll !== undefined;
+  }
+
+  snapshot(): Snapshot {
+    return this.tables.snapshot();
+  }
+
+  /**
+   * The database goes back: a backup is restored, or a replica takes over that was behind.
+   * @param onVanished told of each row that was there and is not any more
+   */
+  restore(snapshot: Snapshot, onVanished: (row: StoredRow) => void): void {
+    this.world.fault("store went back");
+    this.tables.restore(snapshot, (entry, table) => onVanished({ entry, table }));
   }
 
   #outdateCopies(): Identity {
     this.world.fault("copies outdated");
-    this.#generation++;
-    return this.identity;
-  }
-
-  #open(source: string): number {
-    this.moveMark(source, 0);
-    return this.#marks.get(source)!;
+    return this.tables.outdateCopies();
   }
 
   #put(source: string, entries: readonly Entry[], confirmedSeq: number): PutResult {
     this.#mayConflict();
-    const fresh = this.#fresh(source, entries, confirmedSeq);
-    if (this.refusesAll && fresh.length > 0) {
-      this.world.fault("every row refused");
-      throw new StoreRefusesError("42501", "permission denied for table user_data");
+    try {
+      return this.tables.put(source, entries, confirmedSeq);
+    } catch (error) {
+      if (error instanceof StoreRefusesError) this.world.fault("every row refused");
+      throw error;
     }
-    const isRefused = ({ value }: Entry) => value.startsWith(REFUSED);
-    for (const entry of fresh) {
-      if (isRefused(entry)) {
-        this.world.fault("row refused");
-        this.onRow({ entry, table: "dead_letters" });
-      } else this.#insert(entry);
-    }
-    this.moveMark(source, entries.at(-1)!.seq);
-    const dead = entries.filter(isRefused).map(({ seq }) => ({
-      seq,
-      code: "23514",
-      message: "refused",
-    }));
-    return { rows: fresh.filter((entry) => !isRefused(entry)).length, dead };
-  }
-
-  #fresh(source: string, entries: readonly Entry[], confirmedSeq: number): Entry[] {
-    const mark = this.#marks.get(source);
-    if (mark === undefined) throw new Error(`The mark of ${source} is gone`);
-    if (mark < confirmedSeq) throw new StoreWentBackError(`${mark} is below ${confirmedSeq}`);
-    return entries.filter(({ seq }) => seq > mark);
-  }
-
-  #insert(entry: Entry): void {
-    const latest = this.#latest.get(entry.userId);
-    if (latest === undefined || compareVersions(entry, latest) > 0) {
-      this.#latest.set(entry.userId, entry);
-    }
-    this.onRow({ entry, table: "user_data" });
   }
 
   #mayConflict(): void {
     if (!this.world.random.chance(this.conflicts)) return;
     this.world.fault("deadlock");
-    throw Object.assign(new Error("deadlock detected"), { code: "40P01" });
+    throw new StoreUnavailableError("deadlock detected", DEADLOCK_DETECTED);
   }
 }

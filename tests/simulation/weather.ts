@@ -22,10 +22,14 @@ export interface WeatherParts {
 
 const KIND_CHANCE = 0.35;
 const MAX_OCCURRENCES = 3;
+/** Of one half of the program. */
+const PAUSE_MAX_MS = 3_000;
+const BACKUP_AGE_MAX_MS = 5_000;
 const CLOCK_STEP_MS = 3_600_000;
 
 export class Weather {
   #fair = false;
+  #restores = 0;
 
   constructor(private readonly parts: WeatherParts, private readonly activeMs: number) {}
 
@@ -36,6 +40,15 @@ export class Weather {
     this.#sometimes("kill", () => machine.kill("kill", () => this.#damage()));
     this.#sometimes("power loss", () => this.#losePower());
     this.#sometimes("stop", () => void machine.stop());
+    this.#sometimes(
+      "delivery stops",
+      () => void machine.restartDelivery(random.between(0, PAUSE_MAX_MS)),
+    );
+    this.#sometimes(
+      "intake stops",
+      () => void machine.restartIntake(random.between(0, PAUSE_MAX_MS)),
+    );
+    this.#sometimes("backup", () => this.#restoreLater());
     this.#sometimes("clock step", () => this.#stepClock());
     this.#sometimes("cache flushed", () => {
       world.fault("cache flushed");
@@ -122,6 +135,19 @@ export class Weather {
     world.fault("bit flipped");
     model.diskLied = true;
     for (const value of damaged) model.excuse(value);
+  }
+
+  /** What is committed from now on until then is gone. */
+  #restoreLater(): void {
+    const { world, model, store } = this.parts;
+    const backup = store.snapshot();
+    const restores = this.#restores;
+    world.after(world.random.between(0, BACKUP_AGE_MAX_MS), "restore", () => {
+      // A backup of what has been given up since is of no use to anybody.
+      if (this.#fair || this.#restores !== restores) return;
+      this.#restores++;
+      store.restore(backup, (row) => model.vanished(row));
+    });
   }
 
   #stepClock(): void {

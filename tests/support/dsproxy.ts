@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { environmentNames } from "../../src/config/config.ts";
+import { environmentNames } from "../../src/config/options.ts";
 import { delay } from "./services.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));

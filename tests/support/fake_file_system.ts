@@ -20,6 +20,8 @@ export class FakeFileSystem implements JournalFileSystem {
    * Asked before every sync of a file; a thrown error is what it fails with, a promise delays it.
    */
   beforeSync: (name: string) => Promise<void> | void = () => {};
+  /** Told before a file is removed. */
+  beforeRemove: (name: string) => void = () => {};
   /** Bytes that may still be written before the disk is full. */
   freeBytes = Infinity;
   readonly #names: Map<string, Inode>;
@@ -38,6 +40,13 @@ export class FakeFileSystem implements JournalFileSystem {
       files.set(path, { content: durable.slice(), durable: durable.slice() });
     }
     return new FakeFileSystem(files);
+  }
+
+  /** A file that was there, and durable, before anybody looked. */
+  put(path: string, content: Uint8Array): void {
+    const inode = { content: content.slice(), durable: content.slice() };
+    this.#names.set(path, inode);
+    this.#durableNames.set(path, inode);
   }
 
   count(event: string): number {
@@ -103,6 +112,7 @@ export class FakeFileSystem implements JournalFileSystem {
   remove(path: string): Promise<void> {
     this.events.push(`remove ${basename(path)}`);
     this.#find(path);
+    this.beforeRemove(basename(path));
     this.#names.delete(path);
     return Promise.resolve();
   }

@@ -1,12 +1,10 @@
 /** Ports in memory, for tests that inject faults or hold time still. */
-import type { Entry, Write } from "../../src/domain.ts";
+import type { Entry } from "../../src/domain.ts";
 import { compareVersions } from "../../src/domain.ts";
-import { StoreWentBackError } from "../../src/errors.ts";
+import { StoreUnavailableError } from "../../src/errors.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
-import type { Receipt } from "../../src/ports/intake.ts";
-import type { Queue, QueueStats } from "../../src/ports/queue.ts";
-import type { Batch } from "../../src/ports/source.ts";
 import type { PutResult, Store } from "../../src/ports/store.ts";
+import { MemoryStore } from "./memory_store.ts";
 
 export const INSTANCE = "instance0001";
 
@@ -22,96 +20,55 @@ export function entry(seq: number, fields: Partial<Entry> = {}): Entry {
   };
 }
 
-/** A queue whose entries are durable at once, unless held back. */
-export class FakeQueue implements Queue {
-  readonly entries: Entry[] = [];
-  source = `${INSTANCE}/run1`;
-  ackedSeq = 0;
-  #taken = 0;
-  #seq = 0;
-
-  push(write: Write): Receipt {
-    const added = entry(++this.#seq, write);
-    this.entries.push(added);
-    return { entry: added, durable: Promise.resolve() };
-  }
-  add(...entries: Entry[]): void {
-    for (const added of entries) {
-      this.entries.push(added);
-      this.#seq = added.seq;
-    }
-  }
-  take(maxRows: number): Promise<Batch | undefined> {
-    const entries = this.entries.slice(this.#taken, this.#taken + maxRows);
-    this.#taken += entries.length;
-    const last = entries.at(-1);
-    return Promise.resolve(last && { source: this.source, entries, lastSeq: last.seq });
-  }
-  ack(batch: Batch): Promise<void> {
-    this.ackedSeq = batch.lastSeq;
-    return Promise.resolve();
-  }
-  read(seq: number): Promise<Entry | undefined> {
-    return Promise.resolve(this.entries.find((candidate) => candidate.seq === seq));
-  }
-  stats(): QueueStats {
-    const unacked = this.entries.filter(({ seq }) => seq > this.ackedSeq);
-    return {
-      instance: INSTANCE,
-      depth: unacked.length,
-      oldestAcceptedMs: unacked[0]?.acceptedMs,
-      bytes: 0,
-      lastSeq: this.#seq,
-      ackedSeq: this.ackedSeq,
-      failure: undefined,
-      lackOfRoom: undefined,
-    };
-  }
-  readonly cacheWasCurrent = true;
-  settledBefore: Queue["settledBefore"];
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-}
-
-/** A store in memory, exact about marks; `failWith` makes every call reject. */
+/**
+ * A store in memory; `failWith` makes every call reject but ping and close. Its rows may be changed
+ * as another program would.
+ */
 export class FakeStore implements Store {
-  readonly rows: Entry[] = [];
-  readonly marks = new Map<string, number>();
+  readonly tables = new MemoryStore();
   readonly batches: number[] = [];
   failWith: Error | undefined;
   /** Applies the next put and then loses its answer, like a connection cut after COMMIT. */
   loseNextAnswer = false;
   /** Refused as a constraint of the database would. */
   readonly refused = new Set<number>();
-  readonly dead: Entry[] = [];
   lookUps = 0;
+  #closed = false;
+
+  constructor() {
+    this.tables.refuses = ({ seq }) =>
+      this.refused.has(seq) ? { code: "23514", message: "violates a constraint" } : undefined;
+  }
+
+  get rows(): Entry[] {
+    return this.tables.rows;
+  }
+  get dead(): readonly Entry[] {
+    return this.tables.dead;
+  }
+  get markOf(): Map<string, number> {
+    return this.tables.markOf;
+  }
 
   async open(source: string): Promise<number> {
     await this.#failIfDown();
-    this.marks.set(source, this.marks.get(source) ?? 0);
-    return this.marks.get(source)!;
+    return this.tables.open(source);
   }
 
   async put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
     await this.#failIfDown();
-    const mark = this.marks.get(source);
-    if (mark === undefined) throw new Error(`put before open of ${source}`);
-    if (mark < confirmedSeq) throw new StoreWentBackError(`${mark} is below ${confirmedSeq}`);
-    const fresh = entries.filter(({ seq }) => seq > mark);
-    this.rows.push(...fresh.filter(({ seq }) => !this.refused.has(seq)));
-    this.dead.push(...fresh.filter(({ seq }) => this.refused.has(seq)));
+    const result = this.tables.put(source, entries, confirmedSeq);
     this.batches.push(entries.length);
-    this.marks.set(source, Math.max(mark, entries.at(-1)!.seq));
     if (this.loseNextAnswer) {
       this.loseNextAnswer = false;
-      throw new Error("connection reset after COMMIT");
+      throw new StoreUnavailableError("connection reset after COMMIT");
     }
-    const refused = entries.filter(({ seq }) => this.refused.has(seq));
-    return {
-      rows: fresh.filter(({ seq }) => !this.refused.has(seq)).length,
-      dead: refused.map(({ seq }) => ({ seq, code: "23514", message: "violates a constraint" })),
-    };
+    return result;
+  }
+
+  async marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    await this.#failIfDown();
+    return this.tables.marks(sources);
   }
 
   async latest(userId: string): Promise<Entry | undefined> {
@@ -119,14 +76,19 @@ export class FakeStore implements Store {
     await this.#failIfDown();
     return this.rows.filter((row) => row.userId === userId).sort(compareVersions).at(-1);
   }
-  ping(): Promise<void> {
-    return Promise.resolve();
+
+  async ping(): Promise<void> {
+    if (this.#closed) await this.#failIfDown();
   }
+
   close(): Promise<void> {
+    this.#closed = true;
     return Promise.resolve();
   }
+
   #failIfDown(): Promise<void> {
-    return this.failWith === undefined ? Promise.resolve() : Promise.reject(this.failWith);
+    const error = this.#closed ? new StoreUnavailableError("The store is closed") : this.failWith;
+    return error === undefined ? Promise.resolve() : Promise.reject(error);
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Entry } from "../../src/domain.ts";
 import { HEADER_BYTES } from "../../src/journal/codec.ts";
 import { type Journal, type JournalOptions, openJournal } from "../../src/journal/journal.ts";
+import type { IntakeListener } from "../../src/ports/intake.ts";
 import type { DamageReport } from "../../src/journal/survey.ts";
 import { FakeFileSystem } from "./fake_file_system.ts";
 
@@ -9,7 +10,10 @@ export const DIR = "/data/journal";
 
 export interface Opened {
   readonly journal: Journal;
+  /** What the listener was told, in order. */
   readonly recovered: Entry[];
+  readonly durable: Entry[];
+  readonly withdrawn: Entry[];
   readonly damage: DamageReport[];
 }
 
@@ -18,17 +22,27 @@ export async function open(
   options: Partial<JournalOptions> = {},
 ): Promise<Opened> {
   const recovered: Entry[] = [];
+  const durable: Entry[] = [];
+  const withdrawn: Entry[] = [];
   const damage: DamageReport[] = [];
   const journal = await openJournal({
     dir: DIR,
     maxBytes: 64 * 1024 * 1024,
+    retainMs: 0,
     fs,
-    onRecovered: (entry) => recovered.push(entry),
+    listener: {
+      durable: (entries) => durable.push(...entries),
+      withdrawn: (entries) => withdrawn.push(...entries),
+      unsettled: (entry) => recovered.push(entry),
+    },
     observer: { onDamage: (report) => damage.push(report) },
     ...options,
   });
-  return { journal, recovered, damage };
+  return { journal, recovered, durable, withdrawn, damage };
 }
+
+/** For those who do not listen. */
+export const NOBODY: IntakeListener = { durable() {}, withdrawn() {}, unsettled() {} };
 
 export function pushAll(journal: Journal, values: readonly string[]): Promise<void[]> {
   return Promise.all(
@@ -46,9 +60,9 @@ export async function takeAll(journal: Journal): Promise<Entry[]> {
   return entries;
 }
 
-export async function ackAll(journal: Journal): Promise<void> {
+export async function settleAll(journal: Journal): Promise<void> {
   for (let batch = await journal.take(1000); batch; batch = await journal.take(1000)) {
-    await journal.ack(batch);
+    await journal.settle(batch);
   }
 }
 
@@ -64,7 +78,7 @@ export function quarantined(fs: FakeFileSystem): string[] {
   return fs.paths().filter((path) => path.startsWith(`${DIR}/quarantine/`));
 }
 
-/** Where each record of a segment begins, and where the last one ends. */
+/** Where each record of a segment of format 2 begins, and where the last one ends. */
 export function recordOffsets(segment: Uint8Array): number[] {
   const view = new DataView(segment.buffer, segment.byteOffset);
   const offsets = [HEADER_BYTES];

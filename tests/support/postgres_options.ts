@@ -1,10 +1,10 @@
 /** The store's options for a test database. */
-import type { PostgresStoreOptions } from "../../src/adapters/postgres/store.ts";
+import type { DatabaseOptions } from "../../src/adapters/postgres/database.ts";
 
 export function postgresOptions(
   databaseUrl: string,
-  others: Partial<PostgresStoreOptions> = {},
-): PostgresStoreOptions {
+  others: Partial<DatabaseOptions> = {},
+): DatabaseOptions {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl);
   return {
     hosts: [{ host: hostname, port: Number(port) }],

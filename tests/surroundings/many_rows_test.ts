@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { openJournal } from "../../src/journal/journal.ts";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
+import { NOBODY } from "../support/journals.ts";
 import { once, withDatabase } from "../support/postgres.ts";
 import { delay } from "../support/services.ts";
 import { untilNotReady, untilReady } from "./surrounding.ts";
@@ -49,7 +50,7 @@ async function withBacklog(
 
 /** What a run before this one accepted and could not flush. */
 async function fillJournal(dir: string, userOf: (i: number) => string): Promise<void> {
-  const journal = await openJournal({ dir, maxBytes: 2 ** 30 });
+  const journal = await openJournal({ dir, maxBytes: 2 ** 30, retainMs: 0, listener: NOBODY });
   const writes = Array.from(
     { length: ROWS },
     (_, i) => ({ userId: userOf(i), value: `value ${i}`, ts: 1_700_000_000 + i }),

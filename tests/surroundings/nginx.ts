@@ -101,15 +101,15 @@ const restarts: Surrounding["run"] = (rounds, random) =>
 export const NGINX: readonly Surrounding[] = [
   {
     name: "nginx as in limits.md",
-    how:
-      "its example, word for word; 413 and 403 come as they should, a long value comes back unchanged",
+    how: "its example, word for word; 413 and 403 come as they should, " +
+      "a long value comes back unchanged",
     rounds: { few: 2, many: 10 },
     run: asDocumented,
   },
   {
     name: "nginx in front of two",
-    how:
-      "a plain reverse proxy (`max_fails=0`, `proxy_next_upstream error http_503 non_idempotent`); the instances are restarted with SIGTERM in turn, under load",
+    how: "a plain reverse proxy (`max_fails=0`, `proxy_next_upstream error http_503 " +
+      "non_idempotent`); the instances are restarted with SIGTERM in turn, under load",
     rounds: { few: 2, many: 8 },
     run: restarts,
   },

@@ -11,6 +11,7 @@
  * - lock and change are one statement. A client that freezes, or a network that breaks, cannot
  *   leave the lock behind.
  */
+import { StoreUnavailableError } from "../../errors.ts";
 import { describeProcesses, readHolders } from "./catalogue.ts";
 import type { Connections } from "./connections.ts";
 import { pause } from "./pause.ts";
@@ -24,16 +25,20 @@ export interface Change {
   readonly statement: string;
 }
 
+/** Longer than most transactions, shorter than anybody notices (ADR 9 has what was measured). */
 const QUEUE_MS = 20;
+/** Whoever holds the table in two looks in a row is taken for a long transaction. */
 const LOOK_INTERVAL_MS = 150;
+/** At most a tenth of the time is anybody held up at first, and a five-hundredth later on. */
 const FIRST_QUEUE_PAUSE_MS = 200;
 const LAST_QUEUE_PAUSE_MS = 10_000;
+/** Each statement waits for milliseconds at most: beyond this the server is away. */
 const STATEMENT_LIMIT_MS = 10_000;
 const LOCK_NOT_AVAILABLE = "55P03";
 
 /**
- * @throws Error naming who holds the table when there was no moment for the change within
- * `patienceMs`
+ * @throws StoreUnavailableError naming who holds the table when there was no moment for the change
+ *   within `patienceMs`
  */
 export async function changeInPassing(
   connections: Connections,
@@ -94,15 +99,16 @@ async function noMoment(
   connections: Connections,
   change: Change,
   held: Map<string, number | null>,
-): Promise<Error> {
+): Promise<StoreUnavailableError> {
   const pids = [...held.values()].filter((pid) => pid !== null);
   const who = pids.length > 0
     ? await connections.run(STATEMENT_LIMIT_MS, (session) => describeProcesses(session, pids))
     : held.size > 0
     ? "a prepared transaction"
     : "many short transactions";
-  return new Error(
-    `${change.table} has to be changed once, but is never free for it: it is held by ${who}. This goes on being tried; end what ` +
-      `holds it, or run at a quieter time: ${change.statement}`,
+  return new StoreUnavailableError(
+    `${change.table} has to be changed once, but is never free for it: it is held by ${who}. ` +
+      "This goes on being tried; end what holds it, or run at a quieter time: " +
+      `${change.statement}`,
   );
 }

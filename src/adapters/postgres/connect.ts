@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import pg from "pg";
 import { withDeadline } from "../../deadline.ts";
 import { reasonOf } from "../../errors.ts";
+import type { TargetSessionAttrs } from "../../libpq.ts";
 import type { Endpoint } from "./cancel.ts";
 import { Connection, type Login, type ServerState } from "./connection.ts";
 import {
@@ -22,22 +23,6 @@ export interface Host {
   readonly host: string;
   readonly port: number;
 }
-
-/**
- * As in libpq; and one more, the default: `prefer-read-write` is a server that takes writes, or
- * else a primary that takes none for now, so that reads go on. A standby is not read from, as it
- * may be behind.
- */
-export const TARGET_SESSION_ATTRS = [
-  "any",
-  "read-write",
-  "read-only",
-  "primary",
-  "standby",
-  "prefer-standby",
-  "prefer-read-write",
-] as const;
-export type TargetSessionAttrs = typeof TARGET_SESSION_ATTRS[number];
 
 export interface ConnectOptions extends TlsOptions {
   /** In the order in which they are tried; all of them are one database. */
@@ -70,7 +55,9 @@ export class ConnectError extends Error {
   }
 }
 
+/** A lost SYN packet is sent again after one second, and a second time after two more. */
 const CONNECT_TIMEOUT_MS = 3_000;
+/** Of all addresses together: a name with many dead ones must not take all day. */
 const MOST_TIMEOUTS = 4;
 
 /** Addresses are looked up anew each time. @throws ConnectError, or the signal's reason */
@@ -121,7 +108,7 @@ async function* servers(
   const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
   const giveUpAtMs = performance.now() + MOST_TIMEOUTS * timeoutMs;
   const { user, database, applicationName = "dsproxy" } = options;
-  const login = { user, database, applicationName, password: await options.password() };
+  const login = { user, database, applicationName, password: await passwordOf(options) };
   for (const host of options.hosts) {
     const ways = channels(options, host.host);
     try {
@@ -144,6 +131,16 @@ async function* servers(
     } catch (reason) {
       failures.push({ host, reason });
     }
+  }
+}
+
+/** A file that is being exchanged, say, may be readable the next time. */
+async function passwordOf({ password }: ConnectOptions): Promise<string> {
+  try {
+    return await password();
+  } catch (error) {
+    const message = `Cannot read the password for PostgreSQL: ${reasonOf(error)}`;
+    throw new ConnectError(message, undefined, { cause: error });
   }
 }
 

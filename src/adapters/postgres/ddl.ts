@@ -2,6 +2,8 @@
  * What dsProxy has in a database, as statements. Names of schemas, tables and roles come in quoted
  * where they need it.
  */
+import { createOwnTables, OWN_TABLES, recordMigrations } from "./migrations.ts";
+import { COLUMNS, NEWEST_FIRST } from "./user_data.ts";
 
 /**
  * A B-tree entry has no room for more: a row of somebody else with a longer user_id stays outside
@@ -9,24 +11,8 @@
  */
 export const INDEXED_KEY_BYTES = 1024;
 
-/**
- * The columns of the original, and those added to them: every one with a default, so that others'
- * INSERTs go on.
- */
-export const COLUMNS = [
-  { name: "user_id", type: "text", added: undefined },
-  { name: "value", type: "text", added: undefined },
-  { name: "ts", type: "bigint", added: undefined },
-  { name: "dsproxy_accepted_ms", type: "bigint", added: "bigint not null default 0" },
-  { name: "dsproxy_instance", type: "text", added: `text collate "C" not null default ''` },
-  { name: "dsproxy_seq", type: "bigint", added: "bigint not null default 0" },
-] as const;
-
-export const OWN_TABLES = ["dsproxy_marks", "dsproxy_dead_letters", "dsproxy_store"] as const;
-
 export const INDEX_NAME = "dsproxy_user_data_latest";
-const INDEX_KEYS =
-  "user_id, ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc";
+const INDEX_KEYS = `user_id, ${NEWEST_FIRST}`;
 
 /**
  * `full` serves every query; `partial` leaves out what has no room, and serves those that say so
@@ -83,40 +69,24 @@ export function createTables(
     "index if not exists ",
   );
   return [
-    ...createBareTables(schema, missing, identity),
+    ...(missing.includes("user_data") ? [createUserData(schema)] : []),
+    ...createOwnTables(schema, missing, identity),
     ...(missing.includes("user_data") ? [index] : []),
   ];
 }
 
-function createBareTables(schema: string, missing: readonly string[], identity: string): string[] {
+function createUserData(schema: string): string {
   const columns = COLUMNS.map(({ name, type, added }) => `${name} ${added ?? type}`).join(", ");
-  const statements: Record<string, string[]> = {
-    user_data: [`create table if not exists ${schema}.user_data (${columns})`],
-    dsproxy_marks: [
-      `create table if not exists ${schema}.dsproxy_marks (source text primary key, seq bigint not null, updated_at timestamptz not null default now())`,
-    ],
-    dsproxy_dead_letters: [
-      `create table if not exists ${schema}.dsproxy_dead_letters (source text not null, id text not null, user_id text not null, value text not null, ts bigint not null, accepted_ms bigint not null, instance text not null, seq bigint not null, code text not null, message text not null, failed_at timestamptz not null default now(), attempts int not null default 1, primary key (source, seq))`,
-      `create index if not exists dsproxy_dead_letters_id on ${schema}.dsproxy_dead_letters (id)`,
-    ],
-    dsproxy_store: [
-      `create table if not exists ${schema}.dsproxy_store (identity text not null, cache_generation text not null default '', index_claimed_at timestamptz not null default 'epoch')`,
-      // One row for ever: a second is refused, and so is a second identity.
-      `create unique index if not exists dsproxy_store_one_row on ${schema}.dsproxy_store ((true))`,
-      `insert into ${schema}.dsproxy_store (identity) select '${identity}' where not exists (select from ${schema}.dsproxy_store)`,
-    ],
-  };
-  return ["user_data", ...OWN_TABLES].filter((name) => missing.includes(name)).flatMap((name) =>
-    statements[name]!
-  );
+  return `create table if not exists ${schema}.user_data (${columns})`;
 }
 
-/** What a role needs on each table to do the service's work. */
-export const PRIVILEGES = {
+/** What a role needs on each table to do the service's work; the record is for people. */
+const PRIVILEGES = {
   user_data: "select, insert",
   dsproxy_marks: "select, insert, update",
   dsproxy_dead_letters: "select, insert, update, delete",
   dsproxy_store: "select, update",
+  dsproxy_migrations: "select",
 } as const;
 
 export function grants(schema: string, role: string): string[] {
@@ -129,16 +99,18 @@ export function grants(schema: string, role: string): string[] {
 }
 
 /**
- * All of it as a script for whoever migrates by hand, on a new database or on one of the original,
- * any number of times. For a role that may not change tables. The index is built without holding
- * anybody up, so not inside a transaction.
+ * All of it as a script for whoever migrates by hand, as the role of the service may not change
+ * tables. It can be run on a new database or on one of the original, any number of times. The index
+ * is built without holding anybody up, so not inside a transaction.
  */
 export function schemaScript(schema: string, role: string): string {
   const added = COLUMNS.filter(({ added }) => added !== undefined).map(({ name }) => name);
   const index = createIndex(INDEX_NAME, `${schema}.user_data`, "full", "concurrently");
   const statements = [
     "set lock_timeout = '50ms'",
-    ...createBareTables(schema, ["user_data", ...OWN_TABLES], crypto.randomUUID()),
+    createUserData(schema),
+    ...createOwnTables(schema, OWN_TABLES, crypto.randomUUID()),
+    ...recordMigrations(schema),
     addColumns(`${schema}.user_data`, added),
     "reset lock_timeout",
     index.replace("concurrently", "concurrently if not exists"),
@@ -147,7 +119,7 @@ export function schemaScript(schema: string, role: string): string {
   return statements.map((statement) => `${statement};\n`).join("");
 }
 
-/** As SQL takes any name, reserved words among them. */
+/** Between quotes SQL takes any name, reserved words among them. */
 export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

@@ -1,18 +1,42 @@
-/**
- * The dead letters' table in PostgreSQL. The store next door brings connection, deadlines and error
- * classes.
- */
+/** The dead letters' table in PostgreSQL. */
 import { type Entry, writeId } from "../../domain.ts";
-import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import { RejectedRowError } from "../../errors.ts";
+import type { DeadLetter, DeadLetters, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import type { Database } from "./database.ts";
 import type { Session } from "./session.ts";
+import { isRefusal } from "./sql_state.ts";
+import { COLUMN_NAMES, ENTRY_COLUMNS, entryOf, type EntryRow } from "./user_data.ts";
 
-interface EntryRow {
-  readonly user_id: string;
-  readonly value: string;
-  readonly ts: string;
-  readonly accepted_ms: string;
-  readonly instance: string;
-  readonly seq: string;
+export class PostgresDeadLetters implements DeadLetters {
+  constructor(private readonly database: Database) {}
+
+  count(): Promise<number> {
+    return this.database.run(countDeadLetters);
+  }
+
+  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
+    return this.database.run((session) => listDeadLetters(session, limit, after));
+  }
+
+  find(id: string): Promise<DeadLetter | undefined> {
+    return this.database.run((session) => findDeadLetter(session, id));
+  }
+
+  discard(id: string): Promise<boolean> {
+    return this.database.run((session) => discardDeadLetter(session, id));
+  }
+
+  replay(id: string): Promise<Entry | undefined> {
+    return this.database.transactionOr(
+      (session) => replayDeadLetter(session, id),
+      async (error, pool) => {
+        if (!isRefusal(error)) throw error;
+        const { code, message } = error;
+        await pool.run((session) => countAttempt(session, id, { code, message }));
+        throw new RejectedRowError(code, message, { cause: error });
+      },
+    );
+  }
 }
 
 interface Row extends EntryRow {
@@ -27,7 +51,7 @@ const COLUMNS =
   "source, user_id, value, ts, accepted_ms, instance, seq, code, message, attempts, " +
   "extract(epoch from failed_at)::float8 * 1000 as failed_at_ms";
 
-/** @param entries those refused are among them */
+/** @param entries are those that were put, with the refused ones among them */
 export async function buryDeadLetters(
   session: Session,
   source: string,
@@ -38,9 +62,10 @@ export async function buryDeadLetters(
   const bySeq = new Map(entries.map((entry) => [entry.seq, entry]));
   const letters = refused.map(({ seq, code, message }) => ({ ...bySeq.get(seq)!, code, message }));
   await session.query(
-    `insert into dsproxy_dead_letters (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
-     select $1::text, * from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[],
-       $9::text[], $10::text[])`,
+    `insert into dsproxy_dead_letters
+       (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
+     select $1::text, * from unnest($2::text[], $3::text[], $4::text[], $5::bigint[],
+       $6::bigint[], $7::text[], $8::bigint[], $9::text[], $10::text[])`,
     [
       source,
       letters.map(writeId),
@@ -56,7 +81,7 @@ export async function buryDeadLetters(
   );
 }
 
-/** Those of a source with a number in this range. */
+/** The dead letters of a source whose numbers are in this range. */
 export async function deadAmong(
   session: Session,
   source: string,
@@ -64,33 +89,35 @@ export async function deadAmong(
   lastSeq: number,
 ): Promise<RefusedEntry[]> {
   const { rows } = await session.query<{ seq: string; code: string; message: string }>(
-    "select seq, code, message from dsproxy_dead_letters where source = $1 and seq between $2 and $3 order by seq",
+    `select seq, code, message from dsproxy_dead_letters
+     where source = $1 and seq between $2 and $3 order by seq`,
     [source, firstSeq, lastSeq],
   );
   return rows.map(({ seq, code, message }) => ({ seq: Number(seq), code, message }));
 }
 
-export async function countDeadLetters(session: Session): Promise<number> {
+async function countDeadLetters(session: Session): Promise<number> {
   const { rows: [row] } = await session.query<{ n: number }>(
     "select count(*)::float8 as n from dsproxy_dead_letters",
   );
   return row!.n;
 }
 
-export async function listDeadLetters(
+async function listDeadLetters(
   session: Session,
   limit: number,
   after?: Pick<DeadLetter, "source" | "seq">,
 ): Promise<DeadLetter[]> {
   const { source, seq } = after ?? { source: "", seq: 0 };
   const { rows } = await session.query<Row>(
-    `select ${COLUMNS} from dsproxy_dead_letters where (source, seq) > ($1, $2) order by source, seq limit $3`,
+    `select ${COLUMNS} from dsproxy_dead_letters
+     where (source, seq) > ($1, $2) order by source, seq limit $3`,
     [source, seq, limit],
   );
   return rows.map(letterOf);
 }
 
-export async function findDeadLetter(
+async function findDeadLetter(
   session: Session,
   id: string,
 ): Promise<DeadLetter | undefined> {
@@ -101,46 +128,36 @@ export async function findDeadLetter(
   return row && letterOf(row);
 }
 
-export async function discardDeadLetter(session: Session, id: string): Promise<boolean> {
+async function discardDeadLetter(session: Session, id: string): Promise<boolean> {
   return ((await session.query("delete from dsproxy_dead_letters where id = $1", [id])).rowCount ??
     0) > 0;
 }
 
 /**
- * The rows deleted are locked until the end: of two replays at once, the second finds nothing. To
- * be called in a transaction.
+ * The rows deleted are locked until the end: of two replays at once, the second finds nothing. Has
+ * to be called in a transaction.
  */
-export async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
+async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
   const { rows: [row] } = await session.query<EntryRow>(
     `with letter as (delete from dsproxy_dead_letters where id = $1 returning *)
-     insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
+     insert into user_data (${COLUMN_NAMES})
      select user_id, value, ts, accepted_ms, instance, seq from letter
-     returning user_id, value, ts, dsproxy_accepted_ms as accepted_ms, dsproxy_instance as instance, dsproxy_seq as seq`,
+     returning ${ENTRY_COLUMNS}`,
     [id],
   );
   return row && entryOf(row);
 }
 
-export async function countAttempt(
+async function countAttempt(
   session: Session,
   id: string,
   { code, message }: Rejection,
 ): Promise<void> {
   await session.query(
-    "update dsproxy_dead_letters set attempts = attempts + 1, code = $2, message = $3 where id = $1",
+    `update dsproxy_dead_letters
+     set attempts = attempts + 1, code = $2, message = $3 where id = $1`,
     [id, code, message],
   );
-}
-
-function entryOf(row: EntryRow): Entry {
-  return {
-    userId: row.user_id,
-    value: row.value,
-    ts: Number(row.ts),
-    acceptedMs: Number(row.accepted_ms),
-    run: row.instance,
-    seq: Number(row.seq),
-  };
 }
 
 function letterOf(row: Row): DeadLetter {

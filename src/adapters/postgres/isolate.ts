@@ -3,15 +3,25 @@
  * Needs PL/pgSQL, which every database has unless somebody took it out.
  */
 import { MAY_PASS_PATTERN } from "./sql_state.ts";
+import { COLUMN_NAMES } from "./user_data.ts";
 
 const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS_PATTERN}' then raise; end if;`;
-/** Our own: no row, and no error either. */
+/** A code of our own, for a statement that inserts no row and tells of no error either. */
 const VANISHED = "DSP01";
-const COLUMNS = "user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq";
 /** Rows tried together before each of them is tried alone. */
 const CHUNK_ROWS = 64;
 /** A trigger may refuse at random. */
 const MAX_TURNS = 10;
+
+/** The settings `dsproxy.*` with the rows: one array a column, in the order of COLUMNS. */
+export const ISOLATE_SETTINGS = [
+  "user_ids",
+  "values",
+  "ts",
+  "accepted_ms",
+  "instances",
+  "seqs",
+] as const;
 
 /**
  * Reads the rows from the settings `dsproxy.*`; writes `dsproxy.refused`: a JSON array of `{seq,
@@ -39,9 +49,9 @@ begin
   while first <= cardinality(seqs) loop
     last := least(first + ${CHUNK_ROWS - 1}, cardinality(seqs));
     begin
-      insert into user_data (${COLUMNS})
-      select * from unnest(user_ids[first:last], vals[first:last], ts[first:last], accepted_ms[first:last],
-        instances[first:last], seqs[first:last]);
+      insert into user_data (${COLUMN_NAMES})
+      select * from unnest(user_ids[first:last], vals[first:last], ts[first:last],
+        accepted_ms[first:last], instances[first:last], seqs[first:last]);
       get diagnostics inserted = row_count;
       if inserted <= last - first then raise exception using errcode = '${VANISHED}'; end if;
     exception when others then
@@ -57,13 +67,14 @@ begin
     messages := '{}';
     foreach i in array suspects loop
       begin
-        insert into user_data (${COLUMNS})
+        insert into user_data (${COLUMN_NAMES})
         values (user_ids[i], vals[i], ts[i], accepted_ms[i], instances[i], seqs[i]);
         get diagnostics inserted = row_count;
         -- It may have been put into another table that is read with this one.
         if inserted = 0 and not exists (select from user_data u where u.user_id = user_ids[i]
           and u.dsproxy_seq = seqs[i] and u.dsproxy_instance = instances[i]) then
-          raise exception 'a trigger or rule of user_data lets the row vanish' using errcode = '${VANISHED}';
+          raise exception 'a trigger or rule of user_data lets the row vanish'
+            using errcode = '${VANISHED}';
         end if;
       exception when others then
         ${RAISE_WHAT_MAY_PASS}
@@ -77,7 +88,8 @@ begin
     suspects := again;
   end loop;
   perform set_config('dsproxy.refused', (
-    select coalesce(json_agg(json_build_object('seq', seqs[r.i], 'code', r.code, 'message', r.message) order by r.i), '[]')::text
+    select coalesce(json_agg(json_build_object(
+      'seq', seqs[r.i], 'code', r.code, 'message', r.message) order by r.i), '[]')::text
     from unnest(suspects, codes, messages) as r(i, code, message)), true);
 end
 $isolate$`;
@@ -98,11 +110,13 @@ declare
 begin
   for probe in
     select 'dsproxy-probe-' || md5(random()::text) as user_id, 'probe' as value
-    union all (select item->>'userId', item->>'value' from json_array_elements(current_setting('dsproxy.neighbours')::json) item)
+    union all (select item->>'userId', item->>'value'
+      from json_array_elements(current_setting('dsproxy.neighbours')::json) item)
     union all (select user_data.user_id, user_data.value from user_data limit 1)
   loop
     begin
-      insert into user_data (user_id, value, ts) values (probe.user_id, probe.value, extract(epoch from now())::bigint);
+      insert into user_data (user_id, value, ts)
+      values (probe.user_id, probe.value, extract(epoch from now())::bigint);
       get diagnostics inserted = row_count;
       if inserted = 0 and not exists (select from user_data u where u.user_id = probe.user_id) then
         raise exception using errcode = '${VANISHED}';
@@ -115,6 +129,7 @@ begin
         codes := codes || sqlstate::text;
     end;
   end loop;
-  perform set_config('dsproxy.probe', json_build_object('goesIn', goes_in, 'codes', codes)::text, true);
+  perform set_config('dsproxy.probe',
+    json_build_object('goesIn', goes_in, 'codes', codes)::text, true);
 end
 $probe$`;

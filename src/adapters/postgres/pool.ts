@@ -4,6 +4,7 @@
  */
 import { Pool as Resources } from "tarn";
 import { DeadlineError, withDeadline } from "../../deadline.ts";
+import { StoreUnavailableError } from "../../errors.ts";
 import { connect, type Connected, type ConnectOptions, describeHosts } from "./connect.ts";
 import type { Connection } from "./connection.ts";
 import type { Session } from "./session.ts";
@@ -24,7 +25,7 @@ export interface PoolOptions extends ConnectOptions {
  * in use.
  *
  * All calls throw DeadlineError, ConnectionLostError (whether the statement under way took effect
- * is not known), ConnectError.
+ * is not known), ConnectError; and StoreUnavailableError once the pool is closed.
  */
 export interface Pool {
   /** Statements outside a transaction, each one by itself. */
@@ -49,6 +50,7 @@ export function createPool(options: PoolOptions): Pool {
   return new ConnectionPool(options);
 }
 
+/** A burst's connections are given back to the server once it has been over for so long. */
 const IDLE_MS = 60_000;
 /**
  * Long-lived connections would never follow an address that has moved, nor a load that is to be
@@ -57,12 +59,15 @@ const IDLE_MS = 60_000;
 const MOST_AGE_MS = 600_000;
 /** A second choice is read from while nothing better is there: that is to be noticed soon. */
 const SECOND_CHOICE_AGE_MS = 2_000;
+/** What is under way may finish; a service that stops has other things to close in its time. */
 const CLOSE_GRACE_MS = 1_000;
 /** The library wants limits; each call has its own, which is lower. */
 const UNUSED_LIMIT_MS = 2 ** 31 - 1;
+/** A look at one row, on a connection that has just been made. */
 const ADMIT_LIMIT_MS = 3_000;
+/** While callers wait; short beside their limits, long beside what a refused connection costs. */
 const RETRY_CONNECT_MS = 500;
-const CLOSED = "The PostgreSQL store is closed";
+export const CLOSED = "The PostgreSQL store is closed";
 
 interface Pooled {
   readonly connection: Connection;
@@ -123,17 +128,17 @@ class ConnectionPool implements Pool {
   }
 
   async #close(): Promise<void> {
-    this.#closing.abort(new Error(CLOSED));
+    this.#closing.abort(new StoreUnavailableError(CLOSED));
     this.#retireAll();
     const late = setTimeout(() => {
-      for (const { connection } of this.#all) connection.abandon(new Error(CLOSED));
+      for (const { connection } of this.#all) connection.abandon(new StoreUnavailableError(CLOSED));
     }, CLOSE_GRACE_MS);
     await this.#resources.destroy();
     clearTimeout(late);
   }
 
   async #use<T>(limitMs: number, work: (pooled: Pooled) => Promise<T>): Promise<T> {
-    if (this.#closing.signal.aborted) throw new Error(CLOSED);
+    if (this.#closing.signal.aborted) throw new StoreUnavailableError(CLOSED);
     const wanted = this.#resources.acquire();
     this.#waiting.add(wanted);
     let taken: Pooled | undefined;
@@ -156,6 +161,9 @@ class ConnectionPool implements Pool {
         isLate = true;
         wanted.abort();
         if (taken !== undefined) this.#giveUp(taken, error);
+      } else if (taken === undefined && this.#closing.signal.aborted) {
+        // The library's own word for a wait that it ended says nothing.
+        throw new StoreUnavailableError(CLOSED, undefined, { cause: error });
       }
       throw error;
     } finally {

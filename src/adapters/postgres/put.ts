@@ -8,8 +8,9 @@ import { StoreRefusesError, StoreWentBackError } from "../../errors.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { PutResult } from "../../ports/store.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
-import { ISOLATE, PROBE } from "./isolate.ts";
+import { ISOLATE, ISOLATE_SETTINGS, PROBE } from "./isolate.ts";
 import type { Session } from "./session.ts";
+import { COLUMN_ARRAYS, COLUMN_NAMES, columnsOf } from "./user_data.ts";
 
 /** A trigger or a rule of the table took rows away without a word: each has to be looked for. */
 export class RowsVanishedError extends Error {
@@ -17,8 +18,8 @@ export class RowsVanishedError extends Error {
 }
 
 /**
- * All rows in one statement. To be called in a transaction. @throws the driver's DatabaseError when
- * one is refused, or RowsVanishedError
+ * Inserts all rows in one statement. Has to be called in a transaction. @throws the driver's
+ * DatabaseError when one is refused, or RowsVanishedError
  */
 export async function putTogether(
   session: Session,
@@ -30,8 +31,7 @@ export async function putTogether(
   const fresh = entries.filter(({ seq }) => seq > mark);
   if (fresh.length > 0) {
     const { rowCount } = await session.query(
-      `insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
-       select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[])`,
+      `insert into user_data (${COLUMN_NAMES}) select * from unnest(${COLUMN_ARRAYS.join(", ")})`,
       columnsOf(fresh),
     );
     if (rowCount !== fresh.length) {
@@ -45,7 +45,7 @@ export async function putTogether(
 }
 
 /**
- * Each row on its own, where together they were refused. To be called in a transaction of its own.
+ * Tries each row on its own, where together they were refused. Has a transaction of its own.
  * @param neighbours rows that went in a moment ago
  * @throws StoreRefusesError when the table takes no row at all; the driver's DatabaseError for what
  *   may pass
@@ -80,8 +80,8 @@ async function lockMark(session: Session, source: string, confirmedSeq: number):
   // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is
   // kept.
   const { rows: [row] } = await session.query<{ seq: string }>(
-    `select seq, set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
-       else current_setting('synchronous_commit') end, true)
+    `select seq, set_config('synchronous_commit', case current_setting('synchronous_commit')
+       when 'off' then 'on' else current_setting('synchronous_commit') end, true)
      from dsproxy_marks where source = $1 for update`,
     [source],
   );
@@ -101,17 +101,6 @@ async function moveMark(session: Session, source: string, seq: number): Promise<
   ]);
 }
 
-function columnsOf(entries: readonly Entry[]): readonly (readonly (string | number)[])[] {
-  return [
-    entries.map(({ userId }) => userId),
-    entries.map(({ value }) => value),
-    entries.map(({ ts }) => ts),
-    entries.map(({ acceptedMs }) => acceptedMs),
-    entries.map(({ run }) => run),
-    entries.map(({ seq }) => seq),
-  ];
-}
-
 /**
  * A block has no parameters, so it is given the rows, and gives back what was refused, by settings
  * that end with the transaction.
@@ -122,9 +111,11 @@ async function insertWhatGoesIn(
 ): Promise<RefusedEntry[]> {
   if (entries.length === 0) return [];
   await session.query(
-    `select set_config('dsproxy.user_ids', $1::text[]::text, true), set_config('dsproxy.values', $2::text[]::text, true),
-       set_config('dsproxy.ts', $3::bigint[]::text, true), set_config('dsproxy.accepted_ms', $4::bigint[]::text, true),
-       set_config('dsproxy.instances', $5::text[]::text, true), set_config('dsproxy.seqs', $6::bigint[]::text, true)`,
+    `select ${
+      COLUMN_ARRAYS.map((array, i) =>
+        `set_config('dsproxy.${ISOLATE_SETTINGS[i]}', ${array}::text, true)`
+      ).join(", ")
+    }`,
     columnsOf(entries),
   );
   await session.query(ISOLATE);

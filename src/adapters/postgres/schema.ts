@@ -4,11 +4,18 @@
  * running: each statement waits for milliseconds at most, so it has ended on the server before
  * anybody could miss its client.
  */
-import { StoreRefusesError } from "../../errors.ts";
+import { StoreRefusesError, StoreUnavailableError } from "../../errors.ts";
 import { changeInPassing } from "./brief_lock.ts";
-import { type Catalogue, checkUsable, missingFrom, readCatalogue } from "./catalogue.ts";
+import {
+  type Catalogue,
+  checkUsable,
+  lacksRecord,
+  missingFrom,
+  readCatalogue,
+} from "./catalogue.ts";
 import type { Connections } from "./connections.ts";
 import { addColumns, createTables, grants } from "./ddl.ts";
+import { recordMigrations } from "./migrations.ts";
 import { sqlStateOf } from "./sql_state.ts";
 
 /**
@@ -16,8 +23,11 @@ import { sqlStateOf } from "./sql_state.ts";
  * milliseconds.
  */
 const MIGRATION_LOCK = 0x6473_7072; // "dspr"
+/** Many instances, each of which has the lock for milliseconds. */
 const MIGRATION_LOCK_LIMIT_MS = 5_000;
+/** More than the longest wait for a lock: beyond this the server is away. */
 const STATEMENT_LIMIT_MS = 10_000;
+/** Then the error names who holds the table, and the next call goes on trying. */
 const PATIENCE_MS = 30_000;
 const INSUFFICIENT_PRIVILEGE = "42501";
 /** Serialization failure, duplicate key, duplicate table. */
@@ -42,7 +52,10 @@ export async function ensureTables(
 ): Promise<void> {
   const catalogue = await look(connections);
   const { columns, tables } = missingFrom(catalogue);
-  if (columns.length === 0 && tables.length === 0) return;
+  if (columns.length === 0 && tables.length === 0) {
+    if (lacksRecord(catalogue)) await takeOver(connections, catalogue);
+    return;
+  }
   checkRights(catalogue);
   try {
     if (tables.length > 0) await create(connections, catalogue, tables);
@@ -54,7 +67,7 @@ export async function ensureTables(
   }
   const left = missingFrom(await look(connections));
   if (left.columns.length + left.tables.length > 0) {
-    throw new Error(
+    throw new StoreUnavailableError(
       `Still missing after the migration: ${
         [...left.tables, ...left.columns].join(", ")
       }. Is the search_path (` +
@@ -77,12 +90,10 @@ async function create(
   { schema }: Catalogue,
   tables: readonly string[],
 ): Promise<void> {
-  const statements = createTables(schema!, tables, crypto.randomUUID());
-  const text = `do $dsproxy$ begin
-    perform set_config('lock_timeout', '${MIGRATION_LOCK_LIMIT_MS}ms', true), set_config('client_min_messages', 'warning', true);
-    perform pg_advisory_xact_lock(${MIGRATION_LOCK});
-    ${statements.map((statement) => `${statement};`).join("\n    ")}
-  end $dsproxy$`;
+  const text = migration([
+    ...createTables(schema!, tables, crypto.randomUUID()).map((statement) => `${statement};`),
+    record(schema!),
+  ]);
   try {
     await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(text));
   } catch (error) {
@@ -90,6 +101,39 @@ async function create(
     // that follows shows what is there.
     if (!COLLISIONS.includes(sqlStateOf(error) ?? "")) throw error;
   }
+}
+
+/**
+ * A database of the releases that kept no record is complete without one: nothing is lost where it
+ * cannot be made, by this role or on a server that takes no writes, and the next start tries again.
+ */
+async function takeOver(
+  connections: Connections,
+  { schema, mayCreate }: Catalogue,
+): Promise<void> {
+  if (!mayCreate) return;
+  try {
+    const text = migration([record(schema!)]);
+    await connections.run(STATEMENT_LIMIT_MS, (session) => session.query(text));
+  } catch (error) {
+    if (sqlStateOf(error) === undefined) throw error;
+  }
+}
+
+/** One statement, in which migrating instances come one after the other. */
+function migration(blocks: readonly string[]): string {
+  return `do $dsproxy$ begin
+    perform set_config('lock_timeout', '${MIGRATION_LOCK_LIMIT_MS}ms', true),
+      set_config('client_min_messages', 'warning', true);
+    perform pg_advisory_xact_lock(${MIGRATION_LOCK});
+    ${blocks.join("\n    ")}
+  end $dsproxy$`;
+}
+
+/** A block by itself: the record may belong to a role that does not share it, and is for people. */
+function record(schema: string): string {
+  const statements = recordMigrations(schema).map((statement) => `${statement};`).join(" ");
+  return `begin ${statements} exception when insufficient_privilege then null; end;`;
 }
 
 function extend(
@@ -128,6 +172,7 @@ function refusal(catalogue: Catalogue, reason: string, cause?: unknown): StoreRe
   const { columns, tables } = missingFrom(catalogue);
   const statements = [
     ...createTables(catalogue.schema!, tables, crypto.randomUUID()),
+    ...recordMigrations(catalogue.schema!),
     ...(columns.length > 0 ? [addColumns(catalogue.userData!.name, columns)] : []),
     ...grants(catalogue.schema!, catalogue.role),
   ];

@@ -6,8 +6,7 @@ import {
   type PeerCertificate,
 } from "node:tls";
 import pg from "pg";
-
-export type SslMode = "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full";
+import type { SslMode } from "../../libpq.ts";
 
 export interface TlsOptions {
   readonly sslMode: SslMode;

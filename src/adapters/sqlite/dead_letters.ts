@@ -1,19 +1,10 @@
-/** The dead letters' table in SQLite; runs in the worker of sqlite_worker.ts. */
+/** The dead letters' table in SQLite; runs in the worker (worker.ts). */
 import type { DatabaseSync } from "node:sqlite";
 import { type Entry, writeId } from "../../domain.ts";
 import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import { COLUMN_NAMES } from "./user_data.ts";
 
 export type LetterKey = Pick<DeadLetter, "source" | "seq">;
-
-export function createDeadLetters(db: DatabaseSync): void {
-  db.exec(
-    `create table if not exists dsproxy_dead_letters (source text not null, id text not null, user_id text not null,
-    value text not null, ts integer not null, accepted_ms integer not null, instance text not null, seq integer not null,
-    code text not null, message text not null, failed_at_ms integer not null, attempts integer not null default 1,
-    primary key (source, seq))`,
-  );
-  db.exec("create index if not exists dsproxy_dead_letters_id on dsproxy_dead_letters (id)");
-}
 
 export function buryDeadLetter(
   db: DatabaseSync,
@@ -23,7 +14,8 @@ export function buryDeadLetter(
 ): void {
   const { userId, value, ts, acceptedMs, run, seq } = entry;
   db.prepare(`insert into dsproxy_dead_letters
-    (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message, failed_at_ms) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+    (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message, failed_at_ms)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
     .run(
       source,
       writeId(entry),
@@ -86,7 +78,7 @@ export function replayDeadLetter(db: DatabaseSync, id: string): Entry | undefine
   const letter = findDeadLetter(db, id);
   if (letter === undefined) return undefined;
   db.prepare(
-    `insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
+    `insert into user_data (${COLUMN_NAMES})
     select user_id, value, ts, accepted_ms, instance, seq from dsproxy_dead_letters where id = ?`,
   ).run(id);
   discardDeadLetter(db, id);

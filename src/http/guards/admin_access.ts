@@ -1,30 +1,44 @@
-/** Who may use the admin routes: so far, whoever is on this machine. */
+/**
+ * The admin routes are for who may open the admin socket, or has a key. Where a request
+ * comes from never counts, as a reverse proxy on this machine makes everybody's come from here.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
 import { AppError } from "../../errors.ts";
+import type { Door } from "../handler.ts";
 
-const LOOPBACK_ADDRESS = /^(127\.|::1$|::ffff:127\.)/;
-const LOOPBACK_NAME = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/i;
-/** A proxy on this machine makes everybody's requests come from it; it says so in one of these. */
-const FORWARDED = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const BEARER = /^Bearer +(\S+)$/i;
 
 /**
- * @param boundAddress what the server was told to listen on: a peer that has this very address is
- *   this machine
- * @throws AppError `admin-only` unless the request was made on this machine, by its own name, and
- *   not for another one
+ * @param keyHashes SHA-256 in hex of each key that opens them; none: no key does
+ * @throws AppError `admin-only` over the network while there is no key, `unauthorized` to who does
+ *   not send one of them
  */
-export function requireLocalAdmin(
-  request: Request,
-  remoteAddress: string,
-  boundAddress: string,
-): void {
-  const local = LOOPBACK_ADDRESS.test(remoteAddress) || remoteAddress === boundAddress;
-  // The name is checked because a browser here can be led to call us under a foreign one.
-  const name = (request.headers.get("host") ?? "").replace(/:\d+$/, "");
-  const ownName = LOOPBACK_NAME.test(name) || name === boundAddress || name === `[${boundAddress}]`;
-  const forwarded = FORWARDED.some((header) => request.headers.has(header));
-  if (local && ownName && !forwarded) return;
+export function requireAdmin(request: Request, door: Door, keyHashes: readonly string[]): void {
+  if (door === "admin-socket") return;
+  if (keyHashes.length === 0) {
+    throw new AppError(
+      "admin-only",
+      "Over the network admin routes answer to a key only, and none is configured. Use the " +
+        "command line (dsproxy --help) or the admin socket on the machine, or set ADMIN_KEY.",
+    );
+  }
+  const key = BEARER.exec(request.headers.get("authorization") ?? "")?.[1];
+  if (key !== undefined && isKnown(key, keyHashes)) return;
   throw new AppError(
-    "admin-only",
-    "Admin routes answer only on this machine, at localhost and without a proxy between.",
+    "unauthorized",
+    key === undefined
+      ? "Admin routes need the admin key: send it as Authorization: Bearer <key>."
+      : "The key is none whose hash is in ADMIN_KEY.",
   );
+}
+
+/** Compares in the same time whichever hash fits, and however much of one does. */
+function isKnown(key: string, keyHashes: readonly string[]): boolean {
+  // The text of a header stands for bytes, one a character.
+  const hash = createHash("sha256").update(key, "latin1").digest();
+  let known = false;
+  for (const each of keyHashes) {
+    if (timingSafeEqual(hash, Uint8Array.fromHex(each))) known = true;
+  }
+  return known;
 }

@@ -1,10 +1,9 @@
 /**
- * Which web pages may call: a page of this origin, and those of the origins that the operator
- * names.
+ * Web pages may call when they are of this origin, or of one that the operator names.
  */
 import { AppError } from "../../errors.ts";
 
-/** Origins as browsers send them, such as `https://example.org`. */
+/** It holds origins as browsers send them, such as `https://example.org`. */
 export type OriginPolicy = ReadonlySet<string>;
 
 /**
@@ -33,8 +32,15 @@ function isSameOrigin(origin: string, request: Request): boolean {
   return origin.slice(origin.indexOf("//") + 2) === request.headers.get("host");
 }
 
-/** What an answer to an allowed foreign origin must carry, preflights included. */
-export function crossSiteHeaders(request: Request, allowed: OriginPolicy): [string, string][] {
+/**
+ * Returns what an answer to an allowed foreign origin must carry, preflights included.
+ * @param methods that the resource answers, as in the header Allow
+ */
+export function crossSiteHeaders(
+  request: Request,
+  allowed: OriginPolicy,
+  methods: string,
+): [string, string][] {
   if (allowed.size === 0) return [];
   const origin = request.headers.get("origin");
   if (origin === null || !allowed.has(origin)) return [["vary", "origin"]];
@@ -47,7 +53,7 @@ export function crossSiteHeaders(request: Request, allowed: OriginPolicy): [stri
     ],
   ];
   if (request.method === "OPTIONS") {
-    headers.push(["access-control-allow-methods", "GET, HEAD, POST"], [
+    headers.push(["access-control-allow-methods", methods], [
       "access-control-allow-headers",
       "content-type, if-none-match",
     ]);

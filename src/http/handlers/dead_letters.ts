@@ -1,15 +1,19 @@
 /**
- * `/admin/dead-letters`: what the database refused, to be looked at, tried again or thrown away.
+ * At `/admin/dead-letters` is what the database refused: to be looked at, tried again or thrown
+ * away.
  */
 import type { CacheClient } from "../../reading/cache_client.ts";
-import { type Entry, writeId } from "../../domain.ts";
+import { writeId } from "../../domain.ts";
 import { AppError, RejectedRowError } from "../../errors.ts";
-import { type Handler, parseQuery } from "../problem.ts";
+import type { Handler } from "../handler.ts";
+import { parseQuery } from "../query.ts";
 import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
-import { requireLocalAdmin } from "../guards/admin_access.ts";
+import { answerStoreFault } from "./store_faults.ts";
 
-const DEFAULT_LIMIT = 100;
-const MAX_LIMIT = 1_000;
+/** A page has so many unless `limit` says otherwise: a person can read through them. */
+export const PAGE_LETTERS = 100;
+/** A page of so many is some megabytes with the longest user ids and messages. */
+const MAX_PAGE_LETTERS = 1_000;
 
 export interface DeadLetterHandlers {
   readonly listDeadLetters: Handler;
@@ -21,54 +25,47 @@ export interface DeadLetterHandlers {
 /** @param cache to forget a user whose newest row may now be another one */
 export function deadLetterHandlers(
   deadLetters: DeadLetters,
-  cache: CacheClient,
+  cache: Pick<CacheClient, "forget">,
 ): DeadLetterHandlers {
   return {
-    listDeadLetters: admin(async ({ query }) => {
+    listDeadLetters: async ({ query }) => {
       const parameters = parseQuery(query);
       const limit = parseLimit(parameters.get("limit"));
-      const letters = await deadLetters.list(limit, parseCursor(parameters.get("after")));
+      const after = parseCursor(parameters.get("after"));
+      const letters = await fromStore(deadLetters.list(limit, after));
       const last = letters.at(-1);
       const next = last === undefined || letters.length < limit ? null : cursorOf(last);
       return Response.json({ dead_letters: letters.map(summaryOf), next });
-    }),
-    showDeadLetter: admin(async ({ pathParameter }) => {
-      const letter = await deadLetters.find(pathParameter) ?? notFound(pathParameter);
+    },
+    showDeadLetter: async ({ pathParameter: id }) => {
+      const letter = await fromStore(deadLetters.find(id)) ?? notFound(id);
       return Response.json({ ...summaryOf(letter), value: letter.value });
-    }),
-    replayDeadLetter: admin(async ({ pathParameter }) => {
-      const entry = await replay(deadLetters, pathParameter) ?? notFound(pathParameter);
+    },
+    replayDeadLetter: async ({ pathParameter: id }) => {
+      const entry = await fromStore(deadLetters.replay(id)) ?? notFound(id);
       await cache.forget([entry]);
-      return Response.json({ id: pathParameter, outcome: "replayed" });
-    }),
-    discardDeadLetter: admin(async ({ pathParameter }) => {
-      if (!await deadLetters.discard(pathParameter)) notFound(pathParameter);
-      return Response.json({ id: pathParameter, outcome: "discarded" });
-    }),
+      return Response.json({ id, outcome: "replayed" });
+    },
+    discardDeadLetter: async ({ pathParameter: id }) => {
+      if (!await fromStore(deadLetters.discard(id))) notFound(id);
+      return Response.json({ id, outcome: "discarded" });
+    },
   };
 }
 
-function admin(handler: Handler): Handler {
-  return async (context) => {
-    requireLocalAdmin(context.request, context.remoteAddress, context.boundAddress);
-    try {
-      return await handler(context);
-    } catch (error) {
-      if (error instanceof AppError) throw error;
-      const detail = "The dead letters are in the database, which cannot be reached. Try again.";
-      throw new AppError("store-unavailable", detail, { cause: error });
-    }
-  };
-}
-
-async function replay(deadLetters: DeadLetters, id: string): Promise<Entry | undefined> {
+async function fromStore<T>(answer: Promise<T>): Promise<T> {
   try {
-    return await deadLetters.replay(id);
+    return await answer;
   } catch (error) {
-    if (!(error instanceof RejectedRowError)) throw error;
-    throw new AppError(
-      "replay-refused",
-      `The database refuses the row again (${error.code}: ${error.message}). It stays.`,
+    if (error instanceof RejectedRowError) {
+      throw new AppError(
+        "replay-refused",
+        `The database refuses the row again (${error.code}: ${error.message}). It stays.`,
+      );
+    }
+    return answerStoreFault(
+      error,
+      "The dead letters are in the database, which cannot be asked now. Try again.",
     );
   }
 }
@@ -96,12 +93,12 @@ function summaryOf(letter: DeadLetter) {
 }
 
 function parseLimit(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_LIMIT;
+  if (text === undefined) return PAGE_LETTERS;
   const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  if (limit >= 1 && limit <= MAX_LIMIT) return limit;
+  if (limit >= 1 && limit <= MAX_PAGE_LETTERS) return limit;
   throw new AppError(
     "invalid-parameter",
-    `limit=${text.slice(0, 32)} must be a whole number from 1 to ${MAX_LIMIT}.`,
+    `limit=${text.slice(0, 32)} must be a whole number from 1 to ${MAX_PAGE_LETTERS}.`,
   );
 }
 

@@ -1,11 +1,13 @@
 /**
- * `/livez` (alias `/healthz`): the process runs. `/readyz`: it accepts writes. `?verbose` says why.
+ * `/livez` (alias `/healthz`) says that the process runs, `/readyz` that it accepts writes, and
+ * with `?verbose` why.
  */
-import { type Handler, parseQuery, TEXT_HEADERS } from "../problem.ts";
+import { type Handler, TEXT_HEADERS } from "../handler.ts";
+import { parseQuery } from "../query.ts";
 
 export interface HealthCheck {
   readonly name: string;
-  /** Why it fails; undefined when it is well. */
+  /** Returns why it fails; undefined when it is well. */
   failure(): string | undefined;
 }
 

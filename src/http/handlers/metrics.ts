@@ -1,5 +1,5 @@
-/** `GET /metrics`: for Prometheus. */
-import type { Handler } from "../problem.ts";
+/** `GET /metrics` is for Prometheus, and for who reads OpenMetrics. */
+import type { Handler } from "../handler.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 
 export function metricsHandler(metrics: Metrics): Handler {

@@ -1,13 +1,15 @@
-/** `GET /read?user_id=`: the latest value of a user, as text or, by `Accept`, as JSON. */
+/** `GET /read?user_id=` answers with the latest value of a user, as text or by `Accept` as JSON. */
 import crc32c from "crc-32/crc32c";
 import { type Entry, writeId } from "../../domain.ts";
 import { AppError } from "../../errors.ts";
-import { type Handler, parseQuery } from "../problem.ts";
+import { type Handler, TEXT_HEADERS } from "../handler.ts";
+import { namesTag, preferredForm } from "../negotiation.ts";
+import { parseQuery } from "../query.ts";
 import type { Reader } from "../../reading/reader.ts";
 import { parseUserId } from "../record.ts";
 
 export interface ReadHandlerParts {
-  readonly reader: Reader;
+  readonly reader: Pick<Reader, "read">;
   readonly keyBytes: number;
 }
 
@@ -22,10 +24,10 @@ export function readHandler({ reader, keyBytes }: ReadHandlerParts): Handler {
       );
     }
     const { entry, source } = result;
-    const asJson = wantsJson(request.headers.get("accept"));
+    const asJson = preferredForm(request.headers.get("accept")) === "json";
     const etag = entityTag(entry, asJson);
     const headers = {
-      "content-type": asJson ? "application/json" : "text/plain; charset=utf-8",
+      "content-type": asJson ? "application/json" : TEXT_HEADERS["content-type"],
       "cache-control": "no-cache",
       "x-content-type-options": "nosniff",
       vary: "accept",
@@ -33,7 +35,7 @@ export function readHandler({ reader, keyBytes }: ReadHandlerParts): Handler {
       "dsproxy-ts": String(entry.ts),
       "dsproxy-source": source,
     };
-    if (matches(request.headers.get("if-none-match"), etag)) {
+    if (namesTag(request.headers.get("if-none-match"), etag)) {
       return new Response(null, { status: 304, headers });
     }
     const body = asJson
@@ -43,35 +45,13 @@ export function readHandler({ reader, keyBytes }: ReadHandlerParts): Handler {
   };
 }
 
-/** Text is what the original answers; JSON is for those who ask for it by name and prefer it. */
-function wantsJson(accept: string | null): boolean {
-  if (accept === null || !accept.includes("application/json")) return false;
-  return qualityOf(accept, "application/json") > qualityOf(accept, "text/plain");
-}
-
-function qualityOf(accept: string, type: string): number {
-  for (const part of accept.toLowerCase().split(",")) {
-    const [name, ...parameters] = part.split(";").map((text) => text.trim());
-    if (name !== type) continue;
-    const q = parameters.find((parameter) => parameter.startsWith("q="));
-    return q === undefined ? 1 : Number(q.slice(2)) || 0;
-  }
-  return 0;
-}
-
 /**
- * One version and one form of it. A row that another program inserted has no write id, so its text
- * is hashed instead.
+ * A tag stands for one version of a value in one form. A row that another program inserted has no
+ * write id, so its text is hashed instead.
  */
 function entityTag(entry: Entry, asJson: boolean): string {
   const identity = entry.seq > 0
     ? writeId(entry)
     : `${entry.ts}-${(crc32c.str(entry.value) >>> 0).toString(36)}`;
   return `"${identity}${asJson ? "-json" : ""}"`;
-}
-
-function matches(ifNoneMatch: string | null, etag: string): boolean {
-  if (ifNoneMatch === null) return false;
-  return ifNoneMatch.trim() === "*" ||
-    ifNoneMatch.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);
 }

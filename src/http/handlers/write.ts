@@ -1,32 +1,28 @@
-/** `POST /write`: one record in, an acknowledgement out. `GET /writes/{id}`: what became of it. */
-import { BodyReader } from "../body.ts";
-import { parseWriteId, writeId } from "../../domain.ts";
+/** `POST /write` takes one record and answers with its acknowledgement. */
+import { ACK_LEVELS, type AckLevel, writeId } from "../../domain.ts";
 import { AppError } from "../../errors.ts";
-import { type Handler, parseQuery, TEXT_HEADERS } from "../problem.ts";
+import type { Writer } from "../../intake/writer.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { DeadLetters, Rejection } from "../../ports/dead_letters.ts";
-import type { Queue } from "../../ports/queue.ts";
-import type { Metrics } from "../../telemetry/metrics.ts";
+import { BodyReader } from "../body.ts";
+import { type Handler, TEXT_HEADERS } from "../handler.ts";
+import { parseQuery } from "../query.ts";
 import { parseRecord, type RecordLimits } from "../record.ts";
-import { ACK_LEVELS, type AckLevel, type Writer } from "../../intake/writer.ts";
 
 export interface WriteHandlerParts {
-  readonly writer: Writer;
+  readonly writer: Pick<Writer, "write">;
   readonly limits: RecordLimits & { readonly bodyBytes: number };
   readonly defaultAck: AckLevel;
-  readonly clock: Clock;
-  readonly metrics: Metrics;
+  readonly clock: Pick<Clock, "now" | "setTimeout">;
 }
 
 export function writeHandler(
-  { writer, limits, defaultAck, clock, metrics }: WriteHandlerParts,
+  { writer, limits, defaultAck, clock }: WriteHandlerParts,
 ): Handler {
-  const bodies = new BodyReader(limits.bodyBytes);
+  const bodies = new BodyReader(limits.bodyBytes, clock);
   return async ({ request, query }) => {
     const wanted = parseAck(query, defaultAck);
     const record = parseRecord(await bodies.readJson(request), limits, clock.now());
     const { entry, ack } = await writer.write(record, wanted);
-    metrics.writes.inc({ ack });
     const id = writeId(entry);
     const headers: Record<string, string> = { ...TEXT_HEADERS, "dsproxy-write-id": id };
     if (ack === "flushed") return new Response("flushed", { status: 201, headers });
@@ -45,41 +41,4 @@ function parseAck(query: string, defaultAck: AckLevel): AckLevel {
     "invalid-parameter",
     `ack=${text.slice(0, 64)} is not a level; use one of ${ACK_LEVELS.join(", ")}.`,
   );
-}
-
-/** Knows the writes of this instance; those of another one are to be asked of it. */
-export function writeStatusHandler(
-  queue: Pick<Queue, "stats">,
-  deadLetters: Pick<DeadLetters, "find">,
-): Handler {
-  return async ({ pathParameter }) => {
-    const id = parseWriteId(pathParameter);
-    const { instance, ackedSeq, lastSeq } = queue.stats();
-    if (id === undefined || id.run !== instance || id.seq > lastSeq) {
-      throw new AppError(
-        "write-not-found",
-        `"${pathParameter.slice(0, 64)}" is not the id of a write accepted by this instance.`,
-      );
-    }
-    return new Response(
-      id.seq > ackedSeq ? "queued" : await settledStatus(deadLetters, pathParameter),
-      {
-        headers: TEXT_HEADERS,
-      },
-    );
-  };
-}
-
-async function settledStatus(deadLetters: Pick<DeadLetters, "find">, id: string): Promise<string> {
-  let rejection: Rejection | undefined;
-  try {
-    rejection = await deadLetters.find(id);
-  } catch (cause) {
-    throw new AppError(
-      "store-unavailable",
-      "Whether the write was stored or refused can be told when the database is back.",
-      { cause },
-    );
-  }
-  return rejection === undefined ? "flushed" : `dead: ${rejection.code}`;
 }

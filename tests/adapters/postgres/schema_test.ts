@@ -30,11 +30,12 @@ async function single<T>(url: string, text: string): Promise<T> {
   return Object.values(row!)[0] as T;
 }
 
-Deno.test("a table of the original is extended in place: every row is still there, and others insert as before", () =>
+Deno.test("a table of the original is extended in place, and others insert as before", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      `${ORIGINAL}; ${ROWS}; insert into user_data values (null, null, null), ('null-ts', 'x', null)`,
+      `${ORIGINAL}; ${ROWS}; insert into user_data values (null, null, null), ('null-ts', 'x', ` +
+        "null)",
     );
     await migrate(url);
     assert.equal(await single(url, "select count(*)::int from user_data"), 10_002);
@@ -55,11 +56,12 @@ Deno.test("on a complete schema two look-ups in the catalogue are all, and need 
     });
   }));
 
-Deno.test("of many instances that start at once on a large table one builds the index, and all agree on one identity", () =>
+Deno.test("of instances that start at once one builds the index, and all have one identity", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      `${ORIGINAL}; insert into user_data select 'u' || i, 'v', i from generate_series(1, 100000) i`,
+      `${ORIGINAL}; insert into user_data select 'u' || i, 'v', i from generate_series(1, ` +
+        "100000) i",
     );
     const statements: string[] = [];
     await Promise.all(
@@ -70,11 +72,12 @@ Deno.test("of many instances that start at once on a large table one builds the 
     assert.equal(await single(url, "select count(*)::int from dsproxy_store"), 1);
   }));
 
-Deno.test("many instances can start at once on a database whose transactions are serializable", () =>
+Deno.test("many instances can start at once where transactions are serializable", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      "do $$ begin execute format('alter database %I set default_transaction_isolation = serializable', current_database()); end $$",
+      "do $$ begin execute format('alter database %I set default_transaction_isolation = " +
+        "serializable', current_database()); end $$",
     );
     await Promise.all(Array.from({ length: 6 }, () => migrate(url)));
     assert.equal(await single(url, "select count(*)::int from dsproxy_store"), 1);
@@ -97,7 +100,8 @@ Deno.test("a row with a user_id too long for an index is kept, and the index doe
   withDatabase(async (url) => {
     await execute(
       url,
-      `${ORIGINAL}; insert into user_data select string_agg(md5(i::text), ''), 'long', 1 from generate_series(1, 300) i;
+      `${ORIGINAL}; insert into user_data select string_agg(md5(i::text), ''), 'long', 1 from
+        generate_series(1, 300) i;
       insert into user_data values ('u', 'v', 1)`,
     );
     await migrate(url);
@@ -112,24 +116,27 @@ Deno.test("a row with a user_id too long for an index is kept, and the index doe
     assert.equal(statements.length, 2, "the next start finds it complete");
   }));
 
-Deno.test("user_data is used in whichever schema of the search path it is, and what is added stands beside it", () =>
+Deno.test("user_data is used in whichever schema it is, and what is added stands beside it", () =>
   withDatabase(async (url) => {
     await withRole(url, async (role) => {
       // As $user is the first schema of the usual search path, a new table would be created there,
       // and hide the old one.
       await execute(
         url,
-        `create schema ${role.user} authorization ${role.user}; grant all on schema public to ${role.user};
+        `create schema ${role.user} authorization ${role.user}; grant all on schema public to
+          ${role.user};
         ${ORIGINAL}; alter table user_data owner to ${role.user}; ${ROWS}`,
       );
       await migrate(url, role);
       const tables =
-        "select n.nspname || '.' || relname as name from pg_class c join pg_namespace n on n.oid = relnamespace " +
+        "select n.nspname || '.' || relname as name from pg_class c join pg_namespace n on n.oid " +
+        "= relnamespace " +
         "where relname ~ '^(user_data|dsproxy)' and relkind = 'r' order by 1";
       const names = (await execute(url, tables)).map(({ name }) => name);
       assert.deepEqual(names, [
         "public.dsproxy_dead_letters",
         "public.dsproxy_marks",
+        "public.dsproxy_migrations",
         "public.dsproxy_store",
         "public.user_data",
       ]);
@@ -143,12 +150,15 @@ Deno.test("another deployment's tables in a later schema are not taken for one's
     await withRole(url, async (role) => {
       await execute(
         url,
-        `create schema ${role.user} authorization ${role.user}; create table ${role.user}.user_data (user_id text, value text, ts bigint);
-        alter table ${role.user}.user_data owner to ${role.user}; grant select on all tables in schema public to ${role.user}`,
+        `create schema ${role.user} authorization ${role.user}; create table ${role.user}.user_data
+          (user_id text, value text, ts bigint);
+        alter table ${role.user}.user_data owner to ${role.user}; grant select on all tables in
+          schema public to ${role.user}`,
       );
       await migrate(url, role);
       const identities = `select count(distinct identity)::int from
-        (select identity from public.dsproxy_store union all select identity from ${role.user}.dsproxy_store) s`;
+        (select identity from public.dsproxy_store union all select identity from
+          ${role.user}.dsproxy_store) s`;
       assert.equal(await single(url, identities), 2);
     });
   }));
@@ -159,7 +169,8 @@ const UNUSABLE: Readonly<Record<string, readonly [string, RegExp]>> = {
     /public\.user_data is a view/,
   ],
   "a materialized view": [
-    "create materialized view user_data as select 'u'::text as user_id, 'v'::text as value, 1::bigint as ts",
+    "create materialized view user_data as select 'u'::text as user_id, 'v'::text as value, " +
+    "1::bigint as ts",
     /public\.user_data is a materialized view/,
   ],
   "a foreign table": [
@@ -241,7 +252,7 @@ async function refusal(work: Promise<void>): Promise<StoreRefusesError> {
   return error;
 }
 
-Deno.test("the script for a migration by hand leaves the service nothing to do, and can be run again", () =>
+Deno.test("the script for a migration by hand leaves nothing to do, and can be run again", () =>
   withDatabase(async (url) => {
     await execute(url, `revoke create on schema public from public; ${ORIGINAL}; ${ROWS}`);
     await withRole(url, async (role) => {
@@ -266,7 +277,7 @@ Deno.test("a table that was user_data before keeps its index, and the new one ge
     assert.match(await planOfLatest(url), /Index.*dsproxy_user_data_latest_\d+/);
   }));
 
-Deno.test("a migration goes through PgBouncer in transaction mode, and leaves nothing set on its connections", async () => {
+Deno.test("a migration goes through PgBouncer, and leaves nothing set there", async () => {
   await withDatabase(async (url) => {
     await execute(url, `${ORIGINAL}; ${ROWS}`);
     await using bouncer = await startPgBouncer({
@@ -280,7 +291,8 @@ Deno.test("a migration goes through PgBouncer in transaction mode, and leaves no
     assert.equal(
       await single(
         url,
-        "select count(*)::int from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
+        "select count(*)::int from pg_locks where locktype = 'advisory' and database = (select " +
+          "oid from pg_database where datname = current_database())",
       ),
       0,
     );

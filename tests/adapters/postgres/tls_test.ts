@@ -1,17 +1,15 @@
 import assert from "node:assert/strict";
 import { createPool } from "../../../src/adapters/postgres/pool.ts";
-import {
-  createPostgresStore,
-  type PostgresStoreOptions,
-} from "../../../src/adapters/postgres/store.ts";
+import type { DatabaseOptions } from "../../../src/adapters/postgres/database.ts";
+import { createPostgresStore } from "../../../src/adapters/postgres/store.ts";
 import { certificate } from "../../support/certificate.ts";
 import { eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
 import { once, startPostgres } from "../../support/postgres.ts";
 import { postgresOptions } from "../../support/postgres_options.ts";
 
-async function works(url: string, others: Partial<PostgresStoreOptions>): Promise<boolean> {
-  const store = createPostgresStore(postgresOptions(url, others));
+async function works(url: string, others: Partial<DatabaseOptions>): Promise<boolean> {
+  const { store } = createPostgresStore(postgresOptions(url, others));
   try {
     await store.open("tls/1");
     await store.put("tls/1", [entry(1)], 0);
@@ -34,7 +32,7 @@ Deno.test("sslmode means what it means in libpq", async (t) => {
     "pg_hba.conf": hba,
   });
   const hosts = [{ host: "localhost", port: server.port }];
-  const cases: [string, Partial<PostgresStoreOptions>, boolean][] = [
+  const cases: [string, Partial<DatabaseOptions>, boolean][] = [
     ["disable connects in the clear", { sslMode: "disable" }, true],
     ["prefer connects", { sslMode: "prefer" }, true],
     ["require connects whatever the certificate", { sslMode: "require" }, true],
@@ -78,7 +76,7 @@ Deno.test("require refuses a server without TLS, prefer accepts it", async () =>
   assert.equal(await works(server.url, { sslMode: "prefer" }), true);
 });
 
-Deno.test("under TLS, too, a statement is ended on the server, and a server that goes away is noticed at once", async () => {
+Deno.test("under TLS, too, a statement is ended on the server, and its end noticed", async () => {
   const { cert, key } = await certificate("127.0.0.1");
   await using server = await startPostgres({ ssl: "on" }, {
     "server.crt": cert,
@@ -88,7 +86,8 @@ Deno.test("under TLS, too, a statement is ended on the server, and a server that
   const asleep = async () =>
     (await pool.run(5_000, (session) =>
       session.query(
-        `select pid from pg_stat_activity join pg_stat_ssl using (pid) where ssl and query like '%pg_sleep%'
+        `select pid from pg_stat_activity join pg_stat_ssl using (pid) where ssl and query like
+          '%pg_sleep%'
         and state = 'active' and pid <> pg_backend_pid()`,
       ))).rowCount;
   const sleep = (limitMs: number) =>
@@ -112,7 +111,7 @@ Deno.test("under TLS, too, a statement is ended on the server, and a server that
   }
 });
 
-Deno.test("prefer and allow go on to the other way where the access rules ask for it, and only there", async () => {
+Deno.test("prefer and allow go on to the other way where access rules ask for it", async () => {
   const { cert, key } = await certificate("127.0.0.1");
   await using server = await startPostgres({ ssl: "on" }, {
     "server.crt": cert,

@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Batcher } from "../../src/delivery/batcher.ts";
-import { CacheClient } from "../../src/reading/cache_client.ts";
-import { Pending } from "../../src/intake/pending.ts";
-import { Log } from "../../src/telemetry/log.ts";
-import { FakeCache } from "../support/fake_cache.ts";
-import { FakeClock } from "../support/fake_clock.ts";
-import { entry, FakeQueue, FakeStore, idleMetrics } from "../support/fakes.ts";
+import { DeliverySetUp } from "../support/delivery.ts";
 
 const SEED = Number(Deno.env.get("PROPERTY_SEED") ?? 1);
 
@@ -24,27 +18,14 @@ const scenario = fc.record({
   max: fc.constantFrom(1, 7, 100, 5_000),
 });
 
-const metrics = idleMetrics();
-
 Deno.test("whatever arrives, is refused or fails, each entry ends up once where it belongs, in order", async () => {
   await fc.assert(
     fc.asyncProperty(
       scenario,
       async ({ arrivals, refusedShare, refusedSeed, mishaps, size, max }) => {
-        const clock = new FakeClock();
-        const queue = new FakeQueue();
-        const store = new FakeStore();
-        const pending = new Pending((seq) => queue.read(seq));
-        const cache = new CacheClient({
-          cache: new FakeCache(),
-          ttlMs: 1_000,
-          clock,
-          onFault: () => {},
-        });
-        const log = new Log("error", "json", () => {});
-        const parts = { queue, store, pending, cache, clock, metrics, log, random: () => 0.5 };
-        const batcher = new Batcher({ size, max, intervalMs: 1_000 }, parts);
-        batcher.start();
+        const up = new DeliverySetUp({ size, max, intervalMs: 1_000 });
+        const { clock, journal, store, pending } = up;
+        up.half.start();
         let seq = 0;
         for (const [i, arriving] of arrivals.entries()) {
           const mishap = mishaps[i] ?? "none";
@@ -53,24 +34,23 @@ Deno.test("whatever arrives, is refused or fails, each entry ends up once where 
             : undefined;
           store.loseNextAnswer = mishap === "lost answer";
           for (let n = 0; n < arriving; n++) {
-            const added = entry(++seq);
+            seq++;
             if ((seq * refusedSeed) % 100 < refusedShare * 100) store.refused.add(seq);
-            queue.add(added);
-            pending.addDurable(added);
-            batcher.notify();
+            up.fill(seq, seq);
+            up.half.durable([journal.entries.at(-1)!]);
           }
           await clock.advance(300);
         }
         store.failWith = undefined;
-        for (let i = 0; i < 1_000 && queue.stats().depth > 0; i++) await clock.advance(5_000);
-        await batcher.stop();
+        for (let i = 0; i < 1_000 && journal.unsettled > 0; i++) await clock.advance(5_000);
+        await up.half.stop();
         const all = Array.from({ length: seq }, (_, i) => i + 1);
         assert.deepEqual(
           store.rows.map((row) => row.seq),
           all.filter((n) => !store.refused.has(n)),
         );
         assert.deepEqual(store.dead.map((row) => row.seq), all.filter((n) => store.refused.has(n)));
-        assert.deepEqual([queue.stats().depth, pending.users, clock.timers], [0, 0, 0]);
+        assert.deepEqual([journal.unsettled, pending.users, clock.timers], [0, 0, 0]);
       },
     ),
     { seed: SEED, numRuns: 150 },

@@ -1,0 +1,42 @@
+/** What the store and its worker thread say to each other. */
+import type { Entry } from "../../domain.ts";
+import type { LetterKey } from "./dead_letters.ts";
+
+export type Request =
+  | { readonly id: number; readonly call: "start"; readonly path: string }
+  | { readonly id: number; readonly call: "ping" | "stop" }
+  | { readonly id: number; readonly call: "open"; readonly source: string }
+  | {
+    readonly id: number;
+    readonly call: "put";
+    readonly source: string;
+    readonly entries: readonly Entry[];
+    readonly confirmedSeq: number;
+  }
+  | { readonly id: number; readonly call: "marks"; readonly sources: readonly string[] }
+  | { readonly id: number; readonly call: "identify" | "outdateCopies" | "count" }
+  | {
+    readonly id: number;
+    readonly call: "list";
+    readonly limit: number;
+    readonly after: LetterKey | undefined;
+  }
+  | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
+  | { readonly id: number; readonly call: "latest"; readonly userId: string };
+
+export type Reply = { readonly id: number; readonly result: unknown } | Failure;
+
+export interface Failure extends FailureKind {
+  readonly id: number;
+  readonly error: string;
+}
+
+export interface FailureKind {
+  /**
+   * A refusal of one row, or of all of them; a mark below what was confirmed; any other word of
+   * SQLite; or an error of this program's own.
+   */
+  readonly kind: "rejected" | "refuses" | "went back" | "may pass" | "defect";
+  /** SQLite's result code; empty where it did not speak. */
+  readonly code: string;
+}

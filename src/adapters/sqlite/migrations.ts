@@ -1,0 +1,43 @@
+/**
+ * The schema in SQLite. The tables of our own are migrations with numbers: what a release adds is
+ * one more of them, never a change of one that was released. The file is this program's, and nobody
+ * waits for its lock: all of them run at each start, and do nothing twice. So a table that somebody
+ * dropped is made anew, and a file of the releases that kept no record is taken over as it is.
+ */
+import type { DatabaseSync } from "node:sqlite";
+import { ensureUserData } from "./user_data.ts";
+
+interface Migration {
+  readonly version: number;
+  readonly statements: readonly string[];
+}
+
+const MIGRATIONS: readonly Migration[] = [
+  {
+    version: 1,
+    statements: [
+      `create table if not exists dsproxy_marks (source text primary key, seq integer not null)
+       without rowid`,
+      `create table if not exists dsproxy_dead_letters (source text not null, id text not null,
+       user_id text not null, value text not null, ts integer not null,
+       accepted_ms integer not null, instance text not null, seq integer not null,
+       code text not null, message text not null, failed_at_ms integer not null,
+       attempts integer not null default 1, primary key (source, seq))`,
+      "create index if not exists dsproxy_dead_letters_id on dsproxy_dead_letters (id)",
+      `create table if not exists dsproxy_store (identity text not null,
+       cache_generation text not null)`,
+    ],
+  },
+];
+
+/** To be called in a transaction. */
+export function migrate(db: DatabaseSync): void {
+  ensureUserData(db);
+  db.exec(`create table if not exists dsproxy_migrations (version integer primary key,
+    applied_at text not null default current_timestamp)`);
+  const record = db.prepare("insert or ignore into dsproxy_migrations (version) values (?)");
+  for (const { version, statements } of MIGRATIONS) {
+    for (const statement of statements) db.exec(statement);
+    record.run(version);
+  }
+}

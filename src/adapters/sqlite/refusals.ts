@@ -1,0 +1,68 @@
+/** What SQLite, or a look at its answer, has against a call; runs in the worker (worker.ts). */
+import { reasonOf } from "../../errors.ts";
+import type { Rejection } from "../../ports/dead_letters.ts";
+import type { FailureKind, Request } from "./messages.ts";
+
+/** A statement that changed nothing. */
+export class Vanished extends Error {
+  override readonly message = "a trigger of user_data lets the row vanish";
+}
+
+/** The mark is below what was confirmed. */
+export class WentBack extends Error {}
+
+/** Nothing can be stored at all. */
+export class TableRefuses extends Error {
+  constructor(readonly rejection: Rejection) {
+    super(rejection.message);
+  }
+}
+
+/**
+ * Why the row cannot go in; undefined when it went in. A statement that fails leaves nothing
+ * behind. @throws what may pass
+ */
+export function refusalOf(work: () => void): Rejection | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    if (error instanceof Vanished) return { code: "SQLITE_IGNORE", message: error.message };
+    const rejected = rejectionOf(error);
+    if (rejected === undefined) throw error;
+    return { code: rejected, message: reasonOf(error) };
+  }
+}
+
+/**
+ * ERROR (out of a trigger), TOOBIG, CONSTRAINT, MISMATCH: the row or the table is at fault. All
+ * others may pass.
+ */
+const ROW_ERRORS = new Set([1, 18, 19, 20]);
+
+/** Undefined when the row is not at fault. */
+export function rejectionOf(error: unknown): string | undefined {
+  const code = resultCodeOf(error);
+  return code !== undefined && ROW_ERRORS.has(code & 0xff) ? `SQLITE_${code}` : undefined;
+}
+
+/** Undefined where the runtime does not pass it on, as for `exec`. */
+function resultCodeOf(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown }).errcode;
+  return typeof code === "number" ? code : undefined;
+}
+
+/** @param call only a replay is about one row, which alone may be at fault */
+export function kindOf(error: unknown, call: Request["call"]): FailureKind {
+  if (error instanceof WentBack) return { kind: "went back", code: "" };
+  if (error instanceof TableRefuses) return { kind: "refuses", code: error.rejection.code };
+  const rejected = rejectionOf(error);
+  if (rejected !== undefined) {
+    return { kind: call === "replay" ? "rejected" : "refuses", code: rejected };
+  }
+  if ((error as { code?: unknown }).code !== "ERR_SQLITE_ERROR") {
+    return { kind: "defect", code: "" };
+  }
+  const code = resultCodeOf(error);
+  return { kind: "may pass", code: code === undefined ? "SQLITE" : `SQLITE_${code}` };
+}

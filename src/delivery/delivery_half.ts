@@ -1,0 +1,76 @@
+/**
+ * The half that brings durable entries where they belong: to the cache as they come, to the sink by
+ * the batcher. A new one may begin at any time, where the last one left off.
+ */
+import type { CacheClient } from "../reading/cache_client.ts";
+import type { Entry } from "../domain.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Sink } from "../ports/sink.ts";
+import type { Source } from "../ports/source.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { Batcher, type BatcherOptions, type BatcherState, type DrainOutcome } from "./batcher.ts";
+import { CacheFeed } from "./cache_feed.ts";
+import { Delivery, type Settlement } from "./delivery.ts";
+
+export interface DeliveryHalfParts {
+  readonly source: Source;
+  readonly sink: Sink;
+  readonly cache: CacheClient;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly onSettled: (settlement: Settlement) => void;
+}
+
+export class DeliveryHalf {
+  readonly #feed: CacheFeed;
+  readonly #delivery: Delivery;
+  readonly #batcher: Batcher;
+
+  constructor(options: BatcherOptions, parts: DeliveryHalfParts) {
+    this.#feed = new CacheFeed(parts.cache);
+    this.#delivery = new Delivery(options.max, { ...parts, feed: this.#feed });
+    this.#batcher = new Batcher(options, { ...parts, delivery: this.#delivery });
+  }
+
+  /** Why the sink takes nothing at all, though it answers; undefined while it does. */
+  get refusal(): string | undefined {
+    return this.#delivery.refusal;
+  }
+
+  get state(): BatcherState {
+    return this.#batcher.state;
+  }
+
+  start(): void {
+    this.#batcher.start();
+  }
+
+  /** These are on disk now. */
+  durable(entries: readonly Entry[]): void {
+    this.#feed.offer(entries);
+    this.#batcher.notify();
+  }
+
+  /** See {@link Batcher.drain}; afterwards nothing is flushed but by a further drain. */
+  drain(signal: AbortSignal): Promise<DrainOutcome> {
+    return this.#batcher.drain(signal);
+  }
+
+  /**
+   * Resolves when nothing is under way; what is brought there before is settled. Who cannot wait
+   * calls {@link giveUp}.
+   */
+  async stop(): Promise<void> {
+    await this.#batcher.stop();
+    await this.#feed.stop();
+  }
+
+  /** Whatever is still under way settles nothing: another one may be at work by then. */
+  giveUp(): void {
+    this.#delivery.giveUp();
+  }
+}

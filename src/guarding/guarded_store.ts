@@ -1,0 +1,127 @@
+/**
+ * The ports of a store with circuit breakers in front of them. Look-ups have a breaker of their
+ * own: where they take too long, on a large table whose index is still being built, flushes are to
+ * go on. `ping` and `close` have none: a ping is a question about the store, and a close must
+ * always get through.
+ */
+import type { Entry } from "../domain.ts";
+import { RejectedRowError, StoreNotAskedError, StoreWentBackError } from "../errors.ts";
+import type { DeadLetter, DeadLetters } from "../ports/dead_letters.ts";
+import type { PutResult, Store, StorePorts } from "../ports/store.ts";
+import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
+import { type Breaker, BreakerOpenError } from "./breaker.ts";
+
+export interface StoreBreakers {
+  /** Guards whatever is not a look-up. */
+  readonly store: Breaker;
+  /** Guards look-ups. */
+  readonly reads: Breaker;
+}
+
+/** A call that a breaker guards. */
+export type StoreCall =
+  | Exclude<keyof Store, "ping" | "close">
+  | keyof StoreIdentity
+  | keyof DeadLetters;
+
+/** @param onFault is told of each call that was made and failed, whether its caller tells or not */
+export function guardStore(
+  { store, identity, deadLetters }: StorePorts,
+  breakers: StoreBreakers,
+  onFault: (call: StoreCall, error: unknown) => void,
+): StorePorts {
+  const guard = new StoreGuard(breakers, onFault);
+  return {
+    store: new GuardedStore(store, guard),
+    identity: new GuardedStoreIdentity(identity, guard),
+    deadLetters: new GuardedDeadLetters(deadLetters, guard),
+  };
+}
+
+class StoreGuard {
+  constructor(
+    private readonly breakers: StoreBreakers,
+    private readonly onFault: (call: StoreCall, error: unknown) => void,
+  ) {}
+
+  /** @throws StoreNotAskedError when the call is not made; whatever `work` throws when it is */
+  async call<T>(call: StoreCall, work: () => Promise<T>): Promise<T> {
+    const breaker = call === "latest" ? this.breakers.reads : this.breakers.store;
+    try {
+      return await breaker.run(work);
+    } catch (error) {
+      if (error instanceof BreakerOpenError) {
+        throw new StoreNotAskedError(error.message, undefined, { cause: error.cause });
+      }
+      // A row refused, and a mark that is lower, are what was asked for: answers, and no faults.
+      if (!(error instanceof RejectedRowError || error instanceof StoreWentBackError)) {
+        this.onFault(call, error);
+      }
+      throw error;
+    }
+  }
+}
+
+class GuardedStore implements Store {
+  constructor(private readonly store: Store, private readonly guard: StoreGuard) {}
+
+  open(source: string): Promise<number> {
+    return this.guard.call("open", () => this.store.open(source));
+  }
+
+  put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
+    return this.guard.call("put", () => this.store.put(source, entries, confirmedSeq));
+  }
+
+  marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    return this.guard.call("marks", () => this.store.marks(sources));
+  }
+
+  latest(userId: string): Promise<Entry | undefined> {
+    return this.guard.call("latest", () => this.store.latest(userId));
+  }
+
+  ping(): Promise<void> {
+    return this.store.ping();
+  }
+
+  close(): Promise<void> {
+    return this.store.close();
+  }
+}
+
+class GuardedStoreIdentity implements StoreIdentity {
+  constructor(private readonly identity: StoreIdentity, private readonly guard: StoreGuard) {}
+
+  identify(): Promise<Identity> {
+    return this.guard.call("identify", () => this.identity.identify());
+  }
+
+  outdateCopies(): Promise<Identity> {
+    return this.guard.call("outdateCopies", () => this.identity.outdateCopies());
+  }
+}
+
+class GuardedDeadLetters implements DeadLetters {
+  constructor(private readonly letters: DeadLetters, private readonly guard: StoreGuard) {}
+
+  count(): Promise<number> {
+    return this.guard.call("count", () => this.letters.count());
+  }
+
+  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
+    return this.guard.call("list", () => this.letters.list(limit, after));
+  }
+
+  find(id: string): Promise<DeadLetter | undefined> {
+    return this.guard.call("find", () => this.letters.find(id));
+  }
+
+  replay(id: string): Promise<Entry | undefined> {
+    return this.guard.call("replay", () => this.letters.replay(id));
+  }
+
+  discard(id: string): Promise<boolean> {
+    return this.guard.call("discard", () => this.letters.discard(id));
+  }
+}

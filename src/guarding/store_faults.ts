@@ -1,0 +1,42 @@
+/**
+ * What an operator is told of calls of the store that failed: a count of each, and a line now and
+ * then.
+ */
+import { reasonOf } from "../errors.ts";
+import { limitRate, type Log } from "../telemetry/log.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { StoreCall } from "./guarded_store.ts";
+
+/** An outage is seen with so many lines, and nothing else is buried under them. */
+const LOG_INTERVAL_MS = 10_000;
+
+/** Delivery tells of these by itself, with the rows that wait: a second line would say less. */
+const TOLD_BY_DELIVERY: ReadonlySet<StoreCall> = new Set(["open", "put", "marks"]);
+
+export class StoreFaults {
+  /** Each call has a line of its own, so that many failures of one do not hide those of another. */
+  readonly #lines = new Map<StoreCall, (error: unknown) => void>();
+
+  constructor(
+    private readonly metrics: Pick<Metrics, "storeErrors">,
+    private readonly log: Pick<Log, "warn">,
+    private readonly clock: Pick<Clock, "monotonicMs">,
+  ) {}
+
+  /** Has to be told of each call that was made and failed. */
+  readonly note = (call: StoreCall, error: unknown): void => {
+    this.metrics.storeErrors.inc({ call });
+    if (!TOLD_BY_DELIVERY.has(call)) this.#lineOf(call)(error);
+  };
+
+  #lineOf(call: StoreCall): (error: unknown) => void {
+    const known = this.#lines.get(call);
+    if (known !== undefined) return known;
+    const line = limitRate(this.clock, LOG_INTERVAL_MS, (suppressed, error) => {
+      this.log.warn("A call of the store failed", { call, error: reasonOf(error), suppressed });
+    });
+    this.#lines.set(call, line);
+    return line;
+  }
+}

@@ -1,0 +1,50 @@
+/** Accepts connections until it is told to stop, also after a time in which it could not. */
+import type { Log } from "../telemetry/log.ts";
+
+/** Between two tries somebody else may close a file: once or twice a second is often enough. */
+const LISTEN_AGAIN_MS = 500;
+
+export class Listener<A extends Deno.Addr> {
+  #server: Deno.HttpServer<A> | undefined;
+  #stopping = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param open given the address that was bound before; undefined the first time */
+  constructor(
+    private readonly open: (
+      before: A | undefined,
+    ) => Deno.HttpServer<A> | Promise<Deno.HttpServer<A>>,
+    private readonly log: Log,
+  ) {}
+
+  /** Returns the address really bound. @throws whatever `open` throws */
+  async start(): Promise<A> {
+    return await this.#listen(undefined);
+  }
+
+  /** Accepts no more, and resolves when the requests under way are answered. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#timer);
+    await this.#server?.shutdown();
+  }
+
+  async #listen(before: A | undefined): Promise<A> {
+    const server = await this.open(before);
+    server.finished.catch((error) => this.#listenAgainLater(server.addr, error));
+    this.#server = server;
+    if (this.#stopping) await server.shutdown();
+    return server.addr;
+  }
+
+  /** Accepting can fail while all else is well: no file descriptor may be left. That passes. */
+  #listenAgainLater(before: A, error: unknown): void {
+    if (this.#stopping) return;
+    this.#server = undefined;
+    this.log.error("Connections cannot be accepted; listening again in a moment", { error });
+    this.#timer = setTimeout(
+      () => this.#listen(before).catch((again) => this.#listenAgainLater(before, again)),
+      LISTEN_AGAIN_MS,
+    );
+  }
+}

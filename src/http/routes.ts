@@ -1,0 +1,160 @@
+/**
+ * The one table of routes. Dispatch, 405 and its Allow, CORS and the help text are read from it.
+ */
+import type { DeadLetterHandlers } from "./handlers/dead_letters.ts";
+import type { Handler } from "./handler.ts";
+
+export interface Handlers extends DeadLetterHandlers {
+  readonly write: Handler;
+  readonly writeStatus: Handler;
+  readonly read: Handler;
+  readonly metrics: Handler;
+  readonly live: Handler;
+  readonly ready: Handler;
+}
+
+export type Method = "GET" | "POST" | "DELETE";
+
+/** A guard must let a request through before its handler is asked; each is a file of `guards/`. */
+export type Guard = "cross-site" | "admin-access";
+
+export interface Route {
+  readonly method: Method;
+  /** There is at most one `{name}`, which stands for one segment. */
+  readonly path: string;
+  readonly handler: keyof Handlers;
+  /** They are asked in this order. */
+  readonly guards: readonly Guard[];
+  /** Tells people what is asked, and what comes. */
+  readonly summary: string;
+}
+
+const OPEN: readonly Guard[] = ["cross-site"];
+const ADMIN: readonly Guard[] = ["cross-site", "admin-access"];
+
+export const ROUTES: readonly Route[] = [
+  {
+    method: "POST",
+    path: "/write",
+    handler: "write",
+    guards: OPEN,
+    summary: "accept {user_id, value, ts?}; ?ack=accepted, durable or flushed",
+  },
+  {
+    method: "GET",
+    path: "/writes/{id}",
+    handler: "writeStatus",
+    guards: OPEN,
+    summary: "what became of a write: queued, flushed or dead",
+  },
+  {
+    method: "GET",
+    path: "/read",
+    handler: "read",
+    guards: OPEN,
+    summary: "the newest value of ?user_id=, as text or by Accept as JSON",
+  },
+  {
+    method: "GET",
+    path: "/metrics",
+    handler: "metrics",
+    guards: OPEN,
+    summary: "for Prometheus, and OpenMetrics by Accept",
+  },
+  {
+    method: "GET",
+    path: "/admin/dead-letters",
+    handler: "listDeadLetters",
+    guards: ADMIN,
+    summary: "rows that the database refused, oldest first; ?limit= and ?after=",
+  },
+  {
+    method: "GET",
+    path: "/admin/dead-letters/{id}",
+    handler: "showDeadLetter",
+    guards: ADMIN,
+    summary: "one of them, with its value",
+  },
+  {
+    method: "DELETE",
+    path: "/admin/dead-letters/{id}",
+    handler: "discardDeadLetter",
+    guards: ADMIN,
+    summary: "delete it for good",
+  },
+  {
+    method: "POST",
+    path: "/admin/dead-letters/{id}/replay",
+    handler: "replayDeadLetter",
+    guards: ADMIN,
+    summary: "insert it again as it was accepted",
+  },
+  {
+    method: "GET",
+    path: "/livez",
+    handler: "live",
+    guards: OPEN,
+    summary: "whether the process runs",
+  },
+  {
+    method: "GET",
+    path: "/healthz",
+    handler: "live",
+    guards: OPEN,
+    summary: "the same",
+  },
+  {
+    method: "GET",
+    path: "/readyz",
+    handler: "ready",
+    guards: OPEN,
+    summary: "whether it accepts writes; ?verbose says why not",
+  },
+];
+
+/** All routes of one path together are what HTTP calls a resource. */
+export interface Resource {
+  readonly path: string;
+  /** The header Allow names its methods, and HEAD where there is GET. */
+  readonly allow: string;
+  readonly routes: ReadonlyMap<string, Route>;
+}
+
+const RESOURCES: readonly Resource[] = [...new Set(ROUTES.map(({ path }) => path))].map((path) => {
+  const here = ROUTES.filter((route) => route.path === path);
+  const routes = new Map<string, Route>(here.map((route) => [route.method, route]));
+  const get = routes.get("GET");
+  if (get !== undefined) routes.set("HEAD", get);
+  return { path, allow: [...routes.keys()].sort().join(", "), routes };
+});
+
+const FIXED = new Map(
+  RESOURCES.filter(({ path }) => !path.includes("{")).map((resource) => [resource.path, resource]),
+);
+const WITH_PARAMETER = RESOURCES.flatMap((resource) => {
+  const parts = /^(.*)\{\w+\}(.*)$/.exec(resource.path);
+  return parts === null ? [] : [{ resource, before: parts[1]!, after: parts[2]! }];
+});
+
+export interface FoundResource {
+  readonly resource: Resource;
+  readonly pathParameter: string;
+}
+
+export function findResource(path: string): FoundResource | undefined {
+  const resource = FIXED.get(path);
+  if (resource !== undefined) return { resource, pathParameter: "" };
+  for (const { resource, before, after } of WITH_PARAMETER) {
+    if (!path.startsWith(before) || !path.endsWith(after)) continue;
+    const pathParameter = path.slice(before.length, path.length - after.length);
+    if (pathParameter !== "" && !pathParameter.includes("/")) return { resource, pathParameter };
+  }
+  return undefined;
+}
+
+/** Returns one line for each route, for `--help`. */
+export function routesHelp(): string {
+  const nameOf = ({ method, path }: Route) => `${method} ${path}`;
+  const width = Math.max(...ROUTES.map((route) => nameOf(route).length));
+  return ROUTES.map((route) => `  ${nameOf(route).padEnd(width)}  ${route.summary}\n`).join("");
+}

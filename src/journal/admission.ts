@@ -1,0 +1,60 @@
+/** Why a write is not accepted, and for how long a lack of room counts as a state. */
+import type { Write } from "../domain.ts";
+import { AppError } from "../errors.ts";
+import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./record.ts";
+
+/** After the disk was found full, pushes are refused at once for so long. */
+const DISK_FULL_PAUSE_MS = 500;
+/**
+ * So long a refusal for want of room counts as a state: whoever asks for it does so every now and
+ * then.
+ */
+const LACK_OF_ROOM_MS = 2_000;
+
+export class Admission {
+  #diskFullUntilMs = -Infinity;
+  #reason = "";
+  #lackingUntilMs = -Infinity;
+
+  constructor(private readonly dir: string, private readonly monotonicMs: () => number) {}
+
+  /** Why writes were just refused for want of room; undefined when none was for a while. */
+  get lackOfRoom(): string | undefined {
+    return this.monotonicMs() < this.#lackingUntilMs ? this.#reason : undefined;
+  }
+
+  diskWasFull(): void {
+    this.#diskFullUntilMs = this.monotonicMs() + DISK_FULL_PAUSE_MS;
+    this.#lacks(`the disk of ${this.dir} is full`);
+  }
+
+  /** The journal has as much as it may have. */
+  journalIsFull(): AppError {
+    this.#lacks(
+      "the journal has as much as it may hold (JOURNAL_MAX_BYTES), and the store does not take it",
+    );
+    return new AppError(
+      "queue-full",
+      "The queue is full: writes come faster than they can be stored. Retry later.",
+    );
+  }
+
+  /** @throws AppError `queue-full`, `body-too-large` */
+  refuse({ userId, value }: Write): void {
+    if (this.monotonicMs() < this.#diskFullUntilMs) {
+      throw new AppError("queue-full", "The disk is full. Retry later.");
+    }
+    const bytes = recordBytesBound(userId, value);
+    if (bytes <= MAX_RECORD_BYTES && userId.length * 3 <= USER_ID_BYTES_MAX) return;
+    throw new AppError(
+      "body-too-large",
+      `A user id of ${userId.length} and a value of ${value.length} characters are more than a ` +
+        "record holds.",
+    );
+  }
+
+  #lacks(reason: string): void {
+    this.#reason = reason;
+    this.#lackingUntilMs = this.monotonicMs() + LACK_OF_ROOM_MS;
+  }
+}

@@ -1,0 +1,88 @@
+/** The records that become durable together, as they will stand in the segment. */
+import type { Entry } from "../domain.ts";
+import type { AppError } from "../errors.ts";
+import { encodeRecord, endGroup, recordBytesBound } from "./record.ts";
+import type { Mark } from "./segment.ts";
+
+/**
+ * A boundary group is what is sent on as one: small enough for one message of a broker, large
+ * enough that its mark costs little.
+ */
+const BOUNDARY_BYTES_MAX = 512 * 1024;
+const BOUNDARY_RECORDS_MAX = 1_000;
+
+/**
+ * A commit group: one write, one fsync, one promise. Its records are one boundary group or more,
+ * the last of which ends with it.
+ */
+export class Group {
+  readonly durable: Promise<void>;
+  readonly settle: { readonly resolve: () => void; readonly reject: (error: AppError) => void };
+  readonly entries: Entry[] = [];
+  length = 0;
+  readonly #offsets: number[] = [];
+  #view: DataView;
+  #boundaryAt = 0;
+  #boundaryRecords = 0;
+
+  constructor(public bytes: Uint8Array, private readonly salt: number) {
+    this.#view = new DataView(bytes.buffer);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // Who does not wait for durability need not handle its failure.
+    promise.catch(() => {});
+    this.durable = promise;
+    this.settle = { resolve, reject };
+  }
+
+  get first(): Entry {
+    return this.entries[0]!;
+  }
+
+  get last(): Entry {
+    return this.entries.at(-1)!;
+  }
+
+  /** Encodes after what is there, without keeping it yet; returns the length of the record. */
+  encode(entry: Entry): number {
+    const needed = this.length + recordBytesBound(entry.userId, entry.value);
+    if (needed > this.bytes.length) this.#grow(needed);
+    return encodeRecord(this.bytes, this.#view, this.length, entry, this.salt);
+  }
+
+  keep(entry: Entry, recordBytes: number): void {
+    const full = this.#boundaryRecords === BOUNDARY_RECORDS_MAX ||
+      this.length + recordBytes - this.#boundaryAt > BOUNDARY_BYTES_MAX;
+    if (full && this.#boundaryRecords > 0) this.#endBoundary();
+    this.#offsets.push(this.length);
+    this.length += recordBytes;
+    this.#boundaryRecords++;
+    this.entries.push(entry);
+  }
+
+  /** Nothing is added any more. Returns what is to be written. */
+  finish(): Uint8Array {
+    if (this.#boundaryRecords > 0) this.#endBoundary();
+    return this.bytes.subarray(0, this.length);
+  }
+
+  /** Where its records are, counted from its beginning. */
+  *marks(): Iterable<Mark> {
+    for (const [i, { seq, acceptedMs }] of this.entries.entries()) {
+      yield { seq, offset: this.#offsets[i]!, acceptedMs };
+    }
+  }
+
+  #endBoundary(): void {
+    const lastAt = this.#offsets.at(-1)!;
+    endGroup(this.bytes, this.#view, lastAt, this.length - lastAt, this.salt);
+    this.#boundaryAt = this.length;
+    this.#boundaryRecords = 0;
+  }
+
+  #grow(needed: number): void {
+    const grown = new Uint8Array(Math.max(needed, this.bytes.length * 2));
+    grown.set(this.bytes.subarray(0, this.length));
+    this.bytes = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * How far each source is: what the store has of it, and what is not to be sent any more. A source
+ * is one run of one instance, and the key of the store's mark.
+ */
+
+export interface SourceProgress {
+  readonly source: string;
+  /** The store was known to have everything through this number; 0 when nothing is known. */
+  readonly settledSeq: number;
+  /**
+   * Nothing through this number waits for the store. It is above `settledSeq` where the numbers
+   * between are damaged, were withdrawn, or went to another store.
+   */
+  readonly doneSeq: number;
+  /** Nothing through this number is ever sent again: it belongs to another store. */
+  readonly floorSeq: number;
+}
+
+/**
+ * So many sources are remembered of which nothing is in the journal any more, so that their write
+ * ids are known for a while; a start is one source.
+ */
+const REMEMBERED_MAX = 64;
+
+export class Progress {
+  /** In the order of the journal. */
+  readonly #sources = new Map<string, SourceProgress>();
+
+  constructor(known: Iterable<SourceProgress> = []) {
+    for (const each of known) this.#sources.set(each.source, each);
+  }
+
+  /** Undefined for a source that nobody remembers. */
+  find(source: string): SourceProgress | undefined {
+    return this.#sources.get(source);
+  }
+
+  of(source: string): SourceProgress {
+    return this.#sources.get(source) ?? { source, settledSeq: 0, doneSeq: 0, floorSeq: 0 };
+  }
+
+  doneSeq(source: string): number {
+    return this.#sources.get(source)?.doneSeq ?? 0;
+  }
+
+  set(progress: SourceProgress): void {
+    this.#sources.set(progress.source, progress);
+  }
+
+  settle(source: string, seq: number): void {
+    const before = this.of(source);
+    if (seq <= before.doneSeq) return;
+    this.set({ ...before, settledSeq: seq, doneSeq: seq });
+  }
+
+  /** Nothing through `seq` waits for the store, whatever became of it. */
+  finish(source: string, seq: number): void {
+    const before = this.of(source);
+    if (seq > before.doneSeq) this.set({ ...before, doneSeq: seq });
+  }
+
+  /** The last source of which something is settled. */
+  lastSettled(): SourceProgress | undefined {
+    return [...this.#sources.values()].findLast(({ settledSeq }) => settledSeq > 0);
+  }
+
+  /** Those of which something is in the journal, and of the others the latest. */
+  remembered(inJournal: ReadonlySet<string>): SourceProgress[] {
+    const all = [...this.#sources.values()];
+    let others = all.length - all.filter(({ source }) => inJournal.has(source)).length;
+    return all.filter(({ source }) => inJournal.has(source) || others-- <= REMEMBERED_MAX);
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Tells once more of what was settled, and is not any more. What is here of it is read for that; if
+ * a read fails, the telling goes on from there later.
+ */
+import type { Entry } from "../domain.ts";
+import type { SourceProgress } from "./progress.ts";
+import type { Damage } from "./scan.ts";
+import type { Segment } from "./segment.ts";
+import type { Segments } from "./segments.ts";
+
+interface Part {
+  readonly segment: Segment;
+  /** Told through this number … */
+  afterSeq: number;
+  /** … of what is to be told through that one. */
+  readonly throughSeq: number;
+}
+
+export interface RetellingListener {
+  readonly tell: (entry: Entry) => void;
+  readonly lose: (segment: Segment, damage: Damage) => Promise<void>;
+  /** Somebody removed it. @param entries so many were to be told */
+  readonly loseSegment: (segment: Segment, afterSeq: number, entries: number) => void;
+}
+
+export interface Retold {
+  readonly entries: number;
+  /** The last number of the last segment that was not there; undefined when all were. */
+  readonly lostSeq: number | undefined;
+}
+
+export class Retelling {
+  readonly #parts: Part[] = [];
+
+  constructor(private readonly listener: RetellingListener) {}
+
+  /** @returns how many entries there are to tell */
+  add(segment: Segment, afterSeq: number, throughSeq: number): number {
+    const entries = segment.count(afterSeq, throughSeq);
+    if (entries > 0) this.#parts.push({ segment, afterSeq, throughSeq });
+    return entries;
+  }
+
+  /** Tells what there is to tell, in order. @throws whatever the disk says */
+  async tellAll(): Promise<Retold> {
+    let entries = 0;
+    let lostSeq: number | undefined;
+    for (let part; (part = this.#parts[0]) !== undefined; this.#parts.shift()) {
+      try {
+        entries += await this.#tellPart(part);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+        // Settled segments are not looked after.
+        const { segment, afterSeq, throughSeq } = part;
+        lostSeq = segment.lastSeq;
+        this.listener.loseSegment(segment, afterSeq, segment.count(afterSeq, throughSeq));
+      }
+    }
+    return { entries, lostSeq };
+  }
+
+  async #tellPart(part: Part): Promise<number> {
+    const { segment, throughSeq } = part;
+    const damaged: Damage[] = [];
+    let entries = 0;
+    await segment.scan({
+      entry: (entry) => {
+        if (entry.seq <= part.afterSeq || entry.seq > throughSeq) return;
+        part.afterSeq = entry.seq;
+        entries++;
+        this.listener.tell(entry);
+      },
+      damage: (damage) => {
+        if (!segment.knowsDamageAt(damage.from)) damaged.push(damage);
+        return (damage.nextSeq ?? segment.lastSeq + 1) - 1;
+      },
+    });
+    for (const damage of damaged) await this.listener.lose(segment, damage);
+    // From here on it is looked after again.
+    await segment.hold();
+    return entries;
+  }
+}
+
+/** The last number after `seq` of what was durable and is in no segment any more. */
+export function missingThrough(
+  segments: Segments,
+  { source, settledSeq }: SourceProgress,
+  seq: number,
+): number | undefined {
+  let before: Segment | undefined;
+  for (const segment of segments) {
+    if (segment.source !== source) {
+      before = segment;
+      continue;
+    }
+    const { previousRun, previousSeq } = segment.header;
+    // What came before the first segment was of this source, unless another one precedes it.
+    const own = previousRun === segment.run && before?.run !== segment.run;
+    return own && previousSeq > seq ? Math.min(previousSeq, settledSeq) : undefined;
+  }
+  return settledSeq;
+}

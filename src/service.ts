@@ -1,0 +1,378 @@
+/**
+ * The life of the service: the two halves and the journal between them, started in order and
+ * stopped in the reverse one. What the application puts on the network, and the simulation puts to
+ * the test, is this one object. Every step is told to an observer, so that its order can be read.
+ */
+import type { BatcherOptions, DrainOutcome } from "./delivery/batcher.ts";
+import { DeliveryHalf } from "./delivery/delivery_half.ts";
+import { ClosingList } from "./closing_list.ts";
+import { IntakeHalf } from "./intake/intake_half.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { Intake, IntakeListener, IntakeStatus } from "./ports/intake.ts";
+import type { Sink } from "./ports/sink.ts";
+import type { Source } from "./ports/source.ts";
+import type { Store } from "./ports/store.ts";
+import type { CacheClient } from "./reading/cache_client.ts";
+import type { CacheNamespace } from "./reading/cache_namespace.ts";
+import type { CacheNote } from "./reading/cache_note.ts";
+import type { LastKnown } from "./reading/last_known.ts";
+import { Reader } from "./reading/reader.ts";
+import type { Log } from "./telemetry/log.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+
+/** Where requests come from: the HTTP server, or the clients of a simulation. */
+export interface Front {
+  /**
+   * Listens; until {@link open} only health and metrics are answered. May be called again after
+   * {@link close}. @returns the base URL. @throws when the address cannot be bound
+   */
+  listen(): Promise<string>;
+  /** Requests are carried out by these from now on. */
+  open(doors: Doors): Promise<void>;
+  /** Accepts no more; resolves when the requests under way are answered. */
+  close(): Promise<void>;
+}
+
+/** What requests are carried out by. */
+export interface Doors {
+  readonly intake: IntakeHalf;
+  readonly journal: Pick<Intake, "stageOf" | "status">;
+  readonly reader: Reader;
+}
+
+/** Runs beside the halves while they do. */
+export interface Companion {
+  start(): void;
+  stop(): void;
+}
+
+export interface ServiceParts {
+  readonly front: Front;
+  readonly openJournal: (listener: IntakeListener) => Promise<Intake & Source>;
+  /** Called when the journal is open, as its lock guards the note, too. */
+  readonly openCacheNote: () => Promise<CacheNote>;
+  readonly store: Store;
+  readonly makeSink: () => Sink;
+  readonly cache: CacheClient;
+  /** Of a cache that is shared; its copies belong to a store and a generation. */
+  readonly namespace?: CacheNamespace;
+  readonly lastKnown: LastKnown;
+  readonly batch: BatcherOptions;
+  /** Values of pending entries in memory, bytes; more are read from the journal. */
+  readonly pendingBytes?: number;
+  readonly graceMs: number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly companions?: readonly Companion[];
+  /** Called before anything is opened; throws where this must not be started at all. */
+  readonly checkPlace?: () => Promise<void>;
+  /** Called before anything is written; throws where another store is configured than is meant. */
+  readonly admitStore?: () => Promise<void>;
+  /** The store, which answers, refused a look-up. */
+  readonly onStoreRefuses?: () => void;
+  readonly observe?: (event: ServiceEvent) => void;
+}
+
+export type Part = "journal" | "cache note" | "cache" | "store" | "companions";
+
+/** In the order in which a clean start and a clean stop have them. */
+export type ServiceEvent =
+  | "listening"
+  | "journal open"
+  | "store admitted"
+  | "intake started"
+  | "delivery started"
+  | "ready"
+  | "start failed"
+  | "not ready"
+  | "requests finished"
+  | "requests given up"
+  | "drained"
+  | "not drained"
+  | "delivery stopped"
+  | "flush given up"
+  | "intake stopped"
+  | `${Part} closed`
+  | `${Part} not closed`
+  | "stopped";
+
+export type Phase = "starting" | "recovering" | "serving" | "draining";
+
+/** Who asks whether this is ready is told no for so long, before anybody is turned away. */
+const LAME_DUCK_MS = 500;
+const DRAIN_POLL_MS = 25;
+const LAST_FLUSH_MS = 250;
+/**
+ * Of the grace time, for what comes after the last flush: connections that do not answer are given
+ * up, files are closed.
+ */
+const CLOSING_MS = 1_750;
+
+export class Service {
+  readonly #intake: IntakeHalf;
+  readonly #closing: ClosingList<Part>;
+  #phase: Phase = "starting";
+  #isListening = false;
+  #journal: (Intake & Source) | undefined;
+  #delivery: DeliveryHalf | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(private readonly parts: ServiceParts) {
+    const { store, cache, log } = parts;
+    this.#intake = new IntakeHalf({
+      ...parts,
+      onDurable: (entries) => this.#delivery?.durable(entries),
+    });
+    this.#closing = new ClosingList<Part>((event) => this.#tell(event), log);
+    this.#closing.add("store", () => store.close());
+    this.#closing.add("cache", () => cache.close());
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /** Undefined as long as the journal is not open. */
+  get status(): IntakeStatus | undefined {
+    return this.#journal?.status();
+  }
+
+  get delivers(): boolean {
+    return this.#delivery !== undefined;
+  }
+
+  /** Why the store takes no row at all, though it answers; undefined while it does. */
+  get refusal(): string | undefined {
+    return this.#delivery?.refusal;
+  }
+
+  /**
+   * Listens, recovers what an earlier run left, then accepts.
+   * @returns the base URL. @throws when that cannot be done; whatever was opened is closed then
+   */
+  async start(): Promise<string> {
+    try {
+      await this.parts.checkPlace?.();
+      const url = await this.#listen();
+      this.#phase = "recovering";
+      const note = await this.#openJournal();
+      await this.startIntake();
+      this.#startCompanions(note);
+      this.startDelivery();
+      this.#phase = "serving";
+      this.#tell("ready");
+      return url;
+    } catch (error) {
+      this.#tell("start failed");
+      await this.stopDelivery();
+      await this.stopIntake();
+      // What went wrong first is what a person has to know, and it is thrown.
+      await this.#closing.closeAll();
+      throw error;
+    }
+  }
+
+  /**
+   * Stops accepting, finishes requests, flushes within the grace time, and closes everything. What
+   * is left is in the journal. @throws the first failure, once everything is closed
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  /** Requests are carried out from now on, whether or not anything is delivered. */
+  async startIntake(): Promise<void> {
+    const { front } = this.parts;
+    if (!this.#isListening) await this.#listen();
+    this.#intake.start();
+    await front.open({
+      intake: this.#intake,
+      journal: this.#openedJournal,
+      reader: this.#reader(),
+    });
+    this.#tell("intake started");
+  }
+
+  /** Turns requests away; delivery goes on with what the journal has. */
+  async stopIntake(limitMs = this.parts.graceMs): Promise<void> {
+    if (!this.#isListening) return;
+    this.#intake.stop();
+    await this.#finishRequests(limitMs);
+    this.#tell("intake stopped");
+  }
+
+  /** Brings on what the journal has, whether or not requests are carried out. */
+  startDelivery(): void {
+    const { parts } = this;
+    this.#delivery = new DeliveryHalf(parts.batch, {
+      ...parts,
+      source: this.#openedJournal,
+      sink: parts.makeSink(),
+      onSettled: (settlement) => this.#intake.settled(settlement),
+    });
+    this.#delivery.start();
+    this.#tell("delivery started");
+  }
+
+  /** What is accepted meanwhile waits in the journal. */
+  async stopDelivery(): Promise<void> {
+    const half = this.#delivery;
+    if (half === undefined) return;
+    this.#delivery = undefined;
+    // A flush that the store keeps waiting is cut off when its connections are closed; its rows are
+    // in the journal.
+    if (!await this.#within(half.stop(), LAST_FLUSH_MS)) {
+      half.giveUp();
+      this.parts.log.warn("A flush was still under way at the end of the grace time");
+      this.#tell("flush given up");
+    }
+    this.#tell("delivery stopped");
+  }
+
+  async #stop(): Promise<void> {
+    const { clock, graceMs, log } = this.parts;
+    log.info("Shutting down: finishing requests, then flushing", { graceMs });
+    this.#phase = "draining";
+    this.#tell("not ready");
+    const grace = new AbortController();
+    const flushMs = Math.max(graceMs / 2, graceMs - CLOSING_MS);
+    const cancelGrace = clock.setTimeout(() => grace.abort(), flushMs);
+    const lameDuckMs = Math.min(LAME_DUCK_MS, graceMs / 10);
+    await this.#sleep(lameDuckMs);
+    const outcome = await this.#drainAndFinish(grace.signal, graceMs - lameDuckMs);
+    this.#tell(outcome === "drained" ? "drained" : "not drained");
+    await this.stopDelivery();
+    this.#intake.stop();
+    this.#tell("intake stopped");
+    cancelGrace();
+    await this.#closeAll();
+  }
+
+  /**
+   * Requests under way may wait for a flush, and new entries may come of them: this drains until
+   * both are at an end.
+   */
+  async #drainAndFinish(grace: AbortSignal, limitMs: number): Promise<DrainOutcome> {
+    let isFinished = false;
+    const finishing = this.#finishRequests(limitMs).then(() => isFinished = true);
+    let outcome: DrainOutcome;
+    do {
+      outcome = await this.#drain(grace);
+      await this.#within(finishing, DRAIN_POLL_MS);
+    } while (!isFinished && outcome === "drained");
+    if (outcome !== "drained") {
+      await this.stopDelivery();
+      this.#intake.waitNoLonger();
+    }
+    await finishing;
+    // The last requests may have written.
+    return outcome === "drained" ? await this.#drain(grace) : outcome;
+  }
+
+  #drain(grace: AbortSignal): Promise<DrainOutcome> {
+    return this.#delivery?.drain(grace) ?? Promise.resolve("drained");
+  }
+
+  /** An idle connection can keep the front from ever being done, so it has no more than its time. */
+  async #finishRequests(limitMs: number): Promise<void> {
+    this.#isListening = false;
+    if (await this.#within(this.parts.front.close(), limitMs)) this.#tell("requests finished");
+    else {
+      this.parts.log.warn("Requests were still open at the end of the grace time");
+      this.#tell("requests given up");
+    }
+  }
+
+  async #listen(): Promise<string> {
+    const url = await this.parts.front.listen();
+    this.#isListening = true;
+    this.#tell("listening");
+    return url;
+  }
+
+  async #openJournal(): Promise<CacheNote> {
+    const { openJournal, openCacheNote, admitStore, cache } = this.parts;
+    const journal = this.#journal = await openJournal(this.#intake);
+    this.#intake.attach(journal);
+    this.#closing.add("journal", () => journal.close());
+    this.#tell("journal open");
+    const note = await openCacheNote();
+    if (!note.found.current) cache.distrustAll();
+    this.#closing.add("cache note", () => this.#writeNote(note));
+    await admitStore?.();
+    this.#tell("store admitted");
+    return note;
+  }
+
+  /** Without it copies are not believed by the next start: no reason not to stop in order. */
+  async #writeNote(note: CacheNote): Promise<void> {
+    const { cache, namespace, log } = this.parts;
+    try {
+      await note.close({ current: cache.current, identity: namespace?.known });
+    } catch (error) {
+      log.warn("The data directory does not take what is known of the cache", { error });
+    }
+  }
+
+  #startCompanions(note: CacheNote): void {
+    const { namespace, companions = [] } = this.parts;
+    namespace?.start(note.found.identity);
+    for (const companion of companions) companion.start();
+    this.#closing.add("companions", () => {
+      namespace?.stop();
+      for (const companion of companions) companion.stop();
+    });
+  }
+
+  get #openedJournal(): Intake & Source {
+    if (this.#journal === undefined) throw new Error("The journal is not open");
+    return this.#journal;
+  }
+
+  #reader(): Reader {
+    const { cache, lastKnown, store, metrics, onStoreRefuses } = this.parts;
+    const { pending } = this.#intake;
+    return new Reader({
+      ...{ pending, cache, lastKnown, store, count: metrics.reads },
+      ...(onStoreRefuses && { onStoreRefuses }),
+    });
+  }
+
+  async #closeAll(): Promise<void> {
+    const { log } = this.parts;
+    const { depth: left, failure } = this.status ?? { depth: 0 };
+    if (failure !== undefined && left > 0) {
+      log.error("Accepted writes did not reach the store, and the journal has failed", {
+        writes: left,
+        failure,
+      });
+    }
+    const firstFailure = await this.#closing.closeAll();
+    log.info("Stopped", { leftInJournal: left });
+    this.#tell("stopped");
+    if (firstFailure !== undefined) throw firstFailure.error;
+  }
+
+  #tell(event: ServiceEvent): void {
+    this.parts.observe?.(event);
+  }
+
+  /** False when it is not done by then; its late result, good or bad, is dropped. */
+  async #within(work: Promise<unknown>, limitMs: number): Promise<boolean> {
+    const { promise: late, resolve } = Promise.withResolvers<boolean>();
+    const cancel = this.parts.clock.setTimeout(() => resolve(false), limitMs);
+    try {
+      return await Promise.race([work.then(() => true), late]);
+    } finally {
+      cancel();
+    }
+  }
+
+  #sleep(forMs: number): Promise<void> {
+    return new Promise((resolve) => this.parts.clock.setTimeout(resolve, forMs));
+  }
+}

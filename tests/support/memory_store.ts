@@ -1,0 +1,190 @@
+/**
+ * A database in memory, as exact as the real ones about marks, rows, refusals and dead letters.
+ * Each method is one transaction that happens at once. What fails, hangs or takes time is the
+ * business of whoever puts it behind a port.
+ */
+import { compareVersions, type Entry, writeId } from "../../src/domain.ts";
+import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
+import type { DeadLetter, RefusedEntry, Rejection } from "../../src/ports/dead_letters.ts";
+import type { PutResult } from "../../src/ports/store.ts";
+import type { Identity } from "../../src/ports/store_identity.ts";
+
+/** What a backup has of a {@link MemoryStore}. */
+export interface Snapshot {
+  readonly rows: readonly Entry[];
+  readonly marks: ReadonlyMap<string, number>;
+  readonly dead: readonly DeadLetter[];
+}
+
+export interface MemoryStoreOptions {
+  /** Unix milliseconds; default the machine's. */
+  readonly now?: () => number;
+  /** Told of each row at the moment of its commit. */
+  readonly onRow?: (entry: Entry, table: "user_data" | "dead_letters") => void;
+}
+
+export class MemoryStore {
+  rows: Entry[] = [];
+  dead: DeadLetter[] = [];
+  readonly markOf = new Map<string, number>();
+  /** Why the table takes no row at all; undefined while it does. */
+  refusesAll: Rejection | undefined;
+  /** What a constraint has against a row; undefined when it may go in. */
+  refuses: (entry: Entry) => Rejection | undefined = () => undefined;
+  #generation = 0;
+  /** As the index of the real ones: a look-up does not read all rows. */
+  readonly #latest = new Map<string, Entry>();
+  readonly #now: () => number;
+  readonly #onRow: NonNullable<MemoryStoreOptions["onRow"]>;
+
+  constructor({ now = Date.now, onRow = () => {} }: MemoryStoreOptions = {}) {
+    this.#now = now;
+    this.#onRow = onRow;
+  }
+
+  get identity(): Identity {
+    return {
+      id: "00000000-0000-4000-8000-000000000000",
+      cacheGeneration: String(this.#generation),
+    };
+  }
+
+  outdateCopies(): Identity {
+    this.#generation++;
+    return this.identity;
+  }
+
+  open(source: string): number {
+    this.moveMark(source, 0);
+    return this.markOf.get(source)!;
+  }
+
+  marks(sources: readonly string[]): ReadonlyMap<string, number> {
+    return new Map([...this.markOf].filter(([source]) => sources.includes(source)));
+  }
+
+  /** Never lowers it. */
+  moveMark(source: string, seq: number): void {
+    this.markOf.set(source, Math.max(seq, this.markOf.get(source) ?? 0));
+  }
+
+  put(source: string, entries: readonly Entry[], confirmedSeq: number): PutResult {
+    const mark = this.markOf.get(source);
+    if (mark === undefined || mark < confirmedSeq) {
+      throw new StoreWentBackError(`The mark of ${source} is ${mark}, below ${confirmedSeq}`);
+    }
+    const fresh = entries.filter(({ seq }) => seq > mark);
+    if (this.refusesAll !== undefined && fresh.length > 0) {
+      throw new StoreRefusesError(this.refusesAll.code, this.refusesAll.message);
+    }
+    let rows = 0;
+    for (const entry of fresh) {
+      const rejection = this.refuses(entry);
+      if (rejection === undefined) {
+        this.insert(entry);
+        rows++;
+      } else this.#bury(source, entry, rejection);
+    }
+    this.moveMark(source, entries.at(-1)!.seq);
+    return { rows, dead: this.#deadAmong(source, entries) };
+  }
+
+  /** Also what another program does: then without a mark. */
+  insert(entry: Entry): void {
+    this.rows.push(entry);
+    this.#index(entry);
+    this.#onRow(entry, "user_data");
+  }
+
+  latest(userId: string): Entry | undefined {
+    return this.#latest.get(userId);
+  }
+
+  count(): number {
+    return this.dead.length;
+  }
+
+  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): DeadLetter[] {
+    return this.dead.toSorted(byPlace)
+      .filter((letter) => after === undefined || byPlace(letter, after) > 0)
+      .slice(0, limit);
+  }
+
+  find(id: string): DeadLetter | undefined {
+    return this.dead.find((letter) => writeId(letter) === id);
+  }
+
+  discard(id: string): boolean {
+    const before = this.dead.length;
+    this.dead = this.dead.filter((letter) => writeId(letter) !== id);
+    return this.dead.length < before;
+  }
+
+  replay(id: string): Entry | undefined {
+    const letter = this.find(id);
+    if (letter === undefined) return undefined;
+    const { userId, value, ts, acceptedMs, run, seq } = letter;
+    const entry = { userId, value, ts, acceptedMs, run, seq };
+    const rejection = this.refusesAll ?? this.refuses(entry);
+    if (rejection !== undefined) {
+      const again = { ...letter, ...rejection, attempts: letter.attempts + 1 };
+      this.dead = this.dead.map((other) => other === letter ? again : other);
+      throw new RejectedRowError(rejection.code, rejection.message);
+    }
+    this.discard(id);
+    this.insert(entry);
+    return entry;
+  }
+
+  snapshot(): Snapshot {
+    return { rows: [...this.rows], marks: new Map(this.markOf), dead: [...this.dead] };
+  }
+
+  /**
+   * What a restored backup, or a replica that was behind and took over, does: everything is as it
+   * was then. The cache generation alone stays.
+   * @param onVanished told of each row that was there and is not any more
+   */
+  restore(
+    { rows, marks, dead }: Snapshot,
+    onVanished: (entry: Entry, table: "user_data" | "dead_letters") => void,
+  ): void {
+    const [keptRows, keptDead] = [new Set(rows), new Set(dead.map(writeId))];
+    const vanishedRows = this.rows.filter((entry) => !keptRows.has(entry));
+    const vanishedDead = this.dead.filter((letter) => !keptDead.has(writeId(letter)));
+    this.rows = [...rows];
+    this.dead = [...dead];
+    this.markOf.clear();
+    for (const [source, seq] of marks) this.markOf.set(source, seq);
+    this.#latest.clear();
+    for (const entry of rows) this.#index(entry);
+    for (const entry of vanishedRows) onVanished(entry, "user_data");
+    for (const letter of vanishedDead) onVanished(letter, "dead_letters");
+  }
+
+  #index(entry: Entry): void {
+    const latest = this.#latest.get(entry.userId);
+    if (latest === undefined || compareVersions(entry, latest) > 0) {
+      this.#latest.set(entry.userId, entry);
+    }
+  }
+
+  #bury(source: string, entry: Entry, { code, message }: Rejection): void {
+    this.dead.push({ ...entry, source, code, message, failedAtMs: this.#now(), attempts: 1 });
+    this.#onRow(entry, "dead_letters");
+  }
+
+  #deadAmong(source: string, entries: readonly Entry[]): RefusedEntry[] {
+    const [first, last] = [entries[0]!.seq, entries.at(-1)!.seq];
+    return this.dead
+      .filter((letter) => letter.source === source && letter.seq >= first && letter.seq <= last)
+      .map(({ seq, code, message }) => ({ seq, code, message }));
+  }
+}
+
+type Place = Pick<DeadLetter, "source" | "seq">;
+
+function byPlace(a: Place, b: Place): number {
+  if (a.source !== b.source) return a.source < b.source ? -1 : 1;
+  return a.seq - b.seq;
+}
