@@ -19,6 +19,7 @@ export const BUGS = [
   "pending-released-by-cache",
   "settled-segment-not-kept",
   "write-id-given-twice",
+  "local-copy-kept",
 ] as const;
 
 export type Bug = typeof BUGS[number];

@@ -270,6 +270,11 @@ export class Machine {
     );
     const namespace = new CacheNamespace(guarded.identity, clock);
     const lastKnown = new LastKnown(settings.cacheTtlMs, clock);
+    const cacheClient = cache.client(process, {
+      namespace: () => namespace.text,
+      clock,
+      keepsCopiesOfUpdated: bug === "local-copy-kept",
+    });
     const fs = buggyDisk(disk.mount(process), bug);
     const running: Running = {
       process,
@@ -285,7 +290,7 @@ export class Machine {
         makeSink: () => new StoreSink(BATCH_MAX, { store: guarded.store, clock, metrics, log }),
         cache: new CacheClient({
           cache: new GuardedCache(
-            buggyCache(cache.client(process, () => namespace.text), bug, (entries) => {
+            buggyCache(cacheClient, bug, (entries) => {
               for (const entry of entries) running.doors?.intake.pending.settle([entry], entry.seq);
             }),
             new Breaker("The cache", clock),
