@@ -2,10 +2,13 @@
 import { join } from "node:path";
 import type { JournalFileSystem } from "./file_system.ts";
 
-/** The largest is a journal's checkpoint, which names up to some 600 sources in 60 bytes each. */
-const MAX_BYTES = 64 * 1024;
+/**
+ * The largest is a journal's checkpoint, which names up to some 1,600 sources and 200 intervals of
+ * numbers, in 100 bytes each at most.
+ */
+const MAX_BYTES = 256 * 1024;
 
-/** @param text at most 64 KiB of UTF-8 */
+/** @param text at most 256 KiB of UTF-8 */
 export async function replaceFile(
   fs: JournalFileSystem,
   dir: string,
@@ -37,7 +40,7 @@ export async function readSmallFile(
   if (!(await fs.list(dir)).includes(name)) return undefined;
   const file = await fs.open(join(dir, name), "read");
   try {
-    const bytes = new Uint8Array(MAX_BYTES);
+    const bytes = new Uint8Array(Math.min(MAX_BYTES, await file.size()));
     return new TextDecoder().decode(bytes.subarray(0, await file.readAt(bytes, 0)));
   } finally {
     file.close();

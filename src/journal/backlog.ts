@@ -9,7 +9,7 @@ import type { Batch, Rewound } from "../ports/source.ts";
 import type { Group } from "./group.ts";
 import { Losses, type LossesOptions } from "./losses.ts";
 import type { Progress } from "./progress.ts";
-import { missingThrough, tellAgain } from "./rewind.ts";
+import { missingThrough, Retelling } from "./rewind.ts";
 import type { Damage } from "./scan.ts";
 import type { Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
@@ -24,28 +24,35 @@ interface Position {
 
 export interface BacklogOptions extends LossesOptions {
   readonly segments: Segments;
-  /** The run that is under way. */
-  readonly run: string;
   /** Entries that a start found, and the store may not have. */
   readonly depth: number;
+  readonly tell: IntakeListener["unsettled"];
 }
 
 export class Backlog {
   readonly #segments: Segments;
   readonly #progress: Progress;
-  readonly #run: string;
   readonly #losses: Losses;
+  readonly #retelling: Retelling;
   #position: Position | undefined;
   #depth: number;
   #acceptedSeq = 0;
-  /** A source whose entries are told again, and the number after which they are. */
-  #rewinding: { readonly source: string; readonly seq: number } | undefined;
 
   constructor(options: BacklogOptions) {
     this.#segments = options.segments;
     this.#progress = options.progress;
-    this.#run = options.run;
     this.#losses = new Losses(options);
+    this.#retelling = new Retelling({
+      tell: options.tell,
+      lose: async (segment, damage) => {
+        this.forget(await this.#losses.lose(segment, damage, segment.lastSeq));
+      },
+      loseSegment: (segment, afterSeq, entries) => {
+        this.#losses.loseSegment(segment, afterSeq);
+        this.#segments.lose(segment);
+        this.forget(entries);
+      },
+    });
     this.#depth = options.depth;
   }
 
@@ -73,7 +80,7 @@ export class Backlog {
   /** Entries that will never be taken: withdrawn, or damaged. */
   forget(count: number): void {
     this.#depth -= count;
-    if (this.#depth === 0) this.#finishAll();
+    if (this.#depth === 0) this.#segments.finishAll();
   }
 
   settle({ source, entries, lastSeq }: Batch): void {
@@ -94,7 +101,8 @@ export class Backlog {
    * As {@link Source.open}. What was settled last is among them even if nothing of it is here any
    * more: nobody else can say that the store lost it.
    */
-  open(): ReadonlyMap<string, number> {
+  async open(): Promise<ReadonlyMap<string, number>> {
+    await this.#retelling.tellAll();
     this.#position = undefined;
     const settled = new Map<string, number>();
     for (const { source } of this.#segments) {
@@ -107,6 +115,7 @@ export class Backlog {
 
   /** @throws whatever the disk says; nothing is passed over then */
   async take(maxRows: number): Promise<Batch | undefined> {
+    await this.#retelling.tellAll();
     const entries: Entry[] = [];
     let source = "";
     let room: number = MEMORY_BUDGET.batch.bytes;
@@ -133,9 +142,8 @@ export class Backlog {
   async read(run: string, seq: number): Promise<Entry | undefined> {
     const segment = this.#segments.find(run, seq);
     const range = segment?.rangeOf(seq);
-    if (segment === undefined || range === undefined || !this.#mayWait(segment, seq)) {
-      return undefined;
-    }
+    if (segment === undefined || range === undefined) return undefined;
+    if (seq <= this.#progress.doneSeq(segment.source)) return undefined;
     try {
       return await find(segment, range, seq);
     } catch (error) {
@@ -145,55 +153,37 @@ export class Backlog {
   }
 
   /**
-   * What is settled of `source` beyond `seq` waits again. Nothing else may be taken, settled or
-   * removed meanwhile.
-   * @param save makes the checkpoint that says so durable, before anything is told
-   * @throws whatever the disk says; then nothing has changed, but for what was told already
+   * What is settled of `source` beyond `seq` waits again. Nothing may be taken, settled or removed
+   * meanwhile.
+   * @param save makes the checkpoint that says so durable; when it rejects, nothing has changed
+   * @throws whatever the disk says; what could not be read is told before the next {@link take}
    */
-  async rewind(
-    source: string,
-    seq: number,
-    save: () => Promise<void>,
-    tell: IntakeListener["unsettled"],
-  ): Promise<Rewound> {
+  async rewind(source: string, seq: number, save: () => Promise<void>): Promise<Rewound> {
     const before = this.#progress.of(source);
     const toSeq = Math.max(seq, before.floorSeq);
     if (toSeq >= before.settledSeq) return { entries: 0, missingThrough: undefined };
     const missing = missingThrough(this.#segments, before, toSeq);
     const doneSeq = Math.max(toSeq, missing ?? 0);
+    const again = [...this.#segments].filter((segment) => segment.source === source);
+    const counts = again.map((segment) => segment.count(doneSeq, before.doneSeq));
+    const waiting = counts.reduce((sum, count) => sum + count, 0);
     this.#progress.set({ ...before, settledSeq: toSeq, doneSeq });
-    this.#rewinding = { source, seq: doneSeq };
+    // At once: should nothing else wait, all would be called done by whoever withdraws a group now.
+    this.#depth += waiting;
+    this.#segments.noteProgress();
     try {
       await save();
-      const { entries, lostSeq } = await tellAgain(
-        { segments: this.#segments, source, afterSeq: doneSeq, throughSeq: before.doneSeq },
-        tell,
-        (segment, damage) => this.#losses.lose(segment, damage, segment.lastSeq),
-        (segment) => this.#losses.loseSegment(segment, doneSeq),
-      );
-      if (missing !== undefined) this.#losses.loseForGood(source, toSeq + 1, missing);
-      this.#depth += entries;
-      this.#position = undefined;
-      this.#segments.noteProgress();
-      if (this.#depth === 0) this.#finishAll();
-      return { entries, missingThrough: lostSeq ?? missing };
     } catch (error) {
       this.#progress.set(before);
+      this.forget(waiting);
+      this.#segments.noteProgress();
       throw error;
-    } finally {
-      this.#rewinding = undefined;
     }
-  }
-
-  #mayWait(segment: Segment, seq: number): boolean {
-    const { source } = segment;
-    if (this.#rewinding?.source === source && seq > this.#rewinding.seq) return true;
-    return seq > this.#progress.doneSeq(source);
-  }
-
-  #finishAll(): void {
-    this.#segments.finishAll();
-    this.#progress.finish(this.#run, this.#acceptedSeq);
+    if (missing !== undefined) this.#losses.loseForGood(source, toSeq + 1, missing);
+    for (const segment of again) this.#retelling.add(segment, doneSeq, before.doneSeq);
+    this.#position = undefined;
+    const { entries, lostSeq } = await this.#retelling.tellAll();
+    return { entries, missingThrough: lostSeq ?? missing };
   }
 
   #firstWaiting(): Segment | undefined {

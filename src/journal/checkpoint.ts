@@ -34,7 +34,7 @@ export interface LastRecord {
 }
 
 export const CHECKPOINT_FILE = "checkpoint";
-export const INSTANCE_FILE = "instance";
+const INSTANCE_FILE = "instance";
 
 const encoder = new TextEncoder();
 

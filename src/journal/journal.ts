@@ -18,7 +18,6 @@ import type { JournalObserver, JournalOptions } from "./options.ts";
 import { lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { stageOf } from "./stages.ts";
-import type { DamageReport } from "./survey.ts";
 import { Upkeep } from "./upkeep.ts";
 
 export type { JournalObserver, JournalOptions } from "./options.ts";
@@ -91,9 +90,17 @@ export class Journal implements Intake, Source {
     // which came first.
     this.#lastAcceptedMs = recovered.lastAcceptedMs > 0 ? recovered.lastAcceptedMs + 1 : 0;
     this.#admission = new Admission(dir, monotonicMs);
-    const { segments, progress, withdrawn, unsettled: depth } = recovered;
-    const onDamage = (report: DamageReport) => observer.onDamage?.(report);
-    this.#backlog = new Backlog({ fs, dir, segments, progress, withdrawn, run, depth, onDamage });
+    const { segments, progress, withdrawn } = recovered;
+    this.#backlog = new Backlog({
+      segments,
+      progress,
+      withdrawn,
+      fs,
+      dir,
+      depth: recovered.unsettled,
+      tell: (entry) => options.listener.unsettled(entry),
+      onDamage: (report) => observer.onDamage?.(report),
+    });
     this.#commit = this.#startCommit();
     this.#upkeep = new Upkeep({
       ...options,
@@ -161,7 +168,7 @@ export class Journal implements Intake, Source {
   }
 
   open(): Promise<ReadonlyMap<string, number>> {
-    return this.#inTurn(() => Promise.resolve(this.#backlog.open()));
+    return this.#inTurn(() => this.#backlog.open());
   }
 
   take(maxRows: number): Promise<Batch | undefined> {
@@ -177,10 +184,7 @@ export class Journal implements Intake, Source {
 
   rewind(source: string, seq: number): Promise<Rewound> {
     const save = () => this.#upkeep.writeCheckpoint();
-    const tell = (entry: Entry) => this.options.listener.unsettled(entry);
-    return this.#inTurn(() =>
-      this.#upkeep.inTurn(() => this.#backlog.rewind(source, seq, save, tell))
-    );
+    return this.#inTurn(() => this.#upkeep.inTurn(() => this.#backlog.rewind(source, seq, save)));
   }
 
   close(): Promise<void> {
@@ -289,7 +293,11 @@ export class Journal implements Intake, Source {
       lastAcceptedMs: this.#lastAcceptedMs,
       ordinal,
       last: { run, seq, segment: segments.end },
-      withdrawn: withdrawn.intervals,
+      // What failed last may be found by the next start after all, as its bytes may be on disk. If
+      // not, it is known as what a crash took.
+      withdrawn: withdrawn.intervals.filter((interval) =>
+        interval.run !== this.run || interval.lastSeq <= durableSeq
+      ),
     };
   }
 }

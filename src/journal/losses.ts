@@ -1,4 +1,4 @@
-/** What is found damaged or missing while the journal is open: put aside, reported, accounted for. */
+/** What is found damaged or missing while the journal is open: put aside, reported, remembered. */
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { Progress } from "./progress.ts";
 import { quarantine } from "./quarantine.ts";
@@ -44,8 +44,8 @@ export class Losses {
   }
 
   /**
-   * The store lost these, and they are not here any more. Of format 1 they may be of another source,
-   * which has them still.
+   * The store lost these, and they are not here any more. Of format 1 they may be of another
+   * source, which has them still.
    */
   loseForGood(source: string, firstSeq: number, lastSeq: number): void {
     if (!source.includes("/")) this.options.withdrawn.add(source, firstSeq, lastSeq);

@@ -42,7 +42,8 @@ export async function lockJournal(fs: JournalFileSystem, dir: string): Promise<J
 /** @param reason see {@link JournalFile.displaced} */
 export function displacedError(reason: string): Error {
   return new Error(
-    `${reason}. What was accepted is still open in this process, and goes to the store: do not kill it, but stop it in order ` +
-      "(SIGTERM) while the store answers. Then put back what is missing, as far as that is possible, and start it again",
+    `${reason}. What was accepted is still open in this process, and goes to the store: do not ` +
+      "kill it, but stop it in order (SIGTERM) while the store answers. Then put back what is " +
+      "missing, as far as that is possible, and start it again",
   );
 }

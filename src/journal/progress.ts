@@ -21,6 +21,8 @@ export interface SourceProgress {
  * ids are known for a while; a start is one source.
  */
 const REMEMBERED_MAX = 64;
+/** As many starts in a row during which the store took nothing, and clients wrote. */
+const UNTOUCHED_MAX = 1_000;
 
 export class Progress {
   /** In the order of the journal. */
@@ -64,10 +66,18 @@ export class Progress {
     return [...this.#sources.values()].findLast(({ settledSeq }) => settledSeq > 0);
   }
 
-  /** Those of which something is in the journal, and of the others the latest. */
+  /**
+   * What a checkpoint names: those of which something is in the journal and settled, and of the
+   * others the latest, whose names tell that they are missing should their segments be.
+   */
   remembered(inJournal: ReadonlySet<string>): SourceProgress[] {
     const all = [...this.#sources.values()];
-    let others = all.length - all.filter(({ source }) => inJournal.has(source)).length;
-    return all.filter(({ source }) => inJournal.has(source) || others-- <= REMEMBERED_MAX);
+    const inside = all.filter(({ source }) => inJournal.has(source));
+    const kept = new Set([
+      ...inside.filter(({ doneSeq }) => doneSeq > 0),
+      ...inside.filter(({ doneSeq }) => doneSeq === 0).slice(-UNTOUCHED_MAX),
+      ...all.filter(({ source }) => !inJournal.has(source)).slice(-REMEMBERED_MAX),
+    ]);
+    return all.filter((each) => kept.has(each));
   }
 }

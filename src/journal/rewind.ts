@@ -1,63 +1,84 @@
-/** Reads again what was settled once, of one source: what is still here of it, and what is not. */
+/**
+ * Tells once more of what was settled, and is not any more. What is here of it is read for that; if
+ * a read fails, the telling goes on from there later.
+ */
 import type { Entry } from "../domain.ts";
 import type { SourceProgress } from "./progress.ts";
 import type { Damage } from "./scan.ts";
 import type { Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 
-/** Numbers after the one, through the other. */
-export interface Stretch {
-  readonly segments: Segments;
-  readonly source: string;
-  readonly afterSeq: number;
+interface Part {
+  readonly segment: Segment;
+  /** Told through this number … */
+  afterSeq: number;
+  /** … of what is to be told through that one. */
   readonly throughSeq: number;
 }
 
-/**
- * Tells the entries in order, and holds their segments, which are looked after again.
- * @returns how many, and the last number of the last segment that was not there
- * @throws whatever the disk says
- */
-export async function tellAgain(
-  { segments, source, afterSeq, throughSeq }: Stretch,
-  tell: (entry: Entry) => void,
-  lose: (segment: Segment, damage: Damage) => Promise<unknown>,
-  loseSegment: (segment: Segment) => void,
-): Promise<{ readonly entries: number; readonly lostSeq: number | undefined }> {
-  let entries = 0;
-  let lostSeq: number | undefined;
-  for (const segment of [...segments]) {
-    if (segment.source !== source || segment.lastSeq <= afterSeq) continue;
-    try {
-      const damaged = await scanAgain(segment, (entry) => {
-        if (entry.seq <= afterSeq || entry.seq > throughSeq) return;
-        entries++;
-        tell(entry);
-      });
-      for (const damage of damaged) await lose(segment, damage);
-      await segment.hold();
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      // Settled segments are not looked after: somebody removed it.
-      lostSeq = segment.lastSeq;
-      segments.lose(segment);
-      loseSegment(segment);
-    }
-  }
-  return { entries, lostSeq };
+interface RetellingListener {
+  readonly tell: (entry: Entry) => void;
+  readonly lose: (segment: Segment, damage: Damage) => Promise<void>;
+  /** Somebody removed it. @param entries so many were to be told */
+  readonly loseSegment: (segment: Segment, afterSeq: number, entries: number) => void;
 }
 
-/** Returns the damage that was not known before. */
-async function scanAgain(segment: Segment, onEntry: (entry: Entry) => void): Promise<Damage[]> {
-  const damaged: Damage[] = [];
-  await segment.scan({
-    entry: onEntry,
-    damage: (damage) => {
-      if (!segment.knowsDamageAt(damage.from)) damaged.push(damage);
-      return (damage.nextSeq ?? segment.lastSeq + 1) - 1;
-    },
-  });
-  return damaged;
+interface Retold {
+  readonly entries: number;
+  /** The last number of the last segment that was not there; undefined when all were. */
+  readonly lostSeq: number | undefined;
+}
+
+export class Retelling {
+  readonly #parts: Part[] = [];
+
+  constructor(private readonly listener: RetellingListener) {}
+
+  add(segment: Segment, afterSeq: number, throughSeq: number): void {
+    if (segment.count(afterSeq, throughSeq) > 0) {
+      this.#parts.push({ segment, afterSeq, throughSeq });
+    }
+  }
+
+  /** Tells what there is to tell, in order. @throws whatever the disk says */
+  async tellAll(): Promise<Retold> {
+    let entries = 0;
+    let lostSeq: number | undefined;
+    for (let part; (part = this.#parts[0]) !== undefined; this.#parts.shift()) {
+      try {
+        entries += await this.#tellPart(part);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+        // Settled segments are not looked after.
+        const { segment, afterSeq, throughSeq } = part;
+        lostSeq = segment.lastSeq;
+        this.listener.loseSegment(segment, afterSeq, segment.count(afterSeq, throughSeq));
+      }
+    }
+    return { entries, lostSeq };
+  }
+
+  async #tellPart(part: Part): Promise<number> {
+    const { segment, throughSeq } = part;
+    const damaged: Damage[] = [];
+    let entries = 0;
+    await segment.scan({
+      entry: (entry) => {
+        if (entry.seq <= part.afterSeq || entry.seq > throughSeq) return;
+        part.afterSeq = entry.seq;
+        entries++;
+        this.listener.tell(entry);
+      },
+      damage: (damage) => {
+        if (!segment.knowsDamageAt(damage.from)) damaged.push(damage);
+        return (damage.nextSeq ?? segment.lastSeq + 1) - 1;
+      },
+    });
+    for (const damage of damaged) await this.listener.lose(segment, damage);
+    // From here on it is looked after again.
+    await segment.hold();
+    return entries;
+  }
 }
 
 /** The last number after `seq` of what was durable and is in no segment any more. */

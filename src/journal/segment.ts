@@ -98,28 +98,48 @@ export class Segment {
 
   /** So many bytes more are durable, in which the records are at these places. */
   grow(bytes: number, records: Iterable<Mark>): void {
-    this.#damagedFrom = Infinity;
     for (const { seq, offset, acceptedMs } of records) {
+      if (this.#damagedFrom < Infinity) this.#endDamage(seq);
       this.#index(seq, this.#end + offset, acceptedMs);
       this.#lastSeq = seq;
     }
     this.#end += bytes;
   }
 
-  /** What follows it says that this is its last record; its records are not read, nor indexed. */
+  /**
+   * What follows it says that this is its last record. Its records are not read: until they are,
+   * one mark at its beginning has to do.
+   */
   endsWith(lastSeq: number): void {
+    const { format, firstSeq, lastAcceptedMs } = this.header;
     this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
+    if (this.empty) return;
+    this.#index(firstSeq, recordsBeginAt(format), lastAcceptedMs);
     this.#indexed = false;
+  }
+
+  /** Records after one number and through another, but for those that are known to be damaged. */
+  count(afterSeq: number, throughSeq: number): number {
+    const first = Math.max(afterSeq + 1, this.header.firstSeq);
+    const last = Math.min(throughSeq, this.#lastSeq);
+    let count = Math.max(0, last - first + 1);
+    for (const { expectedSeq, nextSeq = this.#lastSeq + 1 } of this.#damage.values()) {
+      count -= Math.max(0, Math.min(last, nextSeq - 1) - Math.max(first, expectedSeq) + 1);
+    }
+    return count;
   }
 
   /** Reads all that is durable now; finds its end, its last number, its places, its damage. */
   async scan(listener: ScanListener): Promise<void> {
-    let from = recordsBeginAt(this.header.format);
+    const begin = recordsBeginAt(this.header.format);
+    let from = begin;
     let expectedSeq = this.header.firstSeq;
     const toIndex = !this.#indexed || this.#marks.length === 0;
     const end = this.#end;
     while (from < Math.min(end, this.#end)) {
       const { records, offsets, damage, next } = await this.read({ from, end, expectedSeq });
+      // The mark that stood for all of them, or those of a scan that did not come to its end.
+      if (toIndex && from === begin) this.#marks.length = 0;
       for (const [i, entry] of records.entries()) {
         if (toIndex) this.#index(entry.seq, offsets[i]!, entry.acceptedMs);
         this.#lastSeq = Math.max(this.#lastSeq, entry.seq);
@@ -194,8 +214,18 @@ export class Segment {
       await this.fs.remove(this.path);
     } catch (error) {
       // Somebody else was quicker.
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (error instanceof Deno.errors.NotFound) return;
+      this.#removed = false;
+      throw error;
     }
+  }
+
+  /** What was damaged at the end is not at the end any more. */
+  #endDamage(nextSeq: number): void {
+    for (const damage of this.#damage.values()) {
+      if (damage.nextSeq === undefined) this.#damage.set(damage.from, { ...damage, nextSeq });
+    }
+    this.#damagedFrom = Infinity;
   }
 
   #judge(damage: Damage, listener: ScanListener): void {

@@ -9,7 +9,7 @@ const NAME = /^([0-9]{16})\.seg$/;
  * The order of the names is that of the segments. Format 1 named a segment by its first number;
  * format 2 counts on from the highest name there is.
  */
-export function segmentName(ordinal: number): string {
+function segmentName(ordinal: number): string {
   return `${String(ordinal).padStart(16, "0")}.seg`;
 }
 

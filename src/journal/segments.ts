@@ -103,7 +103,7 @@ export class Segments implements Iterable<Segment> {
     });
   }
 
-  /** The oldest settled segments whose removal leaves at most `maxBytes`, as far as there are any. */
+  /** The oldest settled segments, as many as have to go until at most `maxBytes` are left. */
   oldestAbove(maxBytes: number, active?: Segment): Segment[] {
     const chosen: Segment[] = [];
     let bytes = this.#bytes;
@@ -130,10 +130,14 @@ export class Segments implements Iterable<Segment> {
     for (const segment of waiting.slice(0, max)) await segment.hold();
   }
 
-  /** As {@link JournalFile.displaced}, of the first segment that is and has what waits. */
-  displaced(): string | undefined {
+  /**
+   * As {@link JournalFile.displaced}, of the first segment that is, and is needed: because
+   * something in it waits, or because it is being written.
+   */
+  displaced(active: Segment | undefined): string | undefined {
     for (const segment of this.#list) {
-      const reason = this.#settledSince.has(segment) ? undefined : segment.displaced();
+      const needed = segment === active || !this.#settledSince.has(segment);
+      const reason = needed ? segment.displaced() : undefined;
       if (reason !== undefined) return reason;
     }
     return undefined;

@@ -296,8 +296,8 @@ class Surveyor {
   #overlap(name: string): AppError {
     return new AppError(
       "journal-failed",
-      `Cannot open the journal in ${this.dir}: ${name} begins before the segment ahead of it ends. ` +
-        "Put back the files that belong together.",
+      `Cannot open the journal in ${this.dir}: ${name} begins before the segment ahead of it ` +
+        "ends. Put back the files that belong together.",
     );
   }
 }

@@ -44,8 +44,7 @@ export class Upkeep {
 
   /** After something was settled: not each time, but for what can go. */
   async saveWhenDue(): Promise<void> {
-    const due = this.options.monotonicMs() - this.#savedMs >= CHECKPOINT_INTERVAL_MS;
-    if (due || this.#disposable().length > 0) await this.save();
+    if (this.#isDue() || this.#disposable().length > 0) await this.save();
   }
 
   /**
@@ -97,8 +96,14 @@ export class Upkeep {
    */
   lookAround(): void {
     const { segments, commit, lock } = this.options;
-    if (commit.failure === undefined) this.#giveUpWhen(lock.displaced() ?? segments.displaced());
-    if (this.#disposable().length > 0) this.save();
+    if (commit.failure === undefined) {
+      this.#giveUpWhen(lock.displaced() ?? segments.displaced(commit.activeSegment));
+    }
+    if (this.#isDue() && this.#disposable().length > 0) this.save();
+  }
+
+  #isDue(): boolean {
+    return this.options.monotonicMs() - this.#savedMs >= CHECKPOINT_INTERVAL_MS;
   }
 
   #disposable(): Segment[] {

@@ -61,7 +61,7 @@ export interface IntakeStatus {
   readonly depth: number;
   /** When the oldest of them was accepted, Unix milliseconds; undefined when there are none. */
   readonly oldestAcceptedMs: number | undefined;
-  /** Bytes held on disk, or queued for it; those of settled entries that are kept are among them. */
+  /** Bytes held on disk, or queued for it, those of kept entries that are settled among them. */
   readonly bytes: number;
   /** Of these, what is kept only to be sent again should the store go back. */
   readonly retainedBytes: number;

@@ -5,7 +5,7 @@ import type { Entry } from "../domain.ts";
  * of this process, later a broker's consumer.
  */
 export interface Source {
-  /** Entries, durable or about to be, that are not settled; those that were taken are among them. */
+  /** Entries, durable or about to be, that are not settled, those that were taken among them. */
   readonly unsettled: number;
   /**
    * Begins anew with the first entry that is not settled, whatever was taken before.
@@ -42,6 +42,6 @@ export interface Batch {
 export interface Rewound {
   /** Entries that will be given again. */
   readonly entries: number;
-  /** The last number that is gone from here, too: it cannot be sent again; undefined when none is. */
+  /** The last number that is gone from here, too, and cannot be sent again; undefined for none. */
   readonly missingThrough: number | undefined;
 }

@@ -252,6 +252,6 @@ async function runSeed(seed: number): Promise<void> {
   if (failure !== undefined) throw new Error(`seed ${seed}: ${failure}`, { cause: failure });
 }
 
-Deno.test("whatever happens to disk, process and store, what was durable is stored once", async () => {
+Deno.test("whatever fails or goes back, what was durable is stored once", async () => {
   for (let seed = 1; seed <= SEEDS; seed++) await runSeed(seed);
 });

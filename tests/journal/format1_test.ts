@@ -78,12 +78,15 @@ Deno.test("an old number is known for ever, and never given out again", async ()
   await settleAll(first.journal);
   await first.journal.close();
   assert.deepEqual(segmentPaths(fs), []);
+  // As an older program reads it: it would go on with 10.
+  const checkpoint = JSON.parse(new TextDecoder().decode(fs.content(`${DIR}/checkpoint`)));
+  assert.deepEqual([checkpoint.ackedSeq, checkpoint.lastSeq], [9, 9]);
   const second = await open(fs);
   assert.deepEqual(stages(second.journal), ["settled", "settled", "settled", "withdrawn"]);
   await second.journal.close();
 });
 
-Deno.test("new segments are named after the old ones, and both are found by the next start", async () => {
+Deno.test("new segments are named after the old ones, and the next start finds both", async () => {
   const fs = await oldDisk();
   const first = await open(fs);
   await first.journal.settle((await first.journal.take(100))!);
@@ -130,7 +133,7 @@ Deno.test("a torn tail of format 1 is cut, and its number counts as withdrawn", 
   }
 });
 
-Deno.test("damage in any byte of format 1 costs one record, and its bytes are put aside", async () => {
+Deno.test("damage in any byte of format 1 costs one record, which is put aside", async () => {
   const whole = await oldDisk();
   const path = `${DIR}/0000000000000006.seg`;
   const content = whole.content(path);
@@ -184,7 +187,7 @@ Deno.test("verifying reads format 1 whole and changes nothing", async () => {
   assert.deepEqual(fs.events, []);
 });
 
-Deno.test("settled segments of format 1 are kept and sent again like those of format 2", async () => {
+Deno.test("settled segments of format 1 are kept and sent again like others", async () => {
   const fs = await oldDisk();
   const first = await open(fs, { retainMs: HOUR_MS });
   const batches = await takeBatches(first.journal);

@@ -76,7 +76,7 @@ Deno.test("what is on disk is cut into boundary groups that tile all records", a
   await journal.close();
 });
 
-Deno.test("a journal that holds a deletion is refused by name, and nothing of it is changed", async () => {
+Deno.test("a journal that holds a deletion is refused by name, and not changed", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   await pushAll(first.journal, ["a"]);

@@ -45,7 +45,7 @@ function gateOf(fs: FakeFileSystem): { open: () => void; reached: Promise<void> 
   return { open: gate.resolve, reached: reached.promise };
 }
 
-Deno.test("on a real disk: awkward texts survive a restart and can be read, taken and settled", () =>
+Deno.test("on a real disk awkward texts survive a restart, and can be read and settled", () =>
   inTempDir(async (temp) => {
     const dir = join(temp, "deep", "journal");
     const values = ["", "ä€😀", "\u0001\n\u007f", "\ufeffbom", "x".repeat(256 * 1024), "last"];
@@ -74,7 +74,7 @@ Deno.test("on a real disk: awkward texts survive a restart and can be read, take
     ]);
   }));
 
-Deno.test("a directory that another process has is refused by name, can be verified, and is free after its end", () =>
+Deno.test("a directory in use is refused by name, can be verified, and is free later", () =>
   inTempDir(async (dir) => {
     const journal = await openJournal({ dir, maxBytes: 1 << 30, retainMs: 0, listener: NOBODY });
     await pushAll(journal, ["a"]);
@@ -127,7 +127,7 @@ Deno.test("what waits for one fsync shares the next", async () => {
   await journal.close();
 });
 
-Deno.test("a write is durable only after its fsync, and cannot be taken or read before", async () => {
+Deno.test("a write is durable only after its fsync, and not taken or read before", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs);
   await pushAll(journal, ["before"]);
@@ -151,7 +151,7 @@ Deno.test("a write is durable only after its fsync, and cannot be taken or read 
   await journal.close();
 });
 
-Deno.test("after a failed fsync nothing is accepted any more, nothing is tried again, and everyone waiting is told", async () => {
+Deno.test("after a failed fsync nothing is accepted or tried again, and all are told", async () => {
   const fs = new FakeFileSystem();
   const { journal, withdrawn } = await open(fs);
   await pushAll(journal, ["durable"]);
@@ -206,7 +206,7 @@ Deno.test("a failed fsync rejects the groups that wait behind it, too", async ()
   await journal.close();
 });
 
-Deno.test("a full disk rejects what does not fit, and writing goes on when there is space", async () => {
+Deno.test("a full disk rejects what does not fit; writing goes on with space", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 1_000_000;
   const { journal } = await open(fs, { monotonicMs: () => nowMs });
@@ -386,7 +386,7 @@ Deno.test("a settled entry cannot be read any more", async () => {
   await journal.close();
 });
 
-Deno.test("damage found while taking is set aside and counted once; the neighbours are delivered", async () => {
+Deno.test("damage found while taking is set aside once; the neighbours are delivered", async () => {
   const fs = new FakeFileSystem();
   const { journal, damage } = await open(fs);
   await pushAll(journal, ["a", "b", "c", "d"]);

@@ -47,7 +47,7 @@ async function refusesWrites(journal: Journal): Promise<void> {
   await assert.rejects(async () => await pushAll(journal, ["refused"]), journalFailed);
 }
 
-Deno.test("a write is not acknowledged once the directory is gone, and what was before can still be taken and read", async () => {
+Deno.test("once the directory is gone no write is accepted, and what was is taken", async () => {
   const fs = new FakeFileSystem();
   const { journal, told } = await openWatched(fs, new FakeClock());
   await pushAll(journal, ["a", "b"]);
@@ -65,7 +65,7 @@ Deno.test("a write is not acknowledged once the directory is gone, and what was 
   await journal.close();
 });
 
-Deno.test("without a write the loss is noticed within a second, whatever became of the directory", async () => {
+Deno.test("without a write the loss of the directory is noticed within a second", async () => {
   const cases: [string, (fs: FakeFileSystem) => void][] = [
     ["removed", (fs) => fs.takeAway(DATA_DIR)],
     [
@@ -93,7 +93,7 @@ Deno.test("without a write the loss is noticed within a second, whatever became 
   }
 });
 
-Deno.test("what an earlier run left can be taken although its files went away before the first take", async () => {
+Deno.test("what an earlier run left can be taken although its files went away before", async () => {
   const fs = new FakeFileSystem();
   const before = await open(fs, { segmentBytes: 5_000 });
   for (const value of ["a", "b", "c"]) await pushAll(before.journal, [value.padEnd(700)]);
@@ -121,7 +121,7 @@ Deno.test("a segment that is complete and not stored yet must not go either", as
   await journal.close();
 });
 
-Deno.test("a group that is being written when the loss is noticed is not acknowledged", async () => {
+Deno.test("a group under way when the loss is noticed is not acknowledged", async () => {
   const fs = new FakeFileSystem();
   const clock = new FakeClock();
   const { journal } = await openWatched(fs, clock);
@@ -163,7 +163,7 @@ Deno.test("of a directory that has taken the place nothing is replaced or remove
   assert.deepEqual([told.failed.length, told.faults.length], [1, 0]);
 });
 
-Deno.test("a directory that was put back before the stop knows what was stored meanwhile", async () => {
+Deno.test("a directory put back before the stop knows what was stored meanwhile", async () => {
   const fs = new FakeFileSystem();
   const clock = new FakeClock();
   const { journal } = await openWatched(fs, clock);
@@ -178,7 +178,7 @@ Deno.test("a directory that was put back before the stop knows what was stored m
   await next.journal.close();
 });
 
-Deno.test("on a real disk: removed, moved, replaced and covered files are displaced, others are not", async () => {
+Deno.test("on a real disk removed, moved, replaced and covered files are displaced", async () => {
   const dir = await Deno.makeTempDir();
   try {
     const path = join(dir, "a", "file");

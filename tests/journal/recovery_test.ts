@@ -26,7 +26,7 @@ function cut(fs: FakeFileSystem, path: string, size: number): Promise<void> {
   return fs.open(path).then((file) => file.truncate(size));
 }
 
-Deno.test("what was durable comes back in order after a power loss; numbers begin anew under another name, times go on", async () => {
+Deno.test("after a power loss all durable is there; numbers begin anew, times go on", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs, { now: () => 5_000 });
   await pushAll(first.journal, ["a", "b", "c"]);
@@ -70,7 +70,7 @@ Deno.test("after a clean stop only what is not settled is there", async () => {
   await third.journal.close();
 });
 
-Deno.test("a last record torn at any byte is cut and counted, and its number is given to nobody else", async () => {
+Deno.test("a last record torn at any byte is cut, and its number given to no other", async () => {
   const whole = await diskWith(["first", "second", "third"]);
   const [path] = segmentPaths(whole);
   const [, , lastAt, end] = recordOffsets(whole.content(path!));
@@ -95,7 +95,7 @@ Deno.test("a last record torn at any byte is cut and counted, and its number is 
   }
 });
 
-Deno.test("a bit flipped in any byte of a middle record costs that record only, and its bytes are kept", async () => {
+Deno.test("a bit flipped in any byte of a middle record costs only that record", async () => {
   const whole = await diskWith(["first", "second", "third"]);
   const [path] = segmentPaths(whole);
   const [, from, to] = recordOffsets(whole.content(path!));
@@ -112,11 +112,20 @@ Deno.test("a bit flipped in any byte of a middle record costs that record only, 
     assert.deepEqual(valuesOf(await takeAll(journal)), ["first", "third"]);
     assert.equal(damage.length, 1);
     assert.equal(journal.status().depth, 2);
+    await journal.open();
+    await settleAll(journal);
+    const { run } = recovered[0]!;
+    // The second is lost, and must not be called settled because its neighbours are.
+    assert.deepEqual([1, 2, 3].map((seq) => journal.stageOf(run, seq)), [
+      "settled",
+      "withdrawn",
+      "settled",
+    ]);
     await journal.close();
   }
 });
 
-Deno.test("a flipped last record that a checkpoint knew to be durable is damage, not a torn tail", async () => {
+Deno.test("a flipped last record that a checkpoint knew of is damage, not torn", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   await pushAll(first.journal, ["a", "b"]);
@@ -167,7 +176,7 @@ Deno.test("a missing segment is reported, and its numbers never count as settled
   await journal.close();
 });
 
-Deno.test("a segment without a readable header is set aside whole, its neighbours are delivered", async () => {
+Deno.test("a segment without a readable header is set aside whole, and alone", async () => {
   const fs = await diskWith(["a"]);
   for (const value of ["b", "c"]) {
     const { journal } = await open(fs);
@@ -182,7 +191,7 @@ Deno.test("a segment without a readable header is set aside whole, its neighbour
   await journal.close();
 });
 
-Deno.test("a last segment that a crash left without a header is removed without a word", async () => {
+Deno.test("a last segment that a crash left headless is removed without a word", async () => {
   const fs = await diskWith(["a"]);
   const stub = await fs.create(`${DIR}/0000000000000002.seg`);
   await stub.writeAt(new Uint8Array(100), 0);
@@ -248,7 +257,7 @@ Deno.test("verifying reports what is there and changes nothing", async () => {
   assert.deepEqual(fs.paths().map((name) => [name, fs.content(name)]), before);
 });
 
-Deno.test("a segment that a full disk left empty does not make a later start miss records that never were", async () => {
+Deno.test("a segment that a full disk left empty makes no later start miss records", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 0;
   const first = await open(fs, { monotonicMs: () => nowMs += 1_000 });

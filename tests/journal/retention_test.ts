@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { HEADER_BYTES } from "../../src/journal/codec.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
@@ -42,7 +43,7 @@ async function settledDisk(...values: readonly string[]) {
   return { fs, run: journal.run };
 }
 
-Deno.test("settled segments are kept for so long, counted, and then removed without anybody's doing", async () => {
+Deno.test("settled segments are kept for so long, counted, and then removed", async () => {
   const fs = new FakeFileSystem();
   const clock = new FakeClock();
   const { journal } = await open(fs, {
@@ -71,8 +72,7 @@ Deno.test("a restart begins the time anew, and does not read what it keeps", asy
   const { fs, run } = await settledDisk("a", "b", "c");
   assert.equal(segmentPaths(fs).length, 3);
   // Anything may have become of records that are not read.
-  const middle = fs.content(segmentPaths(fs)[1]!);
-  middle[recordOffsets(middle)[0]! + 40]! ^= 1;
+  for (const path of segmentPaths(fs)) fs.content(path).fill(0, HEADER_BYTES);
   let nowMs = 0;
   const { journal, recovered, damage } = await open(fs, { ...KEEPING, monotonicMs: () => nowMs });
   assert.deepEqual([recovered, damage], [[], []]);
@@ -148,7 +148,7 @@ Deno.test("what is gone from here, too, is named", async () => {
   await journal.close();
 });
 
-Deno.test("damage in what was kept is found when it is needed, put aside and reported once", async () => {
+Deno.test("damage in what was kept is found when needed, and reported once", async () => {
   const { fs, run } = await settledDisk("a", "b", "c");
   const middle = fs.content(segmentPaths(fs)[1]!);
   middle[recordOffsets(middle)[0]! + 40]! ^= 1;
@@ -180,21 +180,104 @@ Deno.test("a kept segment that somebody removed is missing only when it is neede
   await journal.close();
 });
 
-Deno.test("a read that fails while rewinding leaves all as it was, and it can be tried again", async () => {
+Deno.test("a read that fails while rewinding delays telling; nothing is told twice", async () => {
   const { fs, run } = await settledDisk("a", "b", "c");
   const { journal, recovered } = await open(fs, KEEPING);
   const openFile = fs.open.bind(fs);
-  let failures = 1;
+  let failures = 2;
   fs.open = (path) =>
-    path.endsWith("3.seg") && failures-- > 0
+    path.endsWith("2.seg") && failures-- > 0
       ? Promise.reject(new Error("I/O error"))
       : openFile(path);
   await assert.rejects(journal.rewind(run, 0), /I\/O error/);
-  assert.equal(journal.unsettled, 0);
+  assert.deepEqual(shortOf(recovered), ["a"]);
+  assert.equal(journal.unsettled, 3);
+  assert.deepEqual(await journal.read(run, 1), recovered[0]);
+  await assert.rejects(journal.take(10), /I\/O error/);
+  assert.deepEqual([...await journal.open()], [[run, 0]]);
+  assert.deepEqual(shortOf(recovered), ["a", "b", "c"]);
+  assert.deepEqual(await takeAll(journal), recovered);
+  await settleAll(journal);
+  await journal.close();
+});
+
+Deno.test("a checkpoint that fails while rewinding leaves all as it was", async () => {
+  const { fs, run } = await settledDisk("a", "b", "c");
+  const { journal, recovered } = await open(fs, KEEPING);
+  fs.beforeSync = () => {
+    throw new Error("I/O error");
+  };
+  await assert.rejects(journal.rewind(run, 0), /I\/O error/);
+  assert.deepEqual([journal.unsettled, recovered.length], [0, 0]);
   assert.deepEqual([...await journal.open()], [[run, 3]]);
-  recovered.length = 0;
+  fs.beforeSync = () => {};
   assert.deepEqual(await journal.rewind(run, 0), { entries: 3, missingThrough: undefined });
   assert.deepEqual(shortOf(recovered), ["a", "b", "c"]);
+  await journal.close();
+});
+
+Deno.test("what is being removed when the store goes back is missing, not told", async () => {
+  const fs = new FakeFileSystem();
+  let nowMs = 0;
+  const { journal, recovered } = await open(fs, { ...KEEPING, monotonicMs: () => nowMs });
+  await push(journal, "a", "b");
+  await settleAll(journal);
+  await push(journal, "c");
+  nowMs += HOUR_MS;
+  const gate = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  fs.beforeSync = () => {
+    reached.resolve();
+    return gate.promise;
+  };
+  const settling = journal.settle((await journal.take(10))!);
+  await reached.promise;
+  const rewinding = journal.rewind(journal.run, 0);
+  gate.resolve();
+  await settling;
+  assert.deepEqual(await rewinding, { entries: 1, missingThrough: 2 });
+  assert.deepEqual(await takeAll(journal), recovered);
+  assert.deepEqual(shortOf(recovered), ["c"]);
+  await journal.close();
+});
+
+Deno.test("a group that is withdrawn while rewinding does not end what waits again", async () => {
+  const { fs, run } = await settledDisk("a", "b");
+  const { journal, recovered, withdrawn } = await open(fs, KEEPING);
+  const gate = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  fs.beforeSync = (name) => {
+    if (name !== "checkpoint.tmp") return;
+    reached.resolve();
+    return gate.promise;
+  };
+  const rewinding = journal.rewind(run, 0);
+  await reached.promise;
+  fs.freeBytes = 10;
+  await assert.rejects(pushAll(journal, ["no room"]), /disk is full/);
+  fs.freeBytes = Infinity;
+  assert.deepEqual(valuesOf(withdrawn), ["no room"]);
+  gate.resolve();
+  assert.deepEqual(await rewinding, { entries: 2, missingThrough: undefined });
+  assert.deepEqual(await takeAll(journal), recovered);
+  assert.deepEqual(shortOf(recovered), ["a", "b"]);
+  await journal.close();
+});
+
+Deno.test("a segment that could not be removed can still be given again", async () => {
+  const { fs, run } = await settledDisk("a", "b");
+  let nowMs = 0;
+  const { journal, recovered } = await open(fs, { ...KEEPING, monotonicMs: () => nowMs });
+  fs.beforeRemove = (name) => {
+    if (name.endsWith(".seg")) throw new Error("I/O error");
+  };
+  nowMs += HOUR_MS;
+  await push(journal, "c");
+  await settleAll(journal);
+  assert.equal(segmentPaths(fs).length, 3);
+  assert.deepEqual(await journal.rewind(run, 0), { entries: 2, missingThrough: undefined });
+  assert.deepEqual(shortOf(recovered), ["a", "b"]);
+  assert.deepEqual(await takeAll(journal), recovered);
   await journal.close();
 });
 

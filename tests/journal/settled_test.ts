@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { CHECKPOINT_FILE, forgetStore, readCheckpoint } from "../../src/journal/checkpoint.ts";
 import { checksum } from "../../src/journal/codec.ts";
+import { Progress } from "../../src/journal/progress.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import { DIR, open, pushAll, settleAll, valuesOf } from "../support/journals.ts";
 
@@ -19,7 +20,7 @@ function readAsBefore(text: string): Record<string, unknown> | "damaged" {
   return crc === checksum(new TextEncoder().encode(JSON.stringify(content))) ? content : "damaged";
 }
 
-Deno.test("a start knows how far each source is settled, also over runs that settled nothing", async () => {
+Deno.test("a start knows how far each source is settled, over idle runs, too", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   assert.deepEqual([...await first.journal.open()], []);
@@ -70,7 +71,7 @@ Deno.test("numbers that no store ever had do not count as settled", async () => 
   await next.journal.close();
 });
 
-Deno.test("an older program can read a checkpoint, and goes on past the last old number", async () => {
+Deno.test("an older program reads a checkpoint, and goes on past the last old number", async () => {
   const fs = new FakeFileSystem();
   const { journal } = await open(fs);
   await pushAll(journal, ["a", "b"]);
@@ -100,7 +101,7 @@ Deno.test("a changed byte anywhere in what was settled makes the checkpoint dama
   assert.equal(await readCheckpoint(fs, DIR), "damaged");
 });
 
-Deno.test("a journal that goes to another store forgets what the old one had, and keeps nothing for it", async () => {
+Deno.test("a journal for another store forgets what the old one had, keeps nothing", async () => {
   const fs = new FakeFileSystem();
   const retained = { retainMs: HOUR_MS, segmentBytes: 5_000 };
   const { journal } = await open(fs, retained);
@@ -121,4 +122,22 @@ Deno.test("a journal that goes to another store forgets what the old one had, an
     missingThrough: undefined,
   });
   await next.journal.close();
+});
+
+Deno.test("a checkpoint names a bounded number of sources, and all that matter", () => {
+  const progress = new Progress();
+  const inJournal = new Set<string>();
+  for (let i = 0; i < 3_000; i++) {
+    const source = `run${i}`;
+    progress.set(progress.of(source));
+    if (i % 6 === 0) progress.settle(source, 7);
+    if (i % 2 === 0) inJournal.add(source);
+  }
+  const names = progress.remembered(inJournal).map(({ source }) => source);
+  const all = Array.from({ length: 3_000 }, (_, i) => i);
+  const settled = all.filter((i) => i % 6 === 0);
+  const untouched = all.filter((i) => i % 2 === 0 && i % 6 !== 0).slice(-1_000);
+  const gone = all.filter((i) => i % 2 !== 0).slice(-64);
+  const expected = [...settled, ...untouched, ...gone].sort((a, b) => a - b);
+  assert.deepEqual(names, expected.map((i) => `run${i}`));
 });

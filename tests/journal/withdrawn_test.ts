@@ -47,7 +47,7 @@ Deno.test("however many there are, none is ever denied, and memory is bounded", 
   );
 });
 
-Deno.test("a full disk's numbers are withdrawn, over restarts, and its neighbours are not", async () => {
+Deno.test("a full disk's numbers are withdrawn, over restarts, but no neighbours", async () => {
   const fs = new FakeFileSystem();
   let nowMs = 0;
   const first = await open(fs, { monotonicMs: () => nowMs += 1_000 });
@@ -88,7 +88,7 @@ Deno.test("a full disk's numbers are withdrawn, over restarts, and its neighbour
   await after.journal.close();
 });
 
-Deno.test("what a crash took is withdrawn, also of a run of which nothing became durable", async () => {
+Deno.test("what a crash took is withdrawn, also of a run that has nothing durable", async () => {
   const fs = new FakeFileSystem();
   const first = await open(fs);
   first.journal.push({ userId: "u", value: "in memory only", ts: 1 });
@@ -98,4 +98,24 @@ Deno.test("what a crash took is withdrawn, also of a run of which nothing became
   assert.equal(second.journal.stageOf(first.journal.run, 1), "withdrawn");
   assert.equal(second.journal.stageOf("anotherrun00", 1), "unknown");
   await second.journal.close();
+});
+
+Deno.test("what failed last is withdrawn until a start finds it on disk after all", async () => {
+  const fs = new FakeFileSystem();
+  const { journal, withdrawn } = await open(fs);
+  await pushAll(journal, ["a"]);
+  fs.beforeSync = (name) => {
+    if (name.endsWith(".seg")) throw new Error("I/O error");
+  };
+  await assert.rejects(pushAll(journal, ["b"]));
+  assert.deepEqual(valuesOf(withdrawn), ["b"]);
+  assert.equal(journal.stageOf(journal.run, 2), "withdrawn");
+  await journal.close();
+
+  // The process ended, the power did not: what it had written is there.
+  fs.beforeSync = () => {};
+  const next = await open(fs);
+  assert.deepEqual(valuesOf(next.recovered), ["a", "b"]);
+  assert.equal(next.journal.stageOf(journal.run, 2), "durable");
+  await next.journal.close();
 });

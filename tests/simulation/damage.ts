@@ -5,7 +5,7 @@
 import type { SimulatedDisk } from "./disk.ts";
 import type { World } from "./world.ts";
 
-const HEADER_BYTES = 4096 + 84;
+const HEADER_BYTES = 4180;
 const LENGTH_AT = 4;
 const LENGTH_COUNTS_FROM = 8;
 const USER_ID_LENGTH_AT = 33;
