@@ -3,8 +3,8 @@
  * `instanceof`. They are two families and one word about the cache:
  *
  * - {@link AppError}: what went wrong for the one who called over HTTP, by its code.
- * - {@link StoreError}: what a store has to say, whichever adapter it is. Four kinds: it failed, and
- *   that may pass ({@link StoreUnavailableError}, and among them {@link StoreNotAskedError}); it
+ * - {@link StoreError}: what a store has to say, whichever adapter it is. Four kinds: it failed,
+ *   and that may pass ({@link StoreUnavailableError}, among them {@link StoreNotAskedError}); it
  *   refuses everything ({@link StoreRefusesError}) or one row ({@link RejectedRowError}); it lost
  *   what it had ({@link StoreWentBackError}).
  * - {@link CacheStaleError}: what a cache could not undo. Every other failure of a cache is taken
@@ -56,7 +56,7 @@ export class AppError extends Error {
 
 /** The store was asked, or should have been, and what was wanted of it did not come about. */
 export abstract class StoreError extends Error {
-  /** @param code what the database calls it, such as the SQLSTATE 23514; undefined without a word */
+  /** @param code what the database calls it, such as the SQLSTATE 23514; undefined if nothing */
   constructor(message: string, readonly code?: string, options?: { cause?: unknown }) {
     super(message, options);
   }

@@ -1,4 +1,4 @@
-/** The adapters that the configuration chooses. The only importer of adapters. */
+/** Makes the adapters that the configuration chooses. Nothing else imports adapters. */
 import { createMemoryCache } from "./adapters/memory/cache.ts";
 import { checkPostgres } from "./adapters/postgres/check.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
@@ -22,7 +22,7 @@ import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
  */
 const UNSHARED_COPY_MS = 1_000;
 
-/** @param watcher of a store that others can change and exchange: not of the embedded one */
+/** @param watcher watches a store that others can change and exchange: not the embedded one */
 export function createStore(
   { store }: Config,
   watcher: Pick<DatabaseOptions, "gate" | "onIndexFault"> = {},
@@ -109,7 +109,7 @@ export async function checkCache({ cache }: Config): Promise<Findings> {
   return { problems: [], notes: [], found: "needs nothing" };
 }
 
-/** For `--print-schema`. Undefined where the store makes its own. */
+/** What `--print-schema` prints; undefined where the store makes its own schema. */
 export function describeSchema({ store }: Config): string | undefined {
   return store.kind === "postgres" ? schemaScript("public", quoteName(store.user)) : undefined;
 }

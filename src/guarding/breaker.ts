@@ -10,8 +10,8 @@ import type { Clock } from "../ports/clock.ts";
 export type BreakerState = 0 | 1 | 2;
 
 /**
- * The call was not made, because the last ones failed. For the guards next door, which say it in
- * the words of their port.
+ * The call was not made, because the last ones failed. The guards next door catch it, and say it
+ * in the words of their port.
  */
 export class BreakerOpenError extends Error {
   override readonly name = "BreakerOpenError";
@@ -36,7 +36,7 @@ export class Breaker {
   #openedMs = -Infinity;
   #lastFailure: unknown;
 
-  /** @param name of the dependency, for messages */
+  /** @param name what messages call the dependency */
   constructor(private readonly name: string, private readonly clock: Pick<Clock, "monotonicMs">) {
     this.#policy.onBreak(() => this.#openedMs = clock.monotonicMs());
     this.#policy.onFailure(({ reason }) =>

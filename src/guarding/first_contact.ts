@@ -8,6 +8,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Store } from "../ports/store.ts";
 import type { Log } from "../telemetry/log.ts";
 
+/** As often as a breaker tries (breaker.ts). */
 const AGAIN_MS = 1_000;
 /** No user can have it. */
 const NOBODY = "";

@@ -1,8 +1,8 @@
 /**
  * The ports of a store with circuit breakers in front of them. Look-ups have a breaker of their
  * own: where they take too long, on a large table whose index is still being built, flushes are to
- * go on. `ping` and `close` have none: a ping is a question about the store, and a close must always
- * get through.
+ * go on. `ping` and `close` have none: a ping is a question about the store, and a close must
+ * always get through.
  */
 import type { Entry } from "../domain.ts";
 import { RejectedRowError, StoreNotAskedError, StoreWentBackError } from "../errors.ts";
@@ -12,9 +12,9 @@ import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
 import { type Breaker, BreakerOpenError } from "./breaker.ts";
 
 export interface StoreBreakers {
-  /** Of whatever is not a look-up. */
+  /** Guards whatever is not a look-up. */
   readonly store: Breaker;
-  /** Of look-ups. */
+  /** Guards look-ups. */
   readonly reads: Breaker;
 }
 
@@ -24,7 +24,7 @@ export type StoreCall =
   | keyof StoreIdentity
   | keyof DeadLetters;
 
-/** @param onFault told of each call that was made and failed, whether its caller tells or not */
+/** @param onFault is told of each call that was made and failed, whether its caller tells or not */
 export function guardStore(
   { store, identity, deadLetters }: StorePorts,
   breakers: StoreBreakers,

@@ -43,7 +43,7 @@ export const STORE_FILE = "store";
 
 type StoreName = Pick<BoundStore, "kind" | "identity" | "place">;
 
-/** For people. */
+/** Names a store as people know it. */
 export function describeStore({ kind, identity, place }: StoreName): string {
   const where = place === null ? "" : ` (${place})`;
   return `${kind}${where}${identity === null ? "" : ` with the identity ${identity}`}`;
@@ -67,8 +67,8 @@ export async function checkStoreBinding(
 }
 
 /**
- * As {@link checkStoreBinding}, and binds a directory that is not bound yet. Only while this
- * process has the lock of the directory's journal.
+ * Does as {@link checkStoreBinding}, and binds a directory that is not bound yet. May be called
+ * only while this process has the lock of the directory's journal.
  */
 export async function openStoreBinding(
   dataDir: string,
@@ -82,8 +82,8 @@ export async function openStoreBinding(
 
 /**
  * Binds the directory to a store of this kind, whose identity is learned at the next start. Returns
- * what it was bound to: undefined for nothing, `damaged` when nobody can tell. Only while this
- * process has the lock of the directory's journal.
+ * what it was bound to: undefined for nothing, `damaged` when nobody can tell. May be called only
+ * while this process has the lock of the directory's journal.
  */
 export async function changeStore(
   dataDir: string,
@@ -99,7 +99,7 @@ function unreached(kind: StoreKind): BoundStore {
   return { kind, identity: null, place: null, cacheGeneration: "" };
 }
 
-/** Use {@link openStoreBinding}. */
+/** Is made by {@link openStoreBinding} alone, which has read what it is bound to. */
 export class StoreBinding {
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -155,7 +155,7 @@ export class StoreBinding {
     });
   }
 
-  /** For the next start, should the store not be there then. @throws what the disk says */
+  /** The next start needs it, should the store not be there then. @throws what the disk says */
   noteCacheGeneration(cacheGeneration: string): Promise<void> {
     return this.#inTurn(async () => {
       if (cacheGeneration !== this.bound.cacheGeneration) {
@@ -193,10 +193,9 @@ async function readBinding(
   const bound = parse(await readSmallFile(fs, dataDir, STORE_FILE));
   if (bound !== "damaged") return bound;
   throw new Error(
-    `${
-      join(dataDir, STORE_FILE)
-    }, which says to which store this directory belongs, is damaged. Restore it; or, if you are sure ` +
-      "that it belongs to the store that is configured, run dsproxy --change-store once.",
+    `${join(dataDir, STORE_FILE)}, which says to which store this directory belongs, is ` +
+      "damaged. Restore it; or, if you are sure that it belongs to the store that is " +
+      "configured, run dsproxy --change-store once.",
   );
 }
 

@@ -1,18 +1,21 @@
-/** What an operator is told of calls of the store that failed: a count of each, and a line now and then. */
+/**
+ * What an operator is told of calls of the store that failed: a count of each, and a line now and
+ * then.
+ */
 import { reasonOf } from "../errors.ts";
 import { limitRate, type Log } from "../telemetry/log.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { StoreCall } from "./guarded_store.ts";
 
-/** Often enough to be seen during an outage, seldom enough not to bury everything else. */
+/** An outage is seen with so many lines, and nothing else is buried under them. */
 const LOG_INTERVAL_MS = 10_000;
 
 /** Delivery tells of these by itself, with the rows that wait: a second line would say less. */
 const TOLD_BY_DELIVERY: ReadonlySet<StoreCall> = new Set(["open", "put", "marks"]);
 
 export class StoreFaults {
-  /** By call, so that many failures of one do not hide those of another. */
+  /** Each call has a line of its own, so that many failures of one do not hide those of another. */
   readonly #lines = new Map<StoreCall, (error: unknown) => void>();
 
   constructor(
@@ -21,7 +24,7 @@ export class StoreFaults {
     private readonly clock: Pick<Clock, "monotonicMs">,
   ) {}
 
-  /** To be told of each call that was made and failed. */
+  /** Has to be told of each call that was made and failed. */
   readonly note = (call: StoreCall, error: unknown): void => {
     this.metrics.storeErrors.inc({ call });
     if (!TOLD_BY_DELIVERY.has(call)) this.#lineOf(call)(error);

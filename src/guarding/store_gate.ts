@@ -48,8 +48,8 @@ export class StoreGate {
     }
     if (!another) return;
     this.log.error(
-      "The database does not call itself as before, though it is at the same place: it was made anew (what the former one had is not " +
-        "in it), or its table dsproxy_store was",
+      "The database does not call itself as before, though it is at the same place: it was " +
+        "made anew (what the former one had is not in it), or its table dsproxy_store was",
       { place: this.place, identity },
     );
   }

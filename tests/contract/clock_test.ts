@@ -26,7 +26,7 @@ clockContract("the simulated clock", () => {
   };
 });
 
-Deno.test("the simulated clock: what belongs to a process that has ended is not called", async () => {
+Deno.test("the simulated clock: nothing of a process that has ended is called", async () => {
   const world = new World(1);
   const process = { alive: true };
   const clock = new SimulatedClock(world, process, () => 0);

@@ -13,7 +13,7 @@ export function storeIdentityContract(
       await work(tested);
     });
 
-  test("it has one identity, and a new cache generation each time that copies are outdated", async ({ identity }) => {
+  test("copies are outdated by a new generation, under one identity", async ({ identity }) => {
     const first = await identity.identify();
     assert.match(first.id, /^[0-9a-f-]{36}$/);
     assert.deepEqual(await identity.identify(), first);

@@ -34,13 +34,13 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
       await work(tested);
     });
 
-  test("a new source has mark 0, and afterwards the last sequence number put", async ({ store }) => {
+  test("a new source has mark 0, then the last number put", async ({ store }) => {
     assert.equal(await store.open(SOURCE), 0);
     assert.deepEqual(await store.put(SOURCE, [entry(1), entry(2)], 0), { rows: 2, dead: [] });
     assert.equal(await store.open(SOURCE), 2);
   });
 
-  test("a batch put again writes nothing, one that overlaps only what is new", async ({ store, rows }) => {
+  test("of a batch put again only what is new is written", async ({ store, rows }) => {
     await store.open(SOURCE);
     await store.put(SOURCE, [entry(1), entry(2)], 0);
     assert.deepEqual(await store.put(SOURCE, [entry(1), entry(2)], 2), { rows: 0, dead: [] });
@@ -91,7 +91,7 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
     assert.deepEqual([...(await store.marks(sources)).keys()].sort(), sources.slice(0, 3));
   });
 
-  test("putting without the source's mark is refused and writes nothing", async ({ store, rows }) => {
+  test("nothing is written without the source's mark", async ({ store, rows }) => {
     await store.open("another/1");
     await assert.rejects(store.put(SOURCE, [entry(1)], 0), /mark/);
     assert.equal((await rows()).length, 0);
@@ -108,7 +108,7 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
     assert.equal(await store.open(SOURCE), 0);
   });
 
-  test("the newest entry wins by ts, then acceptance, then instance, then number", async ({ store }) => {
+  test("the newest wins by ts, then acceptance, then run, then number", async ({ store }) => {
     await store.open(SOURCE);
     const u = (seq: number, fields: Partial<Entry>) =>
       entry(seq, { userId: "u", value: `v${seq}`, ...fields });
@@ -137,7 +137,8 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
     assert.deepEqual((await rows()).map(({ ts }) => Number(ts)).sort(), [10, 5]);
   });
 
-  test("refused rows go to the dead letters with their reason, their neighbours are stored, and the mark moves past all", async ({ store, buried, rows, refuse }) => {
+  test("refused rows are dead, their neighbours stored", async (tested) => {
+    const { store, buried, rows, refuse } = tested;
     await store.open(SOURCE);
     await refuse("a second row of a user");
     await store.put(SOURCE, [entry(1, { userId: "u" })], 0);
@@ -160,7 +161,7 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
     assert.equal((await store.latest("u"))?.seq, 1);
   });
 
-  test("a batch put again after its answer was lost tells again which of it are dead letters", async ({ store, buried, refuse }) => {
+  test("a batch put again tells again what is dead", async ({ store, buried, refuse }) => {
     await store.open(SOURCE);
     await refuse("a second row of a user");
     const batch = [entry(1, { userId: "u" }), entry(2, { userId: "u" }), entry(3)];
@@ -172,7 +173,7 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
     assert.equal((await buried()).length, 1);
   });
 
-  test("a lone row is refused for itself where others would go in", async ({ store, rows, refuse }) => {
+  test("a lone row is refused for itself", async ({ store, rows, refuse }) => {
     await store.open(SOURCE);
     await refuse("a second row of a user");
     await store.put(SOURCE, [entry(1, { userId: "u" })], 0);
@@ -181,7 +182,7 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
     assert.equal((await rows()).length, 1);
   });
 
-  test("where every row is refused alike it is the table: nothing is dead, and all goes in once that is mended", async ({ store, buried, rows, refuse }) => {
+  test("where all are refused alike nothing is dead", async ({ store, buried, rows, refuse }) => {
     await store.open(SOURCE);
     await store.put(SOURCE, [entry(1)], 0);
     const mend = await refuse("every row");
@@ -197,7 +198,7 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
     assert.equal((await store.put(SOURCE, batch, 1)).rows, 300);
   });
 
-  test("a trigger's refusal of one row is a dead letter, whatever it calls it", async ({ store, refuse }) => {
+  test("a trigger's refusal of one row is a dead letter", async ({ store, refuse }) => {
     await store.open(SOURCE);
     await refuse("the value bad");
     const batch = Array.from(
@@ -209,7 +210,7 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
     assert.match(dead[0]!.message, /no bad values/);
   });
 
-  test("a row that a trigger lets vanish without a word is a dead letter, too", async ({ store, rows, refuse }) => {
+  test("a row that vanishes silently is a dead letter", async ({ store, rows, refuse }) => {
     await store.open(SOURCE);
     await refuse("the value bad, without a word");
     const batch = Array.from(
@@ -258,7 +259,7 @@ export function storeContract(name: string, makeStore: () => Promise<OneStoreUnd
     assert.equal((await rows()).length, 5_000);
   });
 
-  test("rows that another program inserts are read, also with a NULL in them", async ({ store, insert }) => {
+  test("rows of another program are read, also with a NULL", async ({ store, insert }) => {
     await store.open(SOURCE);
     await insert([
       { user_id: "u", value: "theirs", ts: 500 },

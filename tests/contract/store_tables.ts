@@ -145,7 +145,7 @@ export function fakeUnderTest(): Promise<OneStoreUnderTest> {
   return Promise.resolve({ store, ...memoryTables(store.tables) });
 }
 
-/** Every method of `port`, which must return promises, lets the next events happen until it settles. */
+/** Every method of `port` returns a promise, and lets events happen until that settles. */
 function stepped<Port extends StorePorts[keyof StorePorts]>(world: World, port: Port): Port {
   const methods = Object.entries<(...args: never[]) => Promise<unknown>>(port as never);
   return Object.fromEntries(methods.map(([name, method]) => [name, async (...args: never[]) => {

@@ -18,13 +18,11 @@ export interface Buried {
 }
 
 /** What a table can have against rows. */
-export const REFUSALS = [
-  "every row",
-  "a second row of a user",
-  "the value bad",
-  "the value bad, without a word",
-] as const;
-export type Refusal = typeof REFUSALS[number];
+export type Refusal =
+  | "every row"
+  | "a second row of a user"
+  | "the value bad"
+  | "the value bad, without a word";
 
 /** A store with nothing in it, and what other programs and people do to its tables. */
 export interface Tables extends AsyncDisposable {

@@ -79,7 +79,7 @@ Deno.test("a refused row is an answer, not a failure", async () => {
   assert.equal(breaker.state, 0);
 });
 
-Deno.test("a late failure of a call from before does not disturb a breaker that has closed again", async () => {
+Deno.test("a late failure of a call from before does not disturb a closed breaker", async () => {
   const { clock, breaker, succeed, open } = setUp();
   const { promise, reject } = Promise.withResolvers<string>();
   const slow = breaker.run(() => promise);

@@ -24,7 +24,7 @@ Deno.test("a store that answers is asked once", async () => {
   assert.deepEqual([asked(), contact.refusal, lines, clock.timers], [1, undefined, [], 0]);
 });
 
-Deno.test("a refusal is told once, stays while it lasts, and ends with the first good answer", async () => {
+Deno.test("a refusal is told once, lasts, and ends with the first good answer", async () => {
   const refusal = new StoreRefusesError("42501", "permission denied for table user_data");
   const { clock, contact, asked, lines } = setUp([
     new Error("no connection"),

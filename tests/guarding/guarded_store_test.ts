@@ -132,7 +132,7 @@ Deno.test("a call that is not made says what the last one failed of", async () =
   });
 });
 
-Deno.test("a fault is told of each call that was made and failed, not of answers and of calls held back", async () => {
+Deno.test("a fault is a call that was made and failed, no answer, no call held back", async () => {
   const { calls, state, faults } = setUp();
   for (const error of [new RejectedRowError("23514", "no"), new StoreWentBackError("1 below 2")]) {
     state.error = error;

@@ -23,7 +23,7 @@ async function diskWith(text: string): Promise<FakeFileSystem> {
   return fs;
 }
 
-Deno.test("a directory is bound at the first start, durably, and only to the kind that is configured then", async () => {
+Deno.test("a directory is bound at the first start, to the kind configured then", async () => {
   const fs = new FakeFileSystem();
   assert.equal(await checkStoreBinding(DATA_DIR, "postgres", fs), undefined);
   assert.deepEqual(fs.paths(), []);
@@ -43,7 +43,7 @@ Deno.test("a directory is bound at the first start, durably, and only to the kin
   assert.deepEqual(content(disk), UNREACHED);
 });
 
-Deno.test("the identity of the store that is reached first is kept; another one in another place is refused", async () => {
+Deno.test("the identity reached first is kept; another one elsewhere is refused", async () => {
   const fs = new FakeFileSystem();
   const binding = await openStoreBinding(DATA_DIR, "postgres", fs);
   binding.admit(undefined, PLACE);
@@ -62,7 +62,7 @@ Deno.test("the identity of the store that is reached first is kept; another one 
   assert.deepEqual(again.lastKnown, { id: "first", cacheGeneration: "" });
 });
 
-Deno.test("a store that has moved is the same one; a new one at the same place is told", async () => {
+Deno.test("a store that has moved is the same one; a new one in its place is told", async () => {
   const fs = new FakeFileSystem();
   const binding = await openStoreBinding(DATA_DIR, "postgres", fs);
   await binding.confirm("first", PLACE);
@@ -76,7 +76,7 @@ Deno.test("a store that has moved is the same one; a new one at the same place i
   assert.equal(binding.lastKnown?.id, "made anew");
 });
 
-Deno.test("the last cache generation is kept, beside an identity that is learned at the same time", async () => {
+Deno.test("the last cache generation is kept, beside an identity learned meanwhile", async () => {
   const fs = new FakeFileSystem();
   const binding = await openStoreBinding(DATA_DIR, "postgres", fs);
   await Promise.all([
@@ -146,7 +146,7 @@ Deno.test("a damaged file is an error that says what to do, never a new binding"
   }
 });
 
-Deno.test("changing the store forgets the identity, also from one database to another of the same kind", async () => {
+Deno.test("changing the store forgets the identity, also within one kind", async () => {
   const fs = new FakeFileSystem();
   const binding = await openStoreBinding(DATA_DIR, "postgres", fs);
   await binding.confirm("old", PLACE);

@@ -15,7 +15,7 @@ async function setUp(place: string) {
   return { gate, binding, fs, lines };
 }
 
-Deno.test("nobody is let into a database before it is known which one the directory belongs to", async () => {
+Deno.test("nobody is let in before it is known which store the directory belongs to", async () => {
   const { gate, binding } = await setUp(HERE);
   await assert.rejects(gate.admit("any"), (error) => !(error instanceof StoreRefusesError));
   gate.binding = binding;

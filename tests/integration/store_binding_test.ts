@@ -67,7 +67,7 @@ const postgresRows = (url: string) =>
       : Number((await sql`select count(*) as n from user_data`)[0]!.n);
   });
 
-Deno.test("20 writes queued for PostgreSQL do not go to SQLite because of one start without DB_*", () =>
+Deno.test("20 writes queued for PostgreSQL do not go to SQLite by one start without DB_*", () =>
   withSettings(async ({ dataDir, databaseUrl, sqlite, postgres }) => {
     await queue(postgres, 20);
     const refused = await run(sqlite);
@@ -87,7 +87,7 @@ Deno.test("20 writes queued for PostgreSQL do not go to SQLite because of one st
     assert.equal(sqliteRows(dataDir), 0);
   }));
 
-Deno.test("--change-store lets what waits go to the store that is configured, and says how much that is", () =>
+Deno.test("--change-store lets what waits go to the configured store, and counts it", () =>
   withSettings(async ({ dataDir, databaseUrl, sqlite, postgres }) => {
     await queue(postgres, 20);
     const changed = await run(sqlite, "--change-store");
@@ -121,7 +121,7 @@ Deno.test("what was queued for SQLite does not go to PostgreSQL either, until it
     assert.equal(sqliteRows(dataDir), 0);
   }));
 
-Deno.test("--change-store refuses while an instance uses the directory, and before the first start there is nothing to change", () =>
+Deno.test("--change-store refuses while an instance runs, and before one did", () =>
   withSettings(async ({ dataDir, sqlite, postgres }) => {
     const early = await run(sqlite, "--change-store");
     assert.equal(early.code, 0, early.log);
@@ -135,7 +135,7 @@ Deno.test("--change-store refuses while an instance uses the directory, and befo
     await proxy.stop();
   }));
 
-Deno.test("a directory of a version without the binding belongs to the store of its next start", () =>
+Deno.test("a directory of a version without binding belongs to its next start's store", () =>
   withSettings(async ({ dataDir, databaseUrl, sqlite, postgres }) => {
     await queue(postgres, 5);
     await Deno.remove(join(dataDir, "store"));
@@ -145,7 +145,7 @@ Deno.test("a directory of a version without the binding belongs to the store of 
     assert.equal((await run(sqlite)).code, 78);
   }));
 
-Deno.test("a damaged binding ends the start with what to do, and --check-config names it as it names a wrong one", () =>
+Deno.test("a damaged binding ends the start with what to do, and --check-config names it", () =>
   withSettings(async ({ dataDir, sqlite, postgres }) => {
     await queue(postgres, 2);
     const wrong = await run(sqlite, "--check-config");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Dsproxy } from "../support/dsproxy.ts";
 import { startPostgres } from "../support/postgres.ts";
 
-Deno.test("look-ups that fail are counted, and logged once in a while with what they failed of", async () => {
+Deno.test("look-ups that fail are counted, and logged at times with their reason", async () => {
   await using server = await startPostgres();
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-faults-" });
   try {

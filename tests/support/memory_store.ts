@@ -1,7 +1,7 @@
 /**
- * A database in memory, as exact as the real ones about marks, rows, refusals and dead letters. Each
- * method is one transaction that happens at once. What fails, hangs or takes time is the business
- * of whoever puts it behind a port.
+ * A database in memory, as exact as the real ones about marks, rows, refusals and dead letters.
+ * Each method is one transaction that happens at once. What fails, hangs or takes time is the
+ * business of whoever puts it behind a port.
  */
 import { compareVersions, type Entry, writeId } from "../../src/domain.ts";
 import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";

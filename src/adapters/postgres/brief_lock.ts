@@ -25,16 +25,20 @@ export interface Change {
   readonly statement: string;
 }
 
+/** Longer than most transactions, shorter than anybody notices (ADR 9 has what was measured). */
 const QUEUE_MS = 20;
+/** Whoever holds the table in two looks in a row is taken for a long transaction. */
 const LOOK_INTERVAL_MS = 150;
+/** At most a tenth of the time is anybody held up at first, and a five-hundredth later on. */
 const FIRST_QUEUE_PAUSE_MS = 200;
 const LAST_QUEUE_PAUSE_MS = 10_000;
+/** Each statement waits for milliseconds at most: beyond this the server is away. */
 const STATEMENT_LIMIT_MS = 10_000;
 const LOCK_NOT_AVAILABLE = "55P03";
 
 /**
- * @throws StoreUnavailableError naming who holds the table when there was no moment for the change within
- * `patienceMs`
+ * @throws StoreUnavailableError naming who holds the table when there was no moment for the change
+ *   within `patienceMs`
  */
 export async function changeInPassing(
   connections: Connections,
@@ -103,7 +107,8 @@ async function noMoment(
     ? "a prepared transaction"
     : "many short transactions";
   return new StoreUnavailableError(
-    `${change.table} has to be changed once, but is never free for it: it is held by ${who}. This goes on being tried; end what ` +
-      `holds it, or run at a quieter time: ${change.statement}`,
+    `${change.table} has to be changed once, but is never free for it: it is held by ${who}. ` +
+      "This goes on being tried; end what holds it, or run at a quieter time: " +
+      `${change.statement}`,
   );
 }

@@ -19,12 +19,12 @@ export interface Column {
 export interface Catalogue {
   readonly role: string;
   /**
-   * Of `user_data` where there is one, else where it would be created; null when the search path
-   * has none that exists.
+   * Where `user_data` is, or else where it would be created; null when no schema of the search path
+   * exists.
    */
   readonly schema: string | null;
   readonly searchPath: string;
-  /** Of the database. */
+  /** The database has it for all its texts. */
   readonly encoding: string;
   readonly mayCreate: boolean;
   readonly userData: UserData | null;
@@ -33,7 +33,7 @@ export interface Catalogue {
 }
 
 export interface UserData {
-  /** With its schema. */
+  /** It comes with its schema. */
   readonly name: string;
   /** `relkind` of pg_class. */
   readonly kind: string;
@@ -49,24 +49,33 @@ export interface UserData {
  */
 const CATALOGUE = `
   select json_build_object(
-    'role', quote_ident(current_user), 'schema', quote_ident(n.nspname), 'searchPath', current_setting('search_path'),
+    'role', quote_ident(current_user), 'schema', quote_ident(n.nspname),
+    'searchPath', current_setting('search_path'),
     'encoding', current_setting('server_encoding'),
     'mayCreate', coalesce(has_schema_privilege(n.oid, 'create'), false),
     'userData', case when c.oid is not null then json_build_object(
-      'name', format('%I.%I', n.nspname, c.relname), 'kind', c.relkind, 'owner', quote_ident(pg_get_userbyid(c.relowner)),
+      'name', format('%I.%I', n.nspname, c.relname), 'kind', c.relkind,
+      'owner', quote_ident(pg_get_userbyid(c.relowner)),
       'owned', pg_has_role(c.relowner, 'usage'),
-      'columns', (select coalesce(json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
-          'demanded', a.attnotnull and not a.atthasdef and a.attidentity = '') order by a.attnum), '[]')
+      'columns', (
+        select coalesce(json_agg(json_build_object(
+          'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
+          'demanded', a.attnotnull and not a.atthasdef and a.attidentity = ''
+        ) order by a.attnum), '[]')
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)) end,
-    'ownTables', (select coalesce(json_agg(own.relname), '[]') from pg_class own join pg_namespace s on s.oid = own.relnamespace
+    'ownTables', (
+      select coalesce(json_agg(own.relname), '[]')
+      from pg_class own join pg_namespace s on s.oid = own.relnamespace
       where own.oid in (${
   [...OWN_TABLES, RECORD_TABLE].map((name) => `to_regclass('${name}')`).join(", ")
 })
-      and array_position(current_schemas(true), s.nspname) <= array_position(current_schemas(true), n.nspname))
+      and array_position(current_schemas(true), s.nspname)
+        <= array_position(current_schemas(true), n.nspname))
   )::text as catalogue
   from (select to_regclass('user_data') as oid) found
   left join pg_class c on c.oid = found.oid
-  left join pg_namespace n on n.oid = coalesce(c.relnamespace, to_regnamespace(quote_ident(current_schema())))`;
+  left join pg_namespace n
+    on n.oid = coalesce(c.relnamespace, to_regnamespace(quote_ident(current_schema())))`;
 
 export async function readCatalogue(session: Session): Promise<Catalogue> {
   const { rows } = await session.query<{ catalogue: string }>(CATALOGUE);
@@ -114,13 +123,15 @@ export function checkUsable(
   if (!ENCODINGS.includes(encoding)) {
     throw new StoreRefusesError(
       "22P05",
-      `The database is encoded in ${encoding}, which lacks characters that records may have: use one with the encoding UTF8.`,
+      `The database is encoded in ${encoding}, which lacks characters that records may have: use ` +
+        "one with the encoding UTF8.",
     );
   }
   if (schema === null) {
     throw new StoreRefusesError(
       "3F000",
-      `No schema of the search path (${searchPath}) exists or may be used: create one, or set another search_path for the role.`,
+      `No schema of the search path (${searchPath}) exists or may be used: create one, or set ` +
+        "another search_path for the role.",
     );
   }
   if (userData === null) {
@@ -128,8 +139,9 @@ export function checkUsable(
     // An empty one in its place would answer 404 for everybody who is stored.
     throw new StoreRefusesError(
       "42P01",
-      `The table user_data is not there any more, though dsproxy_marks shows that it was: rename it back. If it is meant to be gone, ` +
-        "drop dsproxy_marks, too, and both are made anew.",
+      "The table user_data is not there any more, though dsproxy_marks shows that it was: " +
+        "rename it back. If it is meant to be gone, drop dsproxy_marks, too, and both are made " +
+        "anew.",
     );
   }
   if (userData.kind !== TABLE && userData.kind !== PARTITIONED_TABLE) {
@@ -160,7 +172,8 @@ function checkColumn({ columns }: UserData, name: string, type: string, canBeAdd
   ) {
     throw new StoreRefusesError(
       "42804",
-      `The column user_data.${name} is of type ${found}, but ${type} is needed: change it, or use another database.`,
+      `The column user_data.${name} is of type ${found}, but ${type} is needed: change it, or ` +
+        "use another database.",
     );
   }
 }
@@ -203,14 +216,18 @@ const PARTS_CTE = `
 /** `user_data` comes first. */
 const PARTS = `${PARTS_CTE}
   select coalesce(json_agg(json_build_object(
-    'oid', c.oid::text, 'name', format('%I.%I', n.nspname, c.relname), 'schema', quote_ident(n.nspname), 'kind', c.relkind,
+    'oid', c.oid::text, 'name', format('%I.%I', n.nspname, c.relname),
+    'schema', quote_ident(n.nspname), 'kind', c.relkind,
     'owner', quote_ident(pg_get_userbyid(c.relowner)), 'owned', pg_has_role(c.relowner, 'usage'),
     'mayCreate', has_schema_privilege(n.oid, 'create'),
-    'nameTaken', exists (select from pg_class other where other.relnamespace = n.oid and other.relname = $1),
+    'nameTaken', exists (
+      select from pg_class other where other.relnamespace = n.oid and other.relname = $1),
     'busy', exists (select from pg_locks l where l.locktype = 'relation' and l.relation = c.oid
       and l.database = (select oid from pg_database where datname = current_database())
       and l.mode = 'ShareUpdateExclusiveLock' and l.pid <> pg_backend_pid()),
-    'indexes', (select coalesce(json_agg(json_build_object('name', ic.relname, 'qualified', format('%I.%I', n.nspname, ic.relname),
+    'indexes', (
+      select coalesce(json_agg(json_build_object(
+        'name', ic.relname, 'qualified', format('%I.%I', n.nspname, ic.relname),
         'valid', x.indisvalid, 'attached', exists (select from pg_inherits where inhrelid = ic.oid),
         'definition', pg_get_indexdef(ic.oid))), '[]')
       from pg_index x join pg_class ic on ic.oid = x.indexrelid where x.indrelid = c.oid)
@@ -247,22 +264,25 @@ export async function readHolders(
 ): Promise<Map<string, number | null>> {
   const { rows } = await session.query<{ holder: string; pid: number | null }>(
     `${PARTS_CTE}
-    select distinct l.virtualtransaction as holder, l.pid from pg_locks l join parts on parts.oid = l.relation
-    where l.locktype = 'relation' and l.granted and l.database = (select oid from pg_database where datname = current_database())
+    select distinct l.virtualtransaction as holder, l.pid
+    from pg_locks l join parts on parts.oid = l.relation
+    where l.locktype = 'relation' and l.granted
+      and l.database = (select oid from pg_database where datname = current_database())
     and (l.pid is null or l.pid <> pg_backend_pid()) and ($1 or l.mode not in ${READERS})`,
     [readersToo],
   );
   return new Map(rows.map(({ holder, pid }) => [holder, pid]));
 }
 
-/** For a message: who it is, as far as the role may see. */
+/** Says who they are, as far as the role may see. */
 export async function describeProcesses(
   session: Session,
   pids: readonly number[],
 ): Promise<string> {
   const { rows } = await session.query<{ who: string }>(
-    `select format('process %s (%s, %s, %s since %s)', pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed'),
-      coalesce(state, 'of another role'), coalesce(date_trunc('second', xact_start)::text, '?')) as who
+    `select format('process %s (%s, %s, %s since %s)', pid, coalesce(usename, '?'),
+      coalesce(nullif(application_name, ''), 'unnamed'), coalesce(state, 'of another role'),
+      coalesce(date_trunc('second', xact_start)::text, '?')) as who
     from pg_stat_activity where pid = any($1::int[]) order by xact_start nulls last limit 5`,
     [pids],
   );

@@ -20,10 +20,11 @@ export interface Findings {
    * do.
    */
   readonly problems: readonly string[];
-  /** Good to know. */
+  /** What is good to know, and keeps nothing from working. */
   readonly notes: readonly string[];
 }
 
+/** All tries together may take so long, each of them five seconds: a person waits. */
 const CHECK_LIMIT_MS = 15_000;
 
 /**
@@ -47,8 +48,9 @@ export async function checkPostgres(connections: Connections): Promise<Findings>
 }
 
 const STATEMENT_POOLING =
-  "PgBouncer pools statements here, so there are no transactions, and nothing could be written exactly once: set " +
-  "pool_mode = transaction (or session) for this database in its configuration.";
+  "PgBouncer pools statements here, so there are no transactions, and nothing could be written " +
+  "exactly once: set pool_mode = transaction (or session) for this database in its " +
+  "configuration.";
 
 /** @throws the error itself where it says nothing about the configuration */
 function whyNoTransaction(error: unknown): string {
@@ -95,10 +97,12 @@ async function readOnlyFinding(session: Session): Promise<string | undefined> {
   );
   const { read_only, standby } = rows[0]!;
   if (standby) {
-    return "The server is a standby, which takes no writes: name the primary, or all hosts with target_session_attrs=read-write.";
+    return "The server is a standby, which takes no writes: name the primary, or all hosts with " +
+      "target_session_attrs=read-write.";
   }
   if (read_only === "off") return undefined;
-  return "Sessions of this role are read-only here, so nothing could be written: set default_transaction_read_only to off for it.";
+  return "Sessions of this role are read-only here, so nothing could be written: set " +
+    "default_transaction_read_only to off for it.";
 }
 
 function refusalOf(look: () => void): string | undefined {

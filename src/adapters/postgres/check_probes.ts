@@ -21,9 +21,9 @@ interface Probe {
 }
 
 const INSUFFICIENT_PRIVILEGE = "42501";
-/** Foreign key, check, exclusion. */
+/** What a foreign key, a check and an exclusion say. */
 const CONTENT_CONSTRAINTS = ["23503", "23514", "23P01"];
-/** Not a refusal: the connection, the server or its resources are at fault. */
+/** These are no refusals: the connection, the server or its resources are at fault. */
 const NOT_A_REFUSAL = /^(08|53|57|58|XX)/;
 
 /**
@@ -66,9 +66,9 @@ async function tryOne(
     if (known.some(({ explains }) => explains === code)) return {};
     if (code === INSUFFICIENT_PRIVILEGE && !await isGranted(session, table, privilege)) {
       return {
-        problem:
-          `The role ${catalogue.role} has no right to ${privilege} on ${table}, which the service needs: grant ${privilege} on ` +
-          `${catalogue.schema}.${table} to ${catalogue.role}.`,
+        problem: `The role ${catalogue.role} has no right to ${privilege} on ${table}, which ` +
+          `the service needs: grant ${privilege} on ${catalogue.schema}.${table} to ` +
+          `${catalogue.role}.`,
       };
     }
     return refusal(table, privilege, error as Error & { constraint?: string }, code);
@@ -91,21 +91,22 @@ function refusal(
   }
   if (CONTENT_CONSTRAINTS.includes(code) && error.constraint !== undefined) {
     return {
-      note:
-        `The constraint ${error.constraint} refuses the row of the check, whose user_id and value are made up: ${error.message} ` +
-        `(${code}). Rows of yours that it refuses go to the dead letters; those it takes are stored.`,
+      note: `The constraint ${error.constraint} refuses the row of the check, whose user_id ` +
+        `and value are made up: ${error.message} (${code}). Rows of yours that it refuses go ` +
+        "to the dead letters; those it takes are stored.",
     };
   }
   return {
-    problem:
-      `${what} Rows like it would go to the dead letters: change the trigger, policy or constraint that refuses it.`,
+    problem: `${what} Rows like it would go to the dead letters: change the trigger, policy or ` +
+      "constraint that refuses it.",
   };
 }
 
 async function isGranted(session: Session, table: string, privilege: string): Promise<boolean> {
   const { rows } = await session.query<{ granted: boolean }>(
     // Rights on single columns are enough where the service names them.
-    `select has_table_privilege(to_regclass($1), $2) or ($2 <> 'delete' and has_any_column_privilege(to_regclass($1), $2)) as granted`,
+    "select has_table_privilege(to_regclass($1), $2) or ($2 <> 'delete' and " +
+      "has_any_column_privilege(to_regclass($1), $2)) as granted",
     [table, privilege],
   );
   return rows[0]!.granted;
@@ -144,8 +145,9 @@ function insertRow(extended: boolean, id: string, ts: number, seq: number): Prob
     verify: ({ rowCount }) =>
       rowCount === 1
         ? undefined
-        : "An insert into user_data goes through, but adds no row: a trigger or a rule drops it, so acknowledged writes would be lost. " +
-          "Take it away, or let it leave the rows of the service alone.",
+        : "An insert into user_data goes through, but adds no row: a trigger or a rule drops " +
+          "it, so acknowledged writes would be lost. Take it away, or let it leave the rows of " +
+          "the service alone.",
   };
 }
 
@@ -153,19 +155,21 @@ function readBack(extended: boolean, id: string): Probe {
   return {
     table: "user_data",
     privilege: "select",
-    statement:
-      `select value as found from user_data where user_id = $1 and octet_length(user_id) <= ${INDEXED_KEY_BYTES} and value is not null
+    statement: `select value as found from user_data
+      where user_id = $1 and octet_length(user_id) <= ${INDEXED_KEY_BYTES} and value is not null
       order by ${extended ? NEWEST_FIRST : "ts desc nulls last"} limit 1`,
     parameters: [id],
     verify: ({ rows: [row] }) => {
       if (row === undefined) {
-        return "A row just written to user_data is not found again: a row-level security policy, a trigger or a rule hides, changes or " +
-          "drops it, so stored users would be answered as absent. Change it for the role of the service.";
+        return "A row just written to user_data is not found again: a row-level security " +
+          "policy, a trigger or a rule hides, changes or drops it, so stored users would be " +
+          "answered as absent. Change it for the role of the service.";
       }
       // The second row may have been refused, as another finding says.
       if (row.found === `${id} 2` || row.found === `${id} 1`) return undefined;
-      return "A row just written to user_data comes back with another value: a trigger changes it, so the database, the cache and the " +
-        "answers would differ. Let it leave the columns user_id, value and ts alone.";
+      return "A row just written to user_data comes back with another value: a trigger changes " +
+        "it, so the database, the cache and the answers would differ. Let it leave the columns " +
+        "user_id, value and ts alone.";
     },
   };
 }
@@ -210,8 +214,8 @@ function deadLetterProbes(id: string): Probe[] {
     {
       table,
       privilege: "insert",
-      statement:
-        `insert into ${table} (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
+      statement: `insert into ${table}
+        (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
         values ($1, $1, $1, '', 0, 0, '', 1, '', '')`,
       parameters,
     },
@@ -243,8 +247,8 @@ function storeProbes(): Probe[] {
       verify: ({ rows }) =>
         rows.length === 1
           ? undefined
-          : "dsproxy_store has lost its row, which names this database: restore it from a backup, or drop the table, and the next start " +
-            "gives the database a new name.",
+          : "dsproxy_store has lost its row, which names this database: restore it from a " +
+            "backup, or drop the table, and the next start gives the database a new name.",
       first: true,
     },
     {

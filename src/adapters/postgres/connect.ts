@@ -55,7 +55,9 @@ export class ConnectError extends Error {
   }
 }
 
+/** A lost SYN packet is sent again after one second, and a second time after two more. */
 const CONNECT_TIMEOUT_MS = 3_000;
+/** Of all addresses together: a name with many dead ones must not take all day. */
 const MOST_TIMEOUTS = 4;
 
 /** Addresses are looked up anew each time. @throws ConnectError, or the signal's reason */

@@ -32,8 +32,11 @@ export interface ServerState {
   readonly isolation: string;
 }
 
+/** Well below the minute after which the strictest of firewalls forget an idle connection. */
 const KEEP_ALIVE_MS = 10_000;
+/** As long as a connection may take to be made (connect.ts). */
 const CANCEL_LIMIT_MS = 3_000;
+/** Nobody misses an answer to a goodbye. */
 const GOODBYE_LIMIT_MS = 1_000;
 const READ_ONLY_TRANSACTION = "25006";
 const STATEMENT_POOLING = /statement pooling mode/;
@@ -86,7 +89,8 @@ export class Connection implements Session {
     const connection = new Connection(client, endpoint);
     client.connection.once("connect", onAnswered);
     const broken = Promise.withResolvers<never>();
-    broken.promise.catch(() => {}); // An error that comes later is the business of whoever uses the connection then.
+    // An error that comes later is the business of whoever uses the connection then.
+    broken.promise.catch(() => {});
     const onAbort = () => broken.reject(signal.reason);
     client.once("error", broken.reject);
     signal.addEventListener("abort", onAbort);
@@ -120,8 +124,9 @@ export class Connection implements Session {
 
   async state(): Promise<ServerState> {
     const { rows: [found] } = await this.query<ServerState>(
-      `select pg_is_in_recovery() as "inRecovery", current_setting('transaction_read_only') = 'on' as "readOnly", ` +
-        `current_setting('transaction_isolation') as isolation`,
+      `select pg_is_in_recovery() as "inRecovery",
+        current_setting('transaction_read_only') = 'on' as "readOnly",
+        current_setting('transaction_isolation') as isolation`,
     );
     return found!;
   }
@@ -140,7 +145,8 @@ export class Connection implements Session {
     } catch (error) {
       if (!STATEMENT_POOLING.test(reasonOf(error))) throw error;
       const message =
-        "PgBouncer refuses transactions, as its pool_mode is statement: set it to transaction or session";
+        "PgBouncer refuses transactions, as its pool_mode is statement: set it to transaction or " +
+        "session";
       throw new StoreRefusesError("08P01", message, { cause: error });
     }
   }

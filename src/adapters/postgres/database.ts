@@ -29,19 +29,19 @@ export interface DatabaseOptions extends Omit<PoolOptions, "admit"> {
   readonly onIndexFault?: (error: unknown) => void;
 }
 
-/** A few times what a full batch takes, and little enough for a person who waits for an answer. */
+/** Far more than a full batch takes, and as long as a person may be let wait for an answer. */
 const DEFAULT_CALL_TIMEOUT_MS = 5_000;
 /**
  * The server ends a statement that takes too long by itself; only silence beyond that means that it
  * is gone.
  */
 const GRACE_MS = 1_000;
-/** What keeps an index from being built is a matter of minutes: rights, space, a long transaction. */
+/** What keeps an index from being built lasts for minutes: rights, space, a long transaction. */
 const INDEX_RETRY_MS = 300_000;
 /** One that builds, and one that looks who else does. */
 const INDEX_CONNECTIONS = 2;
 
-/** The connections with the limits of this adapter; errors as the driver throws them. */
+/** The connections, with the limits of this adapter; what the driver throws is left as it is. */
 export interface BoundedPool {
   run<T>(work: (session: Session) => Promise<T>): Promise<T>;
   transaction<T>(work: (session: Session) => Promise<T>): Promise<T>;
@@ -54,7 +54,7 @@ export class Database {
   readonly #poolOptions: PoolOptions;
   readonly #pool: Pool;
   #ready: Promise<void> | undefined;
-  /** Of the database that was made ready. */
+  /** The database that was made ready has it. */
   #identity: string | undefined;
   #indexing: Promise<void> | undefined;
   readonly #closing = new AbortController();
@@ -68,15 +68,15 @@ export class Database {
     this.#pool = createPool(this.#poolOptions);
   }
 
-  /** Statements outside a transaction. @throws StoreError */
+  /** Runs statements outside a transaction. @throws StoreError */
   run<T>(work: (session: Session) => Promise<T>): Promise<T> {
     return this.#call(() => this.#pool.run(this.#callLimitMs, work));
   }
 
   /**
-   * Statements that only read, and see all that was committed before they began. Asked once more
-   * where the connection was lost, as the server may have ended it while it was idle: asking again
-   * does no harm, and is no reason for an error.
+   * Runs statements that only read, and see all that was committed before they began. Where the
+   * connection was lost they are run once more: the server may have ended it while it was idle, and
+   * asking again does no harm.
    */
   read<T>(work: (session: Session) => Promise<T>): Promise<T> {
     return this.#call(async () => {
@@ -95,9 +95,10 @@ export class Database {
   }
 
   /**
-   * As {@link transaction}; where that fails, `instead` has a word: what it resolves to is the
-   * result, and what it throws the failure. It is told of the driver's own error, which alone has a
-   * SQLSTATE; to rethrow it is to have nothing to say.
+   * Does as {@link transaction}; where that fails, `instead` decides: what it resolves to is the
+   * result, and what it throws is the failure. It gets the driver's own error, which alone has a
+   * SQLSTATE, and throws that again when it knows no other way.
+   * @throws StoreError
    */
   transactionOr<T>(
     work: (session: Session) => Promise<T>,
@@ -132,8 +133,8 @@ export class Database {
   }
 
   /**
-   * In the words of src/errors.ts. An error that neither the server nor the way to it has made is a
-   * defect, and stays what it is.
+   * Says it in the words of src/errors.ts. An error that neither the server nor the way to it has
+   * made is a defect, and stays what it is.
    */
   #explained(error: unknown): unknown {
     if (error instanceof StoreError) return error;
@@ -158,8 +159,8 @@ export class Database {
   }
 
   /**
-   * Once; and again after a failure, or when a connection leads to another database than the last
-   * one.
+   * The schema is prepared once; and again after a failure, or when a connection leads to another
+   * database than the last one did.
    */
   #prepared(): Promise<void> {
     if (this.#ready !== undefined) return this.#ready;

@@ -99,9 +99,9 @@ export function grants(schema: string, role: string): string[] {
 }
 
 /**
- * All of it as a script for whoever migrates by hand, on a new database or on one of the original,
- * any number of times. For a role that may not change tables. The index is built without holding
- * anybody up, so not inside a transaction.
+ * All of it as a script for whoever migrates by hand, as the role of the service may not change
+ * tables. It can be run on a new database or on one of the original, any number of times. The index
+ * is built without holding anybody up, so not inside a transaction.
  */
 export function schemaScript(schema: string, role: string): string {
   const added = COLUMNS.filter(({ added }) => added !== undefined).map(({ name }) => name);
@@ -119,7 +119,7 @@ export function schemaScript(schema: string, role: string): string {
   return statements.map((statement) => `${statement};\n`).join("");
 }
 
-/** As SQL takes any name, reserved words among them. */
+/** Between quotes SQL takes any name, reserved words among them. */
 export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

@@ -51,7 +51,7 @@ const COLUMNS =
   "source, user_id, value, ts, accepted_ms, instance, seq, code, message, attempts, " +
   "extract(epoch from failed_at)::float8 * 1000 as failed_at_ms";
 
-/** @param entries those refused are among them */
+/** @param entries are those that were put, with the refused ones among them */
 export async function buryDeadLetters(
   session: Session,
   source: string,
@@ -62,9 +62,10 @@ export async function buryDeadLetters(
   const bySeq = new Map(entries.map((entry) => [entry.seq, entry]));
   const letters = refused.map(({ seq, code, message }) => ({ ...bySeq.get(seq)!, code, message }));
   await session.query(
-    `insert into dsproxy_dead_letters (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
-     select $1::text, * from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[],
-       $9::text[], $10::text[])`,
+    `insert into dsproxy_dead_letters
+       (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message)
+     select $1::text, * from unnest($2::text[], $3::text[], $4::text[], $5::bigint[],
+       $6::bigint[], $7::text[], $8::bigint[], $9::text[], $10::text[])`,
     [
       source,
       letters.map(writeId),
@@ -80,7 +81,7 @@ export async function buryDeadLetters(
   );
 }
 
-/** Those of a source with a number in this range. */
+/** The dead letters of a source whose numbers are in this range. */
 export async function deadAmong(
   session: Session,
   source: string,
@@ -88,7 +89,8 @@ export async function deadAmong(
   lastSeq: number,
 ): Promise<RefusedEntry[]> {
   const { rows } = await session.query<{ seq: string; code: string; message: string }>(
-    "select seq, code, message from dsproxy_dead_letters where source = $1 and seq between $2 and $3 order by seq",
+    `select seq, code, message from dsproxy_dead_letters
+     where source = $1 and seq between $2 and $3 order by seq`,
     [source, firstSeq, lastSeq],
   );
   return rows.map(({ seq, code, message }) => ({ seq: Number(seq), code, message }));
@@ -108,7 +110,8 @@ async function listDeadLetters(
 ): Promise<DeadLetter[]> {
   const { source, seq } = after ?? { source: "", seq: 0 };
   const { rows } = await session.query<Row>(
-    `select ${COLUMNS} from dsproxy_dead_letters where (source, seq) > ($1, $2) order by source, seq limit $3`,
+    `select ${COLUMNS} from dsproxy_dead_letters
+     where (source, seq) > ($1, $2) order by source, seq limit $3`,
     [source, seq, limit],
   );
   return rows.map(letterOf);
@@ -131,8 +134,8 @@ async function discardDeadLetter(session: Session, id: string): Promise<boolean>
 }
 
 /**
- * The rows deleted are locked until the end: of two replays at once, the second finds nothing. To
- * be called in a transaction.
+ * The rows deleted are locked until the end: of two replays at once, the second finds nothing. Has
+ * to be called in a transaction.
  */
 async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
   const { rows: [row] } = await session.query<EntryRow>(
@@ -151,7 +154,8 @@ async function countAttempt(
   { code, message }: Rejection,
 ): Promise<void> {
   await session.query(
-    "update dsproxy_dead_letters set attempts = attempts + 1, code = $2, message = $3 where id = $1",
+    `update dsproxy_dead_letters
+     set attempts = attempts + 1, code = $2, message = $3 where id = $1`,
     [id, code, message],
   );
 }

@@ -53,7 +53,8 @@ export async function identityOf(session: Session): Promise<Identity> {
  */
 export async function refuseHidden(session: Session, identity: string): Promise<void> {
   const { rows } = await session.query<{ name: string; schema: string; path: string }>(
-    `select format('%I.dsproxy_store', n.nspname) as name, n.nspname as schema, current_setting('search_path') as path
+    `select format('%I.dsproxy_store', n.nspname) as name, n.nspname as schema,
+       current_setting('search_path') as path
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.relname = 'dsproxy_store' and c.relkind = 'r' and has_schema_privilege(n.oid, 'usage')
        and has_table_privilege(c.oid, 'select')`,
@@ -63,7 +64,8 @@ export async function refuseHidden(session: Session, identity: string): Promise<
     if (found.rowCount === 0) continue;
     throw new StoreRefusesError(
       "3F000",
-      `The tables of this service are in the schema ${schema}, which the search_path of the role (${path}) does not find: set it right.`,
+      `The tables of this service are in the schema ${schema}, which the search_path of the role ` +
+        `(${path}) does not find: set it right.`,
     );
   }
 }

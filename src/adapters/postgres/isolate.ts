@@ -6,14 +6,14 @@ import { MAY_PASS_PATTERN } from "./sql_state.ts";
 import { COLUMN_NAMES } from "./user_data.ts";
 
 const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS_PATTERN}' then raise; end if;`;
-/** Our own: no row, and no error either. */
+/** A code of our own, for a statement that inserts no row and tells of no error either. */
 const VANISHED = "DSP01";
 /** Rows tried together before each of them is tried alone. */
 const CHUNK_ROWS = 64;
 /** A trigger may refuse at random. */
 const MAX_TURNS = 10;
 
-/** Of `dsproxy.*`: the rows to be taken apart, an array for each column in the order of COLUMNS. */
+/** The settings `dsproxy.*` with the rows: one array a column, in the order of COLUMNS. */
 export const ISOLATE_SETTINGS = [
   "user_ids",
   "values",
@@ -50,8 +50,8 @@ begin
     last := least(first + ${CHUNK_ROWS - 1}, cardinality(seqs));
     begin
       insert into user_data (${COLUMN_NAMES})
-      select * from unnest(user_ids[first:last], vals[first:last], ts[first:last], accepted_ms[first:last],
-        instances[first:last], seqs[first:last]);
+      select * from unnest(user_ids[first:last], vals[first:last], ts[first:last],
+        accepted_ms[first:last], instances[first:last], seqs[first:last]);
       get diagnostics inserted = row_count;
       if inserted <= last - first then raise exception using errcode = '${VANISHED}'; end if;
     exception when others then
@@ -73,7 +73,8 @@ begin
         -- It may have been put into another table that is read with this one.
         if inserted = 0 and not exists (select from user_data u where u.user_id = user_ids[i]
           and u.dsproxy_seq = seqs[i] and u.dsproxy_instance = instances[i]) then
-          raise exception 'a trigger or rule of user_data lets the row vanish' using errcode = '${VANISHED}';
+          raise exception 'a trigger or rule of user_data lets the row vanish'
+            using errcode = '${VANISHED}';
         end if;
       exception when others then
         ${RAISE_WHAT_MAY_PASS}
@@ -87,7 +88,8 @@ begin
     suspects := again;
   end loop;
   perform set_config('dsproxy.refused', (
-    select coalesce(json_agg(json_build_object('seq', seqs[r.i], 'code', r.code, 'message', r.message) order by r.i), '[]')::text
+    select coalesce(json_agg(json_build_object(
+      'seq', seqs[r.i], 'code', r.code, 'message', r.message) order by r.i), '[]')::text
     from unnest(suspects, codes, messages) as r(i, code, message)), true);
 end
 $isolate$`;
@@ -108,11 +110,13 @@ declare
 begin
   for probe in
     select 'dsproxy-probe-' || md5(random()::text) as user_id, 'probe' as value
-    union all (select item->>'userId', item->>'value' from json_array_elements(current_setting('dsproxy.neighbours')::json) item)
+    union all (select item->>'userId', item->>'value'
+      from json_array_elements(current_setting('dsproxy.neighbours')::json) item)
     union all (select user_data.user_id, user_data.value from user_data limit 1)
   loop
     begin
-      insert into user_data (user_id, value, ts) values (probe.user_id, probe.value, extract(epoch from now())::bigint);
+      insert into user_data (user_id, value, ts)
+      values (probe.user_id, probe.value, extract(epoch from now())::bigint);
       get diagnostics inserted = row_count;
       if inserted = 0 and not exists (select from user_data u where u.user_id = probe.user_id) then
         raise exception using errcode = '${VANISHED}';
@@ -125,6 +129,7 @@ begin
         codes := codes || sqlstate::text;
     end;
   end loop;
-  perform set_config('dsproxy.probe', json_build_object('goesIn', goes_in, 'codes', codes)::text, true);
+  perform set_config('dsproxy.probe',
+    json_build_object('goesIn', goes_in, 'codes', codes)::text, true);
 end
 $probe$`;

@@ -31,12 +31,16 @@ export interface IndexOptions extends MigrationOptions {
   readonly pollMs?: number;
 }
 
+/** The largest of tables take hours. */
 const DEFAULT_LIMIT_MS = 6 * 3_600_000;
 const DEFAULT_POLL_MS = 1_000;
+/** Of looks and claims, which take milliseconds: beyond this the server is away. */
 const STATEMENT_LIMIT_MS = 10_000;
+/** As for the columns (schema.ts). */
 const PATIENCE_MS = 30_000;
 /** From the claim until the build's lock is to be seen: for a slow network and a busy machine. */
 const CLAIM_SECONDS = 30;
+/** In a row, with somebody else who works on the table: then a person may want to know. */
 const MAX_FAILURES = 5;
 
 const OUR_NAME = new RegExp(`^${INDEX_NAME}(_\\d+)?$`);
@@ -178,9 +182,9 @@ async function take(
 /** @returns what to release; undefined when somebody else has the claim */
 async function claim(connections: Connections): Promise<string | undefined> {
   // A claim from the future is that of a clock that was set back.
-  const statement =
-    `update dsproxy_store set index_claimed_at = clock_timestamp() where index_claimed_at not between
-    clock_timestamp() - interval '${CLAIM_SECONDS} s' and clock_timestamp() + interval '${CLAIM_SECONDS} s'
+  const statement = `update dsproxy_store set index_claimed_at = clock_timestamp()
+    where index_claimed_at not between clock_timestamp() - interval '${CLAIM_SECONDS} s'
+      and clock_timestamp() + interval '${CLAIM_SECONDS} s'
     returning index_claimed_at::text as claimed`;
   try {
     const { rows } = await connections.run(
@@ -217,7 +221,8 @@ function checkRights({ part, statement }: Step): void {
 function refusal(reason: string, statement: string, cause?: unknown): StoreRefusesError {
   return new StoreRefusesError(
     INSUFFICIENT_PRIVILEGE,
-    `${reason}. Reads are right without the index, but slow. Let the table's owner or a superuser run this: ${statement};`,
+    `${reason}. Reads are right without the index, but slow. Let the table's owner or a ` +
+      `superuser run this: ${statement};`,
     { cause },
   );
 }
@@ -239,8 +244,8 @@ async function explained(
   );
   const { role, timeout } = rows[0]!;
   return new Error(
-    `The index cannot be built within the statement_timeout of the role ${role} (${timeout}). Raise it, or run this as the owner of the ` +
-      `table: ${statement};`,
+    `The index cannot be built within the statement_timeout of the role ${role} (${timeout}). ` +
+      `Raise it, or run this as the owner of the table: ${statement};`,
     { cause: error },
   );
 }

@@ -23,16 +23,16 @@ export const MIGRATIONS: readonly Migration[] = [
       dsproxy_dead_letters: (schema) => [
         `create table if not exists ${schema}.dsproxy_dead_letters (source text not null, ` +
         "id text not null, user_id text not null, value text not null, ts bigint not null, " +
-        "accepted_ms bigint not null, instance text not null, seq bigint not null, " +
-        "code text not null, message text not null, failed_at timestamptz not null default now(), " +
+        "accepted_ms bigint not null, instance text not null, seq bigint not null, code text " +
+        "not null, message text not null, failed_at timestamptz not null default now(), " +
         "attempts int not null default 1, primary key (source, seq))",
         "create index if not exists dsproxy_dead_letters_id " +
         `on ${schema}.dsproxy_dead_letters (id)`,
       ],
       dsproxy_store: (schema, identity) => [
         `create table if not exists ${schema}.dsproxy_store (identity text not null, ` +
-        "cache_generation text not null default '', " +
-        "index_claimed_at timestamptz not null default 'epoch')",
+        "cache_generation text not null default '', index_claimed_at timestamptz not null " +
+        "default 'epoch')",
         // One row for ever: a second is refused, and so is a second identity.
         "create unique index if not exists dsproxy_store_one_row " +
         `on ${schema}.dsproxy_store ((true))`,

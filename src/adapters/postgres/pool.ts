@@ -50,6 +50,7 @@ export function createPool(options: PoolOptions): Pool {
   return new ConnectionPool(options);
 }
 
+/** A burst's connections are given back to the server once it has been over for so long. */
 const IDLE_MS = 60_000;
 /**
  * Long-lived connections would never follow an address that has moved, nor a load that is to be
@@ -58,10 +59,13 @@ const IDLE_MS = 60_000;
 const MOST_AGE_MS = 600_000;
 /** A second choice is read from while nothing better is there: that is to be noticed soon. */
 const SECOND_CHOICE_AGE_MS = 2_000;
+/** What is under way may finish; a service that stops has other things to close in its time. */
 const CLOSE_GRACE_MS = 1_000;
 /** The library wants limits; each call has its own, which is lower. */
 const UNUSED_LIMIT_MS = 2 ** 31 - 1;
+/** A look at one row, on a connection that has just been made. */
 const ADMIT_LIMIT_MS = 3_000;
+/** While callers wait; short beside their limits, long beside what a refused connection costs. */
 const RETRY_CONNECT_MS = 500;
 export const CLOSED = "The PostgreSQL store is closed";
 

@@ -18,8 +18,8 @@ export class RowsVanishedError extends Error {
 }
 
 /**
- * All rows in one statement. To be called in a transaction. @throws the driver's DatabaseError when
- * one is refused, or RowsVanishedError
+ * Inserts all rows in one statement. Has to be called in a transaction. @throws the driver's
+ * DatabaseError when one is refused, or RowsVanishedError
  */
 export async function putTogether(
   session: Session,
@@ -45,7 +45,7 @@ export async function putTogether(
 }
 
 /**
- * Each row on its own, where together they were refused. To be called in a transaction of its own.
+ * Tries each row on its own, where together they were refused. Has a transaction of its own.
  * @param neighbours rows that went in a moment ago
  * @throws StoreRefusesError when the table takes no row at all; the driver's DatabaseError for what
  *   may pass
@@ -80,8 +80,8 @@ async function lockMark(session: Session, source: string, confirmedSeq: number):
   // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is
   // kept.
   const { rows: [row] } = await session.query<{ seq: string }>(
-    `select seq, set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on'
-       else current_setting('synchronous_commit') end, true)
+    `select seq, set_config('synchronous_commit', case current_setting('synchronous_commit')
+       when 'off' then 'on' else current_setting('synchronous_commit') end, true)
      from dsproxy_marks where source = $1 for update`,
     [source],
   );

@@ -23,8 +23,11 @@ import { sqlStateOf } from "./sql_state.ts";
  * milliseconds.
  */
 const MIGRATION_LOCK = 0x6473_7072; // "dspr"
+/** Many instances, each of which has the lock for milliseconds. */
 const MIGRATION_LOCK_LIMIT_MS = 5_000;
+/** More than the longest wait for a lock: beyond this the server is away. */
 const STATEMENT_LIMIT_MS = 10_000;
+/** Then the error names who holds the table, and the next call goes on trying. */
 const PATIENCE_MS = 30_000;
 const INSUFFICIENT_PRIVILEGE = "42501";
 /** Serialization failure, duplicate key, duplicate table. */

@@ -90,7 +90,8 @@ class PostgresStore implements Store {
   latest(userId: string): Promise<Entry | undefined> {
     return this.database.read(async (session) => {
       const { rows: [row] } = await session.query<EntryRow>(LATEST, [userId]);
-      return row && entryOf(row);
+      // A collation of the column may take other spellings for the same: it is who was asked for.
+      return row && { ...entryOf(row), userId };
     });
   }
 

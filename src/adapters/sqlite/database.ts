@@ -1,7 +1,7 @@
 /**
- * SQLite in a worker thread (worker.ts). Owns the thread: starts it at the first call, and a new one
- * after a crash or a call that gave no answer. Nothing else here turns what the thread reports into
- * the words of src/errors.ts.
+ * SQLite in a worker thread (worker.ts). Owns the thread: starts it at the first call, and a new
+ * one after a crash or a call that gave no answer. Nothing else here turns what the thread reports
+ * into the words of src/errors.ts.
  */
 import { DeadlineError, withDeadline } from "../../deadline.ts";
 import {

@@ -14,7 +14,8 @@ export function buryDeadLetter(
 ): void {
   const { userId, value, ts, acceptedMs, run, seq } = entry;
   db.prepare(`insert into dsproxy_dead_letters
-    (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message, failed_at_ms) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+    (source, id, user_id, value, ts, accepted_ms, instance, seq, code, message, failed_at_ms)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
     .run(
       source,
       writeId(entry),

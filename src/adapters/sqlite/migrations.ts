@@ -2,7 +2,7 @@
  * The schema in SQLite. The tables of our own are migrations with numbers: what a release adds is
  * one more of them, never a change of one that was released. The file is this program's, and nobody
  * waits for its lock: all of them run at each start, and do nothing twice. So a table that somebody
- * dropped is made anew, and a file of the releases that kept no record is taken over without a look.
+ * dropped is made anew, and a file of the releases that kept no record is taken over as it is.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ensureUserData } from "./user_data.ts";

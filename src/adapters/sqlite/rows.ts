@@ -114,5 +114,6 @@ function refuseWhereTableIsAtFault(db: DatabaseSync, refused: readonly RefusedEn
 export function latest(db: DatabaseSync, userId: string): Entry | undefined {
   const row = db.prepare(`select ${COLUMN_NAMES} from user_data
     where user_id = ? and value is not null order by ${NEWEST_FIRST} limit 1`).get(userId);
-  return row && entryOf(row);
+  // A collation of the column may take other spellings for the same: it is who was asked for.
+  return row && { ...entryOf(row), userId };
 }

@@ -48,12 +48,13 @@ Deno.test("a migrated database is well, and nothing of the try stays", () =>
     assert.deepEqual([problems, notes.filter((note) => !note.startsWith("fsync"))], [[], []]);
     const [rows] = await execute(
       url,
-      "select (select count(*) from user_data) + (select count(*) from dsproxy_marks) + (select count(*) from dsproxy_dead_letters) as n",
+      "select (select count(*) from user_data) + (select count(*) from dsproxy_marks) + (select " +
+        "count(*) from dsproxy_dead_letters) as n",
     );
     assert.equal(Number(rows!.n), 0);
   }));
 
-Deno.test("a table of the original is not touched, and the check waits for nobody who holds it", () =>
+Deno.test("a table of the original is not touched, and nobody who holds it is waited for", () =>
   withDatabase(async (url) => {
     await execute(url, ORIGINAL);
     const long = new pg.Client(clientOptions(url));
@@ -89,7 +90,8 @@ const REFUSING: Readonly<Record<string, readonly [string, readonly RegExp[]]>> =
     [/^The unique index once allows one row for each user_id and ts/],
   ],
   "both of them": [
-    "alter table user_data add primary key (user_id); alter table user_data add column tenant int not null",
+    "alter table user_data add primary key (user_id); alter table user_data add column tenant " +
+    "int not null",
     [/tenant \(integer\) is NOT NULL/, /primary key user_data_pkey/],
   ],
   "a unique index on an expression": [
@@ -97,13 +99,16 @@ const REFUSING: Readonly<Record<string, readonly [string, readonly RegExp[]]>> =
     [/^user_data refuses what the service does \(insert\): duplicate key value violates unique constraint "lowered" \(23505\)/],
   ],
   "a trigger that raises": [
-    `create function no() returns trigger language plpgsql as $$ begin raise exception 'not on Sundays'; end $$;
+    `create function no() returns trigger language plpgsql as $$ begin raise exception
+      'not on Sundays'; end $$;
     create trigger no before insert on user_data for each row execute function no()`,
     [/^user_data refuses what the service does \(insert\): not on Sundays \(P0001\)/],
   ],
   "a deferred trigger that raises": [
-    `create function no() returns trigger language plpgsql as $$ begin raise exception 'not at the end'; end $$;
-    create constraint trigger no after insert on user_data deferrable initially deferred for each row execute function no()`,
+    `create function no() returns trigger language plpgsql as $$ begin raise exception
+      'not at the end'; end $$;
+    create constraint trigger no after insert on user_data deferrable initially deferred for each
+      row execute function no()`,
     [/^user_data refuses .*not at the end \(P0001\)/],
   ],
   "a trigger that drops rows": [
@@ -112,18 +117,22 @@ const REFUSING: Readonly<Record<string, readonly [string, readonly RegExp[]]>> =
     [/goes through, but adds no row: a trigger or a rule drops it/],
   ],
   "a trigger that changes values": [
-    `create function shout() returns trigger language plpgsql as $$ begin new.value := upper(new.value); return new; end $$;
+    `create function shout() returns trigger language plpgsql as $$ begin new.value :=
+      upper(new.value); return new; end $$;
     create trigger shout before insert on user_data for each row execute function shout()`,
     [/comes back with another value: a trigger changes it/],
   ],
   "a range of partitions that has ended": [
-    `drop table user_data; create table user_data (user_id text, value text, ts bigint, dsproxy_accepted_ms bigint not null default 0,
-      dsproxy_instance text not null default '', dsproxy_seq bigint not null default 0) partition by range (ts);
+    `drop table user_data; create table user_data (user_id text, value text, ts bigint,
+      dsproxy_accepted_ms bigint not null default 0,
+      dsproxy_instance text not null default '', dsproxy_seq bigint not null default 0) partition by
+        range (ts);
     create table past partition of user_data for values from (0) to (1000)`,
     [/^user_data refuses .*no partition of relation "user_data" found for row/],
   ],
   "a view": [
-    "alter table user_data rename to rows; create view user_data as select user_id, value, ts from rows",
+    "alter table user_data rename to rows; create view user_data as select user_id, value, ts " +
+    "from rows",
     [/^public\.user_data is a view, but a table is needed/],
   ],
   "a wrong type": ["alter table user_data alter ts type int", [
@@ -142,7 +151,7 @@ for (const [what, [ddl, messages]] of Object.entries(REFUSING)) {
   });
 }
 
-Deno.test("the check names each right that the role lacks, and is content once it has them all", () =>
+Deno.test("each right that the role lacks is named, and none once it has them all", () =>
   withDatabase(async (url) => {
     await migrate(url);
     await withRole(url, async (role) => {
@@ -150,7 +159,8 @@ Deno.test("the check names each right that the role lacks, and is content once i
       assert.match(
         first[0]!,
         new RegExp(
-          `^The role ${role.user} has no right to insert on user_data.*grant insert on public\\.user_data`,
+          `^The role ${role.user} has no right to insert on user_data.*grant insert on ` +
+            `public\\.user_data`,
         ),
       );
       // What cannot be tried without another right is named when that one is there.
@@ -163,8 +173,10 @@ Deno.test("the check names each right that the role lacks, and is content once i
       }
       const granted = await execute(
         url,
-        `select table_name || ' ' || string_agg(lower(privilege_type), ', ' order by privilege_type) as rights
-        from information_schema.role_table_grants where grantee = '${role.user}' group by table_name order by 1`,
+        `select table_name || ' ' || string_agg(lower(privilege_type), ', ' order by privilege_type)
+          as rights
+        from information_schema.role_table_grants where grantee = '${role.user}' group by table_name
+          order by 1`,
       );
       assert.deepEqual(granted.map(({ rights }) => rights), [
         "dsproxy_dead_letters delete, insert, select, update",
@@ -192,8 +204,10 @@ Deno.test("the check names row-level security that refuses or hides the rows of 
     await withRole(url, async (role) => {
       await execute(
         url,
-        `alter table user_data enable row level security; grant all on all tables in schema public to ${role.user};
-        create policy mine on user_data for all to public using (user_id = 'nobody') with check (true)`,
+        `alter table user_data enable row level security; grant all on all tables in schema public
+          to ${role.user};
+        create policy mine on user_data for all to public using (user_id = 'nobody') with check
+          (true)`,
       );
       assert.match(
         (await checkPostgres(connectionsTo(url, role))).problems.join("\n"),
@@ -225,7 +239,8 @@ Deno.test("the check tells that synchronous_commit is off, and that columns are 
     await execute(
       url,
       `alter table user_data alter value type varchar(200);
-      do $$ begin execute format('alter database %I set synchronous_commit = off', current_database()); end $$`,
+      do $$ begin execute format('alter database %I set synchronous_commit = off',
+        current_database()); end $$`,
     );
     const { problems, notes } = await checkPostgres(connectionsTo(url));
     assert.deepEqual(problems, []);
@@ -233,12 +248,13 @@ Deno.test("the check tells that synchronous_commit is off, and that columns are 
     assert.match(notes.join("\n"), /user_data\.value is of type character varying\(200\)/);
   }));
 
-Deno.test("a constraint on what is in a row is told of, but no problem: it may have nothing against real rows", () =>
+Deno.test("a constraint on contents is no problem: it may have nothing against real rows", () =>
   withDatabase(async (url) => {
     await migrate(url);
     await execute(
       url,
-      "create table users (id text primary key); alter table user_data add constraint known foreign key (user_id) references users",
+      "create table users (id text primary key); alter table user_data add constraint known " +
+        "foreign key (user_id) references users",
     );
     const { problems, notes } = await checkPostgres(connectionsTo(url));
     assert.deepEqual(problems, []);
@@ -249,7 +265,8 @@ Deno.test("the check names sessions that are read-only", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$",
+      "do $$ begin execute format('alter database %I set default_transaction_read_only = on', " +
+        "current_database()); end $$",
     );
     assert.match(
       (await checkPostgres(connectionsTo(url))).problems.join("\n"),

@@ -62,7 +62,7 @@ async function changeTable(url: string, rounds: number): Promise<void> {
   });
 }
 
-Deno.test("the table's columns change type under readers and a writer: every answer is right, none fails", () =>
+Deno.test("columns change type under readers and a writer: every answer is right, none fails", () =>
   withDatabase((url) =>
     withLoad(postgresOptions(url, { poolSize: 8 }), async (load) => {
       const counts = await load.during(() => changeTable(url, 8));
@@ -71,12 +71,13 @@ Deno.test("the table's columns change type under readers and a writer: every ans
     })
   ));
 
-Deno.test("a database whose transactions see an old state by default says of nobody that he is absent, when the table is rewritten", () =>
+Deno.test("nobody is absent while a table is rewritten, whatever transactions see", () =>
   withDatabase(async (url) => {
     for (const level of ["repeatable read", "serializable"]) {
       await execute(
         url,
-        `do $$ begin execute format('alter database %I set default_transaction_isolation = ''${level}''', current_database()); end $$`,
+        "do $$ begin execute format('alter database %I set default_transaction_isolation = " +
+          `''${level}''', current_database()); end $$`,
       );
       await withLoad(postgresOptions(url, { poolSize: 8 }), async (load) => {
         const counts = await load.during(() => changeTable(url, 5));
@@ -86,7 +87,7 @@ Deno.test("a database whose transactions see an old state by default says of nob
     }
   }));
 
-Deno.test("other sessions discard what is theirs, and the store's own are ended: answers are right, or there are none", () =>
+Deno.test("sessions are discarded and ended: answers are right, or there are none", () =>
   withDatabase((url) =>
     withLoad(postgresOptions(url, { poolSize: 8 }), async (load) => {
       const counts = await load.during(() =>
@@ -95,7 +96,8 @@ Deno.test("other sessions discard what is theirs, and the store's own are ended:
             await sql.unsafe("discard all");
             await sql.unsafe(
               `select pg_terminate_backend(pid) from pg_stat_activity
-              where datname = current_database() and application_name = 'dsproxy' order by random() limit 3`,
+              where datname = current_database() and application_name = 'dsproxy' order by random()
+                limit 3`,
             );
             await delay(50);
           }
@@ -107,7 +109,7 @@ Deno.test("other sessions discard what is theirs, and the store's own are ended:
   ));
 
 for (const poolMode of ["session", "transaction"] as const) {
-  Deno.test(`through PgBouncer in ${poolMode} mode, with columns that change type: every answer is right, none fails`, () =>
+  Deno.test(`columns change type behind PgBouncer in ${poolMode} mode: all answers are right`, () =>
     withDatabase(async (url) => {
       // In session mode every connection of a client keeps one of PgBouncer's; in transaction mode
       // all share two.
@@ -195,7 +197,7 @@ Deno.test("PgBouncer in statement mode is refused at the start, with its setting
     }
   }));
 
-Deno.test("PgBouncer is restarted under load: answers are right, or there are none, and then they come again", () =>
+Deno.test("PgBouncer is restarted under load: answers are right or none, and then come again", () =>
   withDatabase(async (url) => {
     await using bouncer = await startPgBouncer({ databaseUrl: url, poolMode: "transaction" });
     await withLoad(postgresOptions(bouncer.url, { poolSize: 8 }), async (load) => {

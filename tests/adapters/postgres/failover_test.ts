@@ -82,7 +82,7 @@ Deno.test("target_session_attrs picks the server that it names, as in libpq", as
   }
 });
 
-Deno.test("of several hosts those that are down are passed over, and the message names them all when none answers", async () => {
+Deno.test("hosts that are down are passed over, and all are named when none answers", async () => {
   await using server = await startPostgres();
   const down = { host: "127.0.0.1", port: 1 };
   const up = { host: "localhost", port: server.port };
@@ -119,7 +119,7 @@ Deno.test("a host that swallows all costs its time once, and the next one is use
   }
 });
 
-Deno.test("an address that moves from a standby to the primary is followed within seconds", async () => {
+Deno.test("an address that moves to the primary is followed within seconds", async () => {
   await using primary = await startPostgres();
   const { store: direct } = createPostgresStore(postgresOptions(primary.url));
   await direct.open(SOURCE);
@@ -143,12 +143,14 @@ Deno.test("an address that moves from a standby to the primary is followed withi
   }
 });
 
-Deno.test("a database that is set read-only goes on being read, and is written to again within seconds", () =>
+Deno.test("a read-only database goes on being read, and is written to again within seconds", () =>
   withDatabase(async (url) => {
     const set = (value: string) =>
       once(url, (sql) =>
         sql.unsafe(
-          `do $$ begin execute format('alter database %I set default_transaction_read_only = ${value}', current_database());
+          `do $$ begin execute
+            format('alter database %I set default_transaction_read_only = ${value}',
+              current_database());
           end $$; select pg_terminate_backend(pid) from pg_stat_activity
           where datname = current_database() and pid <> pg_backend_pid()`,
         ));
@@ -165,7 +167,8 @@ Deno.test("a database that is set read-only goes on being read, and is written t
       await once(url, async (sql) => {
         await sql.unsafe("set default_transaction_read_only = off");
         await sql.unsafe(
-          `do $$ begin execute format('alter database %I reset default_transaction_read_only', current_database()); end $$`,
+          "do $$ begin execute format('alter database %I reset default_transaction_read_only', " +
+            "current_database()); end $$",
         );
       });
       assert.ok(await untilWritable(store, [entry(2)]) < RECOVERY_LIMIT_MS);
@@ -175,7 +178,7 @@ Deno.test("a database that is set read-only goes on being read, and is written t
   }));
 
 for (const how of ["by its address", "by the list of hosts"]) {
-  Deno.test(`a standby that is promoted takes over, found ${how}: no wrong answer, no user missing`, async () => {
+  Deno.test(`a promoted standby takes over, found ${how}, with every answer right`, async () => {
     await using primary = await startPostgres();
     await using address = FaultProxy.to(primary.port);
     const { store: first } = createPostgresStore(postgresOptions(primary.url));

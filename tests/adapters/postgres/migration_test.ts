@@ -10,7 +10,8 @@ import { withRole } from "../../support/postgres_roles.ts";
 import { delay } from "../../support/services.ts";
 
 const LARGE = `create table user_data (user_id text, value text, ts bigint);
-  insert into user_data select 'u' || i % 10000, 'v' || i, i from generate_series(1, 100000) i; create index mine on user_data (user_id)`;
+  insert into user_data select 'u' || i % 10000, 'v' || i, i from generate_series(1, 100000) i;
+    create index mine on user_data (user_id)`;
 const BUILD = createIndex(INDEX_NAME, "public.user_data", "full", "concurrently");
 const INDEX_OPTIONS = { pollMs: 50 };
 
@@ -53,7 +54,8 @@ function othersAtWork(url: string): Activity<number> {
     worker("insert into user_data (user_id, value, ts) values ('u1', 'theirs', 1)"),
     worker("select value from user_data where user_id = 'u2' limit 1"),
     worker(
-      "begin; insert into user_data (user_id, value, ts) values ('u3', 'theirs', 1); select pg_sleep(0.003); commit",
+      "begin; insert into user_data (user_id, value, ts) values ('u3', 'theirs', 1); select " +
+        "pg_sleep(0.003); commit",
     ),
   ];
   return activity(async () => {
@@ -104,7 +106,7 @@ async function isValid(url: string): Promise<boolean> {
   return row?.indisvalid === true;
 }
 
-Deno.test("while a long transaction holds the table nobody queues, others work on, and the columns are added after it", () =>
+Deno.test("while a long transaction holds the table nobody queues; the columns come after it", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await using long = await openTransaction(url, "select * from user_data limit 1");
@@ -133,7 +135,7 @@ Deno.test("a busy table, on which one transaction always overlaps the next, is m
     assert.equal(await isValid(url), true);
   }));
 
-Deno.test("where no moment comes the error names who holds the table, and nothing stays locked", () =>
+Deno.test("where no moment comes the error names who holds the table, and nothing is locked", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await using long = await openTransaction(url, "insert into user_data values ('long', 'x', 1)");
@@ -143,7 +145,8 @@ Deno.test("where no moment comes the error names who holds the table, and nothin
     );
     const held = await execute(
       url,
-      "select 1 from pg_locks where mode = 'AccessExclusiveLock' and relation = 'user_data'::regclass",
+      "select 1 from pg_locks where mode = 'AccessExclusiveLock' and relation = " +
+        "'user_data'::regclass",
     );
     assert.equal(held.length, 0);
     await long.end();
@@ -162,7 +165,7 @@ Deno.test("a service that stops while it waits for its moment stops at once", ()
     await long.end();
   }));
 
-Deno.test("writes and reads go on while the index is built, and wait for nobody whom the build waits for", () =>
+Deno.test("writes and reads go on while the index is built, whoever the build waits for", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await ensureTables(connectionsTo(url));
@@ -194,7 +197,8 @@ Deno.test("what an interrupted build left behind is dropped, and built anew", ()
     await buildIsRunning(url);
     await execute(
       url,
-      "select pg_cancel_backend(pid) from pg_stat_progress_create_index where datname = current_database()",
+      "select pg_cancel_backend(pid) from pg_stat_progress_create_index where datname = " +
+        "current_database()",
     );
     await build;
     await long.end();
@@ -211,7 +215,7 @@ Deno.test("what an interrupted build left behind is dropped, and built anew", ()
     );
   }));
 
-Deno.test("an instance that dies during its build leaves it to the server: the next one waits, and builds nothing twice", () =>
+Deno.test("an instance that dies during its build leaves it to the server; the next waits", () =>
   withDatabase(async (url) => {
     await execute(url, LARGE);
     await ensureTables(connectionsTo(url));
@@ -235,12 +239,13 @@ Deno.test("an instance that dies during its build leaves it to the server: the n
     assert.deepEqual(statements.filter((text) => /^(drop|create)/.test(text)), []);
   }));
 
-Deno.test("a statement_timeout that is too short for the build is named, with what to run instead", () =>
+Deno.test("a statement_timeout too short for the build is named, with what to run instead", () =>
   withDatabase((url) =>
     withRole(url, async (role) => {
       await execute(
         url,
-        `${LARGE}; alter table user_data owner to ${role.user}; grant all on schema public to ${role.user};
+        `${LARGE}; alter table user_data owner to ${role.user}; grant all on schema public to
+          ${role.user};
         alter role ${role.user} set statement_timeout = '700ms'`,
       );
       await ensureTables(connectionsTo(url, role));

@@ -10,7 +10,8 @@ const execute = (url: string, text: string) => once(url, (sql) => sql.unsafe(tex
 const BY_TIME_AND_USER = `
   create table user_data (user_id text, value text, ts bigint) partition by range (ts);
   create table old partition of user_data for values from (minvalue) to (5000);
-  create table recent partition of user_data for values from (5000) to (maxvalue) partition by hash (user_id);
+  create table recent partition of user_data for values from (5000) to (maxvalue) partition by hash
+    (user_id);
   create table recent_0 partition of recent for values with (modulus 2, remainder 0);
   create table recent_1 partition of recent for values with (modulus 2, remainder 1);
   insert into user_data select 'u' || i % 100, 'v' || i, i from generate_series(1, 10000) i`;
@@ -27,13 +28,15 @@ async function migrate(url: string): Promise<string[]> {
 async function indexes(url: string): Promise<string[]> {
   const rows = await execute(
     url,
-    `select x.indrelid::regclass || case when x.indisvalid then '' else ' invalid' end || case when x.indpred is null then '' else ' partial' end as name
-    from pg_index x join pg_class c on c.oid = x.indexrelid where pg_get_indexdef(c.oid) like '%dsproxy_seq DESC%' order by 1`,
+    `select x.indrelid::regclass || case when x.indisvalid then '' else ' invalid' end || case when
+      x.indpred is null then '' else ' partial' end as name
+    from pg_index x join pg_class c on c.oid = x.indexrelid where pg_get_indexdef(c.oid) like
+      '%dsproxy_seq DESC%' order by 1`,
   );
   return rows.map(({ name }) => name);
 }
 
-Deno.test("a partitioned table is indexed one partition after the other, whatever the depth, without locking one for a build", () =>
+Deno.test("partitions are indexed one after the other, at any depth, without locking one", () =>
   withDatabase(async (url) => {
     await execute(url, BY_TIME_AND_USER);
     const statements = await migrate(url);
@@ -65,7 +68,8 @@ Deno.test("a user_id too long for an index in one partition makes the index part
   withDatabase(async (url) => {
     await execute(
       url,
-      `${BY_TIME_AND_USER}; insert into user_data select string_agg(md5(i::text), ''), 'long', 9000 from generate_series(1, 300) i`,
+      `${BY_TIME_AND_USER}; insert into user_data select string_agg(md5(i::text), ''), 'long', ` +
+        "9000 from generate_series(1, 300) i",
     );
     await migrate(url);
     const expected = ["old", "recent", "recent_0", "recent_1", "user_data"].map((name) =>
@@ -76,11 +80,12 @@ Deno.test("a user_id too long for an index in one partition makes the index part
     assert.equal((await migrate(url)).length, 2);
   }));
 
-Deno.test("tables that inherit from user_data are indexed too, as reads of it find their rows", () =>
+Deno.test("tables that inherit from user_data are indexed too, as reads find their rows", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      `create table user_data (user_id text, value text, ts bigint); create table archive () inherits (user_data);
+      `create table user_data (user_id text, value text, ts bigint); create table archive ()
+        inherits (user_data);
       insert into archive select 'u' || i % 100, 'v' || i, i from generate_series(1, 1000) i`,
     );
     await migrate(url);

@@ -45,7 +45,7 @@ async function assertGone(url: string, text: string): Promise<void> {
   await eventually(`nothing runs ${text}`, async () => await running(url, text) === 0, 3_000);
 }
 
-Deno.test("a statement that takes too long is ended here in time, and on the server too, also through PgBouncer", () =>
+Deno.test("a statement that takes too long is ended on the server, also through PgBouncer", () =>
   withDatabase(async (url) => {
     await using bouncer = await startPgBouncer({ databaseUrl: url, poolMode: "transaction" });
     for (const where of [url, bouncer.url]) {
@@ -250,7 +250,7 @@ Deno.test("closing ends what is under way", () =>
     await assert.rejects(ask(pool, "select 1"), /closed/);
   }));
 
-Deno.test("a password that is changed is used for new connections, and those that are open go on", () =>
+Deno.test("a changed password is used for new connections, and those that are open go on", () =>
   withDatabase(async (url) => {
     const role = `rotated_${crypto.randomUUID().slice(0, 8)}`;
     await once(url, (sql) => sql.unsafe(`create role ${role} login password 'one'`));
@@ -289,7 +289,7 @@ Deno.test("a password that the server keeps as MD5 works, too", async () => {
   );
 });
 
-Deno.test("a call that waits for a connection while the pool is closed is told that it is closed", () =>
+Deno.test("a call that waits for a connection of a pool that is closed is told so", () =>
   withDatabase(async (url) => {
     const pool = createPool(postgresOptions(url, { poolSize: 1 }));
     const busy = ask(pool, "select pg_sleep(0.3)");

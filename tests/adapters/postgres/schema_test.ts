@@ -30,11 +30,12 @@ async function single<T>(url: string, text: string): Promise<T> {
   return Object.values(row!)[0] as T;
 }
 
-Deno.test("a table of the original is extended in place: every row is still there, and others insert as before", () =>
+Deno.test("a table of the original is extended in place, and others insert as before", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      `${ORIGINAL}; ${ROWS}; insert into user_data values (null, null, null), ('null-ts', 'x', null)`,
+      `${ORIGINAL}; ${ROWS}; insert into user_data values (null, null, null), ('null-ts', 'x', ` +
+        "null)",
     );
     await migrate(url);
     assert.equal(await single(url, "select count(*)::int from user_data"), 10_002);
@@ -55,11 +56,12 @@ Deno.test("on a complete schema two look-ups in the catalogue are all, and need 
     });
   }));
 
-Deno.test("of many instances that start at once on a large table one builds the index, and all agree on one identity", () =>
+Deno.test("of instances that start at once one builds the index, and all have one identity", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      `${ORIGINAL}; insert into user_data select 'u' || i, 'v', i from generate_series(1, 100000) i`,
+      `${ORIGINAL}; insert into user_data select 'u' || i, 'v', i from generate_series(1, ` +
+        "100000) i",
     );
     const statements: string[] = [];
     await Promise.all(
@@ -70,11 +72,12 @@ Deno.test("of many instances that start at once on a large table one builds the 
     assert.equal(await single(url, "select count(*)::int from dsproxy_store"), 1);
   }));
 
-Deno.test("many instances can start at once on a database whose transactions are serializable", () =>
+Deno.test("many instances can start at once where transactions are serializable", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      "do $$ begin execute format('alter database %I set default_transaction_isolation = serializable', current_database()); end $$",
+      "do $$ begin execute format('alter database %I set default_transaction_isolation = " +
+        "serializable', current_database()); end $$",
     );
     await Promise.all(Array.from({ length: 6 }, () => migrate(url)));
     assert.equal(await single(url, "select count(*)::int from dsproxy_store"), 1);
@@ -93,89 +96,12 @@ Deno.test("a database keeps its identity, and has no second one", () =>
     });
   }));
 
-/** What the releases made that kept no record of their migrations. */
-const WITHOUT_RECORD = `create table user_data (user_id text, value text, ts bigint,
-    dsproxy_accepted_ms bigint not null default 0,
-    dsproxy_instance text collate "C" not null default '', dsproxy_seq bigint not null default 0);
-  create index dsproxy_user_data_latest on user_data (user_id, ts desc nulls last,
-    dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc);
-  create table dsproxy_marks (source text primary key, seq bigint not null,
-    updated_at timestamptz not null default now());
-  create table dsproxy_dead_letters (source text not null, id text not null,
-    user_id text not null, value text not null, ts bigint not null, accepted_ms bigint not null,
-    instance text not null, seq bigint not null, code text not null, message text not null,
-    failed_at timestamptz not null default now(), attempts int not null default 1,
-    primary key (source, seq));
-  create index dsproxy_dead_letters_id on dsproxy_dead_letters (id);
-  create table dsproxy_store (identity text not null, cache_generation text not null default '',
-    index_claimed_at timestamptz not null default 'epoch');
-  create unique index dsproxy_store_one_row on dsproxy_store ((true));
-  insert into dsproxy_store (identity) values ('as it was');
-  insert into dsproxy_marks (source, seq) values ('a/1', 7)`;
-
-const RECORDED = "select array_agg(version order by version)::text from dsproxy_migrations";
-const OTHER_TABLES = `select json_agg(json_build_object('table', table_name, 'column', column_name,
-    'type', data_type, 'default', column_default) order by table_name, column_name)::text
-  from information_schema.columns
-  where table_schema = 'public' and table_name <> 'dsproxy_migrations'`;
-
-Deno.test("what was migrated is recorded with its number, in a new database and in one of the original", () =>
-  withDatabase(async (url) => {
-    await migrate(url);
-    assert.equal(await single(url, RECORDED), "{1}");
-    const before = await single(url, "select applied_at::text from dsproxy_migrations");
-    await execute(url, "drop table dsproxy_marks");
-    await migrate(url);
-    assert.equal(await single(url, "select applied_at::text from dsproxy_migrations"), before);
-  }));
-
-Deno.test("a database without a record is taken over: it gets one, and nothing else is changed", () =>
-  withDatabase(async (url) => {
-    await execute(url, WITHOUT_RECORD);
-    const before = await single<string>(url, OTHER_TABLES);
-    await Promise.all(Array.from({ length: 4 }, () => migrate(url)));
-    assert.equal(await single(url, RECORDED), "{1}");
-    assert.equal(await single<string>(url, OTHER_TABLES), before);
-    assert.equal(await single(url, "select identity from dsproxy_store"), "as it was");
-    assert.equal(await single(url, "select seq::int from dsproxy_marks"), 7);
-    const statements: string[] = [];
-    await migrate(url, {}, (text) => statements.push(text));
-    assert.equal(statements.length, 2, "the next start finds it complete");
-  }));
-
-Deno.test("a database without a record is of use to a role that may not create one, and while it is read-only", () =>
-  withDatabase(async (url) => {
-    await execute(url, `${WITHOUT_RECORD}; revoke create on schema public from public`);
-    await withRole(url, (role) => migrate(url, role));
-    assert.equal(await single(url, "select to_regclass('dsproxy_migrations')::text"), null);
-    const readOnly = "alter database %I set default_transaction_read_only = on";
-    await execute(
-      url,
-      `do $$ begin execute format('${readOnly}', current_database()); end $$`,
-    );
-    await migrate(url);
-    assert.equal(await single(url, "select to_regclass('dsproxy_migrations')::text"), null);
-  }));
-
-Deno.test("a record that belongs to another role keeps nobody from making what is missing", () =>
-  withDatabase(async (url) => {
-    await migrate(url);
-    await withRole(url, async (role) => {
-      await execute(
-        url,
-        `drop table dsproxy_marks; grant all on schema public to ${role.user};
-        grant select on dsproxy_store, user_data to ${role.user}`,
-      );
-      await ensureTables(connectionsTo(url, role));
-      assert.equal(await single(url, "select count(*)::int from dsproxy_marks"), 0);
-    });
-  }));
-
 Deno.test("a row with a user_id too long for an index is kept, and the index does without it", () =>
   withDatabase(async (url) => {
     await execute(
       url,
-      `${ORIGINAL}; insert into user_data select string_agg(md5(i::text), ''), 'long', 1 from generate_series(1, 300) i;
+      `${ORIGINAL}; insert into user_data select string_agg(md5(i::text), ''), 'long', 1 from
+        generate_series(1, 300) i;
       insert into user_data values ('u', 'v', 1)`,
     );
     await migrate(url);
@@ -190,19 +116,21 @@ Deno.test("a row with a user_id too long for an index is kept, and the index doe
     assert.equal(statements.length, 2, "the next start finds it complete");
   }));
 
-Deno.test("user_data is used in whichever schema of the search path it is, and what is added stands beside it", () =>
+Deno.test("user_data is used in whichever schema it is, and what is added stands beside it", () =>
   withDatabase(async (url) => {
     await withRole(url, async (role) => {
       // As $user is the first schema of the usual search path, a new table would be created there,
       // and hide the old one.
       await execute(
         url,
-        `create schema ${role.user} authorization ${role.user}; grant all on schema public to ${role.user};
+        `create schema ${role.user} authorization ${role.user}; grant all on schema public to
+          ${role.user};
         ${ORIGINAL}; alter table user_data owner to ${role.user}; ${ROWS}`,
       );
       await migrate(url, role);
       const tables =
-        "select n.nspname || '.' || relname as name from pg_class c join pg_namespace n on n.oid = relnamespace " +
+        "select n.nspname || '.' || relname as name from pg_class c join pg_namespace n on n.oid " +
+        "= relnamespace " +
         "where relname ~ '^(user_data|dsproxy)' and relkind = 'r' order by 1";
       const names = (await execute(url, tables)).map(({ name }) => name);
       assert.deepEqual(names, [
@@ -222,12 +150,15 @@ Deno.test("another deployment's tables in a later schema are not taken for one's
     await withRole(url, async (role) => {
       await execute(
         url,
-        `create schema ${role.user} authorization ${role.user}; create table ${role.user}.user_data (user_id text, value text, ts bigint);
-        alter table ${role.user}.user_data owner to ${role.user}; grant select on all tables in schema public to ${role.user}`,
+        `create schema ${role.user} authorization ${role.user}; create table ${role.user}.user_data
+          (user_id text, value text, ts bigint);
+        alter table ${role.user}.user_data owner to ${role.user}; grant select on all tables in
+          schema public to ${role.user}`,
       );
       await migrate(url, role);
       const identities = `select count(distinct identity)::int from
-        (select identity from public.dsproxy_store union all select identity from ${role.user}.dsproxy_store) s`;
+        (select identity from public.dsproxy_store union all select identity from
+          ${role.user}.dsproxy_store) s`;
       assert.equal(await single(url, identities), 2);
     });
   }));
@@ -238,7 +169,8 @@ const UNUSABLE: Readonly<Record<string, readonly [string, RegExp]>> = {
     /public\.user_data is a view/,
   ],
   "a materialized view": [
-    "create materialized view user_data as select 'u'::text as user_id, 'v'::text as value, 1::bigint as ts",
+    "create materialized view user_data as select 'u'::text as user_id, 'v'::text as value, " +
+    "1::bigint as ts",
     /public\.user_data is a materialized view/,
   ],
   "a foreign table": [
@@ -320,7 +252,7 @@ async function refusal(work: Promise<void>): Promise<StoreRefusesError> {
   return error;
 }
 
-Deno.test("the script for a migration by hand leaves the service nothing to do, and can be run again", () =>
+Deno.test("the script for a migration by hand leaves nothing to do, and can be run again", () =>
   withDatabase(async (url) => {
     await execute(url, `revoke create on schema public from public; ${ORIGINAL}; ${ROWS}`);
     await withRole(url, async (role) => {
@@ -345,7 +277,7 @@ Deno.test("a table that was user_data before keeps its index, and the new one ge
     assert.match(await planOfLatest(url), /Index.*dsproxy_user_data_latest_\d+/);
   }));
 
-Deno.test("a migration goes through PgBouncer in transaction mode, and leaves nothing set on its connections", async () => {
+Deno.test("a migration goes through PgBouncer, and leaves nothing set there", async () => {
   await withDatabase(async (url) => {
     await execute(url, `${ORIGINAL}; ${ROWS}`);
     await using bouncer = await startPgBouncer({
@@ -359,7 +291,8 @@ Deno.test("a migration goes through PgBouncer in transaction mode, and leaves no
     assert.equal(
       await single(
         url,
-        "select count(*)::int from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
+        "select count(*)::int from pg_locks where locktype = 'advisory' and database = (select " +
+          "oid from pg_database where datname = current_database())",
       ),
       0,
     );

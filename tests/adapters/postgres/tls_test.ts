@@ -76,7 +76,7 @@ Deno.test("require refuses a server without TLS, prefer accepts it", async () =>
   assert.equal(await works(server.url, { sslMode: "prefer" }), true);
 });
 
-Deno.test("under TLS, too, a statement is ended on the server, and a server that goes away is noticed at once", async () => {
+Deno.test("under TLS, too, a statement is ended on the server, and its end noticed", async () => {
   const { cert, key } = await certificate("127.0.0.1");
   await using server = await startPostgres({ ssl: "on" }, {
     "server.crt": cert,
@@ -86,7 +86,8 @@ Deno.test("under TLS, too, a statement is ended on the server, and a server that
   const asleep = async () =>
     (await pool.run(5_000, (session) =>
       session.query(
-        `select pid from pg_stat_activity join pg_stat_ssl using (pid) where ssl and query like '%pg_sleep%'
+        `select pid from pg_stat_activity join pg_stat_ssl using (pid) where ssl and query like
+          '%pg_sleep%'
         and state = 'active' and pid <> pg_backend_pid()`,
       ))).rowCount;
   const sleep = (limitMs: number) =>
@@ -110,7 +111,7 @@ Deno.test("under TLS, too, a statement is ended on the server, and a server that
   }
 });
 
-Deno.test("prefer and allow go on to the other way where the access rules ask for it, and only there", async () => {
+Deno.test("prefer and allow go on to the other way where access rules ask for it", async () => {
   const { cert, key } = await certificate("127.0.0.1");
   await using server = await startPostgres({ ssl: "on" }, {
     "server.crt": cert,

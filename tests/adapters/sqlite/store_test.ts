@@ -20,7 +20,8 @@ Deno.test("a table of the original is extended in place", () =>
     const path = `${folder}/old.db`;
     const old = new DatabaseSync(path);
     old.exec(
-      "create table user_data (user_id text, value text, ts bigint); insert into user_data values ('u', 'old', 7), (null, null, null)",
+      "create table user_data (user_id text, value text, ts bigint); insert into user_data " +
+        "values ('u', 'old', 7), (null, null, null)",
     );
     old.close();
     const { store } = createSqliteStore({ path });
@@ -34,7 +35,7 @@ Deno.test("a table of the original is extended in place", () =>
     await again.close();
   }));
 
-Deno.test("a file of the releases that kept no record is taken over, and a table that was dropped is made anew", () =>
+Deno.test("a file without a record is taken over, and a table that was dropped is made anew", () =>
   withFolder(async (folder) => {
     const path = `${folder}/old.db`;
     const first = createSqliteStore({ path });
@@ -56,7 +57,7 @@ Deno.test("a file of the releases that kept no record is taken over, and a table
     assert.deepEqual(versions.map(({ version }) => version), [1]);
   }));
 
-Deno.test("a table that is gone under a running store is refused, and is no failure of one row", () =>
+Deno.test("a table that is gone under a running store is no refusal of one row", () =>
   withFolder(async (folder) => {
     const path = `${folder}/x.db`;
     const { store, deadLetters } = createSqliteStore({ path });
@@ -66,6 +67,19 @@ Deno.test("a table that is gone under a running store is refused, and is no fail
     other.close();
     await assert.rejects(store.latest("u"), StoreRefusesError);
     await assert.rejects(deadLetters.count(), StoreRefusesError);
+    await store.close();
+  }));
+
+Deno.test("a look-up answers for who was asked for, whatever the column's collation", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/x.db`;
+    const old = new DatabaseSync(path);
+    old.exec("create table user_data (user_id text collate nocase, value text, ts bigint)");
+    old.close();
+    const { store } = createSqliteStore({ path });
+    await store.open(SOURCE);
+    await store.put(SOURCE, [entry(1, { userId: "Bob" })], 0);
+    assert.equal((await store.latest("bob"))?.userId, "bob");
     await store.close();
   }));
 
@@ -87,7 +101,7 @@ Deno.test("a store that was never used can be closed", () =>
     await createSqliteStore({ path: `${folder}/x.db` }).store.close();
   }));
 
-Deno.test("a database file that is removed or exchanged under it takes no rows, and reads go on", () =>
+Deno.test("a file that is removed or exchanged under it takes no rows, and reads go on", () =>
   withFolder(async (folder) => {
     const path = `${folder}/x.db`;
     const { store } = createSqliteStore({ path });
