@@ -1,7 +1,7 @@
 /**
  * Entries that are kept for a while: a long value as bytes outside the JavaScript heap. V8 lets its
- * heap grow to a multiple of what is alive in it before it collects garbage, so each byte kept there
- * costs several; outside it costs one.
+ * heap grow to a multiple of what is alive in it before it collects garbage, so each byte kept
+ * there costs several; outside it costs one.
  */
 import type { Entry } from "./domain.ts";
 

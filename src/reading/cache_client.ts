@@ -82,7 +82,7 @@ export class CacheClient {
   }
 
   /**
-   * After a flush: when this settles, nobody reads older copies of these users, here or in another
+   * After a flush: when this is done, nobody reads older copies of these users, here or in another
    * instance that shares the cache.
    * @throws when the cache fails, and the others cannot be told of it either
    */

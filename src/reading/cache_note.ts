@@ -1,7 +1,7 @@
 /**
- * The file `cache` in DATA_DIR: whether copies in the cache can be older than what was acknowledged,
- * as the last run knew when it ended, and whose copies they are. Only a run that ended in order says
- * so; before the first write of a run the file says no again.
+ * The file `cache` in DATA_DIR: whether copies in the cache can be older than what was
+ * acknowledged, as the last run knew when it ended, and whose copies they are. Only a run that
+ * ended in order says so; before the first write of a run the file says no again.
  */
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import { readSmallFile, replaceFile } from "../disk/small_file.ts";
@@ -61,7 +61,10 @@ export class CacheNote {
     readonly found: CacheWord,
   ) {}
 
-  /** At an orderly end, once nothing is brought to the cache any more. @throws what the disk says */
+  /**
+   * At an orderly end, once nothing is brought to the cache any more.
+   * @throws whatever the disk says
+   */
   async close(word: CacheWord): Promise<void> {
     await replaceFile(this.fs, this.dataDir, CACHE_NOTE_FILE, serialize(word));
   }

@@ -40,7 +40,11 @@ export class LastKnown {
   /** A read has just found this entry, and it is the newest there is. */
   found(entry: Entry): void {
     this.#absences.delete(entry.userId);
-    this.#answers.set(entry.userId, pack(entry));
+    const answer = this.#answers.peek(entry.userId);
+    // The same one is most often found again: what was packed is not packed anew. A row that others
+    // inserted has no run, and may be changed by them.
+    const isSame = answer !== undefined && entry.run !== "" && compareVersions(answer, entry) === 0;
+    this.#answers.set(entry.userId, isSame ? answer : pack(entry));
   }
 
   /** A read has just found out that there is none. */

@@ -50,8 +50,10 @@ export class ClockWatch {
 
   #warnOfThePast(nowMs: number, lastAcceptedMs: number): void {
     this.#warn(
-      "The clock is behind the last write that this directory accepted. Until it has caught up, records without ts lose against " +
-        "those accepted before; records whose ts is more than a day ahead of the clock are refused; writes are ordered from the last time on",
+      "The clock is behind the last write that this directory accepted. Until it has " +
+        "caught up, records without ts lose against " +
+        "those accepted before; records whose ts is more than a day ahead of the clock " +
+        "are refused; writes are ordered from the last time on",
       {
         now: text(nowMs),
         lastAccepted: text(lastAcceptedMs),
@@ -62,8 +64,10 @@ export class ClockWatch {
 
   #warnOfAStep(nowMs: number, stepMs: number): void {
     const meaning = stepMs < 0
-      ? "Until it has caught up, records without ts lose against those accepted before; writes are ordered from the last time on"
-      : "Records without ts get the new time: should the clock be set back, they win against what comes after";
+      ? "Until it has caught up, records without ts lose against those accepted before; " +
+        "writes are ordered from the last time on"
+      : "Records without ts get the new time: should the clock be set back, they win " +
+        "against what comes after";
     const what = stepMs < 0
       ? "The clock was set back"
       : "The clock jumped forward: it was set, or the machine slept";

@@ -77,7 +77,8 @@ export class Metrics {
   );
   readonly storeWentBack = this.#counter(
     "store_went_back_total",
-    "Times that the store no longer had what it had confirmed: a restored backup, a replica that was behind.",
+    "Times that the store no longer had what it had confirmed: a restored backup, a " +
+      "replica that was behind.",
   );
   readonly storeWentBackWrites = this.#counter(
     "store_went_back_writes_total",
@@ -103,7 +104,8 @@ export class Metrics {
   );
   readonly clockSteps = this.#counter(
     "clock_steps_total",
-    "Steps of the wall clock by more than a minute: while this runs, or behind the last write of an earlier run.",
+    "Steps of the wall clock by more than a minute: while this runs, or behind the last " +
+      "write of an earlier run.",
   );
   readonly cacheErrors = this.#counter(
     "cache_errors_total",
@@ -177,8 +179,8 @@ export class Metrics {
   #breakers(breakers: Gauges["breakers"]): void {
     new Gauge({
       name: "dsproxy_breaker_state",
-      help:
-        "0 calls go through, 1 one call tries whether the dependency is back, 2 calls are refused at once.",
+      help: "0 calls go through, 1 one call tries whether the dependency is back, 2 calls are " +
+        "refused at once.",
       labelNames: ["dependency"],
       registers: [this.#registry],
       collect() {

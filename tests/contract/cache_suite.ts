@@ -86,7 +86,7 @@ export function cacheContract(
     },
   );
 
-  test("the newest version wins, in whichever order they come and whatever decides", async (cache) => {
+  test("the newest version wins, in whichever order and whatever decides", async (cache) => {
     for (const [index, older] of ASCENDING.slice(0, -1).entries()) {
       const newer = ASCENDING[index + 1]!;
       assert.ok(compareVersions(older, newer) < 0);
@@ -105,16 +105,20 @@ export function cacheContract(
     }
   });
 
-  test("of several entries of a user in one call the newest is kept, and no user is left out", async (cache) => {
-    const users = Array.from({ length: 700 }, (_, index) => `user${index}`);
-    const offered = users.flatMap((userId, index) =>
-      [2, 3, 1].map((ts) => entry(index * 3 + ts, { userId, ts }))
-    );
-    await cache.update(offered);
-    for (const [index, userId] of users.entries()) {
-      assert.equal((await cache.get(userId))?.entry.seq, index * 3 + 3, userId);
-    }
-  });
+  test(
+    "of several entries of a user in one call the newest is kept, and no user is left " +
+      "out",
+    async (cache) => {
+      const users = Array.from({ length: 700 }, (_, index) => `user${index}`);
+      const offered = users.flatMap((userId, index) =>
+        [2, 3, 1].map((ts) => entry(index * 3 + ts, { userId, ts }))
+      );
+      await cache.update(offered);
+      for (const [index, userId] of users.entries()) {
+        assert.equal((await cache.get(userId))?.entry.seq, index * 3 + 3, userId);
+      }
+    },
+  );
 
   test("an empty call is no fault", async (cache) => {
     await cache.fill([]);
@@ -159,14 +163,18 @@ export function cacheContract(
     assert.deepEqual(await state(cache), [1, false]);
   });
 
-  test("a newer write over a complete entry stays complete, over an incomplete one incomplete", async (cache) => {
-    await cache.update([older]);
-    await cache.update([newer]);
-    assert.deepEqual(await state(cache), [2, false]);
-    await cache.fill([newer]);
-    await cache.update([{ ...newer, seq: 3 }]);
-    assert.deepEqual(await state(cache), [3, true]);
-  });
+  test(
+    "a newer write over a complete entry stays complete, over an incomplete one " +
+      "incomplete",
+    async (cache) => {
+      await cache.update([older]);
+      await cache.update([newer]);
+      assert.deepEqual(await state(cache), [2, false]);
+      await cache.fill([newer]);
+      await cache.update([{ ...newer, seq: 3 }]);
+      assert.deepEqual(await state(cache), [3, true]);
+    },
+  );
 
   test("an older write changes nothing", async (cache) => {
     for (const complete of [false, true]) {
@@ -176,12 +184,16 @@ export function cacheContract(
     }
   });
 
-  test("what was read from the store completes the entry that is there, without replacing a newer one", async (cache) => {
-    await cache.update([newer]);
-    assert.deepEqual(await state(cache), [2, false]);
-    await cache.fill([older]);
-    assert.deepEqual(await state(cache), [2, true]);
-  });
+  test(
+    "what was read from the store completes the entry that is there, without replacing " +
+      "a newer one",
+    async (cache) => {
+      await cache.update([newer]);
+      assert.deepEqual(await state(cache), [2, false]);
+      await cache.fill([older]);
+      assert.deepEqual(await state(cache), [2, true]);
+    },
+  );
 
   test("the same entry offered again as complete becomes complete, and stays so", async (cache) => {
     for (const complete of [false, true, false]) await cache[complete ? "fill" : "update"]([older]);

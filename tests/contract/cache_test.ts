@@ -3,6 +3,9 @@ import { createMemoryCache, type MemoryCacheOptions } from "../../src/adapters/m
 import { createRedisCache } from "../../src/adapters/redis/cache.ts";
 import type { Cache } from "../../src/ports/cache.ts";
 import { systemClock } from "../../src/ports/clock.ts";
+import { SimulatedCache } from "../simulation/cache.ts";
+import { Driver } from "../simulation/driven.ts";
+import { SimulatedClock, World } from "../simulation/world.ts";
 import { FakeCache } from "../support/fake_cache.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { entry } from "../support/fakes.ts";
@@ -28,25 +31,41 @@ function memoryCache(options: Partial<MemoryCacheOptions> = {}): Cache {
 
 cacheContract("memory", (ttlMs) => ({ cache: memoryCache({ ttlMs }), peer: undefined }));
 
+cacheContract("simulated", (ttlMs) => {
+  const world = new World(20_240_607);
+  const server = new SimulatedCache(world, ttlMs, 10_000);
+  const driver = new Driver(world);
+  const make = () => {
+    const process = { alive: true };
+    const clock = new SimulatedClock(world, process, () => 0);
+    return driver.cache(server.client(process, { namespace: () => "ns", clock }));
+  };
+  return { cache: make(), peer: make() };
+});
+
 cacheContract("fake", () => ({ cache: new FakeCache(), peer: undefined }), { expires: false });
 
-Deno.test("memory: an own write does not make longer for how long a comparison with the store is good", async () => {
-  const clock = new FakeClock();
-  const cache = memoryCache({ completeMs: 1_000, clock });
-  await cache.fill([entry(1, { userId: "u" })]);
-  for (let seq = 2; seq < 6; seq++) {
-    await clock.advance(300);
-    await cache.update([entry(seq, { userId: "u" })]);
-    assert.equal((await cache.get("u"))?.complete, (seq - 1) * 300 < 1_000, `of entry ${seq}`);
-  }
-  assert.equal((await cache.get("u"))?.entry.seq, 5);
-  await cache.fill([entry(4, { userId: "u" })]);
-  assert.deepEqual(await cache.get("u"), {
-    entry: entry(5, { userId: "u" }),
-    complete: true,
-    source: "local",
-  });
-});
+Deno.test(
+  "memory: an own write does not make longer for how long a comparison with the " +
+    "store is good",
+  async () => {
+    const clock = new FakeClock();
+    const cache = memoryCache({ completeMs: 1_000, clock });
+    await cache.fill([entry(1, { userId: "u" })]);
+    for (let seq = 2; seq < 6; seq++) {
+      await clock.advance(300);
+      await cache.update([entry(seq, { userId: "u" })]);
+      assert.equal((await cache.get("u"))?.complete, (seq - 1) * 300 < 1_000, `of entry ${seq}`);
+    }
+    assert.equal((await cache.get("u"))?.entry.seq, 5);
+    await cache.fill([entry(4, { userId: "u" })]);
+    assert.deepEqual(await cache.get("u"), {
+      entry: entry(5, { userId: "u" }),
+      complete: true,
+      source: "local",
+    });
+  },
+);
 
 for (const version of REDIS_VERSIONS) {
   for (const [copies, maxEntries] of [["with", 10_000], ["without", 0]] as const) {
@@ -113,14 +132,18 @@ Deno.test("memory: at the limit of entries the one used longest ago is forgotten
   assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user1", "user3"]);
 });
 
-Deno.test("memory: at the limit of bytes the one used longest ago is forgotten, and what is too large is not kept", async () => {
-  const cache = memoryCache({ maxBytes: 9_000 });
-  const large = (seq: number) => entry(seq, { value: "x".repeat(1_500) });
-  await cache.update([large(1), large(2), large(3)]);
-  assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user2", "user3"]);
-  await cache.update([entry(4, { userId: "user3", value: "x".repeat(10_000) })]);
-  assert.deepEqual(await present(cache, ["user2", "user3"]), ["user2"]);
-});
+Deno.test(
+  "memory: at the limit of bytes the one used longest ago is forgotten, and what " +
+    "is too large is not kept",
+  async () => {
+    const cache = memoryCache({ maxBytes: 9_000 });
+    const large = (seq: number) => entry(seq, { value: "x".repeat(1_500) });
+    await cache.update([large(1), large(2), large(3)]);
+    assert.deepEqual(await present(cache, ["user1", "user2", "user3"]), ["user2", "user3"]);
+    await cache.update([entry(4, { userId: "user3", value: "x".repeat(10_000) })]);
+    assert.deepEqual(await present(cache, ["user2", "user3"]), ["user2"]);
+  },
+);
 
 Deno.test("memory: setting the machine's clock makes no entry expire", async () => {
   const clock = new FakeClock();

@@ -39,7 +39,7 @@ Deno.test("a cache fault is a miss and is reported", async () => {
   assert.equal(faults.length, 1);
 });
 
-Deno.test("a stale copy is not read after an update of it failed, until it has expired", async () => {
+Deno.test("after an update failed a stale copy is not read, until it has expired", async () => {
   const { clock, cache, client } = setUp();
   await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
   cache.failWith = DOWN;
@@ -51,7 +51,7 @@ Deno.test("a stale copy is not read after an update of it failed, until it has e
   assert.equal((await client.get("u"))?.entry.seq, 1);
 });
 
-Deno.test("others are told when an update or an invalidation failed, and not otherwise", async () => {
+Deno.test("others are told when an update or a forget failed, and not otherwise", async () => {
   const { cache, told, client } = setUp();
   await client.update([entry(1)]);
   await client.forget([entry(1), entry(2)]);
@@ -115,21 +115,25 @@ Deno.test("a fill that failed may arrive late, and so makes its user suspect, to
   assert.equal(await client.get("u"), undefined);
 });
 
-Deno.test("when what an earlier run failed to update is not known, no copy is read that this run has not filled", async () => {
-  const { clock, client } = setUp();
-  await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
-  client.distrustAll();
-  assert.equal(client.current, false);
-  assert.equal(await client.get("u"), undefined);
-  await clock.advance(CACHE_LATE_EFFECT_MS);
-  client.fill(entry(3, { userId: "u" }), "g1");
-  await settle();
-  assert.equal((await client.get("u"))?.entry.seq, 3);
-  assert.equal(await client.get("v"), undefined);
-  await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
-  assert.equal((await client.get("v"))?.entry.seq, 2);
-  assert.equal(client.current, true);
-});
+Deno.test(
+  "when what an earlier run failed to update is not known, no copy is read that " +
+    "this run has not filled",
+  async () => {
+    const { clock, client } = setUp();
+    await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
+    client.distrustAll();
+    assert.equal(client.current, false);
+    assert.equal(await client.get("u"), undefined);
+    await clock.advance(CACHE_LATE_EFFECT_MS);
+    client.fill(entry(3, { userId: "u" }), "g1");
+    await settle();
+    assert.equal((await client.get("u"))?.entry.seq, 3);
+    assert.equal(await client.get("v"), undefined);
+    await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
+    assert.equal((await client.get("v"))?.entry.seq, 2);
+    assert.equal(client.current, true);
+  },
+);
 
 Deno.test("a fill does not clear a doubt that arose while it was under way", async () => {
   const { clock, cache, held, client } = setUp();
@@ -143,23 +147,27 @@ Deno.test("a fill does not clear a doubt that arose while it was under way", asy
   assert.equal(clock.timers, 0);
 });
 
-Deno.test("filling from the store heals a user whose update failed, once that can take no effect any more", async () => {
-  const { clock, cache, client } = setUp();
-  cache.failWith = DOWN;
-  await client.update([entry(1, { userId: "u" })]);
-  cache.failWith = undefined;
-  client.fill(entry(1, { userId: "u" }), "g1");
-  await settle();
-  assert.equal(await client.get("u"), undefined);
-  await clock.advance(CACHE_LATE_EFFECT_MS);
-  client.fill(entry(1, { userId: "u" }), "g1");
-  await settle();
-  assert.deepEqual(await client.get("u"), {
-    entry: entry(1, { userId: "u" }),
-    complete: true,
-    source: "redis",
-  });
-});
+Deno.test(
+  "filling from the store heals a user whose update failed, once that can take no " +
+    "effect any more",
+  async () => {
+    const { clock, cache, client } = setUp();
+    cache.failWith = DOWN;
+    await client.update([entry(1, { userId: "u" })]);
+    cache.failWith = undefined;
+    client.fill(entry(1, { userId: "u" }), "g1");
+    await settle();
+    assert.equal(await client.get("u"), undefined);
+    await clock.advance(CACHE_LATE_EFFECT_MS);
+    client.fill(entry(1, { userId: "u" }), "g1");
+    await settle();
+    assert.deepEqual(await client.get("u"), {
+      entry: entry(1, { userId: "u" }),
+      complete: true,
+      source: "redis",
+    });
+  },
+);
 
 Deno.test("an offer that the cache did not take makes its users suspect, and does not fail", async () => {
   const { cache, held, client } = setUp();
@@ -182,13 +190,17 @@ Deno.test("who else remembers a user is told before the copy is dropped", async 
   assert.deepEqual([...held.keys()], ["user2"]);
 });
 
-Deno.test("when more users are suspect than can be remembered, the whole cache is passed over until copies have expired", async () => {
-  const { clock, cache, client } = setUp();
-  await client.update([entry(1, { userId: "bystander" })]);
-  cache.failWith = DOWN;
-  await client.update(Array.from({ length: 100_001 }, (_, i) => entry(i + 2)));
-  cache.failWith = undefined;
-  assert.equal(await client.get("bystander"), undefined);
-  await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
-  assert.equal((await client.get("bystander"))?.entry.seq, 1);
-});
+Deno.test(
+  "when more users are suspect than can be remembered, the whole cache is passed " +
+    "over until copies have expired",
+  async () => {
+    const { clock, cache, client } = setUp();
+    await client.update([entry(1, { userId: "bystander" })]);
+    cache.failWith = DOWN;
+    await client.update(Array.from({ length: 100_001 }, (_, i) => entry(i + 2)));
+    cache.failWith = undefined;
+    assert.equal(await client.get("bystander"), undefined);
+    await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
+    assert.equal((await client.get("bystander"))?.entry.seq, 1);
+  },
+);

@@ -59,22 +59,26 @@ Deno.test("a generation that another instance began is learned within half a sec
   namespace.stop();
 });
 
-Deno.test("a generation begun here counts at once, whatever an older question is answered meanwhile", async () => {
-  const { clock, store, namespace } = setUp();
-  namespace.start();
-  await settle();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  store.answer = promise;
-  await clock.advance(500);
-  await namespace.outdate();
-  assert.equal(namespace.text, "0f0e0d0c.g1+");
-  resolve();
-  await settle();
-  assert.equal(namespace.text, "0f0e0d0c.g1+");
-  await clock.advance(500);
-  assert.equal(namespace.text, "0f0e0d0c.g1+");
-  namespace.stop();
-});
+Deno.test(
+  "a generation begun here counts at once, whatever an older question is answered " +
+    "meanwhile",
+  async () => {
+    const { clock, store, namespace } = setUp();
+    namespace.start();
+    await settle();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    store.answer = promise;
+    await clock.advance(500);
+    await namespace.outdate();
+    assert.equal(namespace.text, "0f0e0d0c.g1+");
+    resolve();
+    await settle();
+    assert.equal(namespace.text, "0f0e0d0c.g1+");
+    await clock.advance(500);
+    assert.equal(namespace.text, "0f0e0d0c.g1+");
+    namespace.stop();
+  },
+);
 
 Deno.test("it is sure for a second after the store has told, and not before it has", async () => {
   const { clock, store, namespace } = setUp();

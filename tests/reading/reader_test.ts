@@ -40,14 +40,18 @@ Deno.test("a late write with an old ts does not hide a newer row of the store", 
   assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "store" });
 });
 
-Deno.test("a cached entry that may not be the newest is compared with the store, and completed", async () => {
-  const { store, held, reader } = setUp();
-  store.rows.push(u(1, 100));
-  held.set("u", { entry: u(2, 50), complete: false, source: "redis" });
-  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "store" });
-  await settle();
-  assert.deepEqual(held.get("u"), { entry: u(1, 100), complete: true, source: "redis" });
-});
+Deno.test(
+  "a cached entry that may not be the newest is compared with the store, and " +
+    "completed",
+  async () => {
+    const { store, held, reader } = setUp();
+    store.rows.push(u(1, 100));
+    held.set("u", { entry: u(2, 50), complete: false, source: "redis" });
+    assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "store" });
+    await settle();
+    assert.deepEqual(held.get("u"), { entry: u(1, 100), complete: true, source: "redis" });
+  },
+);
 
 Deno.test("a complete cached entry needs no look-up in the store", async () => {
   const { store, held, reader } = setUp();
@@ -85,28 +89,32 @@ Deno.test("concurrent readers of one user share one look-up", async () => {
   assert.equal(store.lookUps, 1);
 });
 
-Deno.test("a reader does not join a look-up that began before a write of the user was flushed", async () => {
-  const { store, pending, reader } = setUp();
-  let release = (): void => {};
-  const gate = new Promise<void>((resolve) => release = resolve);
-  const look = store.latest.bind(store);
-  store.latest = async (userId) => {
-    const found = await look(userId);
-    if (store.lookUps === 1) await gate;
-    return found;
-  };
-  const early = reader.read("u");
-  await settle();
-  const flushed = u(1, 100);
-  pending.addDurable(flushed);
-  store.rows.push(flushed);
-  pending.settle([flushed], 1);
-  assert.equal((await reader.read("u"))?.entry.seq, 1);
-  release();
-  assert.equal(await early, undefined);
-});
+Deno.test(
+  "a reader does not join a look-up that began before a write of the user was " +
+    "flushed",
+  async () => {
+    const { store, pending, reader } = setUp();
+    let release = (): void => {};
+    const gate = new Promise<void>((resolve) => release = resolve);
+    const look = store.latest.bind(store);
+    store.latest = async (userId) => {
+      const found = await look(userId);
+      if (store.lookUps === 1) await gate;
+      return found;
+    };
+    const early = reader.read("u");
+    await settle();
+    const flushed = u(1, 100);
+    pending.addDurable(flushed);
+    store.rows.push(flushed);
+    pending.settle([flushed], 1);
+    assert.equal((await reader.read("u"))?.entry.seq, 1);
+    release();
+    assert.equal(await early, undefined);
+  },
+);
 
-Deno.test("a user that nobody wrote is not looked up again at once, but is after a second", async () => {
+Deno.test("a user that nobody wrote is looked up again after a second, not at once", async () => {
   const { clock, store, reader } = setUp();
   for (let i = 0; i < 5; i++) assert.equal(await reader.read("u"), undefined);
   assert.equal(store.lookUps, 1);
@@ -115,37 +123,45 @@ Deno.test("a user that nobody wrote is not looked up again at once, but is after
   assert.equal(store.lookUps, 2);
 });
 
-Deno.test("a write ends the knowledge that nobody wrote the user, even when it is in the store already", async () => {
-  const { store, pending, write, reader } = setUp();
-  assert.equal(await reader.read("u"), undefined);
-  const written = u(1, 100);
-  write(written);
-  store.rows.push(written);
-  pending.settle([written], 1);
-  assert.equal((await reader.read("u"))?.entry.seq, 1);
-});
+Deno.test(
+  "a write ends the knowledge that nobody wrote the user, even when it is in the " +
+    "store already",
+  async () => {
+    const { store, pending, write, reader } = setUp();
+    assert.equal(await reader.read("u"), undefined);
+    const written = u(1, 100);
+    write(written);
+    store.rows.push(written);
+    pending.settle([written], 1);
+    assert.equal((await reader.read("u"))?.entry.seq, 1);
+  },
+);
 
-Deno.test("that nobody wrote the user is not learned from a look-up during which a write came and went", async () => {
-  const { store, pending, write, held, reader } = setUp();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const look = store.latest.bind(store);
-  store.latest = async (userId) => {
-    const found = await look(userId);
-    await promise;
-    return found;
-  };
-  const early = reader.read("u");
-  await settle();
-  const written = u(1, 100);
-  write(written);
-  await settle();
-  store.rows.push(written);
-  pending.settle([written], 1);
-  held.clear();
-  resolve();
-  assert.equal(await early, undefined);
-  assert.equal((await reader.read("u"))?.entry.seq, 1);
-});
+Deno.test(
+  "that nobody wrote the user is not learned from a look-up during which a write " +
+    "came and went",
+  async () => {
+    const { store, pending, write, held, reader } = setUp();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = store.latest.bind(store);
+    store.latest = async (userId) => {
+      const found = await look(userId);
+      await promise;
+      return found;
+    };
+    const early = reader.read("u");
+    await settle();
+    const written = u(1, 100);
+    write(written);
+    await settle();
+    store.rows.push(written);
+    pending.settle([written], 1);
+    held.clear();
+    resolve();
+    assert.equal(await early, undefined);
+    assert.equal((await reader.read("u"))?.entry.seq, 1);
+  },
+);
 
 Deno.test("a look-up during which a batch was settled does not complete the cache", async () => {
   const { store, pending, held, reader } = setUp();
@@ -161,35 +177,43 @@ Deno.test("a look-up during which a batch was settled does not complete the cach
   assert.equal(held.has("u"), false);
 });
 
-Deno.test("with store and cache down the last answer is given for a while, and says that it may be old", async () => {
-  const { clock, store, held, reader } = setUp();
-  store.rows.push(u(1, 100));
-  await reader.read("u");
-  held.clear();
-  store.failWith = new Error("down");
-  assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "stale" });
-  await clock.advance(TTL_MS + 1);
-  await assert.rejects(
-    reader.read("u"),
-    (error: unknown) => (error as AppError).code === "store-unavailable",
-  );
-});
+Deno.test(
+  "with store and cache down the last answer is given for a while, and says that " +
+    "it may be old",
+  async () => {
+    const { clock, store, held, reader } = setUp();
+    store.rows.push(u(1, 100));
+    await reader.read("u");
+    held.clear();
+    store.failWith = new Error("down");
+    assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "stale" });
+    await clock.advance(TTL_MS + 1);
+    await assert.rejects(
+      reader.read("u"),
+      (error: unknown) => (error as AppError).code === "store-unavailable",
+    );
+  },
+);
 
-Deno.test("the last answer given in need is never older than what this instance has written since", async () => {
-  const { store, pending, write, held, reader } = setUp();
-  store.rows.push(u(1, 100));
-  await reader.read("u");
-  const written = u(2, 101);
-  write(written);
-  store.rows.push(written);
-  pending.settle([written], 2);
-  await settle();
-  held.clear();
-  store.failWith = new Error("down");
-  assert.deepEqual(await reader.read("u"), { entry: written, source: "stale" });
-});
+Deno.test(
+  "the last answer given in need is never older than what this instance has " +
+    "written since",
+  async () => {
+    const { store, pending, write, held, reader } = setUp();
+    store.rows.push(u(1, 100));
+    await reader.read("u");
+    const written = u(2, 101);
+    write(written);
+    store.rows.push(written);
+    pending.settle([written], 2);
+    await settle();
+    held.clear();
+    store.failWith = new Error("down");
+    assert.deepEqual(await reader.read("u"), { entry: written, source: "stale" });
+  },
+);
 
-Deno.test("who asks for ever other users that do not exist gets no more memory for it", async () => {
+Deno.test("who asks for ever other users that do not exist gets no more memory", async () => {
   const { store, reader } = setUp();
   for (let i = 0; i < 20_000; i++) await reader.read(`nobody${i}`);
   const { lookUps } = store;
@@ -213,10 +237,14 @@ Deno.test("each answer is counted once, by the tier that gave it", async () => {
   assert.deepEqual(counted, ["none", "local", "pending", "store"]);
 });
 
-Deno.test("once a write is accepted nothing is known of its user, as it may still come to nothing", async () => {
-  const { store, lastKnown, reader } = setUp();
-  await reader.read("u");
-  lastKnown.accepted("u");
-  await reader.read("u");
-  assert.equal(store.lookUps, 2);
-});
+Deno.test(
+  "once a write is accepted nothing is known of its user, as it may still come to " +
+    "nothing",
+  async () => {
+    const { store, lastKnown, reader } = setUp();
+    await reader.read("u");
+    lastKnown.accepted("u");
+    await reader.read("u");
+    assert.equal(store.lookUps, 2);
+  },
+);

@@ -1,8 +1,17 @@
 /**
  * A cache server that keeps the promises of its port, and forgets everything when it feels like it.
+ * Its clients keep local copies by the rules of the real adapter; the server's word of a change
+ * comes late, on a channel of its own, which may break.
  */
+import {
+  LocalCopies,
+  type Reply,
+  type TrackedCache,
+  withLocalCopies,
+} from "../../src/adapters/redis/local_copies.ts";
 import { compareVersions, type Entry, type Version } from "../../src/domain.ts";
 import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../../src/ports/cache.ts";
+import type { Clock } from "../../src/ports/clock.ts";
 import { SimulatedServer } from "./network.ts";
 import type { Process, World } from "./world.ts";
 
@@ -20,22 +29,76 @@ interface Guard {
 }
 
 const GUARD_MS = 10_000;
+/** What the program promises of copies in other processes: Redis's word comes within a second. */
+const INVALIDATION_LATE_MS = 1_000;
+/** Of each change: the channel to a client breaks instead. */
+const CHANNEL_BREAKS = 0.01;
+const LOCAL_LIMITS = { maxEntries: 100, maxBytes: 1_000_000 };
+
+/** One client's side of the channel. */
+interface Channel {
+  readonly process: Process;
+  readonly copies: LocalCopies;
+  /** Users of whom the server will tell. */
+  readonly tracked: Set<string>;
+  /** Nothing is told any more, and the client has not noticed. */
+  broken: boolean;
+}
+
+export interface ClientOptions {
+  readonly namespace: () => string | undefined;
+  readonly clock: Pick<Clock, "monotonicMs">;
+  /**
+   * A planted bug: an own update leaves the local copy of its user, until the server's word of it
+   * comes.
+   */
+  readonly keepsCopiesOfUpdated?: boolean;
+}
 
 export class SimulatedCache extends SimulatedServer {
   /** Answers reads, and refuses whatever would change it. */
   readOnly = false;
   readonly #guards = new Map<string, Guard>();
   readonly #held = new Map<string, Held>();
+  readonly #channels = new Set<Channel>();
+  /** Of this run: how late the server's word may be. */
+  readonly #lateMs: number;
 
-  constructor(world: World, private readonly ttlMs: number) {
-    super(world, "cache", 0.4, 250, true);
+  /** @param deadlineMs of a call; default: the program's */
+  constructor(world: World, private readonly ttlMs: number, deadlineMs = 250) {
+    super(world, "cache", 0.4, deadlineMs, true);
+    this.#lateMs = world.random.pick([1, 50, INVALIDATION_LATE_MS]);
   }
 
-  client(process: Process, namespace: () => string | undefined): Cache {
+  client(process: Process, options: ClientOptions): Cache {
+    const { namespace, clock, keepsCopiesOfUpdated = false } = options;
+    const copies = new LocalCopies(LOCAL_LIMITS, this.ttlMs, namespace, clock);
+    const channel: Channel = { process, copies, tracked: new Set(), broken: false };
+    this.#channels.add(channel);
+    const remote = this.#remote(channel, namespace);
+    const cache = withLocalCopies(remote, copies);
+    return keepsCopiesOfUpdated ? { ...cache, update: (entries) => remote.update(entries) } : cache;
+  }
+
+  /** As the real adapter: after a call that failed, nothing is sure of what was read before it. */
+  #remote(channel: Channel, namespace: () => string | undefined): TrackedCache {
+    const { process, copies } = channel;
+    const call = <T>(what: string, work: () => T) =>
+      this.call(process, what, work).catch((error) => {
+        copies.clear();
+        throw error;
+      });
+    const read = (userId: string) => {
+      const epoch = namespace();
+      return call("get", (): Reply => {
+        if (!channel.broken) channel.tracked.add(userId);
+        return { found: this.#get(userId, epoch), epoch };
+      });
+    };
     const setMany = (entries: readonly Entry[], complete: boolean) => {
       const notAfterMs = this.world.nowMs + CACHE_LATE_EFFECT_MS;
       const name = namespace();
-      return this.call(process, `set ${entries.length}`, () => {
+      return call(`set ${entries.length}`, () => {
         if (name === undefined) throw new Error("nobody knows yet whose copies these are");
         if (this.world.nowMs > notAfterMs) throw new Error("the set came too late");
         this.#refuseReadOnly();
@@ -43,20 +106,19 @@ export class SimulatedCache extends SimulatedServer {
       });
     };
     return {
-      get: (userId) => {
-        const name = namespace();
-        return this.call(process, "get", () => this.#get(userId, name));
-      },
+      tracks: true,
+      read,
+      get: async (userId) => (await read(userId)).found,
       update: (entries) => setMany(entries, false),
       fill: (entries) => setMany(entries, true),
       forget: (userId, atLeast) => {
         const name = namespace();
-        return this.call(process, "forget", () => {
+        return call("forget", () => {
           this.#refuseReadOnly();
           this.#forget(userId, atLeast, name);
         });
       },
-      ping: () => this.call(process, "ping", () => {}),
+      ping: () => call("ping", () => {}),
       close: () => Promise.resolve(),
     };
   }
@@ -65,11 +127,51 @@ export class SimulatedCache extends SimulatedServer {
   flush(): void {
     this.#held.clear();
     this.#guards.clear();
+    for (const channel of this.#channels) this.#break(channel);
+  }
+
+  /** Tells those who read the user that something changed, some time later. */
+  #tellOf(userId: string): void {
+    for (const channel of this.#channels) {
+      const { process, tracked, copies } = channel;
+      if (!process.alive) {
+        this.#channels.delete(channel);
+        continue;
+      }
+      if (!tracked.delete(userId)) continue;
+      if (this.world.random.chance(CHANNEL_BREAKS)) {
+        this.#break(channel);
+        continue;
+      }
+      this.world.after(
+        this.world.random.between(0, this.#lateMs),
+        "cache tells of a change",
+        () => process.alive && copies.forget(userId),
+      );
+    }
+  }
+
+  /** What changes is not told any more, until the client notices and begins anew. */
+  #break(channel: Channel): void {
+    const { process, tracked, copies } = channel;
+    if (channel.broken || !process.alive) return;
+    this.world.fault("cache channel broke");
+    tracked.clear();
+    channel.broken = true;
+    this.world.after(
+      this.world.random.between(0, this.#lateMs),
+      "a broken channel is noticed",
+      () => {
+        channel.broken = false;
+        if (process.alive) copies.clear();
+      },
+    );
   }
 
   #forget(userId: string, atLeast: Version | undefined, namespace: string | undefined): void {
     const present = this.#held.get(userId);
     this.#held.delete(userId);
+    this.#tellOf(userId);
     if (atLeast === undefined || namespace === undefined) return;
     const versions = [atLeast, ...present?.namespace === namespace ? [present.cached.entry] : []];
     const guard = this.#guards.get(userId);
@@ -122,6 +224,7 @@ export class SimulatedCache extends SimulatedServer {
         }`,
       );
       this.#held.set(entry.userId, { cached, namespace, expiresMs });
+      this.#tellOf(entry.userId);
     }
   }
 }

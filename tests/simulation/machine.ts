@@ -285,9 +285,19 @@ export class Machine {
         makeSink: () => new StoreSink(BATCH_MAX, { store: guarded.store, clock, metrics, log }),
         cache: new CacheClient({
           cache: new GuardedCache(
-            buggyCache(cache.client(process, () => namespace.text), bug, (entries) => {
-              for (const entry of entries) running.doors?.intake.pending.settle([entry], entry.seq);
-            }),
+            buggyCache(
+              cache.client(process, {
+                namespace: () => namespace.text,
+                clock,
+                keepsCopiesOfUpdated: bug === "local-copy-kept",
+              }),
+              bug,
+              (entries) => {
+                for (const entry of entries) {
+                  running.doors?.intake.pending.settle([entry], entry.seq);
+                }
+              },
+            ),
             new Breaker("The cache", clock),
           ),
           ttlMs: settings.cacheTtlMs,

@@ -8,15 +8,21 @@
  * it: it may come from a snapshot, a replica that was behind, or another deployment.
  */
 import { ErrorReply } from "@redis/client";
-import { type Entry, newest, type Version } from "../../domain.ts";
+import type { Entry, Version } from "../../domain.ts";
 import { CacheStaleError, reasonOf } from "../../errors.ts";
-import { MEMORY_BUDGET } from "../../memory_budget.ts";
 import type { Cache, CachedEntry } from "../../ports/cache.ts";
 import { systemClock } from "../../ports/clock.ts";
+import { chunksOf, newestOfEach } from "./chunks.ts";
 import { Connection } from "./connection.ts";
 import type { RedisAddress, RedisClient } from "./handshake.ts";
 import { decode, encodeVersion, KeyLayout } from "./keys.ts";
-import { LocalCopies, type LocalLimits, type Reply } from "./local_copies.ts";
+import {
+  LocalCopies,
+  type LocalLimits,
+  type Reply,
+  type TrackedCache,
+  withLocalCopies,
+} from "./local_copies.ts";
 import { evaluate, FORGET, OFFER, type Outcome } from "./scripts.ts";
 
 export interface RedisCacheOptions extends RedisAddress {
@@ -52,42 +58,35 @@ export interface RedisCacheOptions extends RedisAddress {
 export function createRedisCache(options: RedisCacheOptions): Cache {
   const cache = new RedisCache(options);
   cache.connect();
-  return cache;
+  return cache.copies === undefined ? cache : withLocalCopies(cache, cache.copies);
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 250;
-/**
- * One round trip of an update or a fill: small enough to be answered well within a call's
- * deadline.
- */
-const MAX_CHUNK_ENTRIES = 256;
-/** A unit of text takes up to two bytes. */
-const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / 2;
-
 interface Refusal {
   readonly userId: string;
   readonly outcome: Exclude<Outcome, "stored">;
   readonly reason: string;
 }
 
-class RedisCache implements Cache {
+class RedisCache implements TrackedCache {
+  /** Undefined where they are turned off. */
+  readonly copies: LocalCopies | undefined;
   readonly #keys: KeyLayout;
   readonly #callTimeoutMs: number;
-  readonly #local: LocalCopies | undefined;
   readonly #connection: Connection;
 
   constructor(private readonly options: RedisCacheOptions) {
     this.#keys = new KeyLayout(options.prefix);
     this.#callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
-    this.#local = options.local.maxEntries === 0
+    this.copies = options.local.maxEntries === 0
       ? undefined
       : new LocalCopies(options.local, options.ttlMs, () => this.#epoch(), systemClock);
     this.#connection = new Connection({
       address: options,
-      tracking: this.#local !== undefined,
+      tracking: this.copies !== undefined,
       callTimeoutMs: this.#callTimeoutMs,
       onInvalidate: (key) =>
-        key === null ? this.#local?.clear() : this.#local?.forget(this.#keys.userOf(key)),
+        key === null ? this.copies?.clear() : this.copies?.forget(this.#keys.userOf(key)),
       onError: options.onError ?? (() => {}),
       onNotice: options.onNotice ?? (() => {}),
     });
@@ -97,18 +96,19 @@ class RedisCache implements Cache {
     this.#connection.start();
   }
 
+  get tracks(): boolean {
+    return this.#connection.tracks;
+  }
+
   async get(userId: string): Promise<CachedEntry | undefined> {
-    const read = () => this.#read(userId);
-    return this.#local && this.#connection.tracks
-      ? await this.#local.get(userId, read)
-      : (await read()).found;
+    return (await this.read(userId)).found;
   }
 
   /**
    * Two commands, as Redis 6 can put its word of an expired key into the middle of a list. What
    * changes between them is found out by the checksum.
    */
-  async #read(userId: string): Promise<Reply> {
+  async read(userId: string): Promise<Reply> {
     const keys = this.#keysOf(userId);
     const [value, version] = await this.#connection.call((client) =>
       Promise.all(
@@ -145,19 +145,13 @@ class RedisCache implements Cache {
 
   /** One round trip; another one where the server does not let the script run. */
   async #offerAll(chunk: readonly Entry[], complete: boolean): Promise<Refusal[]> {
-    try {
-      return await this.#connection.call(async (client) => {
-        const epoch = this.#epoch();
-        const answers = await Promise.all(
-          chunk.map((entry) => this.#offer(client, entry, complete, epoch)),
-        );
-        return answers.filter((answer) => answer !== undefined);
-      });
-    } finally {
-      // Redis says so too, but perhaps a moment later. And after a failure nobody knows what it
-      // has.
-      for (const { userId } of chunk) this.#local?.forget(userId);
-    }
+    return await this.#connection.call(async (client) => {
+      const epoch = this.#epoch();
+      const outcomes = await Promise.all(
+        chunk.map((entry) => this.#offer(client, entry, complete, epoch)),
+      );
+      return outcomes.filter((outcome) => outcome !== undefined);
+    });
   }
 
   async #offer(
@@ -202,7 +196,8 @@ class RedisCache implements Cache {
     const [foreign, dropped, left] = [of("foreign"), of("dropped"), of("stale")];
     if (foreign) {
       this.#connection.notice(
-        `has keys of other programs where copies of users would be (one is a ${foreign.reason}): these users are not ` +
+        `has keys of other programs where copies of users would be (one is a ` +
+          `${foreign.reason}): these users are not ` +
           "cached; a CACHE_PREFIX of its own would part them",
       );
     }
@@ -219,11 +214,7 @@ class RedisCache implements Cache {
   }
 
   async forget(userId: string, atLeast?: Version): Promise<void> {
-    try {
-      await this.#connection.call((client) => this.#drop(client, userId, atLeast));
-    } finally {
-      this.#local?.forget(userId);
-    }
+    await this.#connection.call((client) => this.#drop(client, userId, atLeast));
   }
 
   async #drop(client: RedisClient, userId: string, atLeast?: Version): Promise<void> {
@@ -241,7 +232,7 @@ class RedisCache implements Cache {
 
   /** Asks for what a read needs. */
   async ping(): Promise<void> {
-    await this.#read("");
+    await this.read("");
   }
 
   async close(): Promise<void> {
@@ -277,30 +268,4 @@ async function isDone(call: Promise<unknown>): Promise<boolean> {
 
 function stale(refused: readonly Refusal[]): string[] {
   return refused.filter(({ outcome }) => outcome === "stale").map(({ userId }) => userId);
-}
-
-function newestOfEach(entries: readonly Entry[]): Iterable<Entry> {
-  const byUser = new Map<string, Entry>();
-  for (const entry of entries) {
-    byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
-  }
-  return byUser.values();
-}
-
-function* chunksOf(entries: Iterable<Entry>): Iterable<Entry[]> {
-  let chunk: Entry[] = [];
-  let units = 0;
-  for (const entry of entries) {
-    if (
-      chunk.length === MAX_CHUNK_ENTRIES ||
-      (chunk.length > 0 && units + entry.value.length > MAX_CHUNK_UNITS)
-    ) {
-      yield chunk;
-      chunk = [];
-      units = 0;
-    }
-    chunk.push(entry);
-    units += entry.value.length;
-  }
-  if (chunk.length > 0) yield chunk;
 }

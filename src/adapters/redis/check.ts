@@ -146,9 +146,11 @@ async function memoryRisk(client: RedisClient): Promise<string | undefined> {
     );
     const limit = Number(/^maxmemory:(\d+)/m.exec(info)?.[1] ?? 0);
     if (limit === 0 || !/^maxmemory_policy:noeviction/m.test(info)) return undefined;
-    return `refuses updates once its maxmemory of ${limit} bytes is reached, as its maxmemory-policy is noeviction`;
+    return `refuses updates once its maxmemory of ${limit} bytes is reached, as its ` +
+      `maxmemory-policy is noeviction`;
   } catch (error) {
-    if (error instanceof ErrorReply) return undefined; // Without INFO nothing is known; that is noted already.
+    // Without INFO nothing is known; that is noted already.
+    if (error instanceof ErrorReply) return undefined;
     throw error;
   }
 }

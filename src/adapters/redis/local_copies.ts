@@ -3,8 +3,9 @@
  * epoch is another one.
  */
 import { LRUCache } from "lru-cache";
+import type { Entry } from "../../domain.ts";
 import { bytesOf, pack, type PackedEntry, unpack } from "../../packed.ts";
-import type { CachedEntry } from "../../ports/cache.ts";
+import type { Cache, CachedEntry } from "../../ports/cache.ts";
 import type { Clock } from "../../ports/clock.ts";
 
 export interface LocalLimits {
@@ -25,7 +26,7 @@ interface Copy {
 }
 
 interface Flight {
-  readonly answer: Promise<CachedEntry | undefined>;
+  readonly found: Promise<CachedEntry | undefined>;
 }
 
 export class LocalCopies {
@@ -62,9 +63,9 @@ export class LocalCopies {
       return Promise.resolve({ ...found, entry: unpack(found.entry) });
     }
     const flying = this.#flights.get(userId);
-    if (flying !== undefined) return flying.answer;
+    if (flying !== undefined) return flying.found;
     const flight: Flight = {
-      answer: read().then(({ found, epoch }) => {
+      found: read().then(({ found, epoch }) => {
         if (this.#land(userId, flight) && found !== undefined) {
           const copy = { ...found, entry: pack(found.entry), source: "local" as const };
           this.#copies.set(userId, { found: copy, epoch });
@@ -76,7 +77,7 @@ export class LocalCopies {
       }),
     };
     this.#flights.set(userId, flight);
-    return flight.answer;
+    return flight.found;
   }
 
   #land(userId: string, flight: Flight): boolean {
@@ -92,4 +93,35 @@ export class LocalCopies {
     this.#copies.clear();
     this.#flights.clear();
   }
+}
+
+/** A cache of which copies can be kept here, because its server tells of changes. */
+export interface TrackedCache extends Cache {
+  /** As {@link Cache.get}, and under which epoch that is good. */
+  read(userId: string): Promise<Reply>;
+  /** Whether the server will tell when something changes that was read. */
+  readonly tracks: boolean;
+}
+
+/** The cache with copies in this process before it: what is changed from here is copied anew. */
+export function withLocalCopies(cache: TrackedCache, copies: LocalCopies): Cache {
+  const dropping = async (userIds: readonly string[], call: Promise<void>) => {
+    try {
+      await call;
+    } finally {
+      // The server says so too, but perhaps a moment later. And after a failure nobody knows what
+      // it has.
+      for (const userId of userIds) copies.forget(userId);
+    }
+  };
+  const usersOf = (entries: readonly Entry[]) => entries.map(({ userId }) => userId);
+  return {
+    get: (userId) =>
+      cache.tracks ? copies.get(userId, () => cache.read(userId)) : cache.get(userId),
+    update: (entries) => dropping(usersOf(entries), cache.update(entries)),
+    fill: (entries) => dropping(usersOf(entries), cache.fill(entries)),
+    forget: (userId, atLeast) => dropping([userId], cache.forget(userId, atLeast)),
+    ping: () => cache.ping(),
+    close: () => cache.close(),
+  };
 }

@@ -15,10 +15,10 @@ export class UnfitServerError extends Error {
 }
 
 export const NOTICES = {
-  INFO:
-    "forbids INFO (the user's ACL lacks +info): a restart or a failover that brings back older data goes unnoticed",
-  TIME:
-    "forbids TIME (the user's ACL lacks +time): an update that it comes to late, after a freeze, may put back an older copy",
+  INFO: "forbids INFO (the user's ACL lacks +info): a restart or a failover that brings back " +
+    "older data goes unnoticed",
+  TIME: "forbids TIME (the user's ACL lacks +time): an update that it comes to late, after a " +
+    "freeze, may put back an older copy",
 } as const;
 
 /** Where the server does not say which run it is. */

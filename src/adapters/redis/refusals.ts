@@ -7,7 +7,8 @@ const CLUSTER = "it is a node of a Redis Cluster, which is not supported: name a
 const ADVICE: readonly (readonly [RegExp, string | ((...found: string[]) => string)])[] = [
   [
     /\bOOM /,
-    "its maxmemory is reached and nothing may be evicted: set maxmemory-policy to allkeys-lru, or give it more",
+    "its maxmemory is reached and nothing may be evicted: set maxmemory-policy to " +
+    "allkeys-lru, or give it more",
   ],
   [/\bNOREPLICAS /, "fewer replicas follow it than its min-replicas-to-write demands"],
   [/\bREADONLY /, "it is a read-only replica: name the primary"],

@@ -45,7 +45,8 @@ local stored = guard and redis.pcall('GET', KEYS[2])
 local err = drop()
 if err then return redis.error_reply(err) end
 if guard then
-  local is_ours = type(stored) == 'string' and stored:sub(#guard + 2) == epoch and stored:find('${LUA_PATTERN}')
+  local is_ours = type(stored) == 'string' and stored:sub(#guard + 2) == epoch
+    and stored:find('${LUA_PATTERN}')
   if is_ours and older(guard, stored:sub(1, #guard)) then guard = stored:sub(1, #guard) end
   redis.pcall('SET', KEYS[2], guard .. '0' .. epoch, 'PX', ${GUARD_MS})
 end
@@ -91,7 +92,8 @@ local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'none' and kind ~= 'string' then return 'foreign ' .. kind end
 local stored = redis.pcall('GET', KEYS[2])
 local size = #version
-local is_ours = type(stored) == 'string' and stored:sub(size + 2) == epoch and stored:find('${LUA_PATTERN}')
+local is_ours = type(stored) == 'string' and stored:sub(size + 2) == epoch
+  and stored:find('${LUA_PATTERN}')
 local is_older = is_ours and older(version, stored:sub(1, size))
 if is_late() then return is_older and 'stored' or refused('Redis came to it after its deadline') end
 if is_older then

@@ -230,7 +230,7 @@ async function isRefused(test: RedisTest, named: RegExp): Promise<void> {
 }
 
 const CLUSTER =
-  /^(Cache\w+: |Error: )?Redis at 127\.0\.0\.1:\d+: .*it is a node of a Redis Cluster, which is not supported/;
+  /^(Cache\w+: |Error: )?Redis at 127\.0\.0\.1:\d+: .*a node of a Redis Cluster, which is not/;
 
 onRedis("a node of a cluster is refused by name", async (test) => {
   await isRefused(test, CLUSTER);
@@ -259,11 +259,11 @@ onRedis("a node of a cluster is named by its answers where INFO is forbidden", a
 onRedis("a Sentinel is refused by name", async (test) => {
   await isRefused(
     test,
-    /Redis at 127\.0\.0\.1:\d+: it is a Sentinel, which is not supported: name the server that it watches/,
+    /Redis at 127\.0\.0\.1:\d+: it is a Sentinel, .* name the server that it watches/,
   );
 }, { sentinel: true });
 
-Deno.test("a server is reached by TLS when its certificate is trusted, and else refused", async () => {
+Deno.test("a server is reached by TLS if its certificate is trusted, else refused", async () => {
   await using folder = await temporaryFolder();
   const [authority, cert, key] = await signedCertificate(folder.path);
   const tlsPort = freePort();

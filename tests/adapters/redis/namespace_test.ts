@@ -99,7 +99,8 @@ const FOREIGN: Readonly<Record<string, (raw: RawClient) => Promise<unknown>>> = 
 };
 
 onRedis(
-  "a key of another type is never replaced nor deleted; that user is not cached, and it is said once",
+  "a key of another type is never replaced nor deleted; that user is not cached, and it " +
+    "is said once",
   async (test) => {
     const raw = await test.raw();
     const { cache, errors, notices } = test.open();

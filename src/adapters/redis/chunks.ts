@@ -1,0 +1,38 @@
+/** How many entries go to Redis together. */
+import { type Entry, newest } from "../../domain.ts";
+import { MEMORY_BUDGET } from "../../memory_budget.ts";
+
+/**
+ * One round trip of an update or a fill: small enough to be answered well within a call's
+ * deadline.
+ */
+const MAX_CHUNK_ENTRIES = 256;
+/** A unit of text takes up to two bytes. */
+const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / 2;
+
+/** Of the entries of each user the newest. */
+export function newestOfEach(entries: readonly Entry[]): Iterable<Entry> {
+  const byUser = new Map<string, Entry>();
+  for (const entry of entries) {
+    byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
+  }
+  return byUser.values();
+}
+
+export function* chunksOf(entries: Iterable<Entry>): Iterable<Entry[]> {
+  let chunk: Entry[] = [];
+  let units = 0;
+  for (const entry of entries) {
+    if (
+      chunk.length === MAX_CHUNK_ENTRIES ||
+      (chunk.length > 0 && units + entry.value.length > MAX_CHUNK_UNITS)
+    ) {
+      yield chunk;
+      chunk = [];
+      units = 0;
+    }
+    chunk.push(entry);
+    units += entry.value.length;
+  }
+  if (chunk.length > 0) yield chunk;
+}
