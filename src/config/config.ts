@@ -178,7 +178,8 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
     ack: values.ACK,
     corsOrigins: values.CORS_ORIGINS ?? [],
     admin: {
-      socketPath: values.ADMIN_SOCKET ?? join(values.DATA_DIR, "admin.sock"),
+      // The loader has chosen one where none was given.
+      socketPath: values.ADMIN_SOCKET!,
       keyHashes: values.ADMIN_KEY ?? [],
     },
     shutdownGraceMs: values.SHUTDOWN_GRACE,

@@ -2,6 +2,7 @@
  * Finds the text of every option in the environment, `.env`, a secret's file or the defaults, and
  * parses and checks it. Collects every problem instead of stopping at the first.
  */
+import { join } from "node:path";
 import { parse as parseDotenv } from "dotenv";
 import {
   OPTION_NAMES,
@@ -185,6 +186,8 @@ export class ConfigLoader {
     const given = (name: OptionName) => this.#found.get(name)?.origin !== "default";
     this.#default("STORE", DB_CONNECTION.some(given) ? "postgres" : "sqlite");
     this.#default("CACHE", REDIS_CONNECTION.some(given) ? "redis" : "memory");
+    const { DATA_DIR } = this.#values;
+    if (DATA_DIR !== undefined) this.#default("ADMIN_SOCKET", join(DATA_DIR, "admin.sock"));
     this.#default("LOG_FORMAT", this.sources.isTerminal ? "pretty" : "json");
   }
 

@@ -247,6 +247,9 @@ Deno.test("the admin socket is in DATA_DIR, or where ADMIN_SOCKET says", () => {
   assert.equal(configOf({ DATA_DIR: "/d" }).admin.socketPath, "/d/admin.sock");
   const elsewhere = configOf({ DATA_DIR: "/d", ADMIN_SOCKET: "/run/dsproxy/a.sock" });
   assert.equal(elsewhere.admin.socketPath, "/run/dsproxy/a.sock");
+  const loaded = load({ DATA_DIR: "/d" });
+  assert.ok("settings" in loaded);
+  assert.match(describeConfig(loaded.settings), /^ADMIN_SOCKET +\/d\/admin\.sock +\(default\)$/m);
 });
 
 Deno.test("JOURNAL_RETAIN is a duration, and 0 keeps nothing", () => {
