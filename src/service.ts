@@ -189,7 +189,7 @@ export class Service {
     return this.#delivery?.drain(grace) ?? Promise.resolve("drained");
   }
 
-  /** An idle connection can keep the front from ever being done, so it has no more than its time. */
+  /** An idle connection can keep the front from ever being done: it has no more than its time. */
   async #finishRequests(limitMs: number): Promise<void> {
     this.#isListening = false;
     if (await this.#within(this.parts.front.close(), limitMs)) this.#tell("requests finished");

@@ -35,7 +35,7 @@ export interface Doors {
 }
 
 /** Runs beside the halves while they do. */
-export interface Companion {
+interface Companion {
   start(): void;
   stop(): void;
 }

@@ -46,55 +46,63 @@ Deno.test("a clean stop", async () => {
   assert.equal(up.clock.timers, 0);
 });
 
-Deno.test("a stop under load: requests finish, those that wait for the store too, and what they wrote is flushed", async () => {
-  const up = new ServiceFixture();
-  await up.start();
-  await up.write("before");
-  const waiting = up.write("flushed", "flushed");
-  const late = Promise.withResolvers<void>();
-  const slow = up.front.carryOut(async ({ intake }) => {
-    await late.promise;
-    return await intake.write({ userId: "late", value: "v", ts: 1_000 }, "durable");
-  });
-  const stopping = up.stop();
-  await settle();
-  late.resolve();
-  await stopping;
-  assert.deepEqual([(await waiting).ack, (await slow).ack], ["flushed", "durable"]);
-  assert.deepEqual(up.store.rows.map(({ userId }) => userId), ["before", "flushed", "late"]);
-  assert.deepEqual(up.events, [
-    "not ready",
-    "requests finished",
-    "drained",
-    "delivery stopped",
-    "intake stopped",
-    ...CLOSED,
-    "stopped",
-  ]);
-});
+Deno.test(
+  "a stop under load: requests finish, those that wait for the store too, and " +
+    "what they wrote is flushed",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    await up.write("before");
+    const waiting = up.write("flushed", "flushed");
+    const late = Promise.withResolvers<void>();
+    const slow = up.front.carryOut(async ({ intake }) => {
+      await late.promise;
+      return await intake.write({ userId: "late", value: "v", ts: 1_000 }, "durable");
+    });
+    const stopping = up.stop();
+    await settle();
+    late.resolve();
+    await stopping;
+    assert.deepEqual([(await waiting).ack, (await slow).ack], ["flushed", "durable"]);
+    assert.deepEqual(up.store.rows.map(({ userId }) => userId), ["before", "flushed", "late"]);
+    assert.deepEqual(up.events, [
+      "not ready",
+      "requests finished",
+      "drained",
+      "delivery stopped",
+      "intake stopped",
+      ...CLOSED,
+      "stopped",
+    ]);
+  },
+);
 
-Deno.test("a stop with the store away: who waits for it is answered, what is left is in the journal", async () => {
-  const up = new ServiceFixture();
-  await up.start();
-  up.store.failWith = new StoreUnavailableError("connection refused");
-  const waiting = up.write("u", "flushed");
-  await up.stop();
-  assert.equal((await waiting).ack, "durable");
-  assert.deepEqual(up.events, [
-    "not ready",
-    "delivery stopped",
-    "requests finished",
-    "not drained",
-    "intake stopped",
-    ...CLOSED,
-    "stopped",
-  ]);
-  const next = new ServiceFixture(up.fs);
-  await next.start();
-  await next.clock.advance(2_000);
-  assert.equal(next.store.rows.length, 1);
-  await next.stop();
-});
+Deno.test(
+  "a stop with the store away: who waits for it is answered, what is left is in " +
+    "the journal",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    up.store.failWith = new StoreUnavailableError("connection refused");
+    const waiting = up.write("u", "flushed");
+    await up.stop();
+    assert.equal((await waiting).ack, "durable");
+    assert.deepEqual(up.events, [
+      "not ready",
+      "delivery stopped",
+      "requests finished",
+      "not drained",
+      "intake stopped",
+      ...CLOSED,
+      "stopped",
+    ]);
+    const next = new ServiceFixture(up.fs);
+    await next.start();
+    await next.clock.advance(2_000);
+    assert.equal(next.store.rows.length, 1);
+    await next.stop();
+  },
+);
 
 Deno.test("a stop with a store that never answers ends with its grace time", async () => {
   const up = new ServiceFixture();
@@ -134,24 +142,27 @@ Deno.test("a start whose port is taken closes what there is, and says why", asyn
   assert.equal(up.clock.timers, 0);
 });
 
-Deno.test("a start whose journal another process has closes what there is, and says why", async () => {
-  const up = new ServiceFixture();
-  await up.start();
-  const second = new ServiceFixture(up.fs);
-  await assert.rejects(
-    second.service.start(),
-    (error: unknown) => error instanceof AppError && error.code === "journal-failed",
-  );
-  assert.deepEqual(second.events, [
-    "listening",
-    "start failed",
-    "requests finished",
-    "intake stopped",
-    "cache closed",
-    "store closed",
-  ]);
-  await up.stop();
-});
+Deno.test(
+  "a start whose journal another process has closes what there is, and says why",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    const second = new ServiceFixture(up.fs);
+    await assert.rejects(
+      second.service.start(),
+      (error: unknown) => error instanceof AppError && error.code === "journal-failed",
+    );
+    assert.deepEqual(second.events, [
+      "listening",
+      "start failed",
+      "requests finished",
+      "intake stopped",
+      "cache closed",
+      "store closed",
+    ]);
+    await up.stop();
+  },
+);
 
 Deno.test("a start that finds another store than is meant closes the journal again", async () => {
   const up = new ServiceFixture(undefined, {
@@ -174,56 +185,67 @@ Deno.test("a start that finds another store than is meant closes the journal aga
   await next.stop();
 });
 
-Deno.test("every part is closed though another's closing fails, and the first failure is reported", async () => {
-  const up = new ServiceFixture();
-  await up.start();
-  up.cache.close = () => Promise.reject(new Error("the connection is stuck"));
-  up.store.close = () => Promise.reject(new Error("the pool is stuck"));
-  await assert.rejects(up.stop(), /the connection is stuck/);
-  assert.deepEqual(up.events.slice(-6), [
-    "companions closed",
-    "cache note closed",
-    "journal closed",
-    "cache not closed",
-    "store not closed",
-    "stopped",
-  ]);
-  assert.equal(up.lines.filter((line) => line.includes("could not be closed")).length, 2);
-});
+Deno.test(
+  "every part is closed though another's closing fails, and the first failure is " +
+    "reported",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    up.cache.close = () => Promise.reject(new Error("the connection is stuck"));
+    up.store.close = () => Promise.reject(new Error("the pool is stuck"));
+    await assert.rejects(up.stop(), /the connection is stuck/);
+    assert.deepEqual(up.events.slice(-6), [
+      "companions closed",
+      "cache note closed",
+      "journal closed",
+      "cache not closed",
+      "store not closed",
+      "stopped",
+    ]);
+    assert.equal(up.lines.filter((line) => line.includes("could not be closed")).length, 2);
+  },
+);
 
-Deno.test("delivery stops and starts alone: meanwhile writes are accepted and read, and wait", async () => {
-  const up = new ServiceFixture();
-  await up.start();
-  await up.service.stopDelivery();
-  await up.write("u");
-  await up.clock.advance(10_000);
-  assert.equal(up.store.rows.length, 0);
-  const read = await up.front.carryOut(({ reader }) => reader.read("u"));
-  assert.equal(read?.source, "pending");
-  up.service.startDelivery();
-  await up.clock.advance(2_000);
-  assert.equal(up.store.rows.length, 1);
-  assert.deepEqual(up.events, ["delivery stopped", "delivery started"]);
-  await up.stop();
-});
+Deno.test(
+  "delivery stops and starts alone: meanwhile writes are accepted and read, and " +
+    "wait",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    await up.service.stopDelivery();
+    await up.write("u");
+    await up.clock.advance(10_000);
+    assert.equal(up.store.rows.length, 0);
+    const read = await up.front.carryOut(({ reader }) => reader.read("u"));
+    assert.equal(read?.source, "pending");
+    up.service.startDelivery();
+    await up.clock.advance(2_000);
+    assert.equal(up.store.rows.length, 1);
+    assert.deepEqual(up.events, ["delivery stopped", "delivery started"]);
+    await up.stop();
+  },
+);
 
-Deno.test("intake stops and starts alone: meanwhile what is in the journal is delivered", async () => {
-  const up = new ServiceFixture();
-  await up.start();
-  await up.write("u");
-  await up.service.stopIntake();
-  await assert.rejects(up.write("v"), /shutting down/);
-  await up.clock.advance(2_000);
-  assert.equal(up.store.rows.length, 1);
-  await up.service.startIntake();
-  await up.write("v");
-  await up.clock.advance(2_000);
-  assert.equal(up.store.rows.length, 2);
-  assert.deepEqual(up.events, [
-    "requests finished",
-    "intake stopped",
-    "listening",
-    "intake started",
-  ]);
-  await up.stop();
-});
+Deno.test(
+  "intake stops and starts alone: meanwhile what is in the journal is delivered",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    await up.write("u");
+    await up.service.stopIntake();
+    await assert.rejects(up.write("v"), /shutting down/);
+    await up.clock.advance(2_000);
+    assert.equal(up.store.rows.length, 1);
+    await up.service.startIntake();
+    await up.write("v");
+    await up.clock.advance(2_000);
+    assert.equal(up.store.rows.length, 2);
+    assert.deepEqual(up.events, [
+      "requests finished",
+      "intake stopped",
+      "listening",
+      "intake started",
+    ]);
+    await up.stop();
+  },
+);

@@ -16,7 +16,7 @@ import { Acknowledgements } from "./acknowledgements.ts";
 import { Pending } from "./pending.ts";
 import { Writer, type WriteResult } from "./writer.ts";
 
-export interface IntakeHalfParts {
+interface IntakeHalfParts {
   readonly lastKnown: Pick<LastKnown, "wrote" | "accepted">;
   readonly clock: Pick<Clock, "setTimeout">;
   readonly metrics: Pick<Metrics, "writes">;
