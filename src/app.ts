@@ -25,13 +25,14 @@ import { CacheClient } from "./reading/cache_client.ts";
 import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { openCacheNote } from "./reading/cache_note.ts";
 import { LastKnown } from "./reading/last_known.ts";
-import { type Companion, type Doors, type Front, type Phase, Service } from "./service.ts";
+import { Service } from "./service.ts";
+import type { Doors, Front, Phase } from "./service_parts.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
+import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
 
-const LOOP_LAG_SAMPLE_MS = 1_000;
 const FAULT_LOG_INTERVAL_MS = 10_000;
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
@@ -152,7 +153,12 @@ class Application implements App {
       graceMs: config.shutdownGraceMs,
       ...{ clock, metrics, log },
       random: Math.random,
-      companions: [this.#firstContact, this.#loopLagSampler()],
+      companions: [
+        this.#firstContact,
+        new LoopLag(clock, metrics),
+        // The journal's opening starts it, as it knows when the last write was.
+        { start: () => {}, stop: () => this.#clockWatch.stop() },
+      ],
       // Before anybody is served: what waits in the directory must not go to another store.
       checkPlace: async () => {
         await checkStoreBinding(config.dataDir, config.store.kind);
@@ -295,26 +301,6 @@ class Application implements App {
       onOpened: (lastAcceptedMs) => {
         this.#isFresh = lastAcceptedMs === 0;
         this.#clockWatch.start(lastAcceptedMs);
-      },
-    };
-  }
-
-  /** Stops the watch of the clock, too, which the journal's opening started. */
-  #loopLagSampler(): Companion {
-    const { clock } = this.surroundings;
-    let stop = () => {};
-    return {
-      start: () => {
-        let dueMs = clock.monotonicMs() + LOOP_LAG_SAMPLE_MS;
-        stop = clock.setInterval(() => {
-          const nowMs = clock.monotonicMs();
-          this.#metrics.recordLoopLag(Math.max(0, nowMs - dueMs) / 1000);
-          dueMs = nowMs + LOOP_LAG_SAMPLE_MS;
-        }, LOOP_LAG_SAMPLE_MS);
-      },
-      stop: () => {
-        stop();
-        this.#clockWatch.stop();
       },
     };
   }

@@ -3,103 +3,15 @@
  * stopped in the reverse one. What the application puts on the network, and the simulation puts to
  * the test, is this one object. Every step is told to an observer, so that its order can be read.
  */
-import type { BatcherOptions, DrainOutcome } from "./delivery/batcher.ts";
-import { DeliveryHalf } from "./delivery/delivery_half.ts";
 import { ClosingList } from "./closing_list.ts";
+import type { DrainOutcome } from "./delivery/batcher.ts";
+import { DeliveryHalf } from "./delivery/delivery_half.ts";
 import { IntakeHalf } from "./intake/intake_half.ts";
-import type { Clock } from "./ports/clock.ts";
-import type { Intake, IntakeListener, IntakeStatus } from "./ports/intake.ts";
-import type { Sink } from "./ports/sink.ts";
+import type { Intake, IntakeStatus } from "./ports/intake.ts";
 import type { Source } from "./ports/source.ts";
-import type { Store } from "./ports/store.ts";
-import type { CacheClient } from "./reading/cache_client.ts";
-import type { CacheNamespace } from "./reading/cache_namespace.ts";
 import type { CacheNote } from "./reading/cache_note.ts";
-import type { LastKnown } from "./reading/last_known.ts";
 import { Reader } from "./reading/reader.ts";
-import type { Log } from "./telemetry/log.ts";
-import type { Metrics } from "./telemetry/metrics.ts";
-
-/** Where requests come from: the HTTP server, or the clients of a simulation. */
-export interface Front {
-  /**
-   * Listens; until {@link open} only health and metrics are answered. May be called again after
-   * {@link close}. @returns the base URL. @throws when the address cannot be bound
-   */
-  listen(): Promise<string>;
-  /** Requests are carried out by these from now on. */
-  open(doors: Doors): Promise<void>;
-  /** Accepts no more; resolves when the requests under way are answered. */
-  close(): Promise<void>;
-}
-
-/** What requests are carried out by. */
-export interface Doors {
-  readonly intake: IntakeHalf;
-  readonly journal: Pick<Intake, "stageOf" | "status">;
-  readonly reader: Reader;
-}
-
-/** Runs beside the halves while they do. */
-export interface Companion {
-  start(): void;
-  stop(): void;
-}
-
-export interface ServiceParts {
-  readonly front: Front;
-  readonly openJournal: (listener: IntakeListener) => Promise<Intake & Source>;
-  /** Called when the journal is open, as its lock guards the note, too. */
-  readonly openCacheNote: () => Promise<CacheNote>;
-  readonly store: Store;
-  readonly makeSink: () => Sink;
-  readonly cache: CacheClient;
-  /** Of a cache that is shared; its copies belong to a store and a generation. */
-  readonly namespace?: CacheNamespace;
-  readonly lastKnown: LastKnown;
-  readonly batch: BatcherOptions;
-  /** Values of pending entries in memory, bytes; more are read from the journal. */
-  readonly pendingBytes?: number;
-  readonly graceMs: number;
-  readonly clock: Clock;
-  /** In [0, 1). */
-  readonly random: () => number;
-  readonly metrics: Metrics;
-  readonly log: Log;
-  readonly companions?: readonly Companion[];
-  /** Called before anything is opened; throws where this must not be started at all. */
-  readonly checkPlace?: () => Promise<void>;
-  /** Called before anything is written; throws where another store is configured than is meant. */
-  readonly admitStore?: () => Promise<void>;
-  /** The store, which answers, refused a look-up. */
-  readonly onStoreRefuses?: () => void;
-  readonly observe?: (event: ServiceEvent) => void;
-}
-
-export type Part = "journal" | "cache note" | "cache" | "store" | "companions";
-
-/** In the order in which a clean start and a clean stop have them. */
-export type ServiceEvent =
-  | "listening"
-  | "journal open"
-  | "store admitted"
-  | "intake started"
-  | "delivery started"
-  | "ready"
-  | "start failed"
-  | "not ready"
-  | "requests finished"
-  | "requests given up"
-  | "drained"
-  | "not drained"
-  | "delivery stopped"
-  | "flush given up"
-  | "intake stopped"
-  | `${Part} closed`
-  | `${Part} not closed`
-  | "stopped";
-
-export type Phase = "starting" | "recovering" | "serving" | "draining";
+import type { Part, Phase, ServiceEvent, ServiceParts } from "./service_parts.ts";
 
 /** Who asks whether this is ready is told no for so long, before anybody is turned away. */
 const LAME_DUCK_MS = 500;
@@ -277,7 +189,7 @@ export class Service {
     return this.#delivery?.drain(grace) ?? Promise.resolve("drained");
   }
 
-  /** An idle connection can keep the front from ever being done, so it has no more than its time. */
+  /** An idle connection can keep the front from ever being done: it has no more than its time. */
   async #finishRequests(limitMs: number): Promise<void> {
     this.#isListening = false;
     if (await this.#within(this.parts.front.close(), limitMs)) this.#tell("requests finished");

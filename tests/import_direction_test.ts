@@ -11,7 +11,7 @@ const WORDS = /^src\/(domain|errors|deadline|libpq|memory_budget|packed|version)
 const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: string }>> = {
   ports: { from: "", doors: "*" },
   disk: { from: "", doors: "file_system small_file" },
-  telemetry: { from: "", doors: "log metrics clock_watch" },
+  telemetry: { from: "", doors: "log metrics clock_watch loop_lag" },
   journal: { from: "disk", doors: "journal checkpoint place verify" },
   guarding: {
     from: "disk telemetry",
@@ -24,8 +24,12 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "reader cache_client cache_namespace cache_note last_known",
   },
   delivery: { from: "telemetry reading", doors: "batcher delivery_half store_sink" },
+  service_parts: { from: "intake reading delivery telemetry", doors: "service_parts" },
   closing_list: { from: "telemetry", doors: "closing_list" },
-  service: { from: "intake reading delivery telemetry closing_list", doors: "service" },
+  service: {
+    from: "intake reading delivery telemetry closing_list service_parts",
+    doors: "service",
+  },
   http: { from: "intake reading telemetry", doors: "server handlers/* admin_socket routes" },
   config: { from: "", doors: "config options" },
   parts: { from: "config guarding adapters", doors: "parts" },

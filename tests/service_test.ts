@@ -1,111 +1,7 @@
 import assert from "node:assert/strict";
-import { StoreSink } from "../src/delivery/store_sink.ts";
 import { AppError, StoreUnavailableError } from "../src/errors.ts";
-import { openJournal } from "../src/journal/journal.ts";
-import { CacheClient } from "../src/reading/cache_client.ts";
-import { openCacheNote } from "../src/reading/cache_note.ts";
-import { LastKnown } from "../src/reading/last_known.ts";
-import { type Doors, type Front, Service, type ServiceParts } from "../src/service.ts";
-import { Log } from "../src/telemetry/log.ts";
-import { FakeCache } from "./support/fake_cache.ts";
-import { FakeClock, settle } from "./support/fake_clock.ts";
-import { FakeFileSystem } from "./support/fake_file_system.ts";
-import { FakeStore, idleMetrics } from "./support/fakes.ts";
-
-const GRACE_MS = 10_000;
-const DATA_DIR = "/data";
-
-/** Requests come from the test, and are carried out for as long as it likes. */
-class FakeFront implements Front {
-  doors: Doors | undefined;
-  requests = 0;
-  failWith: Error | undefined;
-  #finished = Promise.withResolvers<void>();
-
-  listen(): Promise<string> {
-    if (this.failWith !== undefined) return Promise.reject(this.failWith);
-    return Promise.resolve("http://127.0.0.1:8080");
-  }
-  open(doors: Doors): Promise<void> {
-    this.doors = doors;
-    return Promise.resolve();
-  }
-  async close(): Promise<void> {
-    if (this.requests > 0) await this.#finished.promise;
-  }
-  async carryOut<T>(request: (doors: Doors) => Promise<T>): Promise<T> {
-    this.requests++;
-    try {
-      return await request(this.doors!);
-    } finally {
-      if (--this.requests === 0) this.#finished.resolve();
-    }
-  }
-}
-
-class Fixture {
-  readonly clock = new FakeClock();
-  readonly fs: FakeFileSystem;
-  readonly store = new FakeStore();
-  readonly cache = new FakeCache();
-  readonly front = new FakeFront();
-  readonly events: string[] = [];
-  readonly lines: string[] = [];
-  readonly service: Service;
-
-  constructor(fs = new FakeFileSystem(), changes: Partial<ServiceParts> = {}) {
-    this.fs = fs;
-    const { clock, store, events } = this;
-    const log = new Log("warn", "json", (line) => this.lines.push(line));
-    const metrics = idleMetrics();
-    this.service = new Service({
-      front: this.front,
-      openJournal: (listener) =>
-        openJournal({
-          dir: `${DATA_DIR}/journal`,
-          maxBytes: 64 * 1024 * 1024,
-          retainMs: 0,
-          fs,
-          listener,
-          now: () => clock.now(),
-          monotonicMs: () => clock.monotonicMs(),
-        }),
-      openCacheNote: () => openCacheNote(fs, DATA_DIR, true),
-      store,
-      makeSink: () => new StoreSink(100, { store, clock, metrics, log }),
-      cache: new CacheClient({ cache: this.cache, ttlMs: 60_000, clock, onFault: () => {} }),
-      lastKnown: new LastKnown(60_000, clock),
-      batch: { size: 10, intervalMs: 2_000, max: 100 },
-      graceMs: GRACE_MS,
-      ...{ clock, metrics, log },
-      random: () => 0.5,
-      companions: [{ start: () => {}, stop: () => {} }],
-      observe: (event) => events.push(event),
-      ...changes,
-    });
-  }
-
-  write(userId: string, ack: "durable" | "flushed" = "durable") {
-    return this.front.carryOut(({ intake }) =>
-      intake.write({ userId, value: "v", ts: 1_000 }, ack)
-    );
-  }
-
-  /** Starts, and forgets the events of it. */
-  async start(): Promise<void> {
-    await this.service.start();
-    this.events.length = 0;
-  }
-
-  async stop(): Promise<void> {
-    const stopping = this.service.stop();
-    let isOver = false;
-    const over = stopping.finally(() => isOver = true);
-    over.catch(() => {});
-    for (let i = 0; i < 2_000 && !isOver; i++) await this.clock.advance(25);
-    await over;
-  }
-}
+import { settle } from "./support/fake_clock.ts";
+import { GRACE_MS, ServiceFixture } from "./support/service.ts";
 
 const CLOSED = [
   "companions closed",
@@ -116,7 +12,7 @@ const CLOSED = [
 ];
 
 Deno.test("a clean start", async () => {
-  const up = new Fixture();
+  const up = new ServiceFixture();
   assert.equal(up.service.phase, "starting");
   assert.equal(await up.service.start(), "http://127.0.0.1:8080");
   assert.deepEqual(up.events, [
@@ -132,7 +28,7 @@ Deno.test("a clean start", async () => {
 });
 
 Deno.test("a clean stop", async () => {
-  const up = new Fixture();
+  const up = new ServiceFixture();
   await up.start();
   const stopping = up.stop();
   assert.deepEqual(up.events, ["not ready"], "who asks is told before anybody is turned away");
@@ -150,58 +46,66 @@ Deno.test("a clean stop", async () => {
   assert.equal(up.clock.timers, 0);
 });
 
-Deno.test("a stop under load: requests finish, those that wait for the store too, and what they wrote is flushed", async () => {
-  const up = new Fixture();
-  await up.start();
-  await up.write("before");
-  const waiting = up.write("flushed", "flushed");
-  const late = Promise.withResolvers<void>();
-  const slow = up.front.carryOut(async ({ intake }) => {
-    await late.promise;
-    return await intake.write({ userId: "late", value: "v", ts: 1_000 }, "durable");
-  });
-  const stopping = up.stop();
-  await settle();
-  late.resolve();
-  await stopping;
-  assert.deepEqual([(await waiting).ack, (await slow).ack], ["flushed", "durable"]);
-  assert.deepEqual(up.store.rows.map(({ userId }) => userId), ["before", "flushed", "late"]);
-  assert.deepEqual(up.events, [
-    "not ready",
-    "requests finished",
-    "drained",
-    "delivery stopped",
-    "intake stopped",
-    ...CLOSED,
-    "stopped",
-  ]);
-});
+Deno.test(
+  "a stop under load: requests finish, those that wait for the store too, and " +
+    "what they wrote is flushed",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    await up.write("before");
+    const waiting = up.write("flushed", "flushed");
+    const late = Promise.withResolvers<void>();
+    const slow = up.front.carryOut(async ({ intake }) => {
+      await late.promise;
+      return await intake.write({ userId: "late", value: "v", ts: 1_000 }, "durable");
+    });
+    const stopping = up.stop();
+    await settle();
+    late.resolve();
+    await stopping;
+    assert.deepEqual([(await waiting).ack, (await slow).ack], ["flushed", "durable"]);
+    assert.deepEqual(up.store.rows.map(({ userId }) => userId), ["before", "flushed", "late"]);
+    assert.deepEqual(up.events, [
+      "not ready",
+      "requests finished",
+      "drained",
+      "delivery stopped",
+      "intake stopped",
+      ...CLOSED,
+      "stopped",
+    ]);
+  },
+);
 
-Deno.test("a stop with the store away: who waits for it is answered, what is left is in the journal", async () => {
-  const up = new Fixture();
-  await up.start();
-  up.store.failWith = new StoreUnavailableError("connection refused");
-  const waiting = up.write("u", "flushed");
-  await up.stop();
-  assert.equal((await waiting).ack, "durable");
-  assert.deepEqual(up.events, [
-    "not ready",
-    "delivery stopped",
-    "requests finished",
-    "not drained",
-    "intake stopped",
-    ...CLOSED,
-    "stopped",
-  ]);
-  const next = new Fixture(up.fs);
-  await next.start();
-  await next.clock.advance(2_000);
-  assert.equal(next.store.rows.length, 1);
-  await next.stop();
-});
+Deno.test(
+  "a stop with the store away: who waits for it is answered, what is left is in " +
+    "the journal",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    up.store.failWith = new StoreUnavailableError("connection refused");
+    const waiting = up.write("u", "flushed");
+    await up.stop();
+    assert.equal((await waiting).ack, "durable");
+    assert.deepEqual(up.events, [
+      "not ready",
+      "delivery stopped",
+      "requests finished",
+      "not drained",
+      "intake stopped",
+      ...CLOSED,
+      "stopped",
+    ]);
+    const next = new ServiceFixture(up.fs);
+    await next.start();
+    await next.clock.advance(2_000);
+    assert.equal(next.store.rows.length, 1);
+    await next.stop();
+  },
+);
 
 Deno.test("a stop with a store that never answers ends with its grace time", async () => {
-  const up = new Fixture();
+  const up = new ServiceFixture();
   await up.start();
   const never = Promise.withResolvers<never>();
   await up.write("u");
@@ -220,7 +124,7 @@ Deno.test("a stop with a store that never answers ends with its grace time", asy
 });
 
 Deno.test("a stop with a request that is never done ends with its grace time", async () => {
-  const up = new Fixture();
+  const up = new ServiceFixture();
   await up.start();
   void up.front.carryOut(() => new Promise(() => {}));
   const startedMs = up.clock.monotonicMs();
@@ -231,34 +135,37 @@ Deno.test("a stop with a request that is never done ends with its grace time", a
 });
 
 Deno.test("a start whose port is taken closes what there is, and says why", async () => {
-  const up = new Fixture();
+  const up = new ServiceFixture();
   up.front.failWith = new Error("Cannot listen on 0.0.0.0:8080: address in use");
   await assert.rejects(up.service.start(), /address in use/);
   assert.deepEqual(up.events, ["start failed", "cache closed", "store closed"]);
   assert.equal(up.clock.timers, 0);
 });
 
-Deno.test("a start whose journal another process has closes what there is, and says why", async () => {
-  const up = new Fixture();
-  await up.start();
-  const second = new Fixture(up.fs);
-  await assert.rejects(
-    second.service.start(),
-    (error: unknown) => error instanceof AppError && error.code === "journal-failed",
-  );
-  assert.deepEqual(second.events, [
-    "listening",
-    "start failed",
-    "requests finished",
-    "intake stopped",
-    "cache closed",
-    "store closed",
-  ]);
-  await up.stop();
-});
+Deno.test(
+  "a start whose journal another process has closes what there is, and says why",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    const second = new ServiceFixture(up.fs);
+    await assert.rejects(
+      second.service.start(),
+      (error: unknown) => error instanceof AppError && error.code === "journal-failed",
+    );
+    assert.deepEqual(second.events, [
+      "listening",
+      "start failed",
+      "requests finished",
+      "intake stopped",
+      "cache closed",
+      "store closed",
+    ]);
+    await up.stop();
+  },
+);
 
 Deno.test("a start that finds another store than is meant closes the journal again", async () => {
-  const up = new Fixture(undefined, {
+  const up = new ServiceFixture(undefined, {
     admitStore: () => Promise.reject(new Error("another database")),
   });
   await assert.rejects(up.service.start(), /another database/);
@@ -273,61 +180,72 @@ Deno.test("a start that finds another store than is meant closes the journal aga
     "cache closed",
     "store closed",
   ]);
-  const next = new Fixture(up.fs);
+  const next = new ServiceFixture(up.fs);
   await next.start();
   await next.stop();
 });
 
-Deno.test("every part is closed though another's closing fails, and the first failure is reported", async () => {
-  const up = new Fixture();
-  await up.start();
-  up.cache.close = () => Promise.reject(new Error("the connection is stuck"));
-  up.store.close = () => Promise.reject(new Error("the pool is stuck"));
-  await assert.rejects(up.stop(), /the connection is stuck/);
-  assert.deepEqual(up.events.slice(-6), [
-    "companions closed",
-    "cache note closed",
-    "journal closed",
-    "cache not closed",
-    "store not closed",
-    "stopped",
-  ]);
-  assert.equal(up.lines.filter((line) => line.includes("could not be closed")).length, 2);
-});
+Deno.test(
+  "every part is closed though another's closing fails, and the first failure is " +
+    "reported",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    up.cache.close = () => Promise.reject(new Error("the connection is stuck"));
+    up.store.close = () => Promise.reject(new Error("the pool is stuck"));
+    await assert.rejects(up.stop(), /the connection is stuck/);
+    assert.deepEqual(up.events.slice(-6), [
+      "companions closed",
+      "cache note closed",
+      "journal closed",
+      "cache not closed",
+      "store not closed",
+      "stopped",
+    ]);
+    assert.equal(up.lines.filter((line) => line.includes("could not be closed")).length, 2);
+  },
+);
 
-Deno.test("delivery stops and starts alone: meanwhile writes are accepted and read, and wait", async () => {
-  const up = new Fixture();
-  await up.start();
-  await up.service.stopDelivery();
-  await up.write("u");
-  await up.clock.advance(10_000);
-  assert.equal(up.store.rows.length, 0);
-  const read = await up.front.carryOut(({ reader }) => reader.read("u"));
-  assert.equal(read?.source, "pending");
-  up.service.startDelivery();
-  await up.clock.advance(2_000);
-  assert.equal(up.store.rows.length, 1);
-  assert.deepEqual(up.events, ["delivery stopped", "delivery started"]);
-  await up.stop();
-});
+Deno.test(
+  "delivery stops and starts alone: meanwhile writes are accepted and read, and " +
+    "wait",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    await up.service.stopDelivery();
+    await up.write("u");
+    await up.clock.advance(10_000);
+    assert.equal(up.store.rows.length, 0);
+    const read = await up.front.carryOut(({ reader }) => reader.read("u"));
+    assert.equal(read?.source, "pending");
+    up.service.startDelivery();
+    await up.clock.advance(2_000);
+    assert.equal(up.store.rows.length, 1);
+    assert.deepEqual(up.events, ["delivery stopped", "delivery started"]);
+    await up.stop();
+  },
+);
 
-Deno.test("intake stops and starts alone: meanwhile what is in the journal is delivered", async () => {
-  const up = new Fixture();
-  await up.start();
-  await up.write("u");
-  await up.service.stopIntake();
-  await assert.rejects(up.write("v"), /shutting down/);
-  await up.clock.advance(2_000);
-  assert.equal(up.store.rows.length, 1);
-  await up.service.startIntake();
-  await up.write("v");
-  await up.clock.advance(2_000);
-  assert.equal(up.store.rows.length, 2);
-  assert.deepEqual(up.events, [
-    "requests finished",
-    "intake stopped",
-    "listening",
-    "intake started",
-  ]);
-  await up.stop();
-});
+Deno.test(
+  "intake stops and starts alone: meanwhile what is in the journal is delivered",
+  async () => {
+    const up = new ServiceFixture();
+    await up.start();
+    await up.write("u");
+    await up.service.stopIntake();
+    await assert.rejects(up.write("v"), /shutting down/);
+    await up.clock.advance(2_000);
+    assert.equal(up.store.rows.length, 1);
+    await up.service.startIntake();
+    await up.write("v");
+    await up.clock.advance(2_000);
+    assert.equal(up.store.rows.length, 2);
+    assert.deepEqual(up.events, [
+      "requests finished",
+      "intake stopped",
+      "listening",
+      "intake started",
+    ]);
+    await up.stop();
+  },
+);

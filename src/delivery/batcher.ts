@@ -17,7 +17,7 @@ export interface BatcherOptions {
   readonly max: number;
 }
 
-export interface BatcherParts {
+interface BatcherParts {
   readonly delivery: Pick<Delivery, "step" | "unsettled" | "rowsInHand">;
   readonly clock: Pick<Clock, "setInterval" | "setTimeout">;
   /** In [0, 1): spreads the retries of many instances. */
@@ -33,7 +33,7 @@ export interface BatcherParts {
 export type BatcherState = "stopped" | "idle" | "flushing" | "backing off" | "draining";
 
 /** `stored`: a batch is settled; `empty`: none was there; `failed`: it is tried again. */
-export type FlushOutcome = "stored" | "empty" | "failed";
+type FlushOutcome = "stored" | "empty" | "failed";
 
 /** `drained`: nothing durable waits any more; otherwise what is left is in the journal. */
 export type DrainOutcome = "drained" | "failed" | "time is up";

@@ -10,7 +10,7 @@ import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { CacheFeed } from "./cache_feed.ts";
 
-export interface DeliveryParts {
+interface DeliveryParts {
   readonly source: Source;
   readonly sink: Sink;
   readonly cache: Pick<CacheClient, "update" | "forget">;

@@ -13,7 +13,7 @@ import { Batcher, type BatcherOptions, type BatcherState, type DrainOutcome } fr
 import { CacheFeed } from "./cache_feed.ts";
 import { Delivery, type Settlement } from "./delivery.ts";
 
-export interface DeliveryHalfParts {
+interface DeliveryHalfParts {
   readonly source: Source;
   readonly sink: Sink;
   readonly cache: CacheClient;

@@ -13,7 +13,7 @@ import type { PutResult, Store } from "../ports/store.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
-export interface StoreSinkParts {
+interface StoreSinkParts {
   readonly store: Pick<Store, "open" | "marks" | "put">;
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly metrics: Metrics;

@@ -16,7 +16,7 @@ import { Acknowledgements } from "./acknowledgements.ts";
 import { Pending } from "./pending.ts";
 import { Writer, type WriteResult } from "./writer.ts";
 
-export interface IntakeHalfParts {
+interface IntakeHalfParts {
   readonly lastKnown: Pick<LastKnown, "wrote" | "accepted">;
   readonly clock: Pick<Clock, "setTimeout">;
   readonly metrics: Pick<Metrics, "writes">;
@@ -62,11 +62,10 @@ export class IntakeHalf implements IntakeListener {
   }
 
   /** @throws as {@link Writer.write}; AppError `shutting-down` while stopped */
-  async write(write: Write, ack: AckLevel): Promise<WriteResult> {
-    if (!this.#isStarted || this.#writer === undefined) {
-      throw new AppError("shutting-down", "The service is shutting down. Retry later.");
-    }
-    return await this.#writer.write(write, ack);
+  write(write: Write, ack: AckLevel): Promise<WriteResult> {
+    if (this.#isStarted && this.#writer !== undefined) return this.#writer.write(write, ack);
+    const refusal = new AppError("shutting-down", "The service is shutting down. Retry later.");
+    return Promise.reject(refusal);
   }
 
   /** Nobody waits for a flush any longer, as there will be none; writes are still accepted. */

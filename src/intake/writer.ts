@@ -14,7 +14,7 @@ export interface WriteResult {
   readonly ack: AckLevel;
 }
 
-export interface WriterParts {
+interface WriterParts {
   readonly intake: Pick<Intake, "push">;
   readonly pending: Pending;
   readonly acknowledgements: Acknowledgements;

@@ -187,20 +187,24 @@ Deno.test("a drain ends with its time, though the store keeps a flush waiting", 
   assert.equal(delivery.steps, 1);
 });
 
-Deno.test("a drain waits for the flush that is under way, and does not begin a second beside it", async () => {
-  const { delivery, batcher } = setUp();
-  const gate = Promise.withResolvers<void>();
-  delivery.gate = gate.promise;
-  delivery.unsettled = 15;
-  batcher.start();
-  const drained = batcher.drain(new AbortController().signal);
-  await settle();
-  assert.equal(delivery.steps, 1);
-  gate.resolve();
-  assert.equal(await drained, "drained");
-  assert.deepEqual([delivery.steps, delivery.unsettled], [2, 0]);
-  await batcher.stop();
-});
+Deno.test(
+  "a drain waits for the flush that is under way, and does not begin a second " +
+    "beside it",
+  async () => {
+    const { delivery, batcher } = setUp();
+    const gate = Promise.withResolvers<void>();
+    delivery.gate = gate.promise;
+    delivery.unsettled = 15;
+    batcher.start();
+    const drained = batcher.drain(new AbortController().signal);
+    await settle();
+    assert.equal(delivery.steps, 1);
+    gate.resolve();
+    assert.equal(await drained, "drained");
+    assert.deepEqual([delivery.steps, delivery.unsettled], [2, 0]);
+    await batcher.stop();
+  },
+);
 
 Deno.test("once stopped nothing is flushed any more, and no timer is left behind", async () => {
   const { clock, delivery, batcher } = setUp();

@@ -31,17 +31,21 @@ Deno.test("what waits goes to the cache together, one call at a time", async () 
   assert.equal(calls[1]!.length, 99);
 });
 
-Deno.test("entries beyond the bound, in bytes, are left to their flush; those under way count", async () => {
-  const size = bytesOf(entry(1));
-  const { feed, calls, answer } = setUp(3 * size);
-  feed.offer([entry(1)]);
-  feed.offer([2, 3, 4, 5].map((seq) => entry(seq)));
-  await answer();
-  assert.deepEqual(calls, [[1], [2, 3]]);
-  feed.offer([entry(6), entry(7)]);
-  await answer();
-  assert.deepEqual(calls, [[1], [2, 3], [6]]);
-});
+Deno.test(
+  "entries beyond the bound, in bytes, are left to their flush; those under way " +
+    "count",
+  async () => {
+    const size = bytesOf(entry(1));
+    const { feed, calls, answer } = setUp(3 * size);
+    feed.offer([entry(1)]);
+    feed.offer([2, 3, 4, 5].map((seq) => entry(seq)));
+    await answer();
+    assert.deepEqual(calls, [[1], [2, 3]]);
+    feed.offer([entry(6), entry(7)]);
+    await answer();
+    assert.deepEqual(calls, [[1], [2, 3], [6]]);
+  },
+);
 
 Deno.test("what a flush brings itself is not brought after it", async () => {
   const { feed, calls, answer } = setUp(1_000_000);

@@ -20,25 +20,33 @@ function batch(first: number, last: number): Batch {
   return { source: INSTANCE, entries: upTo(last, first).map((seq) => entry(seq)), lastSeq: last };
 }
 
-Deno.test("after a failure half as many rows go at once, and twice as many after each success", async () => {
-  const { store, sink } = setUp(64);
-  store.failWith = new Error("no answer within 5000 ms");
-  for (let i = 0; i < 3; i++) await assert.rejects(sink.deliver(batch(1, 64)));
-  store.failWith = undefined;
-  await sink.deliver(batch(1, 64));
-  assert.deepEqual(store.batches, [8, 16, 32, 8]);
-});
+Deno.test(
+  "after a failure half as many rows go at once, and twice as many after each " +
+    "success",
+  async () => {
+    const { store, sink } = setUp(64);
+    store.failWith = new Error("no answer within 5000 ms");
+    for (let i = 0; i < 3; i++) await assert.rejects(sink.deliver(batch(1, 64)));
+    store.failWith = undefined;
+    await sink.deliver(batch(1, 64));
+    assert.deepEqual(store.batches, [8, 16, 32, 8]);
+  },
+);
 
-Deno.test("a store that refuses every row gets as many as before: few are no proof against the table", async () => {
-  const { store, sink } = setUp(64);
-  store.failWith = new StoreRefusesError("42501", "permission denied");
-  for (let i = 0; i < 3; i++) await assert.rejects(sink.deliver(batch(1, 64)));
-  assert.equal(sink.refusal, "permission denied");
-  store.failWith = undefined;
-  await sink.deliver(batch(1, 64));
-  assert.equal(sink.refusal, undefined);
-  assert.deepEqual(store.batches, [64]);
-});
+Deno.test(
+  "a store that refuses every row gets as many as before: few are no proof " +
+    "against the table",
+  async () => {
+    const { store, sink } = setUp(64);
+    store.failWith = new StoreRefusesError("42501", "permission denied");
+    for (let i = 0; i < 3; i++) await assert.rejects(sink.deliver(batch(1, 64)));
+    assert.equal(sink.refusal, "permission denied");
+    store.failWith = undefined;
+    await sink.deliver(batch(1, 64));
+    assert.equal(sink.refusal, undefined);
+    assert.deepEqual(store.batches, [64]);
+  },
+);
 
 Deno.test("a store that refuses to say what it has refuses, until it says it", async () => {
   const { store, sink } = setUp();
@@ -58,15 +66,18 @@ Deno.test("a batch that has grown at its end goes on where it was", async () => 
   assert.deepEqual(stored.map(({ seq }) => seq), upTo(25));
 });
 
-Deno.test("a mark below what was confirmed is told before anything is put behind the gap", async () => {
-  const { store, sink } = setUp();
-  await sink.deliver(batch(1, 10));
-  store.tables.rows = [];
-  store.markOf.set(INSTANCE, 5);
-  await assert.rejects(sink.deliver(batch(11, 20)), StoreWentBackError);
-  assert.deepEqual(store.rows, []);
-  assert.deepEqual(await sink.marks([INSTANCE]), new Map([[INSTANCE, 5]]));
-});
+Deno.test(
+  "a mark below what was confirmed is told before anything is put behind the gap",
+  async () => {
+    const { store, sink } = setUp();
+    await sink.deliver(batch(1, 10));
+    store.tables.rows = [];
+    store.markOf.set(INSTANCE, 5);
+    await assert.rejects(sink.deliver(batch(11, 20)), StoreWentBackError);
+    assert.deepEqual(store.rows, []);
+    assert.deepEqual(await sink.marks([INSTANCE]), new Map([[INSTANCE, 5]]));
+  },
+);
 
 Deno.test("what was put and is not there any more is put again, once", async () => {
   const { store, sink } = setUp(10);

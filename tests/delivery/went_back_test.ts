@@ -10,25 +10,29 @@ function goBack({ store }: DeliverySetUp, through: number): void {
   store.markOf.set(SOURCE, through);
 }
 
-Deno.test("a store that went back is reported once, and gets again what the journal has kept, before all else", async () => {
-  const up = new DeliverySetUp({ size: 50, intervalMs: 1_000, max: 100 });
-  up.half.start();
-  up.fill(1, 30);
-  await up.clock.advance(1_000);
-  assert.equal(up.store.rows.length, 30);
-  goBack(up, 20);
-  up.fill(31, 45);
-  await up.clock.advance(5_000);
-  assert.deepEqual(up.storedSeqs, upTo(45));
-  assert.equal(up.journal.unsettled, 0);
-  assert.equal(up.lines.length, 1);
-  assert.match(up.lines[0]!, /still has all of them/);
-  assert.match(up.lines[0]!, /"firstLostSeq":21,"lastLostSeq":30,"writes":10,"sentAgain":10/);
-  const { text } = await up.metrics.expose(false);
-  assert.match(text, /dsproxy_store_went_back_total 1\n/);
-  assert.match(text, /dsproxy_store_went_back_writes_total 10\n/);
-  await up.half.stop();
-});
+Deno.test(
+  "a store that went back is reported once, and gets again what the journal has " +
+    "kept, before all else",
+  async () => {
+    const up = new DeliverySetUp({ size: 50, intervalMs: 1_000, max: 100 });
+    up.half.start();
+    up.fill(1, 30);
+    await up.clock.advance(1_000);
+    assert.equal(up.store.rows.length, 30);
+    goBack(up, 20);
+    up.fill(31, 45);
+    await up.clock.advance(5_000);
+    assert.deepEqual(up.storedSeqs, upTo(45));
+    assert.equal(up.journal.unsettled, 0);
+    assert.equal(up.lines.length, 1);
+    assert.match(up.lines[0]!, /still has all of them/);
+    assert.match(up.lines[0]!, /"firstLostSeq":21,"lastLostSeq":30,"writes":10,"sentAgain":10/);
+    const { text } = await up.metrics.expose(false);
+    assert.match(text, /dsproxy_store_went_back_total 1\n/);
+    assert.match(text, /dsproxy_store_went_back_writes_total 10\n/);
+    await up.half.stop();
+  },
+);
 
 Deno.test("what the journal has not kept is said to be gone", async () => {
   const up = new DeliverySetUp({ size: 50, intervalMs: 1_000, max: 100 });
@@ -44,22 +48,26 @@ Deno.test("what the journal has not kept is said to be gone", async () => {
   await up.half.stop();
 });
 
-Deno.test("a store that went back within a batch gets all of it again, and nothing is reported lost", async () => {
-  const up = new DeliverySetUp({ size: 50, intervalMs: 1_000, max: 100 });
-  const put = up.store.put.bind(up.store);
-  let puts = 0;
-  up.store.put = async (...args) => {
-    if (++puts === 1) throw new Error("no answer: from now on in halves");
-    if (puts === 3) goBack(up, 0);
-    return await put(...args);
-  };
-  up.fill(1, 100);
-  up.half.start();
-  await up.clock.advance(10_000);
-  assert.deepEqual(up.storedSeqs, upTo(100));
-  assert.deepEqual(up.lines, []);
-  await up.half.stop();
-});
+Deno.test(
+  "a store that went back within a batch gets all of it again, and nothing is " +
+    "reported lost",
+  async () => {
+    const up = new DeliverySetUp({ size: 50, intervalMs: 1_000, max: 100 });
+    const put = up.store.put.bind(up.store);
+    let puts = 0;
+    up.store.put = async (...args) => {
+      if (++puts === 1) throw new Error("no answer: from now on in halves");
+      if (puts === 3) goBack(up, 0);
+      return await put(...args);
+    };
+    up.fill(1, 100);
+    up.half.start();
+    await up.clock.advance(10_000);
+    assert.deepEqual(up.storedSeqs, upTo(100));
+    assert.deepEqual(up.lines, []);
+    await up.half.stop();
+  },
+);
 
 Deno.test("what had been settled before is held against the store at the start", async () => {
   const up = new DeliverySetUp();
@@ -73,15 +81,19 @@ Deno.test("what had been settled before is held against the store at the start",
   await up.half.stop();
 });
 
-Deno.test("a database that knows nothing of a source at all gets everything that was kept", async () => {
-  const up = new DeliverySetUp();
-  up.fill(1, 60);
-  up.journal.settledThrough.set(SOURCE, 60);
-  up.half.start();
-  await up.clock.advance(5_000);
-  assert.deepEqual(up.storedSeqs, upTo(60));
-  await up.half.stop();
-});
+Deno.test(
+  "a database that knows nothing of a source at all gets everything that was " +
+    "kept",
+  async () => {
+    const up = new DeliverySetUp();
+    up.fill(1, 60);
+    up.journal.settledThrough.set(SOURCE, 60);
+    up.half.start();
+    await up.clock.advance(5_000);
+    assert.deepEqual(up.storedSeqs, upTo(60));
+    await up.half.stop();
+  },
+);
 
 Deno.test("a store that went back while nothing was written is noticed all the same", async () => {
   const up = new DeliverySetUp();
@@ -94,45 +106,53 @@ Deno.test("a store that went back while nothing was written is noticed all the s
   await up.half.stop();
 });
 
-Deno.test("a store that went back before the first batch of a new source is noticed with that batch", async () => {
-  const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 100 });
-  up.half.start();
-  up.fill(1, 50);
-  await up.clock.advance(1_000);
-  goBack(up, 10);
-  up.journal.add(entry(1, { run: "run000000002", userId: "other", acceptedMs: 1_000 }));
-  up.half.durable([]);
-  await up.clock.advance(1_000);
-  assert.equal(up.store.rows.length, 51);
-  assert.deepEqual(
-    up.store.rows.filter(({ run }) => run === SOURCE).map(({ seq }) => seq),
-    upTo(50),
-  );
-  await up.half.stop();
-});
+Deno.test(
+  "a store that went back before the first batch of a new source is noticed with " +
+    "that batch",
+  async () => {
+    const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 100 });
+    up.half.start();
+    up.fill(1, 50);
+    await up.clock.advance(1_000);
+    goBack(up, 10);
+    up.journal.add(entry(1, { run: "run000000002", userId: "other", acceptedMs: 1_000 }));
+    up.half.durable([]);
+    await up.clock.advance(1_000);
+    assert.equal(up.store.rows.length, 51);
+    assert.deepEqual(
+      up.store.rows.filter(({ run }) => run === SOURCE).map(({ seq }) => seq),
+      upTo(50),
+    );
+    await up.half.stop();
+  },
+);
 
-Deno.test("a database that is exchanged between the look at its marks and the put gets everything once", async () => {
-  const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 100 });
-  up.half.start();
-  up.fill(1, 50);
-  await up.clock.advance(1_000);
-  const marks = up.store.marks.bind(up.store);
-  let asked = 0;
-  up.store.marks = async (sources) => {
-    const found = await marks(sources);
-    if (++asked > 1) return found;
-    goBack(up, 0);
-    up.store.markOf.delete(SOURCE);
-    return found;
-  };
-  up.store.loseNextAnswer = true;
-  up.fill(51, 60);
-  up.half.durable([]);
-  await up.clock.advance(60_000);
-  assert.deepEqual(up.storedSeqs, upTo(60));
-  assert.equal(up.journal.unsettled, 0);
-  await up.half.stop();
-});
+Deno.test(
+  "a database that is exchanged between the look at its marks and the put gets " +
+    "everything once",
+  async () => {
+    const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 100 });
+    up.half.start();
+    up.fill(1, 50);
+    await up.clock.advance(1_000);
+    const marks = up.store.marks.bind(up.store);
+    let asked = 0;
+    up.store.marks = async (sources) => {
+      const found = await marks(sources);
+      if (++asked > 1) return found;
+      goBack(up, 0);
+      up.store.markOf.delete(SOURCE);
+      return found;
+    };
+    up.store.loseNextAnswer = true;
+    up.fill(51, 60);
+    up.half.durable([]);
+    await up.clock.advance(60_000);
+    assert.deepEqual(up.storedSeqs, upTo(60));
+    assert.equal(up.journal.unsettled, 0);
+    await up.half.stop();
+  },
+);
 
 Deno.test("a way to two databases by turns does not make a step go on for ever", async () => {
   const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 100 });

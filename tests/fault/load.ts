@@ -56,6 +56,11 @@ export interface LoadOptions {
 /** Anything that speaks the service's API. */
 export interface Target {
   readonly url: string;
+  /**
+   * It was told to end, or has ended by itself: then no answer is no news. Left out for what stays:
+   * it owes an answer to everybody.
+   */
+  mayBeGone?(): Promise<boolean>;
 }
 
 /** What its client knows about one user. */
@@ -117,6 +122,11 @@ export class Load {
    */
   use(...targets: readonly Target[]): void {
     this.#targets = targets;
+  }
+
+  /** See {@link Account.unexpected}. */
+  get unexpected(): readonly string[] {
+    return this.#unexpected;
   }
 
   /** Acknowledged so far, but for what was taken back. */
@@ -205,8 +215,10 @@ export class Load {
     try {
       await work(target);
     } catch (error) {
-      // The instance went away before its answer: nothing was promised.
-      if (!(error instanceof TypeError)) this.#unexpected.push(String(error));
+      // The instance went away before its answer: nothing was promised. One that is still there
+      // must not drop a connection.
+      const isExcused = error instanceof TypeError && await target.mayBeGone?.();
+      if (!isExcused) this.#unexpected.push(String(error));
     } finally {
       this.#asking--;
     }

@@ -36,12 +36,16 @@ export interface Trial {
 
 /** {@link tryFault} on a database of its own of the PostgreSQL that all tests share. */
 export function tryFaultOnDatabase(
-  trial: Omit<Trial, "databaseUrl" | "settings">,
+  trial: Omit<Trial, "databaseUrl" | "settings"> & Partial<Pick<Trial, "settings">>,
   rounds: number,
   random: Random,
 ): Promise<Tally> {
   return withDatabase((databaseUrl) =>
-    tryFault({ ...trial, databaseUrl, settings: { DATABASE_URL: databaseUrl } }, rounds, random)
+    tryFault(
+      { ...trial, databaseUrl, settings: { DATABASE_URL: databaseUrl, ...trial.settings } },
+      rounds,
+      random,
+    )
   );
 }
 

@@ -42,18 +42,21 @@ Deno.test("what never became durable is waited for no longer", async () => {
   assert.equal(clock.timers, 0);
 });
 
-Deno.test("a stop answers those who wait and those who come, until it is started again", async () => {
-  const clock = new FakeClock();
-  const acknowledgements = new Acknowledgements(clock);
-  const waiting = acknowledgements.wait(entry(1), 10_000);
-  acknowledgements.stop();
-  assert.deepEqual([await waiting, await acknowledgements.wait(entry(2), 1)], [
-    "stopped",
-    "stopped",
-  ]);
-  assert.equal(clock.timers, 0);
-  acknowledgements.start();
-  const again = acknowledgements.wait(entry(2), 10_000);
-  acknowledgements.settle(RUN, batch(2));
-  assert.equal(await again, "stored");
-});
+Deno.test(
+  "a stop answers those who wait and those who come, until it is started again",
+  async () => {
+    const clock = new FakeClock();
+    const acknowledgements = new Acknowledgements(clock);
+    const waiting = acknowledgements.wait(entry(1), 10_000);
+    acknowledgements.stop();
+    assert.deepEqual([await waiting, await acknowledgements.wait(entry(2), 1)], [
+      "stopped",
+      "stopped",
+    ]);
+    assert.equal(clock.timers, 0);
+    acknowledgements.start();
+    const again = acknowledgements.wait(entry(2), 10_000);
+    acknowledgements.settle(RUN, batch(2));
+    assert.equal(await again, "stored");
+  },
+);

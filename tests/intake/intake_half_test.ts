@@ -89,57 +89,74 @@ Deno.test("a flushed write is answered once the store has it", async () => {
   assert.deepEqual([await count("flushed"), await count("durable")], [1, 0]);
 });
 
-Deno.test("a flushed write that the store refuses, or does not take in time, is answered as durable", async () => {
-  const { half, journal, settleAll, clock, count } = setUp();
-  const refused = half.write(write("u"), "flushed");
-  await settle();
-  settleAll([], journal.entries);
-  assert.equal((await refused).ack, "durable");
-  const late = half.write(write("u"), "flushed");
-  await clock.advance(10_000);
-  assert.equal((await late).ack, "durable");
-  assert.deepEqual([await count("flushed"), await count("durable")], [0, 2]);
-});
+Deno.test(
+  "a flushed write that the store refuses, or does not take in time, is answered " +
+    "as durable",
+  async () => {
+    const { half, journal, settleAll, clock, count } = setUp();
+    const refused = half.write(write("u"), "flushed");
+    await settle();
+    settleAll([], journal.entries);
+    assert.equal((await refused).ack, "durable");
+    const late = half.write(write("u"), "flushed");
+    await clock.advance(10_000);
+    assert.equal((await late).ack, "durable");
+    assert.deepEqual([await count("flushed"), await count("durable")], [0, 2]);
+  },
+);
 
-Deno.test("a flushed write of which nobody knows whether it is a row is not called flushed", async () => {
-  const { half, journal } = setUp();
-  const writing = half.write(write("u"), "flushed");
-  await settle();
-  half.settled({ source: RUN, entries: journal.entries, lastSeq: 1, stored: [], dead: [] });
-  assert.equal((await writing).ack, "durable");
-});
+Deno.test(
+  "a flushed write of which nobody knows whether it is a row is not called " +
+    "flushed",
+  async () => {
+    const { half, journal } = setUp();
+    const writing = half.write(write("u"), "flushed");
+    await settle();
+    half.settled({ source: RUN, entries: journal.entries, lastSeq: 1, stored: [], dead: [] });
+    assert.equal((await writing).ack, "durable");
+  },
+);
 
-Deno.test("an accepted write that never becomes durable is not read any more, and its loss is told", async () => {
-  const { half, journal, lines, settleAll } = setUp();
-  await half.write(write("u", "kept"), "durable");
-  journal.hold();
-  for (const value of ["lost", "lost, too"]) await half.write(write("u", value), "accepted");
-  assert.equal((await half.pending.get("u"))?.value, "lost, too");
-  journal.withdraw();
-  await settle();
-  assert.equal((await half.pending.get("u"))?.value, "kept", "what it had hidden is seen again");
-  assert.equal(lines.length, 1);
-  assert.match(
-    lines[0]!,
-    /"writes":2,"firstWriteId":"run000000001-2","lastWriteId":"run000000001-3"/,
-  );
-  settleAll([journal.entries[0]!]);
-  assert.equal(await half.pending.get("u"), undefined);
-});
+Deno.test(
+  "an accepted write that never becomes durable is not read any more, and its " +
+    "loss is told",
+  async () => {
+    const { half, journal, lines, settleAll } = setUp();
+    await half.write(write("u", "kept"), "durable");
+    journal.hold();
+    for (const value of ["lost", "lost, too"]) await half.write(write("u", value), "accepted");
+    assert.equal((await half.pending.get("u"))?.value, "lost, too");
+    journal.withdraw();
+    await settle();
+    assert.equal((await half.pending.get("u"))?.value, "kept", "what it had hidden is seen again");
+    assert.equal(lines.length, 1);
+    assert.match(
+      lines[0]!,
+      /"writes":2,"firstWriteId":"run000000001-2","lastWriteId":"run000000001-3"/,
+    );
+    settleAll([journal.entries[0]!]);
+    assert.equal(await half.pending.get("u"), undefined);
+  },
+);
 
-Deno.test("a durable write that never becomes durable is refused, and nobody waits for it", async () => {
-  const { half, journal, lines, clock, count } = setUp();
-  journal.hold();
-  const refused = (error: unknown) => error instanceof AppError && error.code === "journal-failed";
-  const writes = (["durable", "flushed"] as const).map((ack) =>
-    assert.rejects(half.write(write("u"), ack), refused)
-  );
-  await settle();
-  journal.withdraw();
-  await Promise.all(writes);
-  assert.deepEqual([await half.pending.get("u"), lines, clock.timers], [undefined, [], 0]);
-  assert.deepEqual([await count("durable"), await count("flushed")], [0, 0]);
-});
+Deno.test(
+  "a durable write that never becomes durable is refused, and nobody waits for " +
+    "it",
+  async () => {
+    const { half, journal, lines, clock, count } = setUp();
+    journal.hold();
+    const refused = (error: unknown) =>
+      error instanceof AppError && error.code === "journal-failed";
+    const writes = (["durable", "flushed"] as const).map((ack) =>
+      assert.rejects(half.write(write("u"), ack), refused)
+    );
+    await settle();
+    journal.withdraw();
+    await Promise.all(writes);
+    assert.deepEqual([await half.pending.get("u"), lines, clock.timers], [undefined, [], 0]);
+    assert.deepEqual([await count("durable"), await count("flushed")], [0, 0]);
+  },
+);
 
 Deno.test("what a start finds, and what the store has lost again, is readable", async () => {
   const { half, journal, lastKnown } = setUp();
@@ -149,23 +166,31 @@ Deno.test("what a start finds, and what the store has lost again, is readable", 
   assert.equal(lastKnown.isAbsent("user1"), false);
 });
 
-Deno.test("who waits for the store is answered when there will be no flush; writes are still accepted", async () => {
-  const { half, clock } = setUp();
-  const waiting = half.write(write("u"), "flushed");
-  await settle();
-  half.waitNoLonger();
-  assert.equal((await waiting).ack, "durable");
-  assert.equal((await half.write(write("u"), "flushed")).ack, "durable");
-  assert.equal(clock.timers, 0);
-});
+Deno.test(
+  "who waits for the store is answered when there will be no flush; writes are " +
+    "still accepted",
+  async () => {
+    const { half, clock } = setUp();
+    const waiting = half.write(write("u"), "flushed");
+    await settle();
+    half.waitNoLonger();
+    assert.equal((await waiting).ack, "durable");
+    assert.equal((await half.write(write("u"), "flushed")).ack, "durable");
+    assert.equal(clock.timers, 0);
+  },
+);
 
-Deno.test("nothing is accepted while it is stopped, and everything again once it is started", async () => {
-  const { half } = setUp();
-  half.stop();
-  await assert.rejects(
-    half.write(write("u"), "durable"),
-    (error: unknown) => error instanceof AppError && error.code === "shutting-down",
-  );
-  half.start();
-  assert.equal((await half.write(write("u"), "durable")).ack, "durable");
-});
+Deno.test(
+  "nothing is accepted while it is stopped, and everything again once it is " +
+    "started",
+  async () => {
+    const { half } = setUp();
+    half.stop();
+    await assert.rejects(
+      half.write(write("u"), "durable"),
+      (error: unknown) => error instanceof AppError && error.code === "shutting-down",
+    );
+    half.start();
+    assert.equal((await half.write(write("u"), "durable")).ack, "durable");
+  },
+);

@@ -34,14 +34,18 @@ function setUp(maxPendingUsers: number) {
 const write = (userId: string) => ({ userId, value: "v", ts: 1 });
 const isFull = (error: unknown) => error instanceof AppError && error.code === "queue-full";
 
-Deno.test("further users are refused at the limit, known ones are not, and room comes back with a flush", async () => {
-  const { journal, pending, writer } = setUp(3);
-  for (const user of ["a", "b", "c"]) await writer.write(write(user), "durable");
-  await assert.rejects(writer.write(write("d"), "durable"), isFull);
-  await writer.write(write("a"), "durable");
-  pending.settle(journal.entries, 4);
-  await writer.write(write("d"), "durable");
-});
+Deno.test(
+  "further users are refused at the limit, known ones are not, and room comes " +
+    "back with a flush",
+  async () => {
+    const { journal, pending, writer } = setUp(3);
+    for (const user of ["a", "b", "c"]) await writer.write(write(user), "durable");
+    await assert.rejects(writer.write(write("d"), "durable"), isFull);
+    await writer.write(write("a"), "durable");
+    pending.settle(journal.entries, 4);
+    await writer.write(write("d"), "durable");
+  },
+);
 
 Deno.test("writes under way count, so that a burst cannot pass the limit", async () => {
   const { journal, writer } = setUp(10);

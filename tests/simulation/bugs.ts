@@ -17,6 +17,7 @@ export const BUGS = [
   "cache-failure-untold",
   "settled-before-commit",
   "pending-released-by-cache",
+  "local-copy-kept",
   "settled-segment-not-kept",
   "write-id-given-twice",
   "local-copy-kept",

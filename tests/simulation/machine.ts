@@ -2,98 +2,22 @@
  * The machine that the program runs on: it boots, is stopped, killed, loses power; and what clients
  * do with it meanwhile.
  */
-import { StoreSink } from "../../src/delivery/store_sink.ts";
-import { type AckLevel, compareVersions, type Entry } from "../../src/domain.ts";
+import type { AckLevel } from "../../src/domain.ts";
 import { AppError, reasonOf } from "../../src/errors.ts";
-import type { JournalFileSystem } from "../../src/disk/file_system.ts";
-import { Breaker } from "../../src/guarding/breaker.ts";
-import { GuardedCache } from "../../src/guarding/guarded_cache.ts";
-import { guardStore } from "../../src/guarding/guarded_store.ts";
-import { openJournal } from "../../src/journal/journal.ts";
 import { HEADER_BYTES } from "../../src/journal/codec.ts";
-import type { Intake, IntakeListener } from "../../src/ports/intake.ts";
-import type { Source } from "../../src/ports/source.ts";
-import { CacheClient, type CacheSharing } from "../../src/reading/cache_client.ts";
-import { CacheNamespace } from "../../src/reading/cache_namespace.ts";
-import { openCacheNote } from "../../src/reading/cache_note.ts";
-import { LastKnown } from "../../src/reading/last_known.ts";
-import { type Doors, type Front, Service } from "../../src/service.ts";
-import { Log } from "../../src/telemetry/log.ts";
-import { idleMetrics } from "../support/fakes.ts";
-import { type Bug, buggyCache, buggyDisk, buggyStore } from "./bugs.ts";
-import type { SimulatedCache } from "./cache.ts";
-import type { SimulatedDisk } from "./disk.ts";
-import type { Model } from "./model.ts";
-import type { SimulatedStore } from "./store.ts";
-import { WatchedJournal } from "./watched_journal.ts";
-import { type Process, SimulatedClock, type World } from "./world.ts";
+import { Program, type ProgramParts, type Settings } from "./program.ts";
+import type { Process } from "./world.ts";
 
-export interface MachineParts {
-  readonly world: World;
-  readonly model: Model;
-  readonly disk: SimulatedDisk;
-  readonly store: SimulatedStore;
-  readonly cache: SimulatedCache;
-  readonly bug: Bug | undefined;
-}
-
-/** Of the program; small, so that every limit is met within a few seconds of simulated time. */
-export interface Settings {
-  readonly journalBytes: number;
-  readonly segmentBytes: number;
-  /** How long settled segments are kept. */
-  readonly retainMs: number;
-  readonly batchSize: number;
-  readonly batchIntervalMs: number;
-  readonly pendingBytes: number;
-  readonly cacheTtlMs: number;
-}
-
-/** A run of the program. */
-interface Running {
-  readonly process: Process;
-  readonly service: Service;
-  /** Of look-ups. */
-  readonly breaker: Breaker;
-  /** When it was last not closed. */
-  breakerMs: number;
-  /** Undefined while requests are turned away. */
-  doors: Doors | undefined;
-  requests: number;
-}
-
-const DATA_DIR = "/data";
-const DIR = `${DATA_DIR}/journal`;
 const RESTART_MS = 200;
-const GRACE_MS = 5_000;
-const BATCH_MAX = 200;
-
-const log = new Log("error", "json", () => {});
-// One for all runs: to make one takes longer than most runs.
-const metrics = idleMetrics();
-
-/** A planted bug: the others are not told. */
-function untold(namespace: CacheNamespace): CacheSharing {
-  return {
-    get text() {
-      return namespace.text;
-    },
-    isSure: true,
-    outdate: () => Promise.resolve(),
-  };
-}
 
 export class Machine {
   /** Of the wall clock against the time of the world; set by whoever steps the clock. */
   wallOffsetMs = Date.UTC(2026, 0, 1);
   #process: Process = { alive: false };
-  #running: Running | undefined;
+  #running: Program | undefined;
   #stopping = false;
-  #hasRewound = false;
-  /** The journal has never held an entry. */
-  #isFresh = false;
 
-  constructor(private readonly parts: MachineParts, private readonly settings: Settings) {}
+  constructor(private readonly parts: ProgramParts, private readonly settings: Settings) {}
 
   /** Clients are served. */
   get up(): boolean {
@@ -108,8 +32,8 @@ export class Machine {
   /** Starts the program, again and again if need be. */
   boot(): void {
     const process = this.#process = { alive: true };
-    const running = this.#make(process);
-    void running.service.start().then(() => this.#running = running, (error) => {
+    const program = new Program(process, this.parts, this.settings, () => this.wallOffsetMs);
+    void program.service.start().then(() => this.#running = program, (error) => {
       if (error instanceof AppError && !this.parts.model.diskLied) {
         this.parts.world.violated(`the program does not start: ${reasonOf(error)}`);
       }
@@ -230,7 +154,7 @@ export class Machine {
     // Groups that wait become segments, each with a header that nobody could count before.
     const segments = 2 * Math.ceil(journalBytes / segmentBytes) + 2;
     // What was settled made room for writes that were accepted by then, and was to be sent again.
-    const maxBytes = this.#hasRewound ? 2 * journalBytes : journalBytes;
+    const maxBytes = running.hasRewound ? 2 * journalBytes : journalBytes;
     // What is kept is removed when its bytes are needed, which takes the disk a moment.
     const bytes = status.bytes - status.retainedBytes;
     if (bytes > maxBytes + segments * HEADER_BYTES) {
@@ -240,145 +164,7 @@ export class Machine {
     if (status.failure !== undefined && !this.#stopping) this.kill("restart after a failed disk");
   }
 
-  /**
-   * Another instance, which knows what the store says of the cache, must not read what is older
-   * than what was settled.
-   */
-  #checkSharedCopies(): void {
-    const { model, store, cache, world } = this.parts;
-    const { id, cacheGeneration } = store.identity;
-    for (const userId of model.users) {
-      const copy = cache.complete(userId, `${id.slice(0, 8)}.${cacheGeneration}`);
-      const settled = model.settledEntry(userId);
-      if (copy === undefined || settled === undefined || compareVersions(copy, settled) >= 0) {
-        continue;
-      }
-      world.violated(`another instance would read an outdated copy of ${userId} from the cache`);
-    }
-  }
-
-  #make(process: Process): Running {
-    const { world, disk, store, cache, bug } = this.parts;
-    const { settings } = this;
-    const clock = new SimulatedClock(world, process, () => this.wallOffsetMs);
-    const breaker = new Breaker("Reads of the store", clock);
-    const client = store.client(process);
-    const guarded = guardStore(
-      { ...client, store: buggyStore(client.store, store, bug) },
-      { store: new Breaker("The store", clock), reads: breaker },
-      () => {},
-    );
-    const namespace = new CacheNamespace(guarded.identity, clock);
-    const lastKnown = new LastKnown(settings.cacheTtlMs, clock);
-    const cacheClient = cache.client(process, {
-      namespace: () => namespace.text,
-      clock,
-      keepsCopiesOfUpdated: bug === "local-copy-kept",
-    });
-    const fs = buggyDisk(disk.mount(process), bug);
-    const running: Running = {
-      process,
-      breaker,
-      breakerMs: -Infinity,
-      doors: undefined,
-      requests: 0,
-      service: new Service({
-        front: this.#front(() => running),
-        openJournal: (listener) => this.#openJournal(process, clock, fs, listener),
-        openCacheNote: () => openCacheNote(fs, DATA_DIR, this.#isFresh),
-        store: guarded.store,
-        makeSink: () => new StoreSink(BATCH_MAX, { store: guarded.store, clock, metrics, log }),
-        cache: new CacheClient({
-          cache: new GuardedCache(
-            buggyCache(cacheClient, bug, (entries) => {
-              for (const entry of entries) running.doors?.intake.pending.settle([entry], entry.seq);
-            }),
-            new Breaker("The cache", clock),
-          ),
-          ttlMs: settings.cacheTtlMs,
-          clock,
-          onFault: () => {},
-          sharing: bug === "cache-failure-untold" ? untold(namespace) : namespace,
-          onForget: (userId) => lastKnown.forget(userId),
-        }),
-        namespace,
-        lastKnown,
-        batch: { size: settings.batchSize, intervalMs: settings.batchIntervalMs, max: BATCH_MAX },
-        pendingBytes: settings.pendingBytes,
-        graceMs: GRACE_MS,
-        ...{ clock, metrics, log },
-        random: world.random.next,
-      }),
-    };
-    return running;
-  }
-
-  #front(running: () => Running): Front {
-    const { world } = this.parts;
-    return {
-      listen: () => Promise.resolve("simulated"),
-      open: (doors) => Promise.resolve(void (running().doors = doors)),
-      close: async () => {
-        running().doors = undefined;
-        while (running().requests > 0) await world.delay(20, "requests finish");
-      },
-    };
-  }
-
-  async #openJournal(
-    process: Process,
-    clock: SimulatedClock,
-    fs: JournalFileSystem,
-    listener: IntakeListener,
-  ): Promise<Intake & Source> {
-    const { world, model, disk, bug } = this.parts;
-    const { settings } = this;
-    const recovered: Entry[] = [];
-    const journal = await openJournal({
-      dir: DIR,
-      retainMs: bug === "settled-segment-not-kept" ? 0 : settings.retainMs,
-      maxBytes: settings.journalBytes,
-      segmentBytes: settings.segmentBytes,
-      fs,
-      now: () => clock.now(),
-      monotonicMs: () => clock.monotonicMs(),
-      setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
-      observer: {
-        onDamage: ({ kind, segment, offset }) => {
-          if (kind === "torn-tail") return world.trace(`torn tail of ${segment} at ${offset}`);
-          if (offset < disk.wholeBytes(`${DIR}/${segment}`)) {
-            model.damageReported(`${segment} at ${offset}`);
-          }
-        },
-        onOpened: (lastAcceptedMs) => this.#isFresh = lastAcceptedMs === 0,
-      },
-      listener: {
-        durable: (entries) => listener.durable(entries),
-        withdrawn: (entries) => listener.withdrawn(entries),
-        unsettled: (entry) => {
-          recovered.push(entry);
-          if (process.alive) model.unsettled(entry);
-          listener.unsettled(entry);
-        },
-      },
-    });
-    if (process.alive) model.recovered(recovered);
-    return new WatchedJournal(journal, {
-      settling: (batch) => {
-        if (!process.alive) return;
-        model.settled(batch);
-        this.#checkSharedCopies();
-      },
-      rewound: (source, seq, { entries, missingThrough }) => {
-        if (!process.alive) return;
-        this.#hasRewound = true;
-        if (entries > 0) world.fault("sent again");
-        if (missingThrough !== undefined) model.notKept(source, seq, missingThrough);
-      },
-    });
-  }
-
-  #goesOn(running: Running): boolean {
+  #goesOn(running: Program): boolean {
     return running.process.alive && this.#running === running && !this.#stopping;
   }
 

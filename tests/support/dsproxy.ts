@@ -9,6 +9,8 @@ import { delay } from "./services.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const START_LIMIT_MS = 60_000;
+/** A connection that breaks because its process ended is noticed before the end itself. */
+const GONE_WITHIN_MS = 1_000;
 
 export type Environment = Readonly<Record<string, string>>;
 
@@ -24,6 +26,7 @@ export interface HowToRun {
 
 export class Dsproxy implements AsyncDisposable {
   #log = "";
+  #isEnding = false;
   readonly #logRead: Promise<void>;
 
   private constructor(readonly process: Deno.ChildProcess, readonly settings: Environment) {
@@ -71,14 +74,23 @@ export class Dsproxy implements AsyncDisposable {
 
   /** Ends it in order; it must exit with code 0. */
   async stop(): Promise<void> {
+    this.#isEnding = true;
     this.process.kill("SIGTERM");
     const { code } = await this.ended();
     assert.equal(code, 0, this.#log);
   }
 
   async kill(): Promise<void> {
+    this.#isEnding = true;
     this.process.kill("SIGKILL");
     await this.ended();
+  }
+
+  /** It was told to end, or has ended by itself, of which one may hear a moment later. */
+  async mayBeGone(): Promise<boolean> {
+    const hasEnded = this.process.status.then(() => true);
+    return this.#isEnding ||
+      await Promise.race([hasEnded, delay(GONE_WITHIN_MS).then(() => false)]);
   }
 
   /** Exit code and standard output, once it has ended by itself or been told to. */
@@ -92,6 +104,7 @@ export class Dsproxy implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isEnding = true;
     try {
       this.process.kill("SIGKILL");
     } catch (error) {

@@ -28,6 +28,8 @@ const killedAtFailpoints: readonly Scenario[] = FAILPOINTS.map((failpoint) => ({
     tryFaultOnDatabase(
       {
         how: { main: "tests/fault/failpoint_main.ts", args: [failpoint] },
+        // A segment is removed as soon as the store has all of it.
+        settings: { JOURNAL_RETAIN: "0s" },
         inject: async (proxy) => {
           await ready(proxy);
           proxy.process.kill("SIGUSR1");

@@ -1,0 +1,229 @@
+/** One run of the program: the real service on a simulated disk, clock, store, cache and front. */
+import { StoreSink } from "../../src/delivery/store_sink.ts";
+import type { JournalFileSystem } from "../../src/disk/file_system.ts";
+import { compareVersions, type Entry } from "../../src/domain.ts";
+import { Breaker } from "../../src/guarding/breaker.ts";
+import { GuardedCache } from "../../src/guarding/guarded_cache.ts";
+import { guardStore } from "../../src/guarding/guarded_store.ts";
+import { openJournal } from "../../src/journal/journal.ts";
+import type { Intake, IntakeListener } from "../../src/ports/intake.ts";
+import type { Source } from "../../src/ports/source.ts";
+import { CacheClient, type CacheSharing } from "../../src/reading/cache_client.ts";
+import { CacheNamespace } from "../../src/reading/cache_namespace.ts";
+import { openCacheNote } from "../../src/reading/cache_note.ts";
+import { LastKnown } from "../../src/reading/last_known.ts";
+import { Service } from "../../src/service.ts";
+import type { Doors, Front } from "../../src/service_parts.ts";
+import { Log } from "../../src/telemetry/log.ts";
+import { idleMetrics } from "../support/fakes.ts";
+import { type Bug, buggyCache, buggyDisk, buggyStore } from "./bugs.ts";
+import type { SimulatedCache } from "./cache.ts";
+import type { SimulatedDisk } from "./disk.ts";
+import type { Model } from "./model.ts";
+import type { SimulatedStore } from "./store.ts";
+import { WatchedJournal } from "./watched_journal.ts";
+import { type Process, SimulatedClock, type World } from "./world.ts";
+
+export interface ProgramParts {
+  readonly world: World;
+  readonly model: Model;
+  readonly disk: SimulatedDisk;
+  readonly store: SimulatedStore;
+  readonly cache: SimulatedCache;
+  readonly bug: Bug | undefined;
+}
+
+/** Small, so that every limit is met within a few seconds of simulated time. */
+export interface Settings {
+  readonly journalBytes: number;
+  readonly segmentBytes: number;
+  /** How long settled segments are kept. */
+  readonly retainMs: number;
+  readonly batchSize: number;
+  readonly batchIntervalMs: number;
+  readonly pendingBytes: number;
+  readonly cacheTtlMs: number;
+}
+
+const DATA_DIR = "/data";
+const DIR = `${DATA_DIR}/journal`;
+const GRACE_MS = 5_000;
+const BATCH_MAX = 200;
+
+const log = new Log("error", "json", () => {});
+// One for all runs: to make one takes longer than most runs.
+const metrics = idleMetrics();
+
+export class Program {
+  readonly service: Service;
+  /** Of look-ups. */
+  readonly breaker: Breaker;
+  /** When it was last not closed. */
+  breakerMs = -Infinity;
+  /** Undefined while requests are turned away. */
+  doors: Doors | undefined;
+  /** Under way. */
+  requests = 0;
+  /** Something was settled, and was to be sent again. */
+  hasRewound = false;
+  readonly #clock: SimulatedClock;
+  readonly #fs: JournalFileSystem;
+  /** The journal has never held an entry. */
+  #isFresh = false;
+
+  constructor(
+    readonly process: Process,
+    private readonly parts: ProgramParts,
+    private readonly settings: Settings,
+    wallOffsetMs: () => number,
+  ) {
+    const { world, disk, bug } = parts;
+    this.#clock = new SimulatedClock(world, process, wallOffsetMs);
+    this.#fs = buggyDisk(disk.mount(process), bug);
+    this.breaker = new Breaker("Reads of the store", this.#clock);
+    this.service = this.#makeService();
+  }
+
+  #makeService(): Service {
+    const { world, store: server, bug } = this.parts;
+    const { batchSize, batchIntervalMs, pendingBytes, cacheTtlMs } = this.settings;
+    const clock = this.#clock;
+    const client = server.client(this.process);
+    const { store, identity } = guardStore(
+      { ...client, store: buggyStore(client.store, server, bug) },
+      { store: new Breaker("The store", clock), reads: this.breaker },
+      () => {},
+    );
+    const namespace = new CacheNamespace(identity, clock);
+    const lastKnown = new LastKnown(cacheTtlMs, clock);
+    return new Service({
+      front: this.#front(),
+      openJournal: (listener) => this.#openJournal(listener),
+      openCacheNote: () => openCacheNote(this.#fs, DATA_DIR, this.#isFresh),
+      store,
+      makeSink: () => new StoreSink(BATCH_MAX, { store, clock, metrics, log }),
+      cache: this.#makeCache(namespace, lastKnown),
+      namespace,
+      lastKnown,
+      batch: { size: batchSize, intervalMs: batchIntervalMs, max: BATCH_MAX },
+      pendingBytes,
+      graceMs: GRACE_MS,
+      ...{ clock, metrics, log },
+      random: world.random.next,
+    });
+  }
+
+  #makeCache(namespace: CacheNamespace, lastKnown: LastKnown): CacheClient {
+    const { cache: server, bug } = this.parts;
+    const clock = this.#clock;
+    const cache = server.client(this.process, {
+      namespace: () => namespace.text,
+      clock,
+      keepsCopiesOfUpdated: bug === "local-copy-kept",
+    });
+    const release = (entries: readonly Entry[]) => {
+      for (const entry of entries) this.doors?.intake.pending.settle([entry], entry.seq);
+    };
+    return new CacheClient({
+      cache: new GuardedCache(buggyCache(cache, bug, release), new Breaker("The cache", clock)),
+      ttlMs: this.settings.cacheTtlMs,
+      clock,
+      onFault: () => {},
+      sharing: bug === "cache-failure-untold" ? untold(namespace) : namespace,
+      onForget: (userId) => lastKnown.forget(userId),
+    });
+  }
+
+  #front(): Front {
+    return {
+      listen: () => Promise.resolve("simulated"),
+      open: (doors) => Promise.resolve(void (this.doors = doors)),
+      close: async () => {
+        this.doors = undefined;
+        while (this.requests > 0) await this.parts.world.delay(20, "requests finish");
+      },
+    };
+  }
+
+  async #openJournal(listener: IntakeListener): Promise<Intake & Source> {
+    const { world, model, disk, bug } = this.parts;
+    const { settings, process } = this;
+    const clock = this.#clock;
+    const recovered: Entry[] = [];
+    const journal = await openJournal({
+      dir: DIR,
+      retainMs: bug === "settled-segment-not-kept" ? 0 : settings.retainMs,
+      maxBytes: settings.journalBytes,
+      segmentBytes: settings.segmentBytes,
+      fs: this.#fs,
+      now: () => clock.now(),
+      monotonicMs: () => clock.monotonicMs(),
+      setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
+      observer: {
+        onDamage: ({ kind, segment, offset }) => {
+          if (kind === "torn-tail") return world.trace(`torn tail of ${segment} at ${offset}`);
+          if (offset < disk.wholeBytes(`${DIR}/${segment}`)) {
+            model.damageReported(`${segment} at ${offset}`);
+          }
+        },
+        onOpened: (lastAcceptedMs) => this.#isFresh = lastAcceptedMs === 0,
+      },
+      listener: {
+        durable: (entries) => listener.durable(entries),
+        withdrawn: (entries) => listener.withdrawn(entries),
+        unsettled: (entry) => {
+          recovered.push(entry);
+          if (process.alive) model.unsettled(entry);
+          listener.unsettled(entry);
+        },
+      },
+    });
+    if (process.alive) model.recovered(recovered);
+    return this.#watched(journal);
+  }
+
+  #watched(journal: Intake & Source): WatchedJournal {
+    const { world, model } = this.parts;
+    return new WatchedJournal(journal, {
+      settling: (batch) => {
+        if (!this.process.alive) return;
+        model.settled(batch);
+        this.#checkSharedCopies();
+      },
+      rewound: (source, seq, { entries, missingThrough }) => {
+        if (!this.process.alive) return;
+        this.hasRewound = true;
+        if (entries > 0) world.fault("sent again");
+        if (missingThrough !== undefined) model.notKept(source, seq, missingThrough);
+      },
+    });
+  }
+
+  /**
+   * Another instance, which knows what the store says of the cache, must not read what is older
+   * than what was settled.
+   */
+  #checkSharedCopies(): void {
+    const { model, store, cache, world } = this.parts;
+    const { id, cacheGeneration } = store.identity;
+    for (const userId of model.users) {
+      const copy = cache.complete(userId, `${id.slice(0, 8)}.${cacheGeneration}`);
+      const settled = model.settledEntry(userId);
+      if (copy === undefined || settled === undefined || compareVersions(copy, settled) >= 0) {
+        continue;
+      }
+      world.violated(`another instance would read an outdated copy of ${userId} from the cache`);
+    }
+  }
+}
+
+/** A planted bug: the others are not told. */
+function untold(namespace: CacheNamespace): CacheSharing {
+  return {
+    get text() {
+      return namespace.text;
+    },
+    isSure: true,
+    outdate: () => Promise.resolve(),
+  };
+}
