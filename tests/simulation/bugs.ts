@@ -20,6 +20,7 @@ export const BUGS = [
   "local-copy-kept",
   "settled-segment-not-kept",
   "write-id-given-twice",
+  "local-copy-kept",
 ] as const;
 
 export type Bug = typeof BUGS[number];

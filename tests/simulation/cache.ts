@@ -29,6 +29,7 @@ interface Guard {
 }
 
 const GUARD_MS = 10_000;
+const NOBODYS = "nobody knows yet whose copies these are";
 /** What the program promises of copies in other processes: Redis's word comes within a second. */
 const INVALIDATION_LATE_MS = 1_000;
 /** Of each change: the channel to a client breaks instead. */
@@ -99,7 +100,7 @@ export class SimulatedCache extends SimulatedServer {
       const notAfterMs = this.world.nowMs + CACHE_LATE_EFFECT_MS;
       const name = namespace();
       return call(`set ${entries.length}`, () => {
-        if (name === undefined) throw new Error("nobody knows yet whose copies these are");
+        if (name === undefined) throw new Error(NOBODYS);
         if (this.world.nowMs > notAfterMs) throw new Error("the set came too late");
         this.#refuseReadOnly();
         this.#set(entries, complete, name);
@@ -116,6 +117,7 @@ export class SimulatedCache extends SimulatedServer {
         return call("forget", () => {
           this.#refuseReadOnly();
           this.#forget(userId, atLeast, name);
+          if (atLeast !== undefined && name === undefined) throw new Error(NOBODYS);
         });
       },
       ping: () => call("ping", () => {}),

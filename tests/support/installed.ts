@@ -41,6 +41,8 @@ export const NGINX: Program = {
   aptPackage: "nginx-light",
 };
 
+export const WRK: Program = { names: ["wrk"], folders: [], aptPackage: "wrk" };
+
 /**
  * Installs those that are missing, one after the other, where this process may: test files, which
  * run side by side, would get in each other's way. What cannot be installed is left to the tests

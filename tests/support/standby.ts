@@ -7,14 +7,18 @@ const CATCH_UP_LIMIT_MS = 20_000;
 /**
  * A standby of `primary`, which is to be one of {@link startPostgres}. To be disposed of by the
  * caller, before the primary.
+ * @param url by which it reaches the primary
  */
-export function startStandby(primary: PostgresServer): Promise<PostgresServer> {
+export function startStandby(
+  primary: PostgresServer,
+  url = primary.url,
+): Promise<PostgresServer> {
   return startOnNewData({ hot_standby: "on" }, async ({ command, data, owner }) => {
     // It writes down how to reach the primary, with the password, and that this one is to follow
     // it.
     const how = ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"];
     const program = (await Deno.realPath(command)).replace(/postgres$/, "pg_basebackup");
-    await output(program, ["-d", primary.url, "-D", data, ...how], owner);
+    await output(program, ["-d", url, "-D", data, ...how], owner);
   });
 }
 

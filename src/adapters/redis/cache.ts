@@ -30,7 +30,7 @@ export interface RedisCacheOptions extends RedisAddress {
   readonly prefix: string;
   /**
    * Which store, and which generation of copies of it, the cache stands for; undefined as long as
-   * nobody knows: nothing is cached.
+   * nobody knows: nothing is cached, and updates are rejected once they dropped what is there.
    */
   readonly namespace: () => string | undefined;
   /** Lifetime of both keys, and of a copy in this process. */
@@ -62,6 +62,8 @@ export function createRedisCache(options: RedisCacheOptions): Cache {
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 250;
+const NOBODYS = "Nobody knows yet whose copies Redis has: an older one may come late";
+
 interface Refusal {
   readonly userId: string;
   readonly outcome: Exclude<Outcome, "stored">;
@@ -164,7 +166,7 @@ class RedisCache implements TrackedCache {
     try {
       if (epoch === undefined) {
         await this.#drop(client, userId);
-        return undefined;
+        return { userId, outcome: "stale", reason: NOBODYS };
       }
       const notAfterMs = String(this.#connection.serverNowMs + this.#callTimeoutMs);
       const args = [
@@ -215,6 +217,8 @@ class RedisCache implements TrackedCache {
 
   async forget(userId: string, atLeast?: Version): Promise<void> {
     await this.#connection.call((client) => this.#drop(client, userId, atLeast));
+    // Without a name there is no guard: what a run before this one sent may still take effect.
+    if (atLeast !== undefined && this.#epoch() === undefined) throw new Error(NOBODYS);
   }
 
   async #drop(client: RedisClient, userId: string, atLeast?: Version): Promise<void> {
