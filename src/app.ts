@@ -75,8 +75,8 @@ class Application implements App {
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
   readonly #service: Service;
-  /** The journal has never held an entry. */
-  #isFresh = false;
+  /** Of the last write that the journal knew of when it was opened; 0: of none. */
+  #lastAcceptedMs = 0;
 
   constructor(private readonly config: Config, private readonly surroundings: Surroundings) {
     const { clock } = surroundings;
@@ -142,7 +142,8 @@ class Application implements App {
           observer: this.#journalObserver(),
         });
       },
-      openCacheNote: () => openCacheNote(this.surroundings.fs, config.dataDir, this.#isFresh),
+      openCacheNote: () =>
+        openCacheNote(this.surroundings.fs, config.dataDir, this.#lastAcceptedMs === 0),
       store,
       makeSink: () => new StoreSink(config.batch.max, { store, clock, metrics, log }),
       cache: this.#cache,
@@ -156,8 +157,10 @@ class Application implements App {
       companions: [
         this.#firstContact,
         new LoopLag(clock, metrics),
-        // The journal's opening starts it, as it knows when the last write was.
-        { start: () => {}, stop: () => this.#clockWatch.stop() },
+        {
+          start: () => this.#clockWatch.start(this.#lastAcceptedMs),
+          stop: () => this.#clockWatch.stop(),
+        },
       ],
       // Before anybody is served: what waits in the directory must not go to another store.
       checkPlace: async () => {
@@ -298,10 +301,7 @@ class Application implements App {
         (suppressed, reason) => this.#log.warn(String(reason), { suppressed }),
       ),
       onFailed: (reason) => this.#log.error("No write is accepted any more", { reason }),
-      onOpened: (lastAcceptedMs) => {
-        this.#isFresh = lastAcceptedMs === 0;
-        this.#clockWatch.start(lastAcceptedMs);
-      },
+      onOpened: (lastAcceptedMs) => this.#lastAcceptedMs = lastAcceptedMs,
     };
   }
 }

@@ -59,9 +59,12 @@ Deno.test(
       await late.promise;
       return await intake.write({ userId: "late", value: "v", ts: 1_000 }, "durable");
     });
-    const stopping = up.stop();
-    await settle();
+    const stopping = up.service.stop();
+    // After all that was there is flushed, and before anybody looks whether requests are done.
+    await up.clock.advance(510);
     late.resolve();
+    await settle();
+    await up.clock.advance(1_000);
     await stopping;
     assert.deepEqual([(await waiting).ack, (await slow).ack], ["flushed", "durable"]);
     assert.deepEqual(up.store.rows.map(({ userId }) => userId), ["before", "flushed", "late"]);
@@ -85,7 +88,9 @@ Deno.test(
     await up.start();
     up.store.failWith = new StoreUnavailableError("connection refused");
     const waiting = up.write("u", "flushed");
+    const startedMs = up.clock.monotonicMs();
     await up.stop();
+    assert.ok(up.clock.monotonicMs() - startedMs < 2_000, "nobody waits for what will not come");
     assert.equal((await waiting).ack, "durable");
     assert.deepEqual(up.events, [
       "not ready",

@@ -2,6 +2,8 @@
  * What one step of delivery does: take → sink → cache → settled. What was taken stays in hand until
  * all of that is done, however often it fails: nothing is dropped, nothing overtakes.
  */
+import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { bytesOf } from "../packed.ts";
 import type { CacheClient } from "../reading/cache_client.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Delivered, Sink } from "../ports/sink.ts";
@@ -28,8 +30,8 @@ interface DeliveryParts {
  */
 export interface Settlement extends Batch, Delivered {}
 
-/** Of values, in UTF-16 units, in a hand to which more is added. */
-const HAND_UNITS_MAX = 8 * 1024 * 1024;
+/** A hand to which more is added has less than a second batch of the largest size. */
+const HAND_BYTES_MAX = 2 * MEMORY_BUDGET.batch.bytes;
 /**
  * A store that went back while nothing is delivered shows by nothing but its marks. They are asked
  * for this often then: well within what the journal keeps of settled entries.
@@ -129,8 +131,8 @@ export class Delivery {
    * fault, or the table.
    */
   async #takeNeighbours(hand: Batch): Promise<void> {
-    const units = hand.entries.reduce((sum, { value }) => sum + value.length, 0);
-    const room = units < HAND_UNITS_MAX ? this.maxRows - hand.entries.length : 0;
+    const bytes = hand.entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
+    const room = bytes < HAND_BYTES_MAX ? this.maxRows - hand.entries.length : 0;
     if (room <= 0 || this.#next !== undefined) return;
     const more = await this.#source.take(room);
     if (more === undefined) return;

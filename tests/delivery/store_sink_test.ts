@@ -100,3 +100,15 @@ Deno.test("of what an earlier run brought there nobody says that it is a row", a
   const { stored, dead } = await sink.deliver(batch(1, 10));
   assert.deepEqual([stored.map(({ seq }) => seq), dead], [[8, 9, 10], []]);
 });
+
+Deno.test("after a failure nothing is put behind a gap, though nobody asked for the marks", async () => {
+  const { store, sink } = setUp();
+  await sink.deliver(batch(1, 10));
+  store.failWith = new Error("connection refused");
+  await assert.rejects(sink.deliver(batch(11, 20)));
+  store.failWith = undefined;
+  store.tables.rows = store.rows.slice(0, 5);
+  store.markOf.set(INSTANCE, 5);
+  await assert.rejects(sink.deliver(batch(11, 20)), StoreWentBackError);
+  assert.deepEqual(store.rows.map(({ seq }) => seq), upTo(5));
+});

@@ -34,7 +34,7 @@ export class FakeFront implements Front {
     if (this.requests > 0) await this.#finished.promise;
   }
   async carryOut<T>(request: (doors: Doors) => Promise<T>): Promise<T> {
-    this.requests++;
+    if (this.requests++ === 0) this.#finished = Promise.withResolvers<void>();
     try {
       return await request(this.doors!);
     } finally {
