@@ -15,7 +15,7 @@ import type { CacheFeed } from "./cache_feed.ts";
 interface DeliveryParts {
   readonly source: Source;
   readonly sink: Sink;
-  readonly cache: Pick<CacheClient, "update" | "forget">;
+  readonly cache: Pick<CacheClient, "update" | "forget" | "outdateAll">;
   readonly feed: Pick<CacheFeed, "leaveTo">;
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly metrics: Metrics;
@@ -34,9 +34,10 @@ export interface Settlement extends Batch, Delivered {}
 const HAND_BYTES_MAX = 2 * MEMORY_BUDGET.batch.bytes;
 /**
  * A store that went back while nothing is delivered shows by nothing but its marks. They are asked
- * for this often then: well within what the journal keeps of settled entries.
+ * for this often then: so long a read may find what is older than what was settled, and one look-up
+ * in so long is nothing to a store that has no other work.
  */
-const IDLE_MARKS_MS = 60_000;
+const IDLE_MARKS_MS = 5_000;
 
 export class Delivery {
   #hand: Batch | undefined;
@@ -168,9 +169,10 @@ export class Delivery {
     const sources = new Set(this.#settled.keys());
     if (this.#hand !== undefined) sources.add(this.#hand.source);
     const marks = sources.size === 0 ? new Map() : await this.parts.sink.marks(sources);
-    for (const [source, settledSeq] of this.#settled) {
-      const mark = marks.get(source) ?? 0;
-      if (mark < settledSeq) await this.#rewind(source, settledSeq, mark);
+    const lost = [...this.#settled].filter(([source, seq]) => (marks.get(source) ?? 0) < seq);
+    if (lost.length > 0) await this.parts.cache.outdateAll();
+    for (const [source, settledSeq] of lost) {
+      await this.#rewind(source, settledSeq, marks.get(source) ?? 0);
     }
     if (!this.#isOpen) await this.#open();
     this.#marksAreSure = true;

@@ -100,6 +100,14 @@ export class CacheClient {
     if (forgotten.includes(false)) await this.#sharing.outdate();
   }
 
+  /**
+   * After the store went back, and its generation of copies with it: those that had been outdated
+   * since would count again. @throws as {@link update}
+   */
+  async outdateAll(): Promise<void> {
+    await this.#sharing.outdate();
+  }
+
   async #forget(entry: Entry): Promise<boolean> {
     const { userId } = entry;
     this.parts.onForget?.(userId);

@@ -34,6 +34,36 @@ Deno.test(
   },
 );
 
+Deno.test("a store that goes back while nobody writes is noticed within seconds", async () => {
+  const up = new DeliverySetUp();
+  up.half.start();
+  up.fill(1, 30);
+  await up.clock.advance(2_000);
+  goBack(up, 20);
+  await up.clock.advance(10_000);
+  assert.deepEqual(up.storedSeqs, upTo(30));
+  await up.half.stop();
+});
+
+Deno.test("no copy from before counts any more once the store went back", async () => {
+  const up = new DeliverySetUp({ size: 50, intervalMs: 1_000, max: 100 });
+  up.half.start();
+  up.fill(1, 30);
+  await up.clock.advance(1_000);
+  assert.equal(up.generations, 0);
+  goBack(up, 20);
+  up.fill(31, 45);
+  const outdate = up.outdate;
+  up.outdate = () => Promise.reject(new Error("no answer"));
+  await up.clock.advance(5_000);
+  assert.deepEqual(up.storedSeqs, upTo(20), "nothing is sent before the others could be told");
+  up.outdate = outdate;
+  await up.clock.advance(10_000);
+  assert.deepEqual(up.storedSeqs, upTo(45));
+  assert.equal(up.generations, 1);
+  await up.half.stop();
+});
+
 Deno.test("what the journal has not kept is said to be gone", async () => {
   const up = new DeliverySetUp({ size: 50, intervalMs: 1_000, max: 100 });
   up.half.start();

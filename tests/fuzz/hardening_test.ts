@@ -1,5 +1,6 @@
 /** What the fuzzing once found, each as its own test. */
 import assert from "node:assert/strict";
+import { MEMORY_BUDGET } from "../../src/memory_budget.ts";
 import { Dsproxy, eventually, type HowToRun } from "../support/dsproxy.ts";
 import { delay } from "../support/services.ts";
 import { Crowd, readBytes } from "./crowd.ts";
@@ -61,8 +62,8 @@ Deno.test("bodies under way are bounded together, not only each", () =>
       for (const connection of crowd.connections) {
         void readBytes(connection, 1).then(({ beginning }) => answers.push(beginning));
       }
-      // 128 MiB of bodies are let in, so 128 of these; the others are told at once to come later.
-      const refused = 300 - 128;
+      // As many are let in as the budget has MiB; the others are told at once to come later.
+      const refused = 300 - MEMORY_BUDGET.bodies.bytes / MIB;
       await eventually("the rest is refused", () => Promise.resolve(answers.length >= refused));
       await delay(1_000);
       assert.equal(answers.length, refused, "answers while no body has come to its end");

@@ -27,7 +27,9 @@ export class DeliverySetUp {
   /** The cache refuses updates while this is so. */
   cacheRefuses = false;
   /** The others cannot be told that their copies are outdated. */
-  outdate: () => Promise<void> = () => Promise.resolve();
+  outdate: () => Promise<void> = () => Promise.resolve(void this.generations++);
+  /** How often all copies were outdated. */
+  generations = 0;
   /** In the order in which they happened. */
   readonly events: string[] = [];
   readonly lines: string[] = [];

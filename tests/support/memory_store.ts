@@ -14,6 +14,7 @@ export interface Snapshot {
   readonly rows: readonly Entry[];
   readonly marks: ReadonlyMap<string, number>;
   readonly dead: readonly DeadLetter[];
+  readonly cacheGeneration: number;
 }
 
 export interface MemoryStoreOptions {
@@ -32,6 +33,8 @@ export class MemoryStore {
   /** What a constraint has against a row; undefined when it may go in. */
   refuses: (entry: Entry) => Rejection | undefined = () => undefined;
   #generation = 0;
+  /** As the real ones draw a random word, none comes twice. */
+  #lastGeneration = 0;
   /** As the index of the real ones: a look-up does not read all rows. */
   readonly #latest = new Map<string, Entry>();
   readonly #now: () => number;
@@ -50,7 +53,7 @@ export class MemoryStore {
   }
 
   outdateCopies(): Identity {
-    this.#generation++;
+    this.#generation = ++this.#lastGeneration;
     return this.identity;
   }
 
@@ -137,16 +140,21 @@ export class MemoryStore {
   }
 
   snapshot(): Snapshot {
-    return { rows: [...this.rows], marks: new Map(this.markOf), dead: [...this.dead] };
+    return {
+      rows: [...this.rows],
+      marks: new Map(this.markOf),
+      dead: [...this.dead],
+      cacheGeneration: this.#generation,
+    };
   }
 
   /**
    * What a restored backup, or a replica that was behind and took over, does: everything is as it
-   * was then. The cache generation alone stays.
+   * was then, the cache generation included.
    * @param onVanished told of each row that was there and is not any more
    */
   restore(
-    { rows, marks, dead }: Snapshot,
+    { rows, marks, dead, cacheGeneration }: Snapshot,
     onVanished: (entry: Entry, table: "user_data" | "dead_letters") => void,
   ): void {
     const [keptRows, keptDead] = [new Set(rows), new Set(dead.map(writeId))];
@@ -154,6 +162,7 @@ export class MemoryStore {
     const vanishedDead = this.dead.filter((letter) => !keptDead.has(writeId(letter)));
     this.rows = [...rows];
     this.dead = [...dead];
+    this.#generation = cacheGeneration;
     this.markOf.clear();
     for (const [source, seq] of marks) this.markOf.set(source, seq);
     this.#latest.clear();

@@ -5,7 +5,7 @@ import { StoreRefusesError } from "../../../src/errors.ts";
 import { entry } from "../../support/fakes.ts";
 import { once, withDatabase } from "../../support/postgres.ts";
 import { postgresOptions } from "../../support/postgres_options.ts";
-import { withStore } from "../../support/postgres_store.ts";
+import { indexed, withStore } from "../../support/postgres_store.ts";
 
 const SOURCE = "instance0001/run1";
 
@@ -92,6 +92,7 @@ Deno.test("a lone row is refused for itself where rows of its kind went in befor
     await execute(url, `${ORIGINAL}; insert into user_data values ('old', 'not as wanted', 1)`);
     await withStore(url, async (store) => {
       await store.open(SOURCE);
+      await indexed(url);
       await execute(
         url,
         "alter table user_data add constraint wanted check (value like '{%') not valid",

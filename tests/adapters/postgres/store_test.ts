@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { createPostgresStore } from "../../../src/adapters/postgres/store.ts";
 import { planOfLatest } from "../../support/latest_plan.ts";
-import { eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
 import { once, withDatabase } from "../../support/postgres.ts";
 import { postgresOptions } from "../../support/postgres_options.ts";
-import { withStore } from "../../support/postgres_store.ts";
+import { indexed, withStore } from "../../support/postgres_store.ts";
 import { runVariable } from "../../support/services.ts";
 
 const SOURCE = "instance0001/run1";
@@ -91,18 +90,6 @@ Deno.test("a user_id too long for an index is kept, and does not stop the migrat
       /Index.*dsproxy_user_data_latest/,
     );
   }));
-
-/** The index is built while the store works already. */
-function indexed(url: string): Promise<void> {
-  return eventually("the index is there", async () => {
-    const [found] = await execute(
-      url,
-      "select from pg_index where indexrelid = to_regclass('dsproxy_user_data_latest') and " +
-        "indisvalid",
-    );
-    return found !== undefined;
-  });
-}
 
 Deno.test("the latest entry is one look-up in the index, without a sort", () =>
   withDatabase(async (url) => {
