@@ -6,6 +6,7 @@
 import { ClosingList } from "./closing_list.ts";
 import type { DrainOutcome } from "./delivery/batcher.ts";
 import { DeliveryHalf } from "./delivery/delivery_half.ts";
+import { reasonOf } from "./errors.ts";
 import { IntakeHalf } from "./intake/intake_half.ts";
 import type { Intake, IntakeStatus } from "./ports/intake.ts";
 import type { Source } from "./ports/source.ts";
@@ -189,14 +190,20 @@ export class Service {
     return this.#delivery?.drain(grace) ?? Promise.resolve("drained");
   }
 
-  /** An idle connection can keep the front from ever being done: it has no more than its time. */
+  /**
+   * An idle connection can keep the front from ever being done: it has no more than its time. Never
+   * rejects: whatever the front does, all that is behind it is to be flushed and closed.
+   */
   async #finishRequests(limitMs: number): Promise<void> {
+    const { front, log } = this.parts;
     this.#isListening = false;
-    if (await this.#within(this.parts.front.close(), limitMs)) this.#tell("requests finished");
-    else {
-      this.parts.log.warn("Requests were still open at the end of the grace time");
-      this.#tell("requests given up");
+    try {
+      if (await this.#within(front.close(), limitMs)) return this.#tell("requests finished");
+      log.warn("Requests were still open at the end of the grace time");
+    } catch (error) {
+      log.error(`The listener could not be closed: ${reasonOf(error)}`, { error });
     }
+    this.#tell("requests given up");
   }
 
   async #listen(): Promise<string> {
