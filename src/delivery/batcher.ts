@@ -87,6 +87,8 @@ export class Batcher {
     });
     if (await Promise.race([this.#flushing, timeIsUp]) === "time is up") return "time is up";
     while (this.parts.delivery.unsettled > 0) {
+      // Stopped meanwhile: another half may be at work by now.
+      if (this.#state !== "draining") return "failed";
       const flush = this.#flushing = this.#flush();
       const outcome = await Promise.race([flush, timeIsUp]);
       if (outcome === "time is up" || outcome === "failed") return outcome;

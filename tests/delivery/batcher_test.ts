@@ -218,3 +218,17 @@ Deno.test("once stopped nothing is flushed any more, and no timer is left behind
   await clock.advance(60_000);
   assert.deepEqual([delivery.steps, clock.timers], [1, 0]);
 });
+
+Deno.test("a drain that is stopped begins no further flush", async () => {
+  const { delivery, batcher } = setUp();
+  const gate = Promise.withResolvers<void>();
+  delivery.gate = gate.promise;
+  delivery.unsettled = 50;
+  batcher.start();
+  const draining = batcher.drain(new AbortController().signal);
+  const stopping = batcher.stop();
+  gate.resolve();
+  await stopping;
+  assert.equal(await draining, "failed");
+  assert.equal(delivery.steps, 1);
+});
