@@ -14,6 +14,8 @@ interface Part {
   afterSeq: number;
   /** … of what is to be told through that one. */
   readonly throughSeq: number;
+  /** Found in it, and not put aside yet: the segment remembers it, and does not tell it again. */
+  readonly damaged: Damage[];
 }
 
 interface RetellingListener {
@@ -36,7 +38,7 @@ export class Retelling {
 
   add(segment: Segment, afterSeq: number, throughSeq: number): void {
     if (segment.count(afterSeq, throughSeq) > 0) {
-      this.#parts.push({ segment, afterSeq, throughSeq });
+      this.#parts.push({ segment, afterSeq, throughSeq, damaged: [] });
     }
   }
 
@@ -59,8 +61,7 @@ export class Retelling {
   }
 
   async #tellPart(part: Part): Promise<number> {
-    const { segment, throughSeq } = part;
-    const damaged: Damage[] = [];
+    const { segment, throughSeq, damaged } = part;
     let entries = 0;
     await segment.scan({
       entry: (entry) => {
@@ -74,7 +75,9 @@ export class Retelling {
         return (damage.nextSeq ?? segment.lastSeq + 1) - 1;
       },
     });
-    for (const damage of damaged) await this.listener.lose(segment, damage);
+    for (let damage; (damage = damaged[0]) !== undefined; damaged.shift()) {
+      await this.listener.lose(segment, damage);
+    }
     // From here on it is looked after again.
     await segment.hold();
     return entries;
