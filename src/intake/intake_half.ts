@@ -17,7 +17,7 @@ import { Pending } from "./pending.ts";
 import { Writer, type WriteResult } from "./writer.ts";
 
 interface IntakeHalfParts {
-  readonly lastKnown: Pick<LastKnown, "wrote" | "accepted">;
+  readonly lastKnown: Pick<LastKnown, "wrote" | "accepted" | "withdrew">;
   readonly clock: Pick<Clock, "setTimeout">;
   readonly metrics: Pick<Metrics, "writes">;
   readonly log: Pick<Log, "error">;
@@ -81,6 +81,7 @@ export class IntakeHalf implements IntakeListener {
 
   withdrawn(entries: readonly Entry[]): void {
     this.#writer?.withdrawn(entries);
+    for (const entry of entries) this.parts.lastKnown.withdrew(entry);
     this.#acknowledgements.withdraw(entries);
   }
 

@@ -158,6 +158,20 @@ Deno.test(
   },
 );
 
+Deno.test("a withdrawn write is not what readers found last", async () => {
+  const { half, journal, lastKnown } = setUp();
+  journal.hold();
+  const { entry: lost } = await half.write(write("u", "lost"), "accepted");
+  lastKnown.found(lost);
+  const other = entry(7, { userId: "other" });
+  lastKnown.found(other);
+  const refused = half.write(write("other"), "durable");
+  journal.withdraw();
+  await assert.rejects(refused);
+  assert.equal(lastKnown.lastAnswer("u"), undefined);
+  assert.deepEqual(lastKnown.lastAnswer("other"), other);
+});
+
 Deno.test("what a start finds, and what the store has lost again, is readable", async () => {
   const { half, journal, lastKnown } = setUp();
   lastKnown.foundNothing("user1");
