@@ -31,6 +31,7 @@ export class Service {
   #isListening = false;
   #journal: (Intake & Source) | undefined;
   #delivery: DeliveryHalf | undefined;
+  #starting: Promise<string> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(private readonly parts: ServiceParts) {
@@ -66,7 +67,11 @@ export class Service {
    * Listens, recovers what an earlier run left, then accepts.
    * @returns the base URL. @throws when that cannot be done; whatever was opened is closed then
    */
-  async start(): Promise<string> {
+  start(): Promise<string> {
+    return this.#starting = this.#start();
+  }
+
+  async #start(): Promise<string> {
     try {
       await this.parts.checkPlace?.();
       const url = await this.#listen();
@@ -151,6 +156,9 @@ export class Service {
     log.info("Shutting down: finishing requests, then flushing", { graceMs });
     this.#phase = "draining";
     this.#tell("not ready");
+    // What a start that is under way opens has to be closed, too; its caller is told how it went.
+    await this.#starting?.catch(() => {});
+    this.#phase = "draining";
     const grace = new AbortController();
     const flushMs = Math.max(graceMs / 2, graceMs - CLOSING_MS);
     const cancelGrace = clock.setTimeout(() => grace.abort(), flushMs);

@@ -161,6 +161,23 @@ Deno.test("a failed start closes what there is, even when its front cannot be cl
   assert.deepEqual(up.events.slice(-4), CLOSED.slice(1));
 });
 
+Deno.test("a stop while it starts leaves nothing open", async () => {
+  const admitted = Promise.withResolvers<void>();
+  const up = new ServiceFixture(undefined, { admitStore: () => admitted.promise });
+  const starting = up.service.start();
+  await settle();
+  const stopping = up.stop();
+  await settle();
+  assert.equal(up.service.phase, "draining");
+  admitted.resolve();
+  await starting;
+  await stopping;
+  assert.equal(up.service.phase, "draining");
+  assert.equal(up.service.delivers, false);
+  assert.deepEqual(up.events.slice(-CLOSED.length - 1), [...CLOSED, "stopped"]);
+  assert.equal(up.clock.timers, 0);
+});
+
 Deno.test("a start whose port is taken closes what there is, and says why", async () => {
   const up = new ServiceFixture();
   up.front.failWith = new Error("Cannot listen on 0.0.0.0:8080: address in use");
