@@ -21,13 +21,15 @@ interface Part {
 interface RetellingListener {
   readonly tell: (entry: Entry) => void;
   readonly lose: (segment: Segment, damage: Damage) => Promise<void>;
+  /** It ends before it should: of what was to be told so many numbers are in no segment. */
+  readonly loseEnd: (segment: Segment, afterSeq: number, throughSeq: number) => void;
   /** Somebody removed it. @param entries so many were to be told */
   readonly loseSegment: (segment: Segment, afterSeq: number, entries: number) => void;
 }
 
 interface Retold {
   readonly entries: number;
-  /** The last number of the last segment that was not there; undefined when all were. */
+  /** The last number of what was not there; undefined when all was. */
   readonly lostSeq: number | undefined;
 }
 
@@ -48,7 +50,9 @@ export class Retelling {
     let lostSeq: number | undefined;
     for (let part; (part = this.#parts[0]) !== undefined; this.#parts.shift()) {
       try {
-        entries += await this.#tellPart(part);
+        const told = await this.#tellPart(part);
+        entries += told.entries;
+        lostSeq = told.lostSeq ?? lostSeq;
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound)) throw error;
         // Settled segments are not looked after.
@@ -60,7 +64,7 @@ export class Retelling {
     return { entries, lostSeq };
   }
 
-  async #tellPart(part: Part): Promise<number> {
+  async #tellPart(part: Part): Promise<Retold> {
     const { segment, throughSeq, damaged } = part;
     let entries = 0;
     await segment.scan({
@@ -78,9 +82,16 @@ export class Retelling {
     for (let damage; (damage = damaged[0]) !== undefined; damaged.shift()) {
       await this.listener.lose(segment, damage);
     }
+    let lostSeq: number | undefined;
+    if (segment.count(part.afterSeq, throughSeq) > 0) {
+      // The headers at the start said that it goes on: it was cut, or what followed it was removed.
+      lostSeq = Math.min(throughSeq, segment.lastSeq);
+      this.listener.loseEnd(segment, part.afterSeq, lostSeq);
+      part.afterSeq = lostSeq;
+    }
     // From here on it is looked after again.
     await segment.hold();
-    return entries;
+    return { entries, lostSeq };
   }
 }
 

@@ -200,6 +200,22 @@ Deno.test("a kept segment that somebody removed is missing only when it is neede
   await journal.close();
 });
 
+Deno.test("a kept segment that was removed before a start is missing when it is needed", async () => {
+  const { fs, run } = await settledDisk("a", "b", "c");
+  fs.takeAway(segmentPaths(fs)[1]!);
+  const { journal, recovered, damage } = await open(fs, KEEPING);
+  assert.deepEqual(await journal.rewind(run, 0), { entries: 2, missingThrough: 2 });
+  assert.deepEqual(shortOf(recovered), ["a", "c"]);
+  assert.deepEqual(damage.map(({ segment }) => segment), [
+    "missing after 0000000000000001.seg",
+  ]);
+  await settleAll(journal);
+  assert.equal(journal.status().depth, 0);
+  const stages = [1, 2, 3].map((seq) => journal.stageOf(run, seq));
+  assert.deepEqual(stages, ["settled", "withdrawn", "settled"]);
+  await journal.close();
+});
+
 Deno.test("a read that fails while rewinding delays telling; nothing is told twice", async () => {
   const { fs, run } = await settledDisk("a", "b", "c");
   const { journal, recovered } = await open(fs, KEEPING);
