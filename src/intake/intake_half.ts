@@ -93,6 +93,13 @@ export class IntakeHalf implements IntakeListener {
   settled(settlement: Batch & Delivered): void {
     this.pending.settle(settlement.entries, settlement.lastSeq);
     this.#acknowledgements.settle(this.#opened.run, settlement);
+    if (settlement.stored.length < settlement.entries.length) this.#forgetRefused(settlement);
+  }
+
+  /** While they were pending here they were read: they must not be what was found last. */
+  #forgetRefused({ entries, stored }: Batch & Delivered): void {
+    const rows = new Set(stored.map(({ seq }) => seq));
+    for (const entry of entries) if (!rows.has(entry.seq)) this.parts.lastKnown.withdrew(entry);
   }
 
   #becameDurable(entry: Entry): void {
