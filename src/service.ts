@@ -6,6 +6,7 @@
 import { ClosingList } from "./closing_list.ts";
 import type { DrainOutcome } from "./delivery/batcher.ts";
 import { DeliveryHalf } from "./delivery/delivery_half.ts";
+import { reasonOf } from "./errors.ts";
 import { IntakeHalf } from "./intake/intake_half.ts";
 import type { Intake, IntakeStatus } from "./ports/intake.ts";
 import type { Source } from "./ports/source.ts";
@@ -30,6 +31,7 @@ export class Service {
   #isListening = false;
   #journal: (Intake & Source) | undefined;
   #delivery: DeliveryHalf | undefined;
+  #starting: Promise<string> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(private readonly parts: ServiceParts) {
@@ -65,7 +67,11 @@ export class Service {
    * Listens, recovers what an earlier run left, then accepts.
    * @returns the base URL. @throws when that cannot be done; whatever was opened is closed then
    */
-  async start(): Promise<string> {
+  start(): Promise<string> {
+    return this.#starting = this.#start();
+  }
+
+  async #start(): Promise<string> {
     try {
       await this.parts.checkPlace?.();
       const url = await this.#listen();
@@ -150,6 +156,9 @@ export class Service {
     log.info("Shutting down: finishing requests, then flushing", { graceMs });
     this.#phase = "draining";
     this.#tell("not ready");
+    // What a start that is under way opens has to be closed, too; its caller is told how it went.
+    await this.#starting?.catch(() => {});
+    this.#phase = "draining";
     const grace = new AbortController();
     const flushMs = Math.max(graceMs / 2, graceMs - CLOSING_MS);
     const cancelGrace = clock.setTimeout(() => grace.abort(), flushMs);
@@ -189,14 +198,20 @@ export class Service {
     return this.#delivery?.drain(grace) ?? Promise.resolve("drained");
   }
 
-  /** An idle connection can keep the front from ever being done: it has no more than its time. */
+  /**
+   * An idle connection can keep the front from ever being done: it has no more than its time. Never
+   * rejects: whatever the front does, all that is behind it is to be flushed and closed.
+   */
   async #finishRequests(limitMs: number): Promise<void> {
+    const { front, log } = this.parts;
     this.#isListening = false;
-    if (await this.#within(this.parts.front.close(), limitMs)) this.#tell("requests finished");
-    else {
-      this.parts.log.warn("Requests were still open at the end of the grace time");
-      this.#tell("requests given up");
+    try {
+      if (await this.#within(front.close(), limitMs)) return this.#tell("requests finished");
+      log.warn("Requests were still open at the end of the grace time");
+    } catch (error) {
+      log.error(`The listener could not be closed: ${reasonOf(error)}`, { error });
     }
+    this.#tell("requests given up");
   }
 
   async #listen(): Promise<string> {

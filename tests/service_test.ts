@@ -139,6 +139,50 @@ Deno.test("a stop with a request that is never done ends with its grace time", a
   assert.deepEqual(up.events.slice(-CLOSED.length - 1), [...CLOSED, "stopped"]);
 });
 
+Deno.test("a front that cannot be closed keeps nothing behind it from being flushed", async () => {
+  const up = new ServiceFixture();
+  await up.start();
+  await up.write("u");
+  up.front.close = () => Promise.reject(new Error("EMFILE"));
+  await up.stop();
+  assert.equal(up.store.rows.length, 1);
+  assert.deepEqual(up.events, [
+    "not ready",
+    "requests given up",
+    "drained",
+    "delivery stopped",
+    "intake stopped",
+    ...CLOSED,
+    "stopped",
+  ]);
+});
+
+Deno.test("a failed start closes what there is, even when its front cannot be closed", async () => {
+  const up = new ServiceFixture(undefined, {
+    admitStore: () => Promise.reject(new Error("another store")),
+  });
+  up.front.close = () => Promise.reject(new Error("EMFILE"));
+  await assert.rejects(up.service.start(), /another store/);
+  assert.deepEqual(up.events.slice(-4), CLOSED.slice(1));
+});
+
+Deno.test("a stop while it starts leaves nothing open", async () => {
+  const admitted = Promise.withResolvers<void>();
+  const up = new ServiceFixture(undefined, { admitStore: () => admitted.promise });
+  const starting = up.service.start();
+  await settle();
+  const stopping = up.stop();
+  await settle();
+  assert.equal(up.service.phase, "draining");
+  admitted.resolve();
+  await starting;
+  await stopping;
+  assert.equal(up.service.phase, "draining");
+  assert.equal(up.service.delivers, false);
+  assert.deepEqual(up.events.slice(-CLOSED.length - 1), [...CLOSED, "stopped"]);
+  assert.equal(up.clock.timers, 0);
+});
+
 Deno.test("a start whose port is taken closes what there is, and says why", async () => {
   const up = new ServiceFixture();
   up.front.failWith = new Error("Cannot listen on 0.0.0.0:8080: address in use");

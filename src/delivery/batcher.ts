@@ -4,6 +4,7 @@
  * is delivery's.
  */
 import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
+import { StoreError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Delivery } from "./delivery.ts";
@@ -87,6 +88,8 @@ export class Batcher {
     });
     if (await Promise.race([this.#flushing, timeIsUp]) === "time is up") return "time is up";
     while (this.parts.delivery.unsettled > 0) {
+      // Stopped meanwhile: another half may be at work by now.
+      if (this.#state !== "draining") return "failed";
       const flush = this.#flushing = this.#flush();
       const outcome = await Promise.race([flush, timeIsUp]);
       if (outcome === "time is up" || outcome === "failed") return outcome;
@@ -145,8 +148,10 @@ export class Batcher {
       this.#failures++;
       const { rowsInHand: rows } = delivery;
       const told = { rows, attempt: this.#failures, error };
-      if (rows === 0) log.debug("The store was not asked for its marks; it is asked again", told);
-      else log.warn("A flush failed; its rows stay in the journal and are tried again", told);
+      // Others tell that the store is away: with nothing in hand that keeps nothing from it.
+      if (rows === 0 && error instanceof StoreError) {
+        log.debug("The store was not asked for its marks; it is asked again", told);
+      } else log.warn("A flush failed; its rows stay in the journal and are tried again", told);
       return "failed";
     }
   }

@@ -17,8 +17,12 @@ export class Listener<A extends Deno.Addr> {
     private readonly log: Log,
   ) {}
 
-  /** Returns the address really bound. @throws whatever `open` throws */
+  /**
+   * Returns the address really bound. May be called again after {@link stop}.
+   * @throws whatever `open` throws
+   */
   async start(): Promise<A> {
+    this.#stopping = false;
     return await this.#listen(undefined);
   }
 

@@ -17,7 +17,7 @@ import { Pending } from "./pending.ts";
 import { Writer, type WriteResult } from "./writer.ts";
 
 interface IntakeHalfParts {
-  readonly lastKnown: Pick<LastKnown, "wrote" | "accepted">;
+  readonly lastKnown: Pick<LastKnown, "wrote" | "accepted" | "withdrew">;
   readonly clock: Pick<Clock, "setTimeout">;
   readonly metrics: Pick<Metrics, "writes">;
   readonly log: Pick<Log, "error">;
@@ -81,6 +81,7 @@ export class IntakeHalf implements IntakeListener {
 
   withdrawn(entries: readonly Entry[]): void {
     this.#writer?.withdrawn(entries);
+    for (const entry of entries) this.parts.lastKnown.withdrew(entry);
     this.#acknowledgements.withdraw(entries);
   }
 
@@ -92,6 +93,13 @@ export class IntakeHalf implements IntakeListener {
   settled(settlement: Batch & Delivered): void {
     this.pending.settle(settlement.entries, settlement.lastSeq);
     this.#acknowledgements.settle(this.#opened.run, settlement);
+    if (settlement.stored.length < settlement.entries.length) this.#forgetRefused(settlement);
+  }
+
+  /** While they were pending here they were read: they must not be what was found last. */
+  #forgetRefused({ entries, stored }: Batch & Delivered): void {
+    const rows = new Set(stored.map(({ seq }) => seq));
+    for (const entry of entries) if (!rows.has(entry.seq)) this.parts.lastKnown.withdrew(entry);
   }
 
   #becameDurable(entry: Entry): void {

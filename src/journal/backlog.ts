@@ -47,6 +47,10 @@ export class Backlog {
       lose: async (segment, damage) => {
         this.forget(await this.#losses.lose(segment, damage, segment.lastSeq));
       },
+      loseEnd: (segment, afterSeq, throughSeq) => {
+        this.#losses.loseEnd(segment, afterSeq, throughSeq);
+        this.forget(segment.count(afterSeq, throughSeq));
+      },
       loseSegment: (segment, afterSeq, entries) => {
         this.#losses.loseSegment(segment, afterSeq);
         this.#segments.lose(segment);

@@ -36,6 +36,13 @@ export class Losses {
     return lastLost - firstLost + 1;
   }
 
+  /** A segment that was kept ends before these numbers, and none that is here has them. */
+  loseEnd({ name, run, header, end }: Segment, afterSeq: number, throughSeq: number): void {
+    const { withdrawn, onDamage } = this.options;
+    onDamage({ kind: "damaged", segment: `missing after ${name}`, offset: end, bytes: 0 });
+    withdrawn.add(run, Math.max(header.firstSeq, afterSeq + 1), throughSeq);
+  }
+
   /** Somebody removed the file of a segment that was kept, and is needed beyond `afterSeq`. */
   loseSegment({ name, run, header, lastSeq }: Segment, afterSeq: number): void {
     const { withdrawn, onDamage } = this.options;

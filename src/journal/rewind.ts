@@ -14,18 +14,22 @@ interface Part {
   afterSeq: number;
   /** … of what is to be told through that one. */
   readonly throughSeq: number;
+  /** Found in it, and not put aside yet: the segment remembers it, and does not tell it again. */
+  readonly damaged: Damage[];
 }
 
 interface RetellingListener {
   readonly tell: (entry: Entry) => void;
   readonly lose: (segment: Segment, damage: Damage) => Promise<void>;
+  /** It ends before it should: of what was to be told so many numbers are in no segment. */
+  readonly loseEnd: (segment: Segment, afterSeq: number, throughSeq: number) => void;
   /** Somebody removed it. @param entries so many were to be told */
   readonly loseSegment: (segment: Segment, afterSeq: number, entries: number) => void;
 }
 
 interface Retold {
   readonly entries: number;
-  /** The last number of the last segment that was not there; undefined when all were. */
+  /** The last number of what was not there; undefined when all was. */
   readonly lostSeq: number | undefined;
 }
 
@@ -36,7 +40,7 @@ export class Retelling {
 
   add(segment: Segment, afterSeq: number, throughSeq: number): void {
     if (segment.count(afterSeq, throughSeq) > 0) {
-      this.#parts.push({ segment, afterSeq, throughSeq });
+      this.#parts.push({ segment, afterSeq, throughSeq, damaged: [] });
     }
   }
 
@@ -46,7 +50,9 @@ export class Retelling {
     let lostSeq: number | undefined;
     for (let part; (part = this.#parts[0]) !== undefined; this.#parts.shift()) {
       try {
-        entries += await this.#tellPart(part);
+        const told = await this.#tellPart(part);
+        entries += told.entries;
+        lostSeq = told.lostSeq ?? lostSeq;
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound)) throw error;
         // Settled segments are not looked after.
@@ -58,9 +64,8 @@ export class Retelling {
     return { entries, lostSeq };
   }
 
-  async #tellPart(part: Part): Promise<number> {
-    const { segment, throughSeq } = part;
-    const damaged: Damage[] = [];
+  async #tellPart(part: Part): Promise<Retold> {
+    const { segment, throughSeq, damaged } = part;
     let entries = 0;
     await segment.scan({
       entry: (entry) => {
@@ -74,10 +79,19 @@ export class Retelling {
         return (damage.nextSeq ?? segment.lastSeq + 1) - 1;
       },
     });
-    for (const damage of damaged) await this.listener.lose(segment, damage);
+    for (let damage; (damage = damaged[0]) !== undefined; damaged.shift()) {
+      await this.listener.lose(segment, damage);
+    }
+    let lostSeq: number | undefined;
+    if (segment.count(part.afterSeq, throughSeq) > 0) {
+      // The headers at the start said that it goes on: it was cut, or what followed it was removed.
+      lostSeq = Math.min(throughSeq, segment.lastSeq);
+      this.listener.loseEnd(segment, part.afterSeq, lostSeq);
+      part.afterSeq = lostSeq;
+    }
     // From here on it is looked after again.
     await segment.hold();
-    return entries;
+    return { entries, lostSeq };
   }
 }
 

@@ -32,7 +32,7 @@ export interface Cache {
   /**
    * Holds nothing of a user any more, whatever its version.
    * @param atLeast of updates and fills that are still under way, here or in another instance, none
-   *   with an older entry may take effect after it
+   *   with this entry or an older one may take effect after it
    */
   forget(userId: string, atLeast?: Version): Promise<void>;
   ping(): Promise<void>;

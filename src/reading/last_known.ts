@@ -69,6 +69,12 @@ export class LastKnown {
     }
   }
 
+  /** An entry that was acknowledged came to nothing: who read it meanwhile must not have it last. */
+  withdrew(entry: Entry): void {
+    const answer = this.#answers.peek(entry.userId);
+    if (answer !== undefined && compareVersions(answer, entry) === 0) this.forget(entry.userId);
+  }
+
   /** Holds nothing of the user any more. */
   forget(userId: string): void {
     this.#absences.delete(userId);

@@ -61,7 +61,10 @@ export class Reader {
         if (error instanceof StoreRefusesError) this.parts.onStoreRefuses?.();
         return this.#withoutStore(userId, best, waiting, error);
       }
-      this.#complete(userId, newest(stored, cached?.entry), settlements, generation);
+      // The store may refuse what waits here, and the cache have forgotten it by now: a copy of it
+      // counts as complete once the older row is filled in, and is not brought back.
+      const known = pending.has(userId) ? stored : newest(stored, cached?.entry);
+      this.#complete(userId, known, settlements, generation);
       best = newest(best, stored);
     }
     if (best === undefined) return undefined;

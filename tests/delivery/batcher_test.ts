@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Batcher } from "../../src/delivery/batcher.ts";
 import type { Settlement } from "../../src/delivery/delivery.ts";
+import { StoreUnavailableError } from "../../src/errors.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { entry, INSTANCE } from "../support/fakes.ts";
@@ -217,4 +218,31 @@ Deno.test("once stopped nothing is flushed any more, and no timer is left behind
   batcher.notify();
   await clock.advance(60_000);
   assert.deepEqual([delivery.steps, clock.timers], [1, 0]);
+});
+
+Deno.test("a drain that is stopped begins no further flush", async () => {
+  const { delivery, batcher } = setUp();
+  const gate = Promise.withResolvers<void>();
+  delivery.gate = gate.promise;
+  delivery.unsettled = 50;
+  batcher.start();
+  const draining = batcher.drain(new AbortController().signal);
+  const stopping = batcher.stop();
+  gate.resolve();
+  await stopping;
+  assert.equal(await draining, "failed");
+  assert.equal(delivery.steps, 1);
+});
+
+Deno.test("a journal that cannot be read is told, though nothing is in hand", async () => {
+  const { clock, delivery, batcher, lines } = setUp();
+  delivery.unsettled = 10;
+  delivery.failWith = new StoreUnavailableError("connection refused");
+  batcher.start();
+  await settle();
+  assert.deepEqual(lines, [], "those that ask the store tell of it");
+  delivery.failWith = new Error("EIO: 0000000000000001.seg");
+  await clock.advance(5_000);
+  assert.match(lines[0]!, /A flush failed.*EIO/);
+  await batcher.stop();
 });

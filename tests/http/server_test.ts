@@ -130,3 +130,10 @@ Deno.test("405 and OPTIONS name the methods of the path before any guard is aske
       [204, "DELETE, GET, HEAD, OPTIONS"],
     );
   }));
+
+Deno.test("a server that was stopped listens again", () =>
+  withServer({ live: () => new Response("ok\n") }, async ({ server }) => {
+    await server.stop();
+    const url = await server.start();
+    assert.equal(await (await fetch(`${url}/livez`)).text(), "ok\n");
+  }));

@@ -158,6 +158,31 @@ Deno.test(
   },
 );
 
+Deno.test("a withdrawn write is not what readers found last", async () => {
+  const { half, journal, lastKnown } = setUp();
+  journal.hold();
+  const { entry: lost } = await half.write(write("u", "lost"), "accepted");
+  lastKnown.found(lost);
+  const other = entry(7, { userId: "other" });
+  lastKnown.found(other);
+  const refused = half.write(write("other"), "durable");
+  journal.withdraw();
+  await assert.rejects(refused);
+  assert.equal(lastKnown.lastAnswer("u"), undefined);
+  assert.deepEqual(lastKnown.lastAnswer("other"), other);
+});
+
+Deno.test("what the store refused is not what readers found last", async () => {
+  const { half, lastKnown, settleAll } = setUp();
+  const { entry: good } = await half.write(write("good"), "durable");
+  const { entry: refused } = await half.write(write("bad"), "durable");
+  lastKnown.found(good);
+  lastKnown.found(refused);
+  settleAll([good], [refused]);
+  assert.deepEqual(lastKnown.lastAnswer("good"), good);
+  assert.equal(lastKnown.lastAnswer("bad"), undefined);
+});
+
 Deno.test("what a start finds, and what the store has lost again, is readable", async () => {
   const { half, journal, lastKnown } = setUp();
   lastKnown.foundNothing("user1");

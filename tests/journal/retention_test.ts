@@ -167,6 +167,26 @@ Deno.test("damage in what was kept is found when needed, and reported once", asy
   await journal.close();
 });
 
+Deno.test("damage that could not be put aside at first is lost all the same", async () => {
+  const { fs, run } = await settledDisk("a", "b", "c");
+  const middle = fs.content(segmentPaths(fs)[1]!);
+  middle[recordOffsets(middle)[0]! + 40]! ^= 1;
+  const { journal, recovered, damage } = await open(fs, KEEPING);
+  let failures = 1;
+  fs.beforeSync = (name) => {
+    if (name.endsWith(".bin") && failures-- > 0) throw new Error("I/O error");
+  };
+  await assert.rejects(journal.rewind(run, 0), /I\/O error/);
+  await journal.open();
+  assert.deepEqual(shortOf(recovered), ["a", "c"]);
+  assert.equal(damage.length, 1);
+  await settleAll(journal);
+  assert.equal(journal.status().depth, 0);
+  const stages = [1, 2, 3].map((seq) => journal.stageOf(run, seq));
+  assert.deepEqual(stages, ["settled", "withdrawn", "settled"]);
+  await journal.close();
+});
+
 Deno.test("a kept segment that somebody removed is missing only when it is needed", async () => {
   const { fs, run } = await settledDisk("a", "b", "c");
   const { journal, recovered, damage } = await open(fs, KEEPING);
@@ -177,6 +197,22 @@ Deno.test("a kept segment that somebody removed is missing only when it is neede
   assert.deepEqual(shortOf(recovered), ["a", "c"]);
   assert.deepEqual(damage.map(({ segment }) => segment), ["missing: 0000000000000002.seg"]);
   assert.deepEqual(shortOf(await takeAll(journal)), ["a", "c", "new"]);
+  await journal.close();
+});
+
+Deno.test("a kept segment that was removed before a start is missing when it is needed", async () => {
+  const { fs, run } = await settledDisk("a", "b", "c");
+  fs.takeAway(segmentPaths(fs)[1]!);
+  const { journal, recovered, damage } = await open(fs, KEEPING);
+  assert.deepEqual(await journal.rewind(run, 0), { entries: 2, missingThrough: 2 });
+  assert.deepEqual(shortOf(recovered), ["a", "c"]);
+  assert.deepEqual(damage.map(({ segment }) => segment), [
+    "missing after 0000000000000001.seg",
+  ]);
+  await settleAll(journal);
+  assert.equal(journal.status().depth, 0);
+  const stages = [1, 2, 3].map((seq) => journal.stageOf(run, seq));
+  assert.deepEqual(stages, ["settled", "withdrawn", "settled"]);
   await journal.close();
 });
 

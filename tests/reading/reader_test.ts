@@ -248,3 +248,27 @@ Deno.test(
     assert.equal(store.lookUps, 2);
   },
 );
+
+Deno.test("a row that was refused does not come back by a reader that was under way", async () => {
+  const { store, pending, held, write, reader, clock } = setUp();
+  const [good, refused] = [u(1, 100), u(2, 200)];
+  store.rows.push(good);
+  write(refused);
+  await settle();
+  const answer = Promise.withResolvers<void>();
+  const { latest } = store;
+  store.latest = async (userId) => {
+    await answer.promise;
+    return await latest.call(store, userId);
+  };
+  const reading = reader.read("u");
+  await settle();
+  // Its flush: the cache forgets it before it is settled.
+  held.delete("u");
+  answer.resolve();
+  await reading;
+  await settle();
+  pending.settle([refused], 2);
+  await clock.advance(1);
+  assert.deepEqual((await reader.read("u"))?.entry, good);
+});

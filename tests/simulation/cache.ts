@@ -175,7 +175,11 @@ export class SimulatedCache extends SimulatedServer {
     this.#held.delete(userId);
     this.#tellOf(userId);
     if (atLeast === undefined || namespace === undefined) return;
-    const versions = [atLeast, ...present?.namespace === namespace ? [present.cached.entry] : []];
+    const next = { ...atLeast, seq: atLeast.seq + 1 };
+    const versions: Version[] = [
+      next,
+      ...present?.namespace === namespace ? [present.cached.entry] : [],
+    ];
     const guard = this.#guards.get(userId);
     if (guard?.namespace === namespace && guard.untilMs > this.world.nowMs) {
       versions.push(guard.atLeast);

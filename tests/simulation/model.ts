@@ -201,8 +201,10 @@ export class Model {
   /** The journal is told that the store has all of a source through the last of these. */
   settled({ entries, lastSeq }: Batch): void {
     const { run } = entries[0]!;
+    // Whoever waited for the flush is answered only now: what the store refused, as durable.
+    const unanswered = new Map(entries.map((entry) => [entry.value, entry]));
     for (const write of this.#writes.values()) {
-      const entry = promisedEntry(write);
+      const entry = promisedEntry(write) ?? unanswered.get(write.value);
       if (entry?.run !== run || entry.seq > lastSeq || write.settledMs !== undefined) continue;
       write.settledMs = this.world.nowMs;
       if (isStored(write) || write.isGone || write.excused) continue;

@@ -223,9 +223,11 @@ class RedisCache implements TrackedCache {
 
   async #drop(client: RedisClient, userId: string, atLeast?: Version): Promise<void> {
     const epoch = this.#epoch();
+    // One more, as what is forgotten is not to come back either; an entry that follows it may be just
+    // this version.
     const guard = atLeast === undefined || epoch === undefined
       ? []
-      : [encodeVersion({ ...atLeast, value: "" }), epoch];
+      : [encodeVersion({ ...atLeast, seq: atLeast.seq + 1, value: "" }), epoch];
     try {
       await evaluate(client, FORGET, this.#keysOf(userId), guard);
     } catch (error) {
