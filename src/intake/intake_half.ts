@@ -13,7 +13,7 @@ import type { LastKnown } from "../reading/last_known.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
-import { Pending } from "./pending.ts";
+import { Pending, PENDING_USERS_MAX } from "./pending.ts";
 import { Writer, type WriteResult } from "./writer.ts";
 
 interface IntakeHalfParts {
@@ -25,6 +25,8 @@ interface IntakeHalfParts {
   readonly onDurable: (entries: readonly Entry[]) => void;
   /** Values of pending entries in memory, bytes; more are read from the journal. */
   readonly pendingBytes?: number;
+  /** Users with pending entries; default {@link PENDING_USERS_MAX}. */
+  readonly maxPendingUsers?: number;
 }
 
 export class IntakeHalf implements IntakeListener {
@@ -33,6 +35,8 @@ export class IntakeHalf implements IntakeListener {
   #journal: Intake | undefined;
   #writer: Writer | undefined;
   #isStarted = false;
+  /** Entries were passed over since there was a place last. */
+  #isFull = false;
 
   constructor(private readonly parts: IntakeHalfParts) {
     this.pending = new Pending((run, seq) => this.#opened.read(run, seq), parts.pendingBytes);
@@ -85,8 +89,24 @@ export class IntakeHalf implements IntakeListener {
     this.#acknowledgements.withdraw(entries);
   }
 
+  /**
+   * What a database lacks that went back can be of far more users than ever wait otherwise. Of those
+   * for whom there is no place reads find what the store has, until the other half has brought it
+   * there again.
+   */
   unsettled(entry: Entry): void {
-    this.#becameDurable(entry);
+    const { maxPendingUsers = PENDING_USERS_MAX, log } = this.parts;
+    if (this.pending.users < maxPendingUsers || this.pending.has(entry.userId)) {
+      this.#isFull = false;
+      return this.#becameDurable(entry);
+    }
+    if (this.#isFull) return;
+    this.#isFull = true;
+    log.error(
+      "More users than can be kept in mind have writes that wait for the database: until it has " +
+        "them, reads of the others find what it has",
+      { users: maxPendingUsers },
+    );
   }
 
   /** The other half tells: the store has these, and the cache knows. */

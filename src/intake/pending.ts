@@ -29,6 +29,12 @@ interface Volatile {
   newest: Entry | undefined;
 }
 
+/**
+ * Each user with a write that waits for the store costs some 250 bytes of memory; the writes
+ * themselves are on disk.
+ */
+export const PENDING_USERS_MAX = 1_000_000;
+
 /** Whoever writes ever older versions gets no more memory for it. */
 const MAX_SLOTS_PER_USER = 16;
 

@@ -6,7 +6,7 @@ import type { LastKnown } from "../reading/last_known.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
-import type { Pending } from "./pending.ts";
+import { type Pending, PENDING_USERS_MAX } from "./pending.ts";
 
 export interface WriteResult {
   readonly entry: Entry;
@@ -25,19 +25,13 @@ interface WriterParts {
 
 /** How long a `flushed` write waits before it is answered as `durable`. */
 const FLUSHED_TIMEOUT_MS = 10_000;
-/**
- * Each user with a write that waits for the store costs some 250 bytes of memory; the writes
- * themselves are on disk.
- */
-const MAX_PENDING_USERS = 1_000_000;
-
 export class Writer {
   /** Pushed, and neither durable nor withdrawn. */
   #underWay = 0;
 
   constructor(
     private readonly parts: WriterParts,
-    private readonly maxPendingUsers = MAX_PENDING_USERS,
+    private readonly maxPendingUsers = PENDING_USERS_MAX,
   ) {}
 
   /**

@@ -158,7 +158,9 @@ export class Segment {
   /** Remembers a damaged stretch, so that it is measured and reported once. */
   noteDamage(damage: Damage): void {
     this.#damage.set(damage.from, damage);
-    if (damage.nextSeq === undefined) this.#damagedFrom = damage.expectedSeq;
+    // What was written behind it while it was read is whole.
+    const isToTheEnd = damage.nextSeq === undefined && damage.to >= this.#end;
+    if (isToTheEnd) this.#damagedFrom = damage.expectedSeq;
   }
 
   knowsDamageAt(offset: number): boolean {

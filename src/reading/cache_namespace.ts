@@ -14,12 +14,16 @@ const POLL_MS = 500;
  */
 const SURE_MS = 1_000;
 const ID_LENGTH = 8;
+/** One a failed flush, so that thousands an hour are possible while a cache cannot be written. */
+const ENDED_MAX = 10_000;
 
 export class CacheNamespace implements CacheSharing {
   #known: Identity | undefined;
   /** Counts questions and changes: an answer that was overtaken by one is not news. */
   #turn = 0;
   #toldMs = -Infinity;
+  /** Generations that were ended; the latest, as a database goes back by hours at most. */
+  readonly #ended = new Set<string>();
   #asking = false;
   #stopPolling: (() => void) | undefined;
 
@@ -62,6 +66,14 @@ export class CacheNamespace implements CacheSharing {
     const askedMs = this.clock.monotonicMs();
     const identity = await this.store.outdateCopies();
     this.#turn++;
+    this.#learn(identity, askedMs);
+  }
+
+  #learn(identity: Identity, askedMs: number): void {
+    const ended = this.#known?.cacheGeneration;
+    if (ended !== undefined && ended !== identity.cacheGeneration) this.#ended.add(ended);
+    const [oldest] = this.#ended;
+    if (this.#ended.size > ENDED_MAX) this.#ended.delete(oldest!);
     this.#known = identity;
     this.#toldMs = askedMs;
   }
@@ -74,8 +86,9 @@ export class CacheNamespace implements CacheSharing {
     try {
       const identity = await this.store.identify();
       if (turn !== this.#turn) return;
-      this.#known = identity;
-      this.#toldMs = askedMs;
+      // The store went back, and copies that were outdated would count again.
+      if (this.#ended.has(identity.cacheGeneration)) return await this.outdate();
+      this.#learn(identity, askedMs);
     } catch {
       // Whoever needs the store meets the same failure and reports it; what is known stays known,
       // and the next turn asks again.

@@ -10,7 +10,7 @@ import { entry, idleMetrics } from "../support/fakes.ts";
 
 const write = (userId: string, value = "v") => ({ userId, value, ts: 1_000 });
 
-function setUp() {
+function setUp(maxPendingUsers?: number) {
   const clock = new FakeClock();
   const lines: string[] = [];
   const metrics = idleMetrics();
@@ -22,6 +22,7 @@ function setUp() {
     metrics,
     log: new Log("error", "json", (line) => lines.push(line)),
     onDurable: (entries) => brought.push(entries),
+    ...(maxPendingUsers !== undefined && { maxPendingUsers }),
   });
   const journal = new FakeJournal(half);
   half.attach(journal);
@@ -181,6 +182,18 @@ Deno.test("what the store refused is not what readers found last", async () => {
   settleAll([good], [refused]);
   assert.deepEqual(lastKnown.lastAnswer("good"), good);
   assert.equal(lastKnown.lastAnswer("bad"), undefined);
+});
+
+Deno.test("users for whom there is no place are passed over, which is said once", async () => {
+  const { half, lines, settleAll } = setUp(2);
+  for (let seq = 1; seq <= 4; seq++) half.unsettled(entry(seq));
+  half.unsettled(entry(5, { userId: "user1" }));
+  assert.equal(half.pending.users, 2);
+  assert.equal((await half.pending.get("user1"))?.seq, 5);
+  assert.equal(await half.pending.get("user3"), undefined);
+  assert.equal(lines.length, 1);
+  settleAll([1, 2, 3, 4].map((seq) => entry(seq)));
+  assert.equal(half.pending.users, 1);
 });
 
 Deno.test("what a start finds, and what the store has lost again, is readable", async () => {

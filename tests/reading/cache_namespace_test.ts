@@ -49,6 +49,21 @@ Deno.test("what an earlier run learned counts while the store is away, and no lo
   namespace.stop();
 });
 
+Deno.test("a generation that comes back, as a store went back, is ended again", async () => {
+  const { clock, store, namespace } = setUp();
+  namespace.start();
+  await settle();
+  await namespace.outdate();
+  assert.equal(namespace.text, "0f0e0d0c.g1+");
+  store.cacheGeneration = "g1";
+  await clock.advance(500);
+  assert.equal(store.cacheGeneration, "g1+");
+  store.cacheGeneration = "g3";
+  await clock.advance(500);
+  assert.equal(namespace.text, "0f0e0d0c.g3", "one that nobody knew is taken");
+  namespace.stop();
+});
+
 Deno.test("a generation that another instance began is learned within half a second", async () => {
   const { clock, store, namespace } = setUp();
   namespace.start();
