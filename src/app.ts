@@ -39,7 +39,7 @@ const SCRAPE_LIMIT_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
 
-export interface App {
+interface App {
   /**
    * Listens, recovers what an earlier run left, then accepts. Returns the base URL. @throws when
    * that cannot be done

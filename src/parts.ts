@@ -32,7 +32,7 @@ export function createStore(
 }
 
 /** What the cache has to tell, and to be told. */
-export interface CacheWatcher {
+interface CacheWatcher {
   /** See `CacheNamespace.text`. */
   readonly namespace: () => string | undefined;
   /**

@@ -7,7 +7,7 @@ import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../erro
 import type { Clock } from "../ports/clock.ts";
 
 /** 0 closed: calls go through; 1 half-open: one call is trying; 2 open: calls are refused. */
-export type BreakerState = 0 | 1 | 2;
+type BreakerState = 0 | 1 | 2;
 
 /**
  * The call was not made, because the last ones failed. The guards next door catch it, and say it

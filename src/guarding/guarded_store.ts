@@ -11,7 +11,7 @@ import type { PutResult, Store, StorePorts } from "../ports/store.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
 import { type Breaker, BreakerOpenError } from "./breaker.ts";
 
-export interface StoreBreakers {
+interface StoreBreakers {
   /** Guards whatever is not a look-up. */
   readonly store: Breaker;
   /** Guards look-ups. */

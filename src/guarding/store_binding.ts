@@ -10,7 +10,7 @@ import { readSmallFile, replaceFile } from "../disk/small_file.ts";
 export type StoreKind = "postgres" | "sqlite";
 
 /** What the file holds, as JSON. */
-export interface BoundStore {
+interface BoundStore {
   readonly kind: StoreKind;
   /**
    * The name that the store gave itself when it was made; null until it was reached for the first

@@ -113,7 +113,7 @@ export const ROUTES: readonly Route[] = [
 ];
 
 /** All routes of one path together are what HTTP calls a resource. */
-export interface Resource {
+interface Resource {
   readonly path: string;
   /** The header Allow names its methods, and HEAD where there is GET. */
   readonly allow: string;

@@ -22,7 +22,7 @@ interface Position {
   seq: number;
 }
 
-export interface BacklogOptions extends LossesOptions {
+interface BacklogOptions extends LossesOptions {
   readonly segments: Segments;
   /** Entries that a start found, and the store may not have. */
   readonly depth: number;

@@ -13,7 +13,7 @@ import { recordBytesBound } from "./record.ts";
 import type { Segment } from "./segment.ts";
 import { createSegment, syncFile } from "./segment_file.ts";
 
-export interface GroupCommitOptions {
+interface GroupCommitOptions {
   readonly fs: JournalFileSystem;
   readonly dir: string;
   readonly segmentBytes: number;

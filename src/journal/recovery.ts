@@ -23,7 +23,7 @@ export interface Recovered extends Omit<Survey, "segments"> {
   readonly segments: Segments;
 }
 
-export interface RecoveryOptions {
+interface RecoveryOptions {
   readonly fs: JournalFileSystem;
   readonly dir: string;
   /** The run that begins. */

@@ -17,7 +17,7 @@ export interface Mark {
 }
 
 /** What a scan tells, in order. */
-export interface ScanListener {
+interface ScanListener {
   entry(entry: Entry): void;
   /**
    * @returns the last number that is lost by it; `torn` when the segment ends where the damage

@@ -58,7 +58,7 @@ export interface Survey {
   readonly unreadable: readonly string[];
 }
 
-export interface SurveyOptions {
+interface SurveyOptions {
   /** Called in order with every entry that the store may not have yet. */
   readonly onUnsettled?: (entry: Entry) => void;
   /** Reads the records of settled segments, too. */

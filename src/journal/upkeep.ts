@@ -13,7 +13,7 @@ import type { Segments } from "./segments.ts";
 
 const CHECKPOINT_INTERVAL_MS = 1_000;
 
-export interface UpkeepOptions {
+interface UpkeepOptions {
   readonly fs: JournalFileSystem;
   readonly dir: string;
   readonly maxBytes: number;

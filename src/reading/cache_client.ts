@@ -34,7 +34,7 @@ export interface CacheSharing {
 /** Of a cache that nobody else has. */
 const UNSHARED: CacheSharing = { text: "", isSure: true, outdate: () => Promise.resolve() };
 
-export interface CacheClientParts {
+interface CacheClientParts {
   readonly cache: Cache;
   /** How long the cache keeps a copy. */
   readonly ttlMs: number;

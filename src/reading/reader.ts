@@ -20,7 +20,7 @@ interface Flight {
   readonly result: Promise<Entry | undefined>;
 }
 
-export interface ReaderParts {
+interface ReaderParts {
   readonly pending: Pick<Pending, "get" | "has" | "settlements">;
   readonly cache: Pick<CacheClient, "get" | "fill" | "generation">;
   readonly lastKnown: LastKnown;

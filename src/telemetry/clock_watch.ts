@@ -6,7 +6,7 @@
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "./log.ts";
 
-export interface ClockWatchParts {
+interface ClockWatchParts {
   readonly clock: Clock;
   readonly log: Pick<Log, "warn">;
   /** Counts each step. */

@@ -24,7 +24,7 @@ const SECONDS_BUCKETS = [
 const ROWS_BUCKETS = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
 
 /** What is read at the moment of a scrape instead of being counted. */
-export interface Gauges {
+interface Gauges {
   queueDepth(): number;
   queueOldestAgeSeconds(): number;
   journalBytes(): number;

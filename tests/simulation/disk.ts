@@ -7,7 +7,7 @@ import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.
 import { GrowingBytes } from "./growing_bytes.ts";
 import type { Process, World } from "./world.ts";
 
-export interface DiskFaults {
+interface DiskFaults {
   /** Of each call, while they last. */
   failedSyncs: number;
   failedWrites: number;

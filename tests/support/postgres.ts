@@ -26,7 +26,7 @@ export function startPostgres(
   });
 }
 
-export interface NewData {
+interface NewData {
   /** The full path of `postgres`; its other programs are in the same folder. */
   readonly command: string;
   readonly folder: string;
@@ -71,7 +71,7 @@ export async function startOnNewData(
   return server;
 }
 
-export interface TestDatabase {
+interface TestDatabase {
   readonly url: string;
   drop(): Promise<void>;
 }

@@ -8,7 +8,7 @@ import { OWN_TABLES, RECORD_TABLE } from "./migrations.ts";
 import { COLUMNS } from "./user_data.ts";
 import type { Session } from "./session.ts";
 
-export interface Column {
+interface Column {
   readonly name: string;
   readonly type: string;
   /** An INSERT that does not name it is refused. */
@@ -32,7 +32,7 @@ export interface Catalogue {
   readonly ownTables: readonly string[];
 }
 
-export interface UserData {
+interface UserData {
   /** It comes with its schema. */
   readonly name: string;
   /** `relkind` of pg_class. */

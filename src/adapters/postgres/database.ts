@@ -42,7 +42,7 @@ const INDEX_RETRY_MS = 300_000;
 const INDEX_CONNECTIONS = 2;
 
 /** The connections, with the limits of this adapter; what the driver throws is left as it is. */
-export interface BoundedPool {
+interface BoundedPool {
   run<T>(work: (session: Session) => Promise<T>): Promise<T>;
   transaction<T>(work: (session: Session) => Promise<T>): Promise<T>;
 }

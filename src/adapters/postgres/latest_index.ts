@@ -24,7 +24,7 @@ import type { MigrationOptions } from "./schema.ts";
 import type { Session } from "./session.ts";
 import { sqlStateOf } from "./sql_state.ts";
 
-export interface IndexOptions extends MigrationOptions {
+interface IndexOptions extends MigrationOptions {
   /** For all of it; default six hours. */
   readonly limitMs?: number;
   /** How often to look whether another instance is done; default 1 s. */

@@ -18,13 +18,13 @@ import { Peer } from "./peer.ts";
 import { explain, NO_TRACKING } from "./refusals.ts";
 import { evaluate, FORGET, OFFER } from "./scripts.ts";
 
-export interface RedisCheckOptions extends RedisAddress {
+interface RedisCheckOptions extends RedisAddress {
   readonly prefix: string;
   /** Whether copies in this process are wanted, for which Redis must track what is read. */
   readonly tracking: boolean;
 }
 
-export interface RedisFindings {
+interface RedisFindings {
   /** Each keeps the cache from being one. */
   readonly problems: readonly string[];
   /** What will be done without, and what may become a problem. */

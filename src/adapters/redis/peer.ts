@@ -10,11 +10,11 @@ import { unfitness } from "./refusals.ts";
  * A server that answers, and can never be the cache as it is: a node of a Cluster, a Sentinel, a
  * replica.
  */
-export class UnfitServerError extends Error {
+class UnfitServerError extends Error {
   override readonly name = "UnfitServerError";
 }
 
-export const NOTICES = {
+const NOTICES = {
   INFO: "forbids INFO (the user's ACL lacks +info): a restart or a failover that brings back " +
     "older data goes unnoticed",
   TIME: "forbids TIME (the user's ACL lacks +time): an update that it comes to late, after a " +

@@ -4,7 +4,7 @@ import { ErrorReply } from "@redis/client";
 import type { RedisClient } from "./handshake.ts";
 import { LUA_PATTERN, LUA_VERSION_LENGTH } from "./keys.ts";
 
-export interface Script {
+interface Script {
   readonly text: string;
   readonly sha1: string;
 }
