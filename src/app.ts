@@ -1,4 +1,7 @@
-/** The composition root: configuration → parts → the service that lives by them. */
+/**
+ * This is the composition root: it makes the parts that the configuration asks for, and the service
+ * that lives by them.
+ */
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { StoreSink } from "./delivery/store_sink.ts";
@@ -56,7 +59,10 @@ interface App {
 export interface Surroundings {
   readonly clock: Clock;
   readonly fs: JournalFileSystem;
-  /** Of a segment of the journal; default: its own. */
+  /**
+   * A segment of the journal is completed at this size, in bytes; the journal's own choice is the
+   * default.
+   */
   readonly segmentBytes?: number;
 }
 
@@ -75,7 +81,10 @@ class Application implements App {
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
   readonly #service: Service;
-  /** Of the last write that the journal knew of when it was opened; 0: of none. */
+  /**
+   * The last write that the journal knew of when it was opened was accepted then, in Unix
+   * milliseconds; 0 means that it knew of none.
+   */
   #lastAcceptedMs = 0;
 
   constructor(private readonly config: Config, private readonly surroundings: Surroundings) {
@@ -147,7 +156,8 @@ class Application implements App {
       store,
       makeSink: () => new StoreSink(config.batch.max, { store, clock, metrics, log }),
       cache: this.#cache,
-      // Copies in this process alone are nobody else's concern.
+      // Copies that are kept in this process alone are nobody else's concern, so nobody is told of
+      // them.
       ...(config.cache.kind !== "memory" && { namespace }),
       lastKnown,
       batch: config.batch,
@@ -162,7 +172,8 @@ class Application implements App {
           stop: () => this.#clockWatch.stop(),
         },
       ],
-      // Before anybody is served: what waits in the directory must not go to another store.
+      // This comes before anybody is served, because what waits in the directory must not go to
+      // another store.
       checkPlace: async () => {
         await checkStoreBinding(config.dataDir, config.store.kind);
       },

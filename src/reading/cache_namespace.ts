@@ -1,7 +1,7 @@
 /**
- * Under which name copies are made in a cache that instances share: whose store they are copies of,
- * and of which generation. A copy under another name is nobody's. The store knows both; it is asked
- * twice a second whether another instance began a new generation.
+ * Knows under which name copies are made in a cache that instances share: whose store they are
+ * copies of, and of which generation. A copy under another name is nobody's. The store knows both;
+ * it is asked twice a second whether another instance began a new generation.
  */
 import type { CacheSharing } from "./cache_client.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -17,7 +17,7 @@ const ID_LENGTH = 8;
 
 export class CacheNamespace implements CacheSharing {
   #known: Identity | undefined;
-  /** Counts questions and changes: an answer that was overtaken by one is not news. */
+  /** It counts questions and changes: an answer that was overtaken by one is not news. */
   #turn = 0;
   #toldMs = -Infinity;
   #asking = false;
@@ -28,12 +28,12 @@ export class CacheNamespace implements CacheSharing {
     private readonly clock: Pick<Clock, "setInterval" | "monotonicMs">,
   ) {}
 
-  /** What the store told last; undefined as long as it has never told. */
+  /** The store told this last; it is undefined as long as it has never told. */
   get known(): Identity | undefined {
     return this.#known;
   }
 
-  /** Of what is {@link known}. */
+  /** It names what is {@link known}, and is undefined with it. */
   get text(): string | undefined {
     return this.#known && `${this.#known.id.slice(0, ID_LENGTH)}.${this.#known.cacheGeneration}`;
   }
@@ -42,7 +42,10 @@ export class CacheNamespace implements CacheSharing {
     return this.clock.monotonicMs() - this.#toldMs <= SURE_MS;
   }
 
-  /** @param known what an earlier run learned last, for as long as the store cannot be asked */
+  /**
+   * Begins to ask.
+   * @param known what an earlier run learned last, for as long as the store cannot be asked
+   */
   start(known?: Identity): void {
     this.#known ??= known;
     this.#stopPolling = this.clock.setInterval(() => void this.#ask(), POLL_MS);
@@ -54,8 +57,8 @@ export class CacheNamespace implements CacheSharing {
   }
 
   /**
-   * Every copy made so far is outdated, for all instances. @throws as {@link
-   * StoreIdentity.outdateCopies}
+   * Outdates every copy made so far, for all instances.
+   * @throws as {@link StoreIdentity.outdateCopies}
    */
   async outdate(): Promise<void> {
     this.#turn++;

@@ -9,7 +9,7 @@ import type { Log } from "./log.ts";
 interface ClockWatchParts {
   readonly clock: Clock;
   readonly log: Pick<Log, "warn">;
-  /** Counts each step. */
+  /** It counts each step. */
   readonly steps: { inc(): void };
 }
 
@@ -86,7 +86,7 @@ export class ClockWatch {
 
 const seconds = (ms: number) => Math.round(ms / 1000);
 
-/** ISO 8601, as far as there are dates. */
+/** Returns ISO 8601, as far as there are dates: beyond them the number is all there is. */
 function text(unixMs: number): string {
   const date = new Date(unixMs);
   return Number.isNaN(date.getTime()) ? String(unixMs) : date.toISOString();

@@ -1,5 +1,6 @@
 /**
- * Structured log lines on standard error: one JSON object a line, or a readable line on a terminal.
+ * Writes structured log lines on standard error: one JSON object a line, or a readable line on a
+ * terminal.
  */
 import { reasonOf } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -64,7 +65,7 @@ function writeToStderr(line: string): void {
 }
 
 /**
- * Lets at most one message through every `intervalMs`, and says how many were held back: for faults
+ * Lets at most one message through every `intervalMs`, and says how many were held back, for faults
  * that repeat a lot.
  */
 export function limitRate(
