@@ -1,7 +1,7 @@
 /**
- * The file `store` in DATA_DIR: which store the writes that wait there are for. Without it a start
- * with other settings would move them, silently and for good, into a store where nobody looks for
- * them.
+ * Keeps the file `store` in DATA_DIR, which says which store the writes that wait there are for.
+ * Without it a start with other settings would move them, silently and for good, into a store where
+ * nobody looks for them.
  */
 import { join } from "node:path";
 import { denoFileSystem, type JournalFileSystem } from "../disk/file_system.ts";
@@ -9,15 +9,15 @@ import { readSmallFile, replaceFile } from "../disk/small_file.ts";
 
 export type StoreKind = "postgres" | "sqlite";
 
-/** What the file holds, as JSON. */
+/** The file holds this, as JSON. */
 interface BoundStore {
   readonly kind: StoreKind;
   /**
-   * The name that the store gave itself when it was made; null until it was reached for the first
-   * time.
+   * The store gave itself this name when it was made; it is null until the store was reached for
+   * the first time.
    */
   readonly identity: string | null;
-  /** Where it was reached last, as its settings say; null until then. */
+  /** The store was reached here last, as its settings say; it is null until then. */
   readonly place: string | null;
   /** The last that the last run knew when it ended; empty before the first. */
   readonly cacheGeneration: string;
@@ -118,16 +118,17 @@ export class StoreBinding {
     return identity === null ? undefined : { id: identity, cacheGeneration };
   }
 
-  /** Whether the store was last reached where it is configured now. */
+  /** Returns whether the store was last reached where it is configured now. */
   isAt(place: string): boolean {
     return this.bound.place === place;
   }
 
   /**
-   * A store was reached, and nothing is written into it yet. The one that this directory belongs to
-   * may have moved; and where that was, a new one may have been made. But another one in another
-   * place is not meant.
-   * @param identity undefined when it has none yet. @throws WrongStoreError
+   * Judges a store that was reached, before anything is written into it. The one that this
+   * directory belongs to may have moved; and where that was, a new one may have been made. But
+   * another one in another place is not meant.
+   * @param identity undefined when it has none yet.
+   * @throws WrongStoreError
    */
   admit(identity: string | undefined, place: string): void {
     const { kind } = this.bound;
@@ -142,7 +143,8 @@ export class StoreBinding {
   }
 
   /**
-   * The store was admitted and is ready. Resolves to true when it is another one than before.
+   * Binds the directory to a store that was admitted and is ready. Resolves to true when it is
+   * another one than before.
    * @throws WrongStoreError as {@link admit}; what the disk says
    */
   confirm(identity: string, place: string): Promise<boolean> {
@@ -165,8 +167,8 @@ export class StoreBinding {
   }
 
   /**
-   * The directory may have been exchanged for another one: what is bound there is not ours to
-   * change.
+   * Replaces the file, but not in a directory that was exchanged for another one: what is bound
+   * there is not ours to change.
    */
   async #replace(next: BoundStore): Promise<void> {
     const present = await readBinding(this.fs, this.dataDir);

@@ -1,4 +1,4 @@
-/** The records that become durable together, as they will stand in the segment. */
+/** Collects the records that become durable together, as they will stand in the segment. */
 import type { Entry } from "../domain.ts";
 import type { AppError } from "../errors.ts";
 import { encodeRecord, endGroup, recordBytesBound } from "./record.ts";
@@ -12,8 +12,8 @@ const BOUNDARY_BYTES_MAX = 512 * 1024;
 const BOUNDARY_RECORDS_MAX = 1_000;
 
 /**
- * A commit group: one write, one fsync, one promise. Its records are one boundary group or more,
- * the last of which ends with it.
+ * A commit group is one write, one fsync and one promise. Its records are one boundary group or
+ * more, the last of which ends with it.
  */
 export class Group {
   readonly durable: Promise<void>;
@@ -42,7 +42,9 @@ export class Group {
     return this.entries.at(-1)!;
   }
 
-  /** Encodes after what is there, without keeping it yet; returns the length of the record. */
+  /**
+   * Encodes an entry after what is there, without keeping it yet; returns the length of the record.
+   */
   encode(entry: Entry): number {
     const needed = this.length + recordBytesBound(entry.userId, entry.value);
     if (needed > this.bytes.length) this.#grow(needed);
@@ -59,13 +61,13 @@ export class Group {
     this.entries.push(entry);
   }
 
-  /** Nothing is added any more. Returns what is to be written. */
+  /** Ends the group, to which nothing is added any more, and returns what is to be written. */
   finish(): Uint8Array {
     if (this.#boundaryRecords > 0) this.#endBoundary();
     return this.bytes.subarray(0, this.length);
   }
 
-  /** Where its records are, counted from its beginning. */
+  /** Says where its records are, with offsets counted from its beginning. */
   *marks(): Iterable<Mark> {
     for (const [i, { seq, acceptedMs }] of this.entries.entries()) {
       yield { seq, offset: this.#offsets[i]!, acceptedMs };

@@ -1,7 +1,7 @@
 /**
- * The default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes
+ * Is the default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes
  * live on disk until the store has them, and for a while after; memory holds what is not durable
- * yet and a sparse index. One object, two doors: {@link Intake} and {@link Source}.
+ * yet and a sparse index. It is one object with two doors, {@link Intake} and {@link Source}.
  */
 import type { Entry, Write } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
@@ -23,7 +23,7 @@ import { Upkeep } from "./upkeep.ts";
 export type { JournalObserver, JournalOptions } from "./options.ts";
 
 const SEGMENT_BYTES = 64 * 1024 * 1024;
-/** Each takes a file descriptor: a journal larger than so many segments gets larger ones. */
+/** Each segment takes a file descriptor, so that a journal larger than so many gets larger ones. */
 const SEGMENTS_MAX = 256;
 const LOOK_AROUND_MS = 500;
 /**
@@ -72,7 +72,7 @@ export class Journal implements Intake, Source {
   #closing: Promise<void> | undefined;
   readonly #stopLooking: (() => void) | undefined;
 
-  /** Use {@link openJournal}. */
+  /** It is made by {@link openJournal} alone, which has locked and recovered the directory. */
   constructor(
     private readonly options: OpenOptions,
     readonly run: string,
@@ -245,7 +245,9 @@ export class Journal implements Intake, Source {
     this.options.listener.withdrawn(group.entries);
   }
 
-  /** Bytes that the next record may have. What is settled is no reason to refuse one. */
+  /**
+   * Returns the bytes that the next record may have. What is settled is no reason to refuse one.
+   */
   #room(): number {
     const { bytes, settledBytes } = this.recovered.segments;
     const free = this.options.maxBytes - bytes + settledBytes;
@@ -265,8 +267,8 @@ export class Journal implements Intake, Source {
   }
 
   /**
-   * With nothing left to take, a segment that has grown gives its space back without waiting to be
-   * full.
+   * Completes a segment that has grown when nothing is left to take, so that it gives its space
+   * back without waiting to be full.
    */
   #completeIdleSegment(): void {
     const active = this.#commit.activeSegment;
@@ -275,7 +277,7 @@ export class Journal implements Intake, Source {
     }
   }
 
-  /** Takes, and what moves the place of the next one, come one after the other. */
+  /** Lets takes, and what moves the place of the next one, come one after the other. */
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     this.#refuseClosed();
     const result = this.#taking.then(work);

@@ -1,4 +1,4 @@
-/** Where damaged bytes are put aside, so that a person can look at them. */
+/** Puts damaged bytes aside, so that a person can look at them. */
 import { join } from "node:path";
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { Segment } from "./segment.ts";

@@ -1,4 +1,4 @@
-/** Segments as files: their names, making one, and making what is in one durable. */
+/** Handles segments as files: their names, making one, and making what is in one durable. */
 import { encodeHeader, type SegmentHeader } from "./codec.ts";
 import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 import { Segment } from "./segment.ts";
@@ -6,22 +6,22 @@ import { Segment } from "./segment.ts";
 const NAME = /^([0-9]{16})\.seg$/;
 
 /**
- * The order of the names is that of the segments. Format 1 named a segment by its first number;
- * format 2 counts on from the highest name there is.
+ * Names a segment so that the order of the names is that of the segments. Format 1 named it by its
+ * first number; format 2 counts on from the highest name there is.
  */
 function segmentName(ordinal: number): string {
   return `${String(ordinal).padStart(16, "0")}.seg`;
 }
 
-/** The number in the file's name; undefined when it is not the name of a segment. */
+/** Returns the number in the file's name; undefined when it is not the name of a segment. */
 export function ordinalOf(name: string): number | undefined {
   const match = NAME.exec(name);
   return match ? Number(match[1]) : undefined;
 }
 
 /**
- * A new, durable segment without records, held, and the handle to write them. A full disk leaves
- * nothing behind.
+ * Makes a new, durable segment without records, and returns it held, with the handle to write its
+ * records. A full disk leaves nothing behind.
  */
 export async function createSegment(
   fs: JournalFileSystem,
@@ -57,8 +57,8 @@ async function writeHeader(
 }
 
 /**
- * An error of fsync, whatever it says, is not one of a write: after it the state of the file is
- * unknown.
+ * Syncs a file. An error of fsync, whatever it says, is not one of a write: after it the state of
+ * the file is unknown.
  */
 export async function syncFile(file: JournalFile, name: string): Promise<void> {
   try {

@@ -1,6 +1,7 @@
 /**
- * One pass over all that a journal's directory holds, in order. Reads only: start repairs by it,
- * `--check-config` reports by it. Of segments that are settled the headers are enough.
+ * Makes one pass over all that a journal's directory holds, in order. It only reads: a start
+ * repairs by it, `--check-config` reports by it. Of segments that are settled the headers are
+ * enough.
  */
 import { join } from "node:path";
 import type { Entry } from "../domain.ts";
@@ -21,17 +22,17 @@ import { Segment } from "./segment.ts";
 import { ordinalOf } from "./segment_file.ts";
 import type { Withdrawn } from "./withdrawn.ts";
 
-/** Something that is not as it was written. */
+/** It reports something that is not as it was written. */
 export interface DamageReport {
   /**
-   * `torn-tail`: the end of a write that a crash cut short, never durable; `damaged`: records that
-   * were, or may have been.
+   * `torn-tail` is the end of a write that a crash cut short, and was never durable; `damaged` are
+   * records that were, or may have been.
    */
   readonly kind: "torn-tail" | "damaged";
-  /** The name of the file. */
+  /** It is the name of the file. */
   readonly segment: string;
   readonly offset: number;
-  /** 0 when the file is missing. */
+  /** It is 0 when the file is missing. */
   readonly bytes: number;
 }
 
@@ -39,29 +40,29 @@ export interface Survey {
   readonly instance: string | undefined;
   readonly progress: Progress;
   readonly withdrawn: Withdrawn;
-  /** The last number of format 1 that may have been given out; 0 when there never was one. */
+  /** It is the last number of format 1 that may have been given out; 0 when there never was one. */
   readonly oldLastSeq: number;
-  /** The last durable record. */
+  /** It is the last durable record. */
   readonly last: LastRecord;
-  /** The highest number that the name of a segment has or had. */
+  /** It is the highest number that the name of a segment has or had. */
   readonly ordinal: number;
   readonly lastAcceptedMs: number;
-  /** Records that were read. */
+  /** So many records were read. */
   readonly records: number;
-  /** Records that the store may not have yet. */
+  /** So many of them the store may not have yet. */
   readonly unsettled: number;
   readonly segments: readonly Segment[];
   readonly damage: readonly DamageReport[];
-  /** Names of segments that a crash left without a header, before any record was in them. */
+  /** A crash left these segments without a header, before any record was in them. */
   readonly aborted: readonly string[];
-  /** Names of segments whose header cannot be read, and so none of their records. */
+  /** The headers of these segments cannot be read, and so none of their records. */
   readonly unreadable: readonly string[];
 }
 
 interface SurveyOptions {
-  /** Called in order with every entry that the store may not have yet. */
+  /** It is called in order with every entry that the store may not have yet. */
   readonly onUnsettled?: (entry: Entry) => void;
-  /** Reads the records of settled segments, too. */
+  /** It is true when the records of settled segments are read, too. */
   readonly readsSettled?: boolean;
 }
 
@@ -72,6 +73,7 @@ interface Found {
 }
 
 /**
+ * Surveys the journal in `dir`.
  * @throws AppError `journal-failed` for what only a person can decide: another instance's files, an
  *   unknown format
  */
@@ -189,8 +191,8 @@ class Surveyor {
   }
 
   /**
-   * The checkpoints of format 1 name one source; of the others it is only known that nothing of
-   * them waits.
+   * Notes a source of format 1, of which checkpoints name one; of the others it is only known that
+   * nothing of them waits.
    */
   #knowOldSource({ header, source }: Segment): void {
     const doneSeq = this.#checkpoint?.oldDoneSeq ?? 0;
@@ -200,8 +202,8 @@ class Surveyor {
   }
 
   /**
-   * The last number of a segment, by what follows it; undefined when only its records can tell:
-   * those of the last segment may be more than the checkpoint knew.
+   * Returns the last number of a segment, by what follows it; undefined when only its records can
+   * tell: those of the last segment may be more than the checkpoint knew.
    */
   #endSeq(segment: Segment, next: Found | undefined): number | undefined {
     if (next === undefined) {
@@ -241,8 +243,8 @@ class Surveyor {
   }
 
   /**
-   * Torn is only what no durable record can have been: the end of the last segment, past what a
-   * checkpoint knew of.
+   * Tells a torn tail from damage. Torn is only what no durable record can have been: the end of
+   * the last segment, past what a checkpoint knew of.
    */
   #judge(
     segment: Segment,
