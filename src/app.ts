@@ -14,7 +14,7 @@ import { checkStoreBinding, openStoreBinding } from "./guarding/store_binding.ts
 import { StoreFaults } from "./guarding/store_faults.ts";
 import { StoreGate } from "./guarding/store_gate.ts";
 import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
-import { type HealthCheck, healthHandler } from "./http/handlers/health.ts";
+import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
 import { writeHandler } from "./http/handlers/write.ts";
@@ -23,13 +23,16 @@ import { Server } from "./http/server.ts";
 import { type JournalObserver, openJournal } from "./journal/journal.ts";
 import { createCache, createStore } from "./parts.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
+import type { Intake, IntakeListener } from "./ports/intake.ts";
+import type { Source } from "./ports/source.ts";
 import type { StorePorts } from "./ports/store.ts";
+import { readinessChecks } from "./readiness.ts";
 import { CacheClient } from "./reading/cache_client.ts";
 import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { openCacheNote } from "./reading/cache_note.ts";
 import { LastKnown } from "./reading/last_known.ts";
 import { Service } from "./service.ts";
-import type { Doors, Front, Phase } from "./service_parts.ts";
+import type { Doors, Front } from "./service_parts.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
@@ -138,19 +141,7 @@ class Application implements App {
     const [metrics, log, store] = [this.#metrics, this.#log, this.#store.store];
     return new Service({
       front: this.#front(),
-      openJournal: (listener) => {
-        const { fs, segmentBytes } = this.surroundings;
-        return openJournal({
-          ...config.journal,
-          ...(segmentBytes !== undefined && { segmentBytes }),
-          fs,
-          listener,
-          now: () => clock.now(),
-          monotonicMs: () => clock.monotonicMs(),
-          setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
-          observer: this.#journalObserver(),
-        });
-      },
+      openJournal: (listener) => this.#openJournal(listener),
       openCacheNote: () =>
         openCacheNote(this.surroundings.fs, config.dataDir, this.#lastAcceptedMs === 0),
       store,
@@ -182,6 +173,20 @@ class Application implements App {
     });
   }
 
+  #openJournal(listener: IntakeListener): Promise<Intake & Source> {
+    const { clock, fs, segmentBytes } = this.surroundings;
+    return openJournal({
+      ...this.config.journal,
+      ...(segmentBytes !== undefined && { segmentBytes }),
+      fs,
+      listener,
+      now: () => clock.now(),
+      monotonicMs: () => clock.monotonicMs(),
+      setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
+      observer: this.#journalObserver(),
+    });
+  }
+
   async #admitStore(): Promise<void> {
     const { dataDir, store } = this.config;
     this.#gate.binding = await openStoreBinding(dataDir, store.kind);
@@ -209,7 +214,9 @@ class Application implements App {
         server.mount({
           metrics: metricsHandler(this.#metrics),
           live: healthHandler([]),
-          ready: healthHandler(this.#readinessChecks()),
+          ready: healthHandler(
+            readinessChecks({ service: this.#service, firstContact: this.#firstContact }),
+          ),
         });
         return server.start();
       },
@@ -277,24 +284,6 @@ class Application implements App {
       ...(config.cache.kind !== "memory" && { sharing: namespace }),
       onForget: (userId) => lastKnown.forget(userId),
     });
-  }
-
-  #readinessChecks(): HealthCheck[] {
-    const phases: Record<Phase, string | undefined> = {
-      starting: "starting",
-      recovering: "recovering the journal",
-      serving: undefined,
-      draining: "shutting down",
-    };
-    const service = this.#service;
-    return [
-      { name: "phase", failure: () => phases[service.phase] },
-      {
-        name: "journal",
-        failure: () => service.status?.failure ?? service.status?.lackOfRoom,
-      },
-      { name: "store", failure: () => service.refusal ?? this.#firstContact.refusal },
-    ];
   }
 
   #journalObserver(): JournalObserver {

@@ -31,6 +31,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "service",
   },
   http: { from: "intake reading telemetry", doors: "server handlers/* admin_socket routes" },
+  readiness: { from: "http service_parts", doors: "readiness" },
   config: { from: "", doors: "config options" },
   parts: { from: "config guarding adapters", doors: "parts" },
   cli: { from: "config disk guarding http journal parts telemetry", doors: "*" },

@@ -19,8 +19,6 @@ interface BoundStore {
   readonly identity: string | null;
   /** The store was reached here last, as its settings say; it is null until then. */
   readonly place: string | null;
-  /** The last that the last run knew when it ended; empty before the first. */
-  readonly cacheGeneration: string;
 }
 
 /**
@@ -96,7 +94,7 @@ export async function changeStore(
 }
 
 function unreached(kind: StoreKind): BoundStore {
-  return { kind, identity: null, place: null, cacheGeneration: "" };
+  return { kind, identity: null, place: null };
 }
 
 /** Is made by {@link openStoreBinding} alone, which has read what it is bound to. */
@@ -109,13 +107,9 @@ export class StoreBinding {
     private readonly fs: JournalFileSystem = denoFileSystem,
   ) {}
 
-  /**
-   * What was known of the store when the last run ended; undefined before it was reached for the
-   * first time.
-   */
-  get lastKnown(): { readonly id: string; readonly cacheGeneration: string } | undefined {
-    const { identity, cacheGeneration } = this.bound;
-    return identity === null ? undefined : { id: identity, cacheGeneration };
+  /** The store gave itself this name; it is undefined before the store was reached once. */
+  get identity(): string | undefined {
+    return this.bound.identity ?? undefined;
   }
 
   /** Returns whether the store was last reached where it is configured now. */
@@ -154,15 +148,6 @@ export class StoreBinding {
       if (bound.identity === identity && bound.place === place) return false;
       await this.#replace({ ...bound, identity, place });
       return bound.identity !== null && bound.identity !== identity;
-    });
-  }
-
-  /** The next start needs it, should the store not be there then. @throws what the disk says */
-  noteCacheGeneration(cacheGeneration: string): Promise<void> {
-    return this.#inTurn(async () => {
-      if (cacheGeneration !== this.bound.cacheGeneration) {
-        await this.#replace({ ...this.bound, cacheGeneration });
-      }
     });
   }
 
@@ -209,14 +194,10 @@ function parse(text: string | undefined): BoundStore | "damaged" | undefined {
   } catch {
     return "damaged"; // Parsing throws nothing but a SyntaxError.
   }
-  const { kind, identity, place, cacheGeneration } = (content ?? {}) as Partial<
-    Record<keyof BoundStore, unknown>
-  >;
+  const { kind, identity, place } = (content ?? {}) as Partial<Record<keyof BoundStore, unknown>>;
   if (kind !== "postgres" && kind !== "sqlite") return "damaged";
-  if (!isNameOrNull(identity) || !isNameOrNull(place) || typeof cacheGeneration !== "string") {
-    return "damaged";
-  }
-  return { kind, identity, place, cacheGeneration };
+  if (!isNameOrNull(identity) || !isNameOrNull(place)) return "damaged";
+  return { kind, identity, place };
 }
 
 function isNameOrNull(value: unknown): value is string | null {
@@ -227,6 +208,7 @@ function writeBinding(fs: JournalFileSystem, dataDir: string, bound: BoundStore)
   return replaceFile(fs, dataDir, STORE_FILE, serialize(bound));
 }
 
-function serialize({ kind, identity, place, cacheGeneration }: BoundStore): string {
-  return `${JSON.stringify({ kind, identity, place, cacheGeneration })}\n`;
+/** Earlier programs call a file damaged that has no cache generation: it has an empty one. */
+function serialize({ kind, identity, place }: BoundStore): string {
+  return `${JSON.stringify({ kind, identity, place, cacheGeneration: "" })}\n`;
 }

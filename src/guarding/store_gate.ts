@@ -14,7 +14,7 @@ export class StoreGate {
   constructor(private readonly place: string, private readonly log: Pick<Log, "error">) {}
 
   get expected(): string | undefined {
-    return this.binding?.lastKnown?.id;
+    return this.binding?.identity;
   }
 
   /**
@@ -66,7 +66,7 @@ export class StoreGate {
    */
   async check(ask: () => Promise<void>): Promise<void> {
     const { binding, place } = this;
-    if (binding === undefined || binding.lastKnown === undefined || binding.isAt(place)) return;
+    if (binding === undefined || binding.identity === undefined || binding.isAt(place)) return;
     await ask().catch((error) => {
       if (error instanceof StoreRefusesError && error.cause instanceof WrongStoreError) {
         throw error.cause;

@@ -45,12 +45,12 @@ export class Backlog {
     this.#retelling = new Retelling({
       tell: options.tell,
       lose: async (segment, damage) => {
-        this.forget(await this.#losses.lose(segment, damage, segment.lastSeq));
+        this.countOut(await this.#losses.lose(segment, damage, segment.lastSeq));
       },
       loseSegment: (segment, afterSeq, entries) => {
         this.#losses.loseSegment(segment, afterSeq);
         this.#segments.lose(segment);
-        this.forget(entries);
+        this.countOut(entries);
       },
     });
     this.#depth = options.depth;
@@ -73,12 +73,12 @@ export class Backlog {
 
   /** Counts a group in that is durable at the end of the segment. */
   commit(segment: Segment, group: Group): void {
-    segment.grow(group.length, group.marks());
+    segment.grow(group.length, group.locations());
     this.#segments.grew(segment, group.length);
   }
 
   /** Counts out entries that wait no longer: settled, withdrawn, or damaged. */
-  forget(count: number): void {
+  countOut(count: number): void {
     this.#depth -= count;
     if (this.#depth === 0) this.#segments.finishAll();
   }
@@ -87,7 +87,7 @@ export class Backlog {
     const doneSeq = this.#progress.doneSeq(source);
     if (lastSeq <= doneSeq) return;
     this.#progress.settle(source, lastSeq);
-    this.forget(entries.filter(({ seq }) => seq > doneSeq).length);
+    this.countOut(entries.filter(({ seq }) => seq > doneSeq).length);
     this.#segments.noteProgress();
   }
 
@@ -97,7 +97,7 @@ export class Backlog {
    */
   get oldestAcceptedMs(): number | undefined {
     const segment = this.#firstWaiting();
-    return segment?.markFor(this.#progress.doneSeq(segment.source) + 1)?.acceptedMs;
+    return segment?.signpostFor(this.#progress.doneSeq(segment.source) + 1)?.acceptedMs;
   }
 
   /**
@@ -182,7 +182,7 @@ export class Backlog {
       await save();
     } catch (error) {
       this.#progress.set(before);
-      this.forget(waiting);
+      this.countOut(waiting);
       this.#segments.noteProgress();
       throw error;
     }
@@ -207,9 +207,9 @@ export class Backlog {
     let passed = current === undefined || current.segment.removed;
     for (const segment of this.#segments) {
       if (passed && !this.#segments.isSettled(segment)) {
-        const mark = segment.markFor(this.#progress.doneSeq(segment.source) + 1);
-        if (mark !== undefined) {
-          return this.#position = { segment, offset: mark.offset, seq: mark.seq };
+        const signpost = segment.signpostFor(this.#progress.doneSeq(segment.source) + 1);
+        if (signpost !== undefined) {
+          return this.#position = { segment, offset: signpost.offset, seq: signpost.seq };
         }
       }
       passed ||= segment === current?.segment;
@@ -239,7 +239,7 @@ export class Backlog {
 
   async #loseDamaged(segment: Segment, damage: Damage, lastSeq: number): Promise<void> {
     if (segment.knowsDamageAt(damage.from)) return;
-    this.forget(await this.#losses.lose(segment, damage, lastSeq));
+    this.countOut(await this.#losses.lose(segment, damage, lastSeq));
     segment.noteDamage(damage);
     this.#segments.noteProgress();
   }

@@ -2,11 +2,11 @@
 import type { Entry } from "../domain.ts";
 import type { AppError } from "../errors.ts";
 import { encodeRecord, endGroup, recordBytesBound } from "./record.ts";
-import type { Mark } from "./segment.ts";
+import type { RecordLocation } from "./segment.ts";
 
 /**
  * A boundary group is what is sent on as one: small enough for one message of a broker, large
- * enough that its mark costs little.
+ * enough that its flag costs little.
  */
 const BOUNDARY_BYTES_MAX = 512 * 1024;
 const BOUNDARY_RECORDS_MAX = 1_000;
@@ -17,7 +17,7 @@ const BOUNDARY_RECORDS_MAX = 1_000;
  */
 export class Group {
   readonly durable: Promise<void>;
-  readonly settle: { readonly resolve: () => void; readonly reject: (error: AppError) => void };
+  readonly receipt: { readonly resolve: () => void; readonly reject: (error: AppError) => void };
   readonly entries: Entry[] = [];
   length = 0;
   readonly #offsets: number[] = [];
@@ -31,7 +31,7 @@ export class Group {
     // Who does not wait for durability need not handle its failure.
     promise.catch(() => {});
     this.durable = promise;
-    this.settle = { resolve, reject };
+    this.receipt = { resolve, reject };
   }
 
   get first(): Entry {
@@ -68,7 +68,7 @@ export class Group {
   }
 
   /** Says where its records are, with offsets counted from its beginning. */
-  *marks(): Iterable<Mark> {
+  *locations(): Iterable<RecordLocation> {
     for (const [i, { seq, acceptedMs }] of this.entries.entries()) {
       yield { seq, offset: this.#offsets[i]!, acceptedMs };
     }

@@ -158,7 +158,7 @@ export class GroupCommit {
         this.#durableSeq = group.last.seq;
         this.#lastAcceptedMs = group.last.acceptedMs;
         this.options.onCommitted(segment, group);
-        group.settle.resolve();
+        group.receipt.resolve();
       } catch (error) {
         await this.#fail(group, error);
       }
@@ -247,7 +247,7 @@ export class GroupCommit {
 
   #reject(group: Group, error: AppError): void {
     this.options.onRejected(group);
-    group.settle.reject(error);
+    group.receipt.reject(error);
   }
 
   #buffer(): Uint8Array {

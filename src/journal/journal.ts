@@ -14,7 +14,7 @@ import { type Checkpoint, type LastRecord, randomId } from "./checkpoint.ts";
 import { denoFileSystem, type JournalFile } from "../disk/file_system.ts";
 import type { Group } from "./group.ts";
 import { GroupCommit } from "./group_commit.ts";
-import type { JournalObserver, JournalOptions } from "./options.ts";
+import { type JournalObserver, type JournalOptions, segmentBytesOf } from "./options.ts";
 import { lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { stageOf } from "./stages.ts";
@@ -22,10 +22,8 @@ import { Upkeep } from "./upkeep.ts";
 
 export type { JournalObserver, JournalOptions } from "./options.ts";
 
-const SEGMENT_BYTES = 64 * 1024 * 1024;
-/** Each segment takes a file descriptor, so that a journal larger than so many gets larger ones. */
-const SEGMENTS_MAX = 256;
 const LOOK_AROUND_MS = 500;
+
 /**
  * Locks and recovers the journal in `dir`, which is made when missing. The listener is told of what
  * waits before this resolves.
@@ -79,11 +77,8 @@ export class Journal implements Intake, Source {
     private readonly recovered: Recovered,
     private readonly lock: JournalFile,
   ) {
-    const { fs, dir, maxBytes, monotonicMs, observer = {} } = options;
-    // Settled records can fill a segment, never the journal.
-    const segmentBytes = options.segmentBytes ??
-      Math.max(SEGMENT_BYTES, Math.ceil(maxBytes / SEGMENTS_MAX));
-    this.#segmentBytes = Math.min(segmentBytes, Math.floor(maxBytes / 4));
+    const { fs, dir, monotonicMs, observer = {} } = options;
+    this.#segmentBytes = segmentBytesOf(options);
     this.#now = options.now ?? Date.now;
     this.#observer = observer;
     // Two runs of one instance never meet in one millisecond: their numbers say nothing about
@@ -241,7 +236,7 @@ export class Journal implements Intake, Source {
   #withdraw(group: Group): void {
     this.#waitingBytes -= group.length;
     this.recovered.withdrawn.add(this.run, group.first.seq, group.last.seq);
-    this.#backlog.forget(group.entries.length);
+    this.#backlog.countOut(group.entries.length);
     this.options.listener.withdrawn(group.entries);
   }
 

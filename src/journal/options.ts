@@ -4,6 +4,10 @@ import type { IntakeListener } from "../ports/intake.ts";
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { DamageReport } from "./survey.ts";
 
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+/** Each segment takes a file descriptor, so that a journal larger than so many gets larger ones. */
+const SEGMENTS_MAX = 256;
+
 export interface JournalOptions {
   readonly dir: string;
   /** Pushes are refused above it. */
@@ -47,4 +51,10 @@ export interface JournalObserver {
    * @param lastAcceptedMs of the last write it knows of, Unix milliseconds; 0 when it knows none
    */
   onOpened?(lastAcceptedMs: number): void;
+}
+
+/** Returns the size of a segment. Settled records can fill a segment, but never the journal. */
+export function segmentBytesOf({ segmentBytes, maxBytes }: JournalOptions): number {
+  const wanted = segmentBytes ?? Math.max(SEGMENT_BYTES, Math.ceil(maxBytes / SEGMENTS_MAX));
+  return Math.min(wanted, Math.floor(maxBytes / 4));
 }

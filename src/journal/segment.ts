@@ -10,7 +10,7 @@ import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 import { type Damage, readStretch, type Stretch, type StretchRequest } from "./scan.ts";
 
 /** One record is here. */
-export interface Mark {
+export interface RecordLocation {
   readonly seq: number;
   readonly offset: number;
   readonly acceptedMs: number;
@@ -31,9 +31,9 @@ interface ScanListener {
  * A signpost is set at the latest after so many records, bytes, and milliseconds: this keeps the
  * index small in memory, and short to search from.
  */
-const MARK_RECORDS = 64;
-const MARK_BYTES = 256 * 1024;
-const MARK_MS = 1000;
+const SIGNPOST_RECORDS = 64;
+const SIGNPOST_BYTES = 256 * 1024;
+const SIGNPOST_MS = 1000;
 
 export class Segment {
   #end: number;
@@ -41,7 +41,7 @@ export class Segment {
   /** All is damaged from this number to the end. */
   #damagedFrom = Infinity;
   #indexed = true;
-  readonly #marks: Mark[] = [];
+  readonly #signposts: RecordLocation[] = [];
   readonly #damage = new Map<number, Damage>();
   #handle: Promise<JournalFile> | undefined;
   #held: JournalFile | undefined;
@@ -100,7 +100,7 @@ export class Segment {
   }
 
   /** Is told that so many bytes more are durable, in which the records are at these places. */
-  grow(bytes: number, records: Iterable<Mark>): void {
+  grow(bytes: number, records: Iterable<RecordLocation>): void {
     for (const { seq, offset, acceptedMs } of records) {
       if (this.#damagedFrom < Infinity) this.#endDamage(seq);
       this.#index(seq, this.#end + offset, acceptedMs);
@@ -140,13 +140,13 @@ export class Segment {
     const begin = recordsBeginAt(this.header.format);
     let from = begin;
     let expectedSeq = this.header.firstSeq;
-    const toIndex = !this.#indexed || this.#marks.length === 0;
+    const toIndex = !this.#indexed || this.#signposts.length === 0;
     const end = this.#end;
     while (from < Math.min(end, this.#end)) {
       const { records, offsets, damage, next } = await this.read({ from, end, expectedSeq });
       // The signpost that stood for all records goes, or those of a scan that did not come to its
       // end.
-      if (toIndex && from === begin) this.#marks.length = 0;
+      if (toIndex && from === begin) this.#signposts.length = 0;
       for (const [i, entry] of records.entries()) {
         if (toIndex) this.#index(entry.seq, offsets[i]!, entry.acceptedMs);
         this.#lastSeq = Math.max(this.#lastSeq, entry.seq);
@@ -173,18 +173,22 @@ export class Segment {
   }
 
   /** Returns the last signpost at or before `seq`; the first one when all come later. */
-  markFor(seq: number): Mark | undefined {
-    return this.#marks[this.#markIndex(seq)];
+  signpostFor(seq: number): RecordLocation | undefined {
+    return this.#signposts[this.#signpostIndex(seq)];
   }
 
   /**
    * Returns the bytes in which record `seq` must be, and the number of the record they begin with.
    */
   rangeOf(seq: number): { from: number; end: number; expectedSeq: number } | undefined {
-    const i = this.#markIndex(seq);
-    const mark = this.#marks[i];
-    return mark &&
-      { from: mark.offset, end: this.#marks[i + 1]?.offset ?? this.#end, expectedSeq: mark.seq };
+    const i = this.#signpostIndex(seq);
+    const signpost = this.#signposts[i];
+    return signpost &&
+      {
+        from: signpost.offset,
+        end: this.#signposts[i + 1]?.offset ?? this.#end,
+        expectedSeq: signpost.seq,
+      };
   }
 
   async read(request: StretchRequest): Promise<Stretch> {
@@ -250,19 +254,19 @@ export class Segment {
   }
 
   #index(seq: number, offset: number, acceptedMs: number): void {
-    const last = this.#marks.at(-1);
-    const near = last !== undefined && seq - last.seq < MARK_RECORDS &&
-      offset - last.offset < MARK_BYTES &&
-      acceptedMs - last.acceptedMs < MARK_MS;
-    if (!near) this.#marks.push({ seq, offset, acceptedMs });
+    const last = this.#signposts.at(-1);
+    const near = last !== undefined && seq - last.seq < SIGNPOST_RECORDS &&
+      offset - last.offset < SIGNPOST_BYTES &&
+      acceptedMs - last.acceptedMs < SIGNPOST_MS;
+    if (!near) this.#signposts.push({ seq, offset, acceptedMs });
   }
 
-  #markIndex(seq: number): number {
+  #signpostIndex(seq: number): number {
     let low = 0;
-    let high = this.#marks.length;
+    let high = this.#signposts.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#marks[middle]!.seq <= seq) low = middle + 1;
+      if (this.#signposts[middle]!.seq <= seq) low = middle + 1;
       else high = middle;
     }
     return Math.max(0, low - 1);

@@ -1,5 +1,9 @@
-/** Handles segments as files: their names, making one, and making what is in one durable. */
-import { encodeHeader, type SegmentHeader } from "./codec.ts";
+/**
+ * Handles segments as files: their names, finding them, making one, and making what is in one
+ * durable.
+ */
+import { join } from "node:path";
+import { decodeHeader, encodeHeader, HEADER_BYTES, type SegmentHeader } from "./codec.ts";
 import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 import { Segment } from "./segment.ts";
 
@@ -17,6 +21,32 @@ function segmentName(ordinal: number): string {
 export function ordinalOf(name: string): number | undefined {
   const match = NAME.exec(name);
   return match ? Number(match[1]) : undefined;
+}
+
+export interface SegmentFile {
+  readonly name: string;
+  readonly size: number;
+  /** It is undefined when it cannot be read. */
+  readonly header: SegmentHeader | undefined;
+}
+
+/** Finds the segments of a journal, in their order. */
+export async function findSegments(fs: JournalFileSystem, dir: string): Promise<SegmentFile[]> {
+  const names = (await fs.list(dir)).filter((name) => ordinalOf(name) !== undefined).sort();
+  const found: SegmentFile[] = [];
+  for (const name of names) found.push(await readHeader(fs, dir, name));
+  return found;
+}
+
+async function readHeader(fs: JournalFileSystem, dir: string, name: string): Promise<SegmentFile> {
+  const file = await fs.open(join(dir, name), "read");
+  try {
+    const bytes = new Uint8Array(HEADER_BYTES);
+    await file.readAt(bytes, 0);
+    return { name, size: await file.size(), header: decodeHeader(bytes) };
+  } finally {
+    file.close();
+  }
 }
 
 /**

@@ -3,7 +3,6 @@
  * repairs by it, `--check-config` reports by it. Of segments that are settled the headers are
  * enough.
  */
-import { join } from "node:path";
 import type { Entry } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import {
@@ -13,13 +12,13 @@ import {
   readCheckpoint,
   readInstance,
 } from "./checkpoint.ts";
-import { decodeHeader, HEADER_BYTES, type SegmentHeader } from "./codec.ts";
+import { HEADER_BYTES } from "./codec.ts";
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import { Numbers } from "./numbers.ts";
 import { Progress } from "./progress.ts";
 import type { Damage } from "./scan.ts";
 import { Segment } from "./segment.ts";
-import { ordinalOf } from "./segment_file.ts";
+import { findSegments, ordinalOf, type SegmentFile } from "./segment_file.ts";
 import type { Withdrawn } from "./withdrawn.ts";
 
 /** It reports something that is not as it was written. */
@@ -66,12 +65,6 @@ interface SurveyOptions {
   readonly readsSettled?: boolean;
 }
 
-interface Found {
-  readonly name: string;
-  readonly size: number;
-  readonly header: SegmentHeader | undefined;
-}
-
 /**
  * Surveys the journal in `dir`.
  * @throws AppError `journal-failed` for what only a person can decide: another instance's files, an
@@ -102,24 +95,6 @@ export async function survey(
   };
 }
 
-async function findSegments(fs: JournalFileSystem, dir: string): Promise<Found[]> {
-  const names = (await fs.list(dir)).filter((name) => ordinalOf(name) !== undefined).sort();
-  const found: Found[] = [];
-  for (const name of names) found.push(await readHeader(fs, dir, name));
-  return found;
-}
-
-async function readHeader(fs: JournalFileSystem, dir: string, name: string): Promise<Found> {
-  const file = await fs.open(join(dir, name), "read");
-  try {
-    const bytes = new Uint8Array(HEADER_BYTES);
-    await file.readAt(bytes, 0);
-    return { name, size: await file.size(), header: decodeHeader(bytes) };
-  } finally {
-    file.close();
-  }
-}
-
 class Surveyor {
   readonly #checkpoint: Checkpoint | undefined;
   readonly #progress: Progress;
@@ -148,7 +123,7 @@ class Surveyor {
     this.#lastAcceptedMs = checkpoint?.lastAcceptedMs ?? 0;
   }
 
-  async visit(found: Found, next: Found | undefined): Promise<void> {
+  async visit(found: SegmentFile, next: SegmentFile | undefined): Promise<void> {
     const { name, size, header } = found;
     if (header === undefined) return this.#withoutHeader(found, next);
     this.#refuseForeign(header.instance, name);
@@ -205,7 +180,7 @@ class Surveyor {
    * Returns the last number of a segment, by what follows it; undefined when only its records can
    * tell: those of the last segment may be more than the checkpoint knew.
    */
-  #endSeq(segment: Segment, next: Found | undefined): number | undefined {
+  #endSeq(segment: Segment, next: SegmentFile | undefined): number | undefined {
     if (next === undefined) {
       const last = this.#checkpoint?.last;
       const same = last?.segment?.name === segment.name && last.segment.end === segment.end;
@@ -273,7 +248,7 @@ class Surveyor {
     return lastLostSeq;
   }
 
-  #withoutHeader(found: Found, next: Found | undefined): void {
+  #withoutHeader(found: SegmentFile, next: SegmentFile | undefined): void {
     this.#unreadable.push(found.name);
     this.#report("damaged", found.name, 0, found.size);
     if (next?.header !== undefined) this.#numbers.accountFor(next.header);

@@ -79,7 +79,7 @@ export async function ensureIndex(
       continue;
     }
     try {
-      await take(connections, step, wanted, leftMs, options);
+      await takeStep(connections, step, wanted, leftMs, options);
     } catch (error) {
       const code = sqlStateOf(error);
       if (code === PROGRAM_LIMIT_EXCEEDED && wanted === "full") wanted = "partial";
@@ -161,7 +161,7 @@ function nameFor(part: Part, root: Part): string {
  * done it meanwhile; besides, a build that ends during a look may show as invalid and yet without
  * its lock.
  */
-async function take(
+async function takeStep(
   connections: Connections,
   { statement }: Step,
   wanted: IndexVariant,
