@@ -1,4 +1,4 @@
-/** Says whether the service is ready: it accepts writes, and its store takes and gives what it has. */
+/** Says whether the service is ready: it accepts writes, and its store does not refuse. */
 import type { HealthCheck } from "./http/handlers/health.ts";
 import type { IntakeStatus } from "./ports/intake.ts";
 import type { Phase } from "./service_parts.ts";

@@ -1,6 +1,7 @@
 /**
- * Encodes and decodes the header of a segment, in both formats. Numbers are big-endian; those of the domain are IEEE
- * doubles, exact for every safe integer. The records that follow it are described in `record.ts`.
+ * Encodes and decodes the header of a segment, in both formats. Numbers are big-endian; those of
+ * the domain are IEEE doubles, exact for every safe integer. The records that follow it are
+ * described in `record.ts`.
  *
  *     magic 8 | format u16 | 0 u16 | salt u32 | instance 12 | run 12 | firstSeq f64
  *     | previousSeq f64 | lastAcceptedMs f64 | crc u32

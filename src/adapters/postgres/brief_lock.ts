@@ -1,7 +1,7 @@
 /**
- * How a lock that shuts others out is taken on their table: in passing, or not at all. Whoever
- * queues for such a lock makes everybody who comes after queue too, so a long transaction would
- * freeze the table for as long as it lasts. Therefore:
+ * Takes a lock that shuts others out of their table in passing, or not at all. Whoever queues for
+ * such a lock makes everybody who comes after queue too, so a long transaction would freeze the
+ * table for as long as it lasts. Therefore:
  *
  * - the first try does not queue (NOWAIT);
  * - after it we only look (pg_locks) until everybody who holds the table has come within the last

@@ -1,5 +1,5 @@
 /**
- * The cache in Redis, shared by all instances, with a copy of hot entries in this process that
+ * Is the cache in Redis, shared by all instances, with a copy of hot entries in this process that
  * Redis keeps coherent (server-assisted client-side caching).
  *
  * `<prefix><user>` holds the plain value; beside it, with the same lifetime, a companion key holds

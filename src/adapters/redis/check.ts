@@ -63,7 +63,7 @@ async function connect(options: RedisCheckOptions, onNote: (note: string) => voi
   let features: Features | undefined = { tracking: options.tracking, protocol: 3 };
   for (;;) {
     const client: RedisClient = openClient(target, features);
-    client.on("error", () => {}); // The call that it breaks says so.
+    client.on("error", () => {}); // The call that it breaks tells.
     const peer = new Peer(client, onNote);
     const greeted = client.connect().then(() => peer.greet(target.database));
     try {
