@@ -39,7 +39,10 @@ export function parseRecord(body: unknown, limits: RecordLimits, nowMs: number):
   };
 }
 
-/** Checks a user id from a body or a query. @throws AppError `missing-user-id` or `invalid-record` */
+/**
+ * Checks a user id from a body or a query.
+ * @throws AppError `missing-user-id` or `invalid-record`
+ */
 export function parseUserId(userId: unknown, maxBytes: number): string {
   if (userId === undefined || userId === "") {
     throw new AppError("missing-user-id", "user_id is missing or empty.");

@@ -66,9 +66,9 @@ export type Outcome =
   | "stale";
 
 /**
- * Offers one entry. KEYS are value and version. ARGV has value, version, "1" when complete, lifetime
- * in ms, epoch, and the server's time in ms after which nothing is stored. It may run twice. It
- * answers an {@link Outcome}.
+ * Offers one entry. KEYS are value and version. ARGV has value, version, "1" when complete, the
+ * lifetime in ms, the epoch, and the server's time in ms after which nothing is stored. It may run
+ * twice, and answers an {@link Outcome}.
  *
  * A stored version of any other shape or epoch, or of another type, is nobody's: it is replaced.
  * When only the value was evicted, the version still keeps older entries out. Where TIME is
