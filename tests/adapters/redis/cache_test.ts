@@ -1,4 +1,4 @@
-/** What is particular to a cache in a server: copies in this process, and a server that goes away. */
+/** What is particular to a cache in a server: copies in this process, a server that goes away. */
 import assert from "node:assert/strict";
 import { createClient } from "@redis/client";
 import { createRedisCache, type RedisCacheOptions } from "../../../src/adapters/redis/cache.ts";
