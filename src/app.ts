@@ -39,6 +39,7 @@ import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
 
+/** An outage is seen with so many lines, and nothing else is buried under them. */
 const FAULT_LOG_INTERVAL_MS = 10_000;
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
@@ -58,7 +59,7 @@ interface App {
   stop(): Promise<void>;
 }
 
-/** What the world outside offers; replaceable, so that tests decide what it does. */
+/** The world outside offers these, which can be replaced, so that tests decide what it does. */
 export interface Surroundings {
   readonly clock: Clock;
   readonly fs: JournalFileSystem;
@@ -155,7 +156,7 @@ class Application implements App {
       graceMs: config.shutdownGraceMs,
       ...{ clock, metrics, log },
       random: Math.random,
-      companions: [
+      attendants: [
         this.#firstContact,
         new LoopLag(clock, metrics),
         {

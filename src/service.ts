@@ -16,7 +16,9 @@ import type { Part, Phase, ServiceEvent, ServiceParts } from "./service_parts.ts
 
 /** For so long whoever asks whether this is ready is told no, before anybody is turned away. */
 const LAME_DUCK_MS = 500;
+/** Between two drains the requests get so long to come to their end. */
 const DRAIN_POLL_MS = 25;
+/** At the end of the grace time a commit that is on its way gets so long to be heard of. */
 const LAST_FLUSH_MS = 250;
 /**
  * So much of the grace time is kept for what comes after the last flush: connections that do not
@@ -76,7 +78,7 @@ export class Service {
       this.#phase = "recovering";
       const note = await this.#openJournal();
       await this.startIntake();
-      this.#startCompanions(note);
+      this.#startAttendants(note);
       this.startDelivery();
       this.#phase = "serving";
       this.#tell("ready");
@@ -240,13 +242,13 @@ export class Service {
     }
   }
 
-  #startCompanions(note: CacheNote): void {
-    const { namespace, companions = [] } = this.parts;
+  #startAttendants(note: CacheNote): void {
+    const { namespace, attendants = [] } = this.parts;
     namespace?.start(note.found.identity);
-    for (const companion of companions) companion.start();
-    this.#closing.add("companions", () => {
+    for (const attendant of attendants) attendant.start();
+    this.#closing.add("attendants", () => {
       namespace?.stop();
-      for (const companion of companions) companion.stop();
+      for (const attendant of attendants) attendant.stop();
     });
   }
 

@@ -34,8 +34,8 @@ export interface Doors {
   readonly reader: Reader;
 }
 
-/** A companion runs beside the halves for as long as they do. */
-interface Companion {
+/** An attendant runs beside the halves for as long as they do. */
+interface Attendant {
   start(): void;
   stop(): void;
 }
@@ -63,7 +63,7 @@ export interface ServiceParts {
   readonly random: () => number;
   readonly metrics: Metrics;
   readonly log: Log;
-  readonly companions?: readonly Companion[];
+  readonly attendants?: readonly Attendant[];
   /** Called before anything is opened; throws where this must not be started at all. */
   readonly checkPlace?: () => Promise<void>;
   /** Called before anything is written; throws where another store is configured than is meant. */
@@ -73,7 +73,7 @@ export interface ServiceParts {
   readonly observe?: (event: ServiceEvent) => void;
 }
 
-export type Part = "journal" | "cache note" | "cache" | "store" | "companions";
+export type Part = "journal" | "cache note" | "cache" | "store" | "attendants";
 
 /** The events are listed in the order in which a clean start and a clean stop have them. */
 export type ServiceEvent =

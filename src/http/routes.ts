@@ -1,5 +1,6 @@
 /**
- * The one table of routes. Dispatch, 405 and its Allow, CORS and the help text are read from it.
+ * This is the one table of routes. Dispatch, 405 and its Allow, CORS and the help text are read from
+ * it.
  */
 import type { DeadLetterHandlers } from "./handlers/dead_letters.ts";
 import type { Handler } from "./handler.ts";

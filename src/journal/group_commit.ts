@@ -41,8 +41,11 @@ interface GroupCommitOptions {
   readonly onFsync: (durationMs: number, groupRecords: number) => void;
 }
 
+/** A group has at most so many bytes, so that nobody waits long for the writes of others. */
 const GROUP_BYTES = 2 * 1024 * 1024;
+/** A buffer begins with room for some hundred small records, and grows. */
 const BUFFER_BYTES = 64 * 1024;
+/** A buffer that grew beyond this is not kept for the next group: twice a full group is enough. */
 const SPARE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 export class GroupCommit {

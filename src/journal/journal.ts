@@ -22,6 +22,7 @@ import { Upkeep } from "./upkeep.ts";
 
 export type { JournalObserver, JournalOptions } from "./options.ts";
 
+/** A directory that was moved away is noticed within a second, also when nobody writes. */
 const LOOK_AROUND_MS = 500;
 
 /**

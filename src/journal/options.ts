@@ -4,6 +4,7 @@ import type { IntakeListener } from "../ports/intake.ts";
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { DamageReport } from "./survey.ts";
 
+/** A segment is small enough to give its space back soon, and large enough that few are open. */
 const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Each segment takes a file descriptor, so that a journal larger than so many gets larger ones. */
 const SEGMENTS_MAX = 256;

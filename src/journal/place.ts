@@ -7,6 +7,7 @@ import { DeadlineError } from "../deadline.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 
+/** An instance that is about to end gives the lock back within this time. */
 const LOCK_LIMIT_MS = 2_000;
 
 /**

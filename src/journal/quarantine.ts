@@ -5,6 +5,7 @@ import type { Segment } from "./segment.ts";
 import { syncFile } from "./segment_file.ts";
 
 const QUARANTINE_DIR = "quarantine";
+/** Bytes are copied in pieces, as a damaged stretch can be a whole segment. */
 const COPY_BYTES = 1024 * 1024;
 
 /**

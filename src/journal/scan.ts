@@ -45,6 +45,9 @@ export interface StretchRequest {
   readonly maxRecords?: number;
 }
 
+/**
+ * One read has so many bytes: thousands of small records, and little beside the memory of a batch.
+ */
 const CHUNK_BYTES = 1024 * 1024;
 
 /**

@@ -11,6 +11,7 @@ import { displacedError } from "./place.ts";
 import type { Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 
+/** After a crash at most the settlements of so long are sent again, which the mark leaves out. */
 const CHECKPOINT_INTERVAL_MS = 1_000;
 
 interface UpkeepOptions {

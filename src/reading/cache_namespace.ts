@@ -7,12 +7,17 @@ import type { CacheSharing } from "./cache_client.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
 
+/** It asks twice within SURE_MS, so that one answer may come late. */
 const POLL_MS = 500;
 /**
  * A second after another instance has begun a generation, its older copies are not to be given as
  * good ones.
  */
 const SURE_MS = 1_000;
+/**
+ * So much of the identity tells stores apart that could share a Redis, and keeps companion keys
+ * short.
+ */
 const ID_LENGTH = 8;
 
 export class CacheNamespace implements CacheSharing {

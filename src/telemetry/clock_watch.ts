@@ -13,7 +13,9 @@ interface ClockWatchParts {
   readonly steps: { inc(): void };
 }
 
+/** Smaller steps are those of a time service at work, and of a machine that is busy. */
 const STEP_MS = 60_000;
+/** A slewed clock moves by less than a millisecond between two looks. */
 const SAMPLE_MS = 1_000;
 
 export class ClockWatch {

@@ -79,7 +79,7 @@ export class ServiceFixture {
       graceMs: GRACE_MS,
       ...{ clock, metrics, log },
       random: () => 0.5,
-      companions: [{ start: () => {}, stop: () => {} }],
+      attendants: [{ start: () => {}, stop: () => {} }],
       observe: (event) => events.push(event),
       ...changes,
     });

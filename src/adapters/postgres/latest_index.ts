@@ -33,6 +33,7 @@ interface IndexOptions extends MigrationOptions {
 
 /** The largest of tables take hours. */
 const DEFAULT_LIMIT_MS = 6 * 3_600_000;
+/** A build takes minutes, so that a second more is no matter. */
 const DEFAULT_POLL_MS = 1_000;
 /** Looks and claims take milliseconds: beyond this the server is away. */
 const STATEMENT_LIMIT_MS = 10_000;

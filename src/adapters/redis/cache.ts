@@ -62,6 +62,7 @@ export function createRedisCache(options: RedisCacheOptions): Cache {
   return cache.copies === undefined ? cache : withLocalCopies(cache, cache.copies);
 }
 
+/** It is far more than Redis takes, and short enough for a reader, who asks the store then. */
 const DEFAULT_CALL_TIMEOUT_MS = 250;
 const NOBODYS = "Nobody knows yet whose copies Redis has: an older one may come late";
 

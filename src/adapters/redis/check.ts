@@ -31,7 +31,9 @@ interface RedisFindings {
   readonly notes: readonly string[];
 }
 
+/** It is as long as the service waits for a connection (connection.ts). */
 const STEP_LIMIT_MS = 3000;
+/** The keys go away by themselves after it, should the check be ended before it deletes them. */
 const PROBE_TTL_MS = "10000";
 const EPOCH = "check";
 
@@ -63,7 +65,7 @@ async function connect(options: RedisCheckOptions, onNote: (note: string) => voi
   let features: Features | undefined = { tracking: options.tracking, protocol: 3 };
   for (;;) {
     const client: RedisClient = openClient(target, features);
-    client.on("error", () => {}); // The call that it breaks tells.
+    client.on("error", () => {}); // The broken call tells of it.
     const peer = new Peer(client, onNote);
     const greeted = client.connect().then(() => peer.greet(target.database));
     try {

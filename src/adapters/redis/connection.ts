@@ -36,7 +36,9 @@ export interface ConnectionOptions {
  * never greets.
  */
 const CONNECT_TIMEOUT_MS = 3000;
+/** A restarted server is there again soon … */
 const FIRST_RETRY_MS = 50;
+/** … and one that is away for long is asked so often, which costs nothing. */
 const MAX_RETRY_MS = 2000;
 /**
  * A connection can go silent without breaking; for this long, and a call's deadline, changes by

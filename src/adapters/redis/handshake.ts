@@ -27,6 +27,7 @@ export interface Features {
   readonly protocol: 2 | 3;
 }
 
+/** A lost SYN packet is sent again after one second; it leaves time for the handshake. */
 const TCP_TIMEOUT_MS = 2000;
 /** So many commands may be written or wait to be; more are refused at once. */
 const MAX_QUEUED_COMMANDS = 10_000;

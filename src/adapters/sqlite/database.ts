@@ -22,6 +22,7 @@ export interface SqliteOptions {
   readonly callTimeoutMs?: number;
 }
 
+/** A disk can be slow for so long without being gone. */
 const DEFAULT_CALL_TIMEOUT_MS = 30_000;
 
 export type Call = Request extends infer R ? R extends Request ? Omit<R, "id"> : never : never;
