@@ -2,17 +2,10 @@
 import assert from "node:assert/strict";
 import crc32c from "crc-32/crc32c";
 import { createClient } from "@redis/client";
-import { createRedisCache, type RedisCacheOptions } from "../../../src/adapters/redis/cache.ts";
 import type { Cache } from "../../../src/ports/cache.ts";
 import { entry } from "../../support/fakes.ts";
 import { sharedRedisUrl } from "../../support/redis.ts";
-
-const TTL_MS = 60_000;
-
-const NO_LOCAL = { maxEntries: 0, maxBytes: 0 };
-
-/** Long for where an answer comes, short for where none ever does. */
-const PATIENT_MS = 10_000;
+import { makeRedisCache, TTL_MS } from "../../support/redis_caches.ts";
 
 const USER = "user1";
 const [v1, v2, v3] = [1, 2, 3].map((seq) => entry(seq, { userId: USER })) as [Entry, Entry, Entry];
@@ -25,17 +18,6 @@ function connectRaw(url: string) {
   return createClient({ url }).connect();
 }
 
-function makeCache(options: Partial<RedisCacheOptions> & { url: string }): Cache {
-  return createRedisCache({
-    prefix: "",
-    namespace: () => "ns",
-    ttlMs: TTL_MS,
-    local: NO_LOCAL,
-    callTimeoutMs: PATIENT_MS,
-    ...options,
-  });
-}
-
 /** A cache on the shared server under a prefix of its own. */
 function testKeys(
   behaviour: string,
@@ -45,7 +27,7 @@ function testKeys(
     const prefix = `${crypto.randomUUID()}:`;
     const keys = { prefix, value: prefix + USER, version: `${prefix}{${prefix}${USER}}\0v` };
     const raw = await connectRaw(sharedRedisUrl());
-    const cache = makeCache({ url: sharedRedisUrl(), prefix });
+    const cache = makeRedisCache({ url: sharedRedisUrl(), prefix });
     try {
       await run(cache, raw, keys);
     } finally {

@@ -1,22 +1,17 @@
 /** What is particular to a cache in a server: copies in this process, a server that goes away. */
 import assert from "node:assert/strict";
 import { createClient } from "@redis/client";
-import { createRedisCache, type RedisCacheOptions } from "../../../src/adapters/redis/cache.ts";
 import { DeadlineError } from "../../../src/deadline.ts";
 import type { Cache } from "../../../src/ports/cache.ts";
 import { eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
 import { type RedisServer, startRedis } from "../../support/redis.ts";
-
-const TTL_MS = 60_000;
+import type { RedisCacheOptions } from "../../../src/adapters/redis/cache.ts";
+import { makeRedisCache, NO_LOCAL } from "../../support/redis_caches.ts";
 
 const LOCAL = { maxEntries: 1_000, maxBytes: 1024 * 1024 };
 
-const NO_LOCAL = { maxEntries: 0, maxBytes: 0 };
-
-/** Long for where an answer comes, short for where none ever does. */
-const PATIENT_MS = 10_000;
-
+/** It is short where no answer ever comes. */
 const IMPATIENT_MS = 200;
 
 const USER = "user1";
@@ -26,17 +21,6 @@ type Entry = ReturnType<typeof entry>;
 /** Sees what is really there. */
 function connectRaw(url: string) {
   return createClient({ url }).connect();
-}
-
-function makeCache(options: Partial<RedisCacheOptions> & { url: string }): Cache {
-  return createRedisCache({
-    prefix: "",
-    namespace: () => "ns",
-    ttlMs: TTL_MS,
-    local: NO_LOCAL,
-    callTimeoutMs: PATIENT_MS,
-    ...options,
-  });
 }
 
 /** A server of one's own, which may be flushed and stopped. */
@@ -55,7 +39,7 @@ function open(
   caches: AsyncDisposableStack,
   options: Partial<RedisCacheOptions> & { url: string },
 ): Cache {
-  return caches.adopt(makeCache(options), (cache) => cache.close());
+  return caches.adopt(makeRedisCache(options), (cache) => cache.close());
 }
 
 /** For polling: a fault, as a call may meet on a busy machine, is told from a miss. */
