@@ -21,7 +21,7 @@ export interface Watched {
 
 export const TTL_MS = 60_000;
 /** Long enough for a busy machine: where a test is about silence, it says how long. */
-export const PATIENT_MS = 10_000;
+const PATIENT_MS = 10_000;
 export const LOCAL = { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024 };
 export const NO_LOCAL = { maxEntries: 0, maxBytes: 0 };
 
