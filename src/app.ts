@@ -1,4 +1,7 @@
-/** The composition root: configuration → parts → the service that lives by them. */
+/**
+ * This is the composition root: it makes the parts that the configuration asks for, and the service
+ * that lives by them.
+ */
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { StoreSink } from "./delivery/store_sink.ts";
@@ -11,7 +14,7 @@ import { checkStoreBinding, openStoreBinding } from "./guarding/store_binding.ts
 import { StoreFaults } from "./guarding/store_faults.ts";
 import { StoreGate } from "./guarding/store_gate.ts";
 import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
-import { type HealthCheck, healthHandler } from "./http/handlers/health.ts";
+import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
 import { writeHandler } from "./http/handlers/write.ts";
@@ -20,26 +23,30 @@ import { Server } from "./http/server.ts";
 import { type JournalObserver, openJournal } from "./journal/journal.ts";
 import { createCache, createStore } from "./parts.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
+import type { Intake, IntakeListener } from "./ports/intake.ts";
+import type { Source } from "./ports/source.ts";
 import type { StorePorts } from "./ports/store.ts";
+import { readinessChecks } from "./readiness.ts";
 import { CacheClient } from "./reading/cache_client.ts";
 import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { openCacheNote } from "./reading/cache_note.ts";
 import { LastKnown } from "./reading/last_known.ts";
 import { Service } from "./service.ts";
-import type { Doors, Front, Phase } from "./service_parts.ts";
+import type { Doors, Front } from "./service_parts.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { limitRate, Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
 
+/** An outage is seen with so many lines, and nothing else is buried under them. */
 const FAULT_LOG_INTERVAL_MS = 10_000;
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
 
-export interface App {
+interface App {
   /**
    * Listens, recovers what an earlier run left, then accepts. Returns the base URL. @throws when
    * that cannot be done
@@ -52,11 +59,14 @@ export interface App {
   stop(): Promise<void>;
 }
 
-/** What the world outside offers; replaceable, so that tests decide what it does. */
+/** The world outside offers these, which can be replaced, so that tests decide what it does. */
 export interface Surroundings {
   readonly clock: Clock;
   readonly fs: JournalFileSystem;
-  /** Of a segment of the journal; default: its own. */
+  /**
+   * A segment of the journal is completed at this size, in bytes; the journal's own choice is the
+   * default.
+   */
   readonly segmentBytes?: number;
 }
 
@@ -75,7 +85,10 @@ class Application implements App {
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
   readonly #service: Service;
-  /** Of the last write that the journal knew of when it was opened; 0: of none. */
+  /**
+   * The last write that the journal knew of when it was opened was accepted then, in Unix
+   * milliseconds; 0 means that it knew of none.
+   */
   #lastAcceptedMs = 0;
 
   constructor(private readonly config: Config, private readonly surroundings: Surroundings) {
@@ -129,32 +142,21 @@ class Application implements App {
     const [metrics, log, store] = [this.#metrics, this.#log, this.#store.store];
     return new Service({
       front: this.#front(),
-      openJournal: (listener) => {
-        const { fs, segmentBytes } = this.surroundings;
-        return openJournal({
-          ...config.journal,
-          ...(segmentBytes !== undefined && { segmentBytes }),
-          fs,
-          listener,
-          now: () => clock.now(),
-          monotonicMs: () => clock.monotonicMs(),
-          setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
-          observer: this.#journalObserver(),
-        });
-      },
+      openJournal: (listener) => this.#openJournal(listener),
       openCacheNote: () =>
         openCacheNote(this.surroundings.fs, config.dataDir, this.#lastAcceptedMs === 0),
       store,
       makeSink: () => new StoreSink(config.batch.max, { store, clock, metrics, log }),
       cache: this.#cache,
-      // Copies in this process alone are nobody else's concern.
+      // Copies that are kept in this process alone are nobody else's concern, so nobody is told of
+      // them.
       ...(config.cache.kind !== "memory" && { namespace }),
       lastKnown,
       batch: config.batch,
       graceMs: config.shutdownGraceMs,
       ...{ clock, metrics, log },
       random: Math.random,
-      companions: [
+      attendants: [
         this.#firstContact,
         new LoopLag(clock, metrics),
         {
@@ -162,12 +164,27 @@ class Application implements App {
           stop: () => this.#clockWatch.stop(),
         },
       ],
-      // Before anybody is served: what waits in the directory must not go to another store.
+      // This comes before anybody is served, because what waits in the directory must not go to
+      // another store.
       checkPlace: async () => {
         await checkStoreBinding(config.dataDir, config.store.kind);
       },
       admitStore: () => this.#admitStore(),
       onStoreRefuses: () => this.#firstContact.start(),
+    });
+  }
+
+  #openJournal(listener: IntakeListener): Promise<Intake & Source> {
+    const { clock, fs, segmentBytes } = this.surroundings;
+    return openJournal({
+      ...this.config.journal,
+      ...(segmentBytes !== undefined && { segmentBytes }),
+      fs,
+      listener,
+      now: () => clock.now(),
+      monotonicMs: () => clock.monotonicMs(),
+      setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
+      observer: this.#journalObserver(),
     });
   }
 
@@ -198,7 +215,9 @@ class Application implements App {
         server.mount({
           metrics: metricsHandler(this.#metrics),
           live: healthHandler([]),
-          ready: healthHandler(this.#readinessChecks()),
+          ready: healthHandler(
+            readinessChecks({ service: this.#service, firstContact: this.#firstContact }),
+          ),
         });
         return server.start();
       },
@@ -266,24 +285,6 @@ class Application implements App {
       ...(config.cache.kind !== "memory" && { sharing: namespace }),
       onForget: (userId) => lastKnown.forget(userId),
     });
-  }
-
-  #readinessChecks(): HealthCheck[] {
-    const phases: Record<Phase, string | undefined> = {
-      starting: "starting",
-      recovering: "recovering the journal",
-      serving: undefined,
-      draining: "shutting down",
-    };
-    const service = this.#service;
-    return [
-      { name: "phase", failure: () => phases[service.phase] },
-      {
-        name: "journal",
-        failure: () => service.status?.failure ?? service.status?.lackOfRoom,
-      },
-      { name: "store", failure: () => service.refusal ?? this.#firstContact.refusal },
-    ];
   }
 
   #journalObserver(): JournalObserver {

@@ -1,4 +1,6 @@
-/** What has been opened, so that all of it is closed again, whatever becomes of the others. */
+/**
+ * Keeps what has been opened, so that all of it is closed again, whatever becomes of the others.
+ */
 import { reasonOf } from "./errors.ts";
 import type { Log } from "./telemetry/log.ts";
 
@@ -12,12 +14,18 @@ export class ClosingList<Part extends string> {
     private readonly log: Pick<Log, "error">,
   ) {}
 
-  /** @param close of what was opened after all that is in the list */
+  /**
+   * Parts have to be added in the order in which they are opened.
+   * @param close closes what was opened after all that is in the list
+   */
   add(part: Part, close: Close): void {
     this.#open.push({ part, close });
   }
 
-  /** The last that was opened first. @returns the first failure, after all were tried */
+  /**
+   * Closes the last that was opened first, as the later parts rely on the earlier ones.
+   * @returns the first failure, after all were tried
+   */
   async closeAll(): Promise<{ readonly error: unknown } | undefined> {
     let first: { readonly error: unknown } | undefined;
     for (let last = this.#open.pop(); last !== undefined; last = this.#open.pop()) {

@@ -3,46 +3,55 @@
  * the one rule for which of two entries is newer. Knows nothing of HTTP, files or databases.
  */
 
-/** What a client asks to be recorded. */
+/** A client asks for this to be recorded. */
 export interface Write {
-  /** 1..512 bytes of UTF-8, no NUL. */
+  /** It has 1 to 512 bytes of UTF-8, and no NUL, which PostgreSQL could not keep. */
   readonly userId: string;
-  /** Any text without NUL; may be empty. */
+  /** It is any text without NUL, and may be empty. */
   readonly value: string;
-  /** Unix seconds, chosen by the client or the time of acceptance. */
+  /**
+   * It is in Unix seconds, and chosen by the client; without a choice it is the time of acceptance.
+   */
   readonly ts: number;
 }
 
-/** How much must have happened to a write before it is answered, from least to most. */
+/** These say how much must have happened to a write before it is answered, from least to most. */
 export const ACK_LEVELS = ["accepted", "durable", "flushed"] as const;
 
-/** accepted: in memory; durable: fsynced in the journal; flushed: committed in the store. */
+/**
+ * `accepted` is in memory, `durable` is fsynced in the journal, `flushed` is committed in the
+ * store.
+ */
 export type AckLevel = (typeof ACK_LEVELS)[number];
 
-/** Where an entry stands in the total order of all entries, over every instance. */
+/** It says where an entry stands in the total order of all entries, over every instance. */
 export interface Version {
-  /** Unix seconds. */
+  /** It is in Unix seconds. */
   readonly ts: number;
   /**
-   * Unix milliseconds at acceptance; never goes back within an instance. 0 in rows that others
-   * inserted.
+   * It is the time of acceptance in Unix milliseconds, and never goes back within an instance. It
+   * is 0 in rows that others inserted.
    */
   readonly acceptedMs: number;
-  /** {@link INSTANCE_ID_LENGTH} characters of `[0-9a-z]`; empty in rows that others inserted. */
+  /**
+   * It names the start of the process that accepted the entry, in {@link INSTANCE_ID_LENGTH}
+   * characters of `[0-9a-z]`; in format 1 of the journal it names the instance. It is empty in rows
+   * that others inserted.
+   */
   readonly run: string;
-  /** 1, 2, 3 … within an instance; 0 in rows that others inserted. */
+  /** Entries are numbered 1, 2, 3 … within a run; in rows that others inserted it is 0. */
   readonly seq: number;
 }
 
-/** An accepted write. */
+/** A write becomes an entry when it is accepted. */
 export interface Entry extends Write, Version {}
 
 export const INSTANCE_ID_LENGTH = 12;
 
 /**
- * The newest-wins rule: larger `ts`, then later acceptance, then write id. Negative when `a` is
- * older than `b`, 0 only for the same entry. Stores and caches order by the same columns in the
- * same sequence.
+ * Orders two entries so that the newest wins: by larger `ts`, then later acceptance, then write id.
+ * The result is negative when `a` is older than `b`, and 0 only for the same entry. Stores and
+ * caches order by the same columns in the same sequence.
  */
 export function compareVersions(a: Version, b: Version): number {
   return a.ts - b.ts || a.acceptedMs - b.acceptedMs || compareText(a.run, b.run) ||
@@ -53,33 +62,37 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** The newer of two entries, either of which may be missing. */
+/** Returns the newer of two entries, either of which may be missing. */
 export function newest(a: Entry | undefined, b: Entry | undefined): Entry | undefined {
   if (a === undefined) return b;
   if (b === undefined) return a;
   return compareVersions(a, b) >= 0 ? a : b;
 }
 
-/** `<instance>-<seq>`: names one accepted write for ever. */
+/** Returns `<run>-<seq>`, which names one accepted write for ever. */
 export function writeId(version: Version): string {
   return `${version.run}-${version.seq}`;
 }
 
-/** {@link INSTANCE_ID_LENGTH} characters, and a number without leading zeros of 16 digits at most. */
+/**
+ * An id has {@link INSTANCE_ID_LENGTH} characters, and a number of at most 16 digits that does not
+ * begin with a zero.
+ */
 const WRITE_ID = new RegExp(`^([0-9a-z]{${INSTANCE_ID_LENGTH}})-([1-9][0-9]{0,15})$`);
 
-/** The parts of a write id, or undefined when `id` is not one. */
+/** Returns the parts of a write id; undefined when `id` is not one. */
 export function parseWriteId(id: string): { run: string; seq: number } | undefined {
   const match = WRITE_ID.exec(id);
   return match ? { run: match[1]!, seq: Number(match[2]) } : undefined;
 }
 
-/** The length of `text` in bytes of UTF-8. */
+/** Returns the length of `text` in bytes of UTF-8. */
 export function utf8Length(text: string): number {
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
-    // A surrogate pair is two units and four bytes: one extra byte for each half.
+    // A surrogate pair is two units and four bytes, so each half adds one byte to its three for
+    // two.
     if (unit > 0x7f) bytes += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
   }
   return bytes;

@@ -13,7 +13,10 @@
  * Anything else that is thrown is a defect of ours: answered as `internal-error`, and logged.
  */
 
-/** Stable slugs: part of the public contract (the `type` of a problem document), never renamed. */
+/**
+ * These words are part of the public contract (the `type` of a problem document), so that none is
+ * ever renamed.
+ */
 export type ErrorCode =
   | "invalid-json"
   | "invalid-record"
@@ -120,7 +123,7 @@ export class CacheStaleError extends Error {
   }
 }
 
-/** A readable reason of anything thrown. */
+/** Returns a reason that people can read, of anything that was thrown. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") {
     return error.errors.map(reasonOf).join("; ");

@@ -1,6 +1,8 @@
-/** The words of libpq that the configuration reads and the adapter of PostgreSQL obeys. */
+/** These words of libpq are read by the configuration and obeyed by the adapter of PostgreSQL. */
 
-/** How much TLS is wanted, from none to a server whose certificate and name are checked. */
+/**
+ * They say how much TLS is wanted, from none to a server whose certificate and name are checked.
+ */
 export const SSL_MODES = [
   "disable",
   "allow",
@@ -12,9 +14,9 @@ export const SSL_MODES = [
 export type SslMode = typeof SSL_MODES[number];
 
 /**
- * Which of several servers to use. The last one is ours, and the default: `prefer-read-write` is a
- * server that takes writes, or else a primary that takes none for now, so that reads go on. A
- * standby is not read from, as it may be behind.
+ * They say which of several servers is used. The last one is ours, and the default:
+ * `prefer-read-write` takes a server that takes writes, or else a primary that takes none for now,
+ * so that reads go on. A standby is not read from, as it may be behind.
  */
 export const TARGET_SESSION_ATTRS = [
   "any",

@@ -1,25 +1,25 @@
 /**
- * How much memory each part may hold, so that the whole stays within what is promised. A value can
- * be in many parts at once, and each of them counts it: then no meeting of full parts is a
- * surprise. `docs/limits.md` shows this table.
+ * This table says how much memory each part may hold, so that the whole stays within what is
+ * promised. A value can be in many parts at once, and each of them counts it: then no meeting of
+ * full parts is a surprise. `docs/limits.md` shows the table.
  */
 
 export interface Share {
-  /** At most so many bytes are held. */
+  /** The part holds at most so many bytes. */
   readonly bytes: number;
   /**
-   * How many bytes are resident for each of them: 1 for what lies outside the JavaScript heap. In
-   * it there may be as much garbage as is alive, for which the tasks of `deno.json` set
+   * So many bytes are resident for each byte that is held: 1 for what lies outside the JavaScript
+   * heap. In it there may be as much garbage as is alive, for which the tasks of `deno.json` set
    * `--heap-growing-percent=100`; V8's own choice was four times as much (seen with --trace-gc).
    */
   readonly residentPerByte: number;
-  /** What it is, and why it is so much. */
+  /** It says what is held, and why it is so much. */
   readonly reason: string;
 }
 
 const MiB = 1024 * 1024;
 
-/** What the process may have resident at most, whatever clients write and read. */
+/** The process has at most so many bytes resident, whatever clients write and read. */
 export const PROMISED_RESIDENT_BYTES = 512_000_000;
 
 export const MEMORY_BUDGET = {

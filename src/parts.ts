@@ -22,7 +22,10 @@ import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
  */
 const UNSHARED_COPY_MS = 1_000;
 
-/** @param watcher watches a store that others can change and exchange: not the embedded one */
+/**
+ * Makes the configured store, which connects to nothing before its first call.
+ * @param watcher watches a store that others can change and exchange, which the embedded one is not
+ */
 export function createStore(
   { store }: Config,
   watcher: Pick<DatabaseOptions, "gate" | "onIndexFault"> = {},
@@ -31,16 +34,16 @@ export function createStore(
   return createPostgresStore({ ...store, ...watcher });
 }
 
-/** What the cache has to tell, and to be told. */
-export interface CacheWatcher {
-  /** See `CacheNamespace.text`. */
+/** The cache tells these, and is told by them under which name it keeps copies. */
+interface CacheWatcher {
+  /** It returns what `CacheNamespace.text` is at that moment. */
   readonly namespace: () => string | undefined;
   /**
-   * Told each time that the connection is lost or cannot be made, or that something could not be
-   * kept.
+   * It is told each time that the connection is lost or cannot be made, or that something could not
+   * be kept.
    */
   readonly onFault: (error: unknown) => void;
-  /** Told once of each thing that is done without. */
+  /** It is told once of each thing that is done without. */
   readonly onNotice: (message: string) => void;
 }
 
@@ -53,22 +56,25 @@ export function createCache(
   if (cache.kind === "redis") {
     return createRedisCache({ ...cache, local, namespace, onError: onFault, onNotice });
   }
-  // The embedded store is this instance's alone.
+  // The embedded store is this instance's alone, so that nobody else can outdate a copy.
   const unshared = store.kind === "sqlite" ? {} : { completeMs: UNSHARED_COPY_MS };
   return createMemoryCache({ ...local, ttlMs: cache.ttlMs, clock, ...unshared });
 }
 
-/** What a part has against the configuration. */
+/** A part has these things to say about the configuration. */
 export interface Findings {
   /** Each keeps the service from working, or from working for every record. */
   readonly problems: readonly string[];
-  /** Good to know. */
+  /** These are good to know, and keep nothing from working. */
   readonly notes: readonly string[];
-  /** What is there, in a few words. */
+  /** It says in a few words what is there. */
   readonly found?: string;
 }
 
-/** Tries what the service does with the store, and undoes it. @throws why it cannot be tried */
+/**
+ * Tries what the service does with the store, and undoes it.
+ * @throws the reason why it cannot be tried
+ */
 export async function checkStore(config: Config): Promise<Findings> {
   const { store, dataDir } = config;
   if (store.kind === "sqlite") return await checkSqlite(config, store.path);
@@ -109,7 +115,7 @@ export async function checkCache({ cache }: Config): Promise<Findings> {
   return { problems: [], notes: [], found: "needs nothing" };
 }
 
-/** What `--print-schema` prints; undefined where the store makes its own schema. */
+/** Returns what `--print-schema` prints; undefined where the store makes its own schema. */
 export function describeSchema({ store }: Config): string | undefined {
   return store.kind === "postgres" ? schemaScript("public", quoteName(store.user)) : undefined;
 }

@@ -1,7 +1,8 @@
 /**
- * The life of the service: the two halves and the journal between them, started in order and
- * stopped in the reverse one. What the application puts on the network, and the simulation puts to
- * the test, is this one object. Every step is told to an observer, so that its order can be read.
+ * Leads the life of the service: the two halves and the journal between them are started in order
+ * and stopped in the reverse one. What the application puts on the network, and the simulation puts
+ * to the test, is this one object. Every step is told to an observer, so that its order can be
+ * read.
  */
 import { ClosingList } from "./closing_list.ts";
 import type { DrainOutcome } from "./delivery/batcher.ts";
@@ -14,13 +15,15 @@ import type { CacheNote } from "./reading/cache_note.ts";
 import { Reader } from "./reading/reader.ts";
 import type { Part, Phase, ServiceEvent, ServiceParts } from "./service_parts.ts";
 
-/** Who asks whether this is ready is told no for so long, before anybody is turned away. */
+/** For so long whoever asks whether this is ready is told no, before anybody is turned away. */
 const LAME_DUCK_MS = 500;
+/** Between two drains the requests get so long to come to their end. */
 const DRAIN_POLL_MS = 25;
+/** At the end of the grace time a commit that is on its way gets so long to be heard of. */
 const LAST_FLUSH_MS = 250;
 /**
- * Of the grace time, for what comes after the last flush: connections that do not answer are given
- * up, files are closed.
+ * So much of the grace time is kept for what comes after the last flush: connections that do not
+ * answer are given up, and files are closed.
  */
 const CLOSING_MS = 1_750;
 
@@ -49,7 +52,7 @@ export class Service {
     return this.#phase;
   }
 
-  /** Undefined as long as the journal is not open. */
+  /** It is undefined as long as the journal is not open. */
   get status(): IntakeStatus | undefined {
     return this.#journal?.status();
   }
@@ -58,7 +61,10 @@ export class Service {
     return this.#delivery !== undefined;
   }
 
-  /** Why the store takes no row at all, though it answers; undefined while it does. */
+  /**
+   * It says why the store takes no row at all, though it answers; it is undefined while the store
+   * does.
+   */
   get refusal(): string | undefined {
     return this.#delivery?.refusal;
   }
@@ -78,7 +84,7 @@ export class Service {
       this.#phase = "recovering";
       const note = await this.#openJournal();
       await this.startIntake();
-      this.#startCompanions(note);
+      this.#startAttendants(note);
       this.startDelivery();
       this.#phase = "serving";
       this.#tell("ready");
@@ -115,7 +121,7 @@ export class Service {
     this.#tell("intake started");
   }
 
-  /** Turns requests away; delivery goes on with what the journal has. */
+  /** Turns requests away, while delivery goes on with what the journal has. */
   async stopIntake(limitMs = this.parts.graceMs): Promise<void> {
     if (!this.#isListening) return;
     this.#intake.stop();
@@ -123,7 +129,7 @@ export class Service {
     this.#tell("intake stopped");
   }
 
-  /** Brings on what the journal has, whether or not requests are carried out. */
+  /** Begins to bring on what the journal has, whether or not requests are carried out. */
   startDelivery(): void {
     const { parts } = this;
     this.#delivery = new DeliveryHalf(parts.batch, {
@@ -136,7 +142,7 @@ export class Service {
     this.#tell("delivery started");
   }
 
-  /** What is accepted meanwhile waits in the journal. */
+  /** Ends delivery; what is accepted meanwhile waits in the journal. */
   async stopDelivery(): Promise<void> {
     const half = this.#delivery;
     if (half === undefined) return;
@@ -174,8 +180,8 @@ export class Service {
   }
 
   /**
-   * Requests under way may wait for a flush, and new entries may come of them: this drains until
-   * both are at an end.
+   * Drains until both the requests under way and what waits are at an end, as requests may wait for
+   * a flush, and new entries may come of them.
    */
   async #drainAndFinish(grace: AbortSignal, limitMs: number): Promise<DrainOutcome> {
     let isFinished = false;
@@ -190,7 +196,7 @@ export class Service {
       this.#intake.waitNoLonger();
     }
     await finishing;
-    // The last requests may have written.
+    // The last requests may have written, so that this drains once more.
     return outcome === "drained" ? await this.#drain(grace) : outcome;
   }
 
@@ -199,8 +205,9 @@ export class Service {
   }
 
   /**
-   * An idle connection can keep the front from ever being done: it has no more than its time. Never
-   * rejects: whatever the front does, all that is behind it is to be flushed and closed.
+   * Waits for the front, which an idle connection can keep from ever being done: it has no more
+   * than its time. Never rejects: whatever the front does, all behind it is to be
+   * flushed and closed.
    */
   async #finishRequests(limitMs: number): Promise<void> {
     const { front, log } = this.parts;
@@ -235,7 +242,10 @@ export class Service {
     return note;
   }
 
-  /** Without it copies are not believed by the next start: no reason not to stop in order. */
+  /**
+   * Writes the cache note. A failure is no reason not to stop in order, as without the note the
+   * next start only believes no copies.
+   */
   async #writeNote(note: CacheNote): Promise<void> {
     const { cache, namespace, log } = this.parts;
     try {
@@ -245,13 +255,13 @@ export class Service {
     }
   }
 
-  #startCompanions(note: CacheNote): void {
-    const { namespace, companions = [] } = this.parts;
+  #startAttendants(note: CacheNote): void {
+    const { namespace, attendants = [] } = this.parts;
     namespace?.start(note.found.identity);
-    for (const companion of companions) companion.start();
-    this.#closing.add("companions", () => {
+    for (const attendant of attendants) attendant.start();
+    this.#closing.add("attendants", () => {
       namespace?.stop();
-      for (const companion of companions) companion.stop();
+      for (const attendant of attendants) attendant.stop();
     });
   }
 
@@ -288,7 +298,7 @@ export class Service {
     this.parts.observe?.(event);
   }
 
-  /** False when it is not done by then; its late result, good or bad, is dropped. */
+  /** Returns false when the work is not done by then; its late result, good or bad, is dropped. */
   async #within(work: Promise<unknown>, limitMs: number): Promise<boolean> {
     const { promise: late, resolve } = Promise.withResolvers<boolean>();
     const cancel = this.parts.clock.setTimeout(() => resolve(false), limitMs);

@@ -1,4 +1,4 @@
-/** What the service is given, and what it tells. */
+/** These are the things that the service is given, and what it tells. */
 import type { BatcherOptions } from "./delivery/batcher.ts";
 import type { IntakeHalf } from "./intake/intake_half.ts";
 import type { Clock } from "./ports/clock.ts";
@@ -14,7 +14,7 @@ import type { Reader } from "./reading/reader.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
-/** Where requests come from: the HTTP server, or the clients of a simulation. */
+/** Requests come from here: from the HTTP server, or from the clients of a simulation. */
 export interface Front {
   /**
    * Listens; until {@link open} only health and metrics are answered. May be called again after
@@ -27,15 +27,15 @@ export interface Front {
   close(): Promise<void>;
 }
 
-/** What requests are carried out by. */
+/** Requests are carried out by these. */
 export interface Doors {
   readonly intake: IntakeHalf;
   readonly journal: Pick<Intake, "stageOf" | "status">;
   readonly reader: Reader;
 }
 
-/** Runs beside the halves while they do. */
-interface Companion {
+/** An attendant runs beside the halves for as long as they do. */
+interface Attendant {
   start(): void;
   stop(): void;
 }
@@ -48,31 +48,34 @@ export interface ServiceParts {
   readonly store: Store;
   readonly makeSink: () => Sink;
   readonly cache: CacheClient;
-  /** Of a cache that is shared; its copies belong to a store and a generation. */
+  /** It is given with a cache that is shared, whose copies belong to a store and a generation. */
   readonly namespace?: CacheNamespace;
   readonly lastKnown: LastKnown;
   readonly batch: BatcherOptions;
-  /** Values of pending entries in memory, bytes; more are read from the journal. */
+  /**
+   * Values of pending entries take at most so many bytes in memory; the others are read from the
+   * journal.
+   */
   readonly pendingBytes?: number;
   readonly graceMs: number;
   readonly clock: Clock;
-  /** In [0, 1). */
+  /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly metrics: Metrics;
   readonly log: Log;
-  readonly companions?: readonly Companion[];
+  readonly attendants?: readonly Attendant[];
   /** Called before anything is opened; throws where this must not be started at all. */
   readonly checkPlace?: () => Promise<void>;
   /** Called before anything is written; throws where another store is configured than is meant. */
   readonly admitStore?: () => Promise<void>;
-  /** The store, which answers, refused a look-up. */
+  /** Called when the store answers, and refuses a look-up. */
   readonly onStoreRefuses?: () => void;
   readonly observe?: (event: ServiceEvent) => void;
 }
 
-export type Part = "journal" | "cache note" | "cache" | "store" | "companions";
+export type Part = "journal" | "cache note" | "cache" | "store" | "attendants";
 
-/** In the order in which a clean start and a clean stop have them. */
+/** The events are listed in the order in which a clean start and a clean stop have them. */
 export type ServiceEvent =
   | "listening"
   | "journal open"

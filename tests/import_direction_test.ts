@@ -31,6 +31,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "service",
   },
   http: { from: "intake reading telemetry", doors: "server handlers/* admin_socket routes" },
+  readiness: { from: "http service_parts", doors: "readiness" },
   config: { from: "", doors: "config options" },
   parts: { from: "config guarding adapters", doors: "parts" },
   cli: { from: "config disk guarding http journal parts telemetry", doors: "*" },
@@ -71,7 +72,7 @@ async function importGraph(): Promise<Map<string, string[]>> {
   return graph;
 }
 
-/** `src/journal/scan.ts` is in the room `journal`; `src/app.ts` and `main.ts` are rooms themselves. */
+/** `src/journal/scan.ts` is in the room `journal`; `src/app.ts` and `main.ts` are rooms. */
 function roomOf(file: string): string {
   return /^(?:src\/)?([a-z_]+)/.exec(file)![1]!;
 }
@@ -86,7 +87,7 @@ function isDoor(room: string, file: string): boolean {
   return lists(doors, name) || lists(doors, name.replace(/\/.*/, "/*"));
 }
 
-Deno.test("every module is in a room and imports only what its room may, through doors", async () => {
+Deno.test("every module is in a room and imports what its room may, through doors", async () => {
   const graph = await importGraph();
   assert.ok(graph.size > 20, `only ${graph.size} modules seen`);
   for (const [file, targets] of graph) {

@@ -4,7 +4,7 @@ import { settle } from "./support/fake_clock.ts";
 import { GRACE_MS, ServiceFixture } from "./support/service.ts";
 
 const CLOSED = [
-  "companions closed",
+  "attendants closed",
   "cache note closed",
   "journal closed",
   "cache closed",
@@ -244,7 +244,7 @@ Deno.test(
     up.store.close = () => Promise.reject(new Error("the pool is stuck"));
     await assert.rejects(up.stop(), /the connection is stuck/);
     assert.deepEqual(up.events.slice(-6), [
-      "companions closed",
+      "attendants closed",
       "cache note closed",
       "journal closed",
       "cache not closed",

@@ -12,7 +12,7 @@ import { checkStoreBinding, describeStore, type StoreKind } from "../guarding/st
 const PROBE_BYTES = 8 * 1024;
 const PROBE_PREFIX = ".dsproxy-check-";
 
-export interface DataDir {
+interface DataDir {
   readonly dataDir: string;
   readonly journalDir: string;
   readonly storeKind: StoreKind;

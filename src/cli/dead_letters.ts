@@ -128,7 +128,7 @@ function describePage({ dead_letters, next }: Page): string {
   return lines.join("\n");
 }
 
-/** The text of a good answer. @throws with the detail of any other */
+/** Returns the text of a good answer. @throws with the detail of any other */
 async function ask(
   call: CallInstance,
   method: "GET" | "POST" | "DELETE",

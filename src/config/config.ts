@@ -50,12 +50,12 @@ export interface Config {
   readonly dataDir: string;
 }
 
-export interface SqliteConfig {
+interface SqliteConfig {
   readonly kind: "sqlite";
   readonly path: string;
 }
 
-export interface PostgresConfig {
+interface PostgresConfig {
   readonly kind: "postgres";
   /**
    * They are tried in this order; a host that begins with a slash is the folder of a Unix socket.
@@ -82,14 +82,14 @@ export function storePlace(store: SqliteConfig | PostgresConfig): string {
   }`;
 }
 
-export interface MemoryCacheConfig {
+interface MemoryCacheConfig {
   readonly kind: "memory";
   readonly ttlMs: number;
   /** So many entries are kept in this process; 0 = none. */
   readonly localMax: number;
 }
 
-export interface RedisCacheConfig extends Omit<MemoryCacheConfig, "kind"> {
+interface RedisCacheConfig extends Omit<MemoryCacheConfig, "kind"> {
   readonly kind: "redis";
   readonly host: string;
   readonly port: number;
@@ -100,7 +100,7 @@ export interface RedisCacheConfig extends Omit<MemoryCacheConfig, "kind"> {
   readonly prefix: string;
 }
 
-export interface LoadedConfig {
+interface LoadedConfig {
   readonly config: Config;
   /** They are in the order of the option table. */
   readonly settings: readonly Setting[];

@@ -1,7 +1,7 @@
 /** Finds options that are each in order, and not together. */
 import type { OptionName, Values } from "./options.ts";
 
-export interface Contradiction {
+interface Contradiction {
   readonly variable: OptionName;
   readonly message: string;
 }

@@ -17,7 +17,7 @@ import { type HostPort, InvalidValue } from "./parsers.ts";
 import { databaseUrl } from "./urls.ts";
 import { reasonOf } from "../errors.ts";
 
-export interface ConfigProblem {
+interface ConfigProblem {
   readonly variable: string;
   /** Tells a person the value (a secret masked), what is wrong with it and what to do. */
   readonly message: string;

@@ -26,7 +26,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
-export interface Option {
+interface Option {
   readonly parse: Parser<unknown>;
   /** It is written as a user would write it; undefined for none. */
   readonly default?: string;

@@ -18,7 +18,7 @@ import {
 } from "../libpq.ts";
 
 /** A URL says this of PostgreSQL; what it leaves out is undefined. */
-export interface DatabaseUrl {
+interface DatabaseUrl {
   readonly hosts: readonly string[] | undefined;
   /** There are as many as hosts, or one for all of them. */
   readonly ports: readonly number[] | undefined;
@@ -117,7 +117,7 @@ function within<T>(name: string, work: () => T): T {
 }
 
 /** A URL says this of Redis; what it leaves out is undefined. */
-export interface RedisUrl {
+interface RedisUrl {
   readonly host: string | undefined;
   readonly port: number | undefined;
   readonly user: string | undefined;

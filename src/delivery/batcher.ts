@@ -1,7 +1,7 @@
 /**
- * When delivery runs: on a timer, or as soon as a batch is full. One step at a time, in order; a
- * failed one is tried again, later and later, until the sink has what is in hand. What a step does
- * is delivery's.
+ * Decides when delivery runs: on a timer, or as soon as a batch is full. One step runs at a time,
+ * in order; a failed one is tried again, later and later, until the sink has what is in hand. What
+ * a step does is delivery's.
  */
 import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
 import { StoreError } from "../errors.ts";
@@ -14,37 +14,40 @@ export interface BatcherOptions {
   readonly size: number;
   /** … and at least this often, in milliseconds. */
   readonly intervalMs: number;
-  /** Rows in one flush at most, when there is a backlog. */
+  /** One flush has at most so many rows, when there is a backlog. */
   readonly max: number;
 }
 
 interface BatcherParts {
   readonly delivery: Pick<Delivery, "step" | "unsettled" | "rowsInHand">;
   readonly clock: Pick<Clock, "setInterval" | "setTimeout">;
-  /** In [0, 1): spreads the retries of many instances. */
+  /** It returns a number in [0, 1), by which the retries of many instances are spread. */
   readonly random: () => number;
   readonly log: Log;
 }
 
 /**
- * `stopped`: not started yet, or stopped; `idle`: waits for a full batch or its time; `flushing`;
- * `backing off`: the last flush failed, and the next one waits; `draining`: flushes only as
- * {@link Batcher.drain} says.
+ * `stopped` has not started yet, or was stopped; `idle` waits for a full batch or its time;
+ * `flushing` has a flush under way; after a failed flush `backing off` waits for the next one;
+ * `draining` flushes only as {@link Batcher.drain} says.
  */
 export type BatcherState = "stopped" | "idle" | "flushing" | "backing off" | "draining";
 
-/** `stored`: a batch is settled; `empty`: none was there; `failed`: it is tried again. */
+/** After `stored` a batch is settled; with `empty` none was there; what `failed` is tried again. */
 type FlushOutcome = "stored" | "empty" | "failed";
 
-/** `drained`: nothing durable waits any more; otherwise what is left is in the journal. */
+/** After `drained` nothing durable waits any more; otherwise what is left is in the journal. */
 export type DrainOutcome = "drained" | "failed" | "time is up";
 
-/** The bound of the first wait; doubled with each further failure … */
+/** The first wait is bounded by this, and each further failure doubles the bound … */
 const RETRY_MS = 200;
-/** … up to here: so long nobody notices a store that is back. */
+/** … up to here, as nobody notices so long a wait once a store is back. */
 const RETRY_MAX_MS = 5_000;
 
-/** Only the bounds: cockatiel's own jitter comes from a chance that no test can choose. */
+/**
+ * It gives only the bounds, because cockatiel's own jitter comes from a chance that no test can
+ * choose.
+ */
 const RETRY_BOUNDS = new ExponentialBackoff({
   generator: noJitterGenerator,
   initialDelay: RETRY_MS,
@@ -74,7 +77,7 @@ export class Batcher {
     this.notify();
   }
 
-  /** Something became durable: flush if a batch is full. */
+  /** Is told that something became durable, and flushes if a batch is full. */
   notify(): void {
     if (this.#state === "idle" && this.#isBatchFull()) this.#begin();
   }
@@ -99,7 +102,7 @@ export class Batcher {
     return "drained";
   }
 
-  /** Begins no further flush; resolves when the one under way is at its end. */
+  /** Begins no further flush, and resolves when the one under way is at its end. */
   async stop(): Promise<void> {
     this.#enter("stopped");
     await this.#flushing;
@@ -127,7 +130,7 @@ export class Batcher {
     do outcome = await this.#flush(); while (
       outcome === "stored" && this.#isBatchFull() && this.#state === "flushing"
     );
-    // Stopped meanwhile, or draining.
+    // It was stopped meanwhile, or is draining.
     if (this.#state !== "flushing") return;
     if (outcome === "failed") this.#backOff();
     else this.#state = "idle";
@@ -157,8 +160,8 @@ export class Batcher {
   }
 
   /**
-   * Full jitter: anywhere between now and the exponential bound, so that many instances do not come
-   * back in step.
+   * Waits with full jitter: anywhere between now and the exponential bound, so that many instances
+   * do not come back in step.
    */
   #backOff(): void {
     this.#state = "backing off";

@@ -11,7 +11,7 @@ import type { Batch } from "../ports/source.ts";
 
 export class CacheFeed {
   #waiting: Entry[] = [];
-  /** Of those that are under way, too: they are in memory as well. */
+  /** It counts entries that are under way, too, as they are in memory as well. */
   #bytes = 0;
   #sending: Promise<void> | undefined;
 
@@ -20,7 +20,7 @@ export class CacheFeed {
     private readonly maxBytes: number = MEMORY_BUDGET.cacheUpdates.bytes,
   ) {}
 
-  /** What waits goes out together, one call at a time. */
+  /** Takes entries that became durable. What waits goes out together, one call at a time. */
   offer(entries: readonly Entry[]): void {
     for (const entry of entries) {
       const bytes = bytesOf(entry);
@@ -32,8 +32,8 @@ export class CacheFeed {
   }
 
   /**
-   * The cache is about to be told of this batch by its flush, and of some entries that the store
-   * refused them: none of it must come after that.
+   * Leaves a batch to its flush, which is about to tell the cache of it, and of some entries that
+   * the store refused them: none of it must come after that.
    */
   leaveTo({ entries, lastSeq }: Batch): void {
     const { run } = entries[0]!;

@@ -1,5 +1,5 @@
 /**
- * What one step of delivery does: take → sink → cache → settled. What was taken stays in hand until
+ * Carries out one step of delivery: take, sink, cache, settled. What was taken stays in hand until
  * all of that is done, however often it fails: nothing is dropped, nothing overtakes.
  */
 import { MEMORY_BUDGET } from "../memory_budget.ts";
@@ -20,13 +20,13 @@ interface DeliveryParts {
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** Told of each batch once its source has let go of it. */
+  /** It is told of each batch once its source has let go of it. */
   readonly onSettled: (settlement: Settlement) => void;
 }
 
 /**
- * The sink has every entry of the batch. One that is neither among `stored` nor `dead` was brought
- * there by an earlier run, and nobody here knows which of the two became of it.
+ * It says that the sink has every entry of the batch. One that is neither among `stored` nor `dead`
+ * was brought there by an earlier run, and nobody here knows which of the two became of it.
  */
 export interface Settlement extends Batch, Delivered {}
 
@@ -41,31 +41,34 @@ const IDLE_MARKS_MS = 5_000;
 
 export class Delivery {
   #hand: Batch | undefined;
-  /** Taken as a neighbour, and of another source than what is in hand. */
+  /** It was taken as a neighbour, and is of another source than what is in hand. */
   #next: Batch | undefined;
-  /** How far each source is settled, as far as it can be sent again. */
+  /** Each source is settled so far, as far as it can be sent again. */
   readonly #settled = new Map<string, number>();
-  /** The source gives what follows the last that was taken. */
+  /** It is true when the source gives what follows the last that was taken. */
   #isOpen = false;
-  /** The sink has been asked for its marks since it last failed. */
+  /** It is true when the sink has been asked for its marks since it last failed. */
   #marksAreSure = false;
   #marksAskedMs = -Infinity;
   #isGivenUp = false;
 
-  /** @param maxRows of one batch */
+  /**
+   * Delivers nothing before the first {@link step}.
+   * @param maxRows of one batch
+   */
   constructor(private readonly maxRows: number, private readonly parts: DeliveryParts) {}
 
-  /** Entries in hand that the sink does not have yet, for all that is known. */
+  /** So many entries in hand are not in the sink yet, for all that is known. */
   get rowsInHand(): number {
     return this.#hand?.entries.length ?? 0;
   }
 
-  /** Entries that wait, those in hand among them. */
+  /** So many entries wait, those in hand among them. */
   get unsettled(): number {
     return this.parts.source.unsettled;
   }
 
-  /** See {@link Sink.refusal}. Only a person can change that. */
+  /** It is as {@link Sink.refusal} says, and only a person can change that. */
   get refusal(): string | undefined {
     return this.parts.sink.refusal;
   }
@@ -87,12 +90,17 @@ export class Delivery {
     }
   }
 
-  /** A step that is under way takes and settles nothing any more, whatever it comes to. */
+  /**
+   * Gives up a step that is under way: it takes and settles nothing any more, whatever it comes to.
+   */
   giveUp(): void {
     this.#isGivenUp = true;
   }
 
-  /** Somebody else may deliver by now, who takes from it, and knows better what the sink has. */
+  /**
+   * It is the source, unless this gave up: somebody else may deliver by then, who takes from it,
+   * and knows better what the sink has.
+   */
   get #source(): Source {
     if (this.#isGivenUp) throw new Error("Delivery was stopped meanwhile");
     return this.parts.source;
@@ -104,7 +112,8 @@ export class Delivery {
     feed.leaveTo(batch);
     await this.#updateCache(batch, delivered);
     const isFirstOfSource = (this.#settled.get(batch.source) ?? 0) === 0;
-    // Settled before it is forgotten: who finds it no longer pending must find it in the store.
+    // This comes before intake lets go of it: who finds it no longer pending must find it in the
+    // store.
     await this.#source.settle(batch);
     this.#settled.set(batch.source, batch.lastSeq);
     this.#hand = undefined;
@@ -128,8 +137,8 @@ export class Delivery {
   }
 
   /**
-   * Rows that are all refused say nothing about others: whether one goes in decides if these are at
-   * fault, or the table.
+   * Takes further rows to those in hand when all of these are refused, which says nothing about
+   * others: whether one goes in decides if these are at fault, or the table.
    */
   async #takeNeighbours(hand: Batch): Promise<void> {
     const bytes = hand.entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
@@ -145,9 +154,9 @@ export class Delivery {
   }
 
   /**
-   * What a run before this one sent may have been refused: the cache forgets those users instead of
-   * learning their values. First, so that a user of both kinds is not left empty, for an older
-   * entry that a reader is about to fill in.
+   * Tells the cache what became of a batch. What a run before this one sent may have been refused:
+   * the cache forgets those users instead of learning their values. That comes first, so that a
+   * user of both kinds is not left empty, for an older entry that a reader is about to fill in.
    */
   async #updateCache({ entries }: Batch, { stored }: Delivered): Promise<void> {
     const { cache } = this.parts;

@@ -1,6 +1,6 @@
 /**
- * The half that brings durable entries where they belong: to the cache as they come, to the sink by
- * the batcher. A new one may begin at any time, where the last one left off.
+ * Is the half that brings durable entries where they belong: to the cache as they come, to the sink
+ * by the batcher. A new one may begin at any time, where the last one left off.
  */
 import type { CacheClient } from "../reading/cache_client.ts";
 import type { Entry } from "../domain.ts";
@@ -20,7 +20,7 @@ interface DeliveryHalfParts {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** In [0, 1). */
+  /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly onSettled: (settlement: Settlement) => void;
 }
@@ -36,7 +36,9 @@ export class DeliveryHalf {
     this.#batcher = new Batcher(options, { ...parts, delivery: this.#delivery });
   }
 
-  /** Why the sink takes nothing at all, though it answers; undefined while it does. */
+  /**
+   * It says why the sink takes nothing at all, though it answers; it is undefined while it does.
+   */
   get refusal(): string | undefined {
     return this.#delivery.refusal;
   }
@@ -49,13 +51,13 @@ export class DeliveryHalf {
     this.#batcher.start();
   }
 
-  /** These are on disk now. */
+  /** Is told that these are on disk now. */
   durable(entries: readonly Entry[]): void {
     this.#feed.offer(entries);
     this.#batcher.notify();
   }
 
-  /** See {@link Batcher.drain}; afterwards nothing is flushed but by a further drain. */
+  /** Does as {@link Batcher.drain} says; afterwards nothing is flushed but by a further drain. */
   drain(signal: AbortSignal): Promise<DrainOutcome> {
     return this.#batcher.drain(signal);
   }
@@ -69,7 +71,7 @@ export class DeliveryHalf {
     await this.#feed.stop();
   }
 
-  /** Whatever is still under way settles nothing: another one may be at work by then. */
+  /** Lets whatever is still under way settle nothing, as another half may be at work by then. */
   giveUp(): void {
     this.#delivery.giveUp();
   }

@@ -1,7 +1,7 @@
 /**
- * The store as a sink. A batch goes there in slices, each a transaction that also moves the mark of
- * its source: what the mark passes is there for good, and a repeat after a lost answer writes
- * nothing twice. The size of a slice follows what the store can take within its deadline.
+ * Brings batches to the store. A batch goes there in slices, each a transaction that also moves the
+ * mark of its source: what the mark passes is there for good, and a repeat after a lost answer
+ * writes nothing twice. The size of a slice follows what the store can take within its deadline.
  */
 import { type Entry, writeId } from "../domain.ts";
 import { StoreNotAskedError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
@@ -20,31 +20,34 @@ interface StoreSinkParts {
   readonly log: Log;
 }
 
-/** How far the batch is that was brought last, whether or not it came to its end. */
+/** The batch that was brought last is so far, whether or not it came to its end. */
 interface Progress {
   batch: Batch;
-  /** Index of the first entry that is not dealt with. */
+  /** It is the index of the first entry that is not dealt with. */
   next: number;
-  /** Entries that this sink knows to be rows of the store. */
+  /** This sink knows these entries to be rows of the store. */
   stored: Entry[];
   dead: RefusedEntry[];
 }
 
 export class StoreSink implements Sink {
-  /** Rows in one transaction: halved by each failure, doubled by each success. */
+  /** One transaction has so many rows: each failure halves them, each success doubles them. */
   #sliceRows: number;
-  /** Why rows are refused, and why the store refuses to say what it has. */
+  /** It says why rows are refused, or why the store refuses to say what it has. */
   #refusal: string | undefined;
   #marksRefusal: string | undefined;
-  /** The mark of each source, as the store told it last. It never goes back by itself. */
+  /** The store told these marks last. A mark never goes back by itself. */
   readonly #confirmed = new Map<string, number>();
-  /** Sources that have a mark in the store, as far as is known since the last failure. */
+  /** These sources have a mark in the store, as far as is known since the last failure. */
   #opened = new Set<string>();
-  /** The highest number of each source that this sink has sent to the store. */
+  /** This sink has sent each source to the store through this number. */
   readonly #sent = new Map<string, number>();
   #progress: Progress | undefined;
 
-  /** @param maxRows of one transaction */
+  /**
+   * Asks the store for nothing before the first call.
+   * @param maxRows of one transaction
+   */
   constructor(private readonly maxRows: number, private readonly parts: StoreSinkParts) {
     this.#sliceRows = maxRows;
   }
@@ -94,7 +97,10 @@ export class StoreSink implements Sink {
     return { stored: progress.stored, dead: progress.dead };
   }
 
-  /** A batch that is brought again goes on where it was, also when it has grown at its end. */
+  /**
+   * Returns how far a batch is: one that is brought again goes on where it was, also when it has
+   * grown at its end.
+   */
   #progressOf(batch: Batch): Progress {
     const last = this.#progress?.batch;
     const isSame = last?.source === batch.source && last.entries[0]!.seq === batch.entries[0]!.seq;
@@ -116,9 +122,9 @@ export class StoreSink implements Sink {
   }
 
   /**
-   * Sent by an earlier run and stored: what it got as far as the mark needs no transaction, and
-   * nobody here knows which of it was refused. What this sink has sent is put again all the same:
-   * the store leaves it out, and says what became of it.
+   * Passes over what was sent by an earlier run and stored: as far as the mark goes it needs no
+   * transaction, and nobody here knows which of it was refused. What this sink has sent is put
+   * again all the same: the store leaves it out, and says what became of it.
    */
   #passOver({ source, entries }: Batch, progress: Progress): void {
     const mark = this.#confirmedOf(source);
@@ -185,7 +191,10 @@ export class StoreSink implements Sink {
   }
 }
 
-/** The store has the source through `mark` only: what it had confirmed above is to be put again. */
+/**
+ * Takes back what the store had confirmed above `mark`, through which alone it has the source: that
+ * is to be put again.
+ */
 function takeBack(progress: Progress, mark: number): void {
   progress.stored = progress.stored.filter(({ seq }) => seq <= mark);
   progress.dead = progress.dead.filter(({ seq }) => seq <= mark);

@@ -1,7 +1,7 @@
 /**
- * What the journal asks of a file system, as narrow as it gets, and the one implementation that
- * touches the disk. Everything the journal does goes through here, so that a simulated disk can
- * lose what was not synced.
+ * Says what the journal asks of a file system, as narrow as it gets, and has the one implementation
+ * that touches the disk. Everything the journal does goes through here, so that a simulated disk
+ * can lose what was not synced.
  */
 import { dirname } from "node:path";
 import { withDeadline } from "../deadline.ts";
@@ -23,10 +23,10 @@ export interface JournalFile {
    */
   sync(): Promise<void>;
   /**
-   * Why the path by which it was opened does not lead to this file any more, for a person: it was
-   * removed, moved, mounted over. Undefined while it does. What is written into a displaced file is
-   * gone with the process. Answers at once: to be asked after each sync, it must not cost a turn of
-   * the event loop.
+   * Says why the path by which it was opened does not lead to this file any more, for a person: it
+   * was removed, moved, mounted over. It is undefined while the path does. What is written into a
+   * displaced file is gone with the process. It answers at once: to be asked after each sync, it
+   * must not cost a turn of the event loop.
    */
   displaced(): string | undefined;
   close(): void;
@@ -34,35 +34,35 @@ export interface JournalFile {
 
 export interface JournalFileSystem {
   /**
-   * Makes a directory and those above it that are missing, and makes their names durable. Fine when
-   * it exists. Rejects with what is in the way when something else is: a file, a symbolic link to
-   * nowhere.
+   * Makes a directory and those above it that are missing, and makes their names durable. It is
+   * fine when the directory exists. It rejects with what is in the way when something else is
+   * there: a file, a symbolic link to nowhere.
    */
   mkdir(path: string): Promise<void>;
   /**
-   * The names in a directory; none when there is no such directory. Rejects as {@link mkdir} when
-   * something else is there.
+   * Returns the names in a directory; none when there is no such directory. It rejects as {@link
+   * mkdir} does when something else is there.
    */
   list(path: string): Promise<string[]>;
-  /** A new file, open for reading and writing. Rejects when the name is taken. */
+  /** Makes a new file, open for reading and writing. It rejects when the name is taken. */
   create(path: string): Promise<JournalFile>;
-  /** An existing file. */
+  /** Opens an existing file. */
   open(path: string, mode: "read" | "write"): Promise<JournalFile>;
-  /** Replaces `to` when it exists. */
+  /** Renames a file, and replaces `to` when that exists. */
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
   /** Makes the names created, renamed and removed in a directory durable. */
   syncDirectory(path: string): Promise<void>;
   /**
-   * Takes the exclusive lock on a file, made when missing, until it is closed. Rejects when not had
-   * within `limitMs`.
+   * Takes the exclusive lock on a file, made when missing, until it is closed. It rejects when the
+   * lock is not had within `limitMs`.
    */
   lock(path: string, limitMs: number): Promise<JournalFile>;
 }
 
 /**
- * True for "the disk is full" and "the quota is used up": what a write may get over when space
- * comes back.
+ * Returns true for "the disk is full" and "the quota is used up", which a write may get over when
+ * space comes back.
  */
 export function isDiskFull(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
@@ -72,7 +72,10 @@ export function isDiskFull(error: unknown): boolean {
 type FileIdentity = Pick<Deno.FileInfo, "dev" | "ino">;
 
 class DenoFile implements JournalFile {
-  /** Seek and read are two calls: they take turns, or one read would move the other's place. */
+  /**
+   * Reads take turns, because seek and read are two calls: or one read would move the other's
+   * place.
+   */
   #turn: Promise<unknown> = Promise.resolve();
 
   #identity: FileIdentity | undefined;
@@ -196,8 +199,8 @@ async function refuseObstacle(path: string): Promise<void> {
 }
 
 /**
- * What is in the way of a directory at `path`, for a person; undefined when it is there, or nothing
- * keeps it from being made but directories that are missing.
+ * Returns what is in the way of a directory at `path`, for a person; undefined when it is there, or
+ * nothing keeps it from being made but directories that are missing.
  */
 async function obstacleAt(path: string): Promise<string | undefined> {
   let found: Deno.FileInfo;

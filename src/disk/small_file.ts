@@ -1,14 +1,20 @@
-/** Files of a few bytes, replaced whole or not at all, and durable when that is done. */
+/**
+ * Handles files of a few bytes, which are replaced whole or not at all, and durable when that is
+ * done.
+ */
 import { join } from "node:path";
 import type { JournalFileSystem } from "./file_system.ts";
 
 /**
- * The largest is a journal's checkpoint, which names up to some 1,600 sources and 200 intervals of
- * numbers, in 100 bytes each at most.
+ * The largest file is a journal's checkpoint, which names up to some 1,600 sources and 200
+ * intervals of numbers, in 100 bytes each at most.
  */
 const MAX_BYTES = 256 * 1024;
 
-/** @param text at most 256 KiB of UTF-8 */
+/**
+ * Replaces the file `name` of `dir`, or makes it, durably.
+ * @param text at most 256 KiB of UTF-8
+ */
 export async function replaceFile(
   fs: JournalFileSystem,
   dir: string,
@@ -29,8 +35,8 @@ export async function replaceFile(
 }
 
 /**
- * Undefined when there is no such file. Of one that is longer than any that {@link replaceFile}
- * wrote, the beginning.
+ * Returns the text of a file; undefined when there is no such file. Of one that is longer than any
+ * that {@link replaceFile} wrote, it returns the beginning.
  */
 export async function readSmallFile(
   fs: JournalFileSystem,

@@ -1,13 +1,16 @@
 /**
- * A circuit breaker in front of one dependency: after some failures in a row calls are refused at
- * once, without a wait for a deadline, and one call a second finds out whether it is back.
+ * Puts a circuit breaker in front of one dependency: after some failures in a row calls are refused
+ * at once, without a wait for a deadline, and one call a second finds out whether it is back.
  */
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "cockatiel";
 import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
-/** 0 closed: calls go through; 1 half-open: one call is trying; 2 open: calls are refused. */
-export type BreakerState = 0 | 1 | 2;
+/**
+ * With 0, closed, calls go through; with 1, half-open, one call is trying; with 2, open, calls are
+ * refused.
+ */
+type BreakerState = 0 | 1 | 2;
 
 /**
  * The call was not made, because the last ones failed. The guards next door catch it, and say it
@@ -19,7 +22,7 @@ export class BreakerOpenError extends Error {
 
 /** One lost connection, or one deadlock, is no outage. */
 const FAILURES_TO_OPEN = 5;
-/** Short beside any outage that a person would notice, long beside a call. */
+/** This is short beside any outage that a person would notice, and long beside a call. */
 const OPEN_MS = 1_000;
 /** A refusal is an answer, and so is a mark that went back: who gives one is not away. */
 function isAnswer(error: unknown): boolean {
@@ -50,6 +53,7 @@ export class Breaker {
   }
 
   /**
+   * Makes the call, unless the breaker is open.
    * @throws BreakerOpenError at once when the call is not made; whatever `call` throws when it is
    */
   async run<T>(call: () => Promise<T>): Promise<T> {

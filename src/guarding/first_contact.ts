@@ -8,7 +8,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Store } from "../ports/store.ts";
 import type { Log } from "../telemetry/log.ts";
 
-/** As often as a breaker tries (breaker.ts). */
+/** It asks as often as a breaker tries (breaker.ts). */
 const AGAIN_MS = 1_000;
 /** No user can have it. */
 const NOBODY = "";
@@ -25,7 +25,10 @@ export class FirstContact {
     private readonly log: Pick<Log, "error">,
   ) {}
 
-  /** Why the store, which answers, is of no use; undefined when it is, or does not answer. */
+  /**
+   * It says why the store, which answers, is of no use; it is undefined when the store is, or does
+   * not answer.
+   */
   get refusal(): string | undefined {
     return this.#refusal;
   }

@@ -1,5 +1,5 @@
 /**
- * A cache with a circuit breaker in front of it. `ping` and `close` have none: a ping is a question
+ * Puts a circuit breaker in front of a cache. `ping` and `close` have none: a ping is a question
  * about the cache, and a close must always get through.
  */
 import type { Entry, Version } from "../domain.ts";

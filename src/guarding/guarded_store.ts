@@ -1,8 +1,8 @@
 /**
- * The ports of a store with circuit breakers in front of them. Look-ups have a breaker of their
- * own: where they take too long, on a large table whose index is still being built, flushes are to
- * go on. `ping` and `close` have none: a ping is a question about the store, and a close must
- * always get through.
+ * Puts circuit breakers in front of the ports of a store. Look-ups have a breaker of their own:
+ * where they take too long, on a large table whose index is still being built, flushes are to go
+ * on. `ping` and `close` have none: a ping is a question about the store, and a close must always
+ * get through.
  */
 import type { Entry } from "../domain.ts";
 import { RejectedRowError, StoreNotAskedError, StoreWentBackError } from "../errors.ts";
@@ -11,7 +11,7 @@ import type { PutResult, Store, StorePorts } from "../ports/store.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
 import { type Breaker, BreakerOpenError } from "./breaker.ts";
 
-export interface StoreBreakers {
+interface StoreBreakers {
   /** Guards whatever is not a look-up. */
   readonly store: Breaker;
   /** Guards look-ups. */
@@ -44,7 +44,10 @@ class StoreGuard {
     private readonly onFault: (call: StoreCall, error: unknown) => void,
   ) {}
 
-  /** @throws StoreNotAskedError when the call is not made; whatever `work` throws when it is */
+  /**
+   * Makes the call behind its breaker.
+   * @throws StoreNotAskedError when the call is not made; whatever `work` throws when it is
+   */
   async call<T>(call: StoreCall, work: () => Promise<T>): Promise<T> {
     const breaker = call === "latest" ? this.breakers.reads : this.breakers.store;
     try {

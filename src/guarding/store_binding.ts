@@ -1,7 +1,7 @@
 /**
- * The file `store` in DATA_DIR: which store the writes that wait there are for. Without it a start
- * with other settings would move them, silently and for good, into a store where nobody looks for
- * them.
+ * Keeps the file `store` in DATA_DIR, which says which store the writes that wait there are for.
+ * Without it a start with other settings would move them, silently and for good, into a store where
+ * nobody looks for them.
  */
 import { join } from "node:path";
 import { denoFileSystem, type JournalFileSystem } from "../disk/file_system.ts";
@@ -9,18 +9,16 @@ import { readSmallFile, replaceFile } from "../disk/small_file.ts";
 
 export type StoreKind = "postgres" | "sqlite";
 
-/** What the file holds, as JSON. */
-export interface BoundStore {
+/** The file holds this, as JSON. */
+interface BoundStore {
   readonly kind: StoreKind;
   /**
-   * The name that the store gave itself when it was made; null until it was reached for the first
-   * time.
+   * The store gave itself this name when it was made; it is null until the store was reached for
+   * the first time.
    */
   readonly identity: string | null;
-  /** Where it was reached last, as its settings say; null until then. */
+  /** The store was reached here last, as its settings say; it is null until then. */
   readonly place: string | null;
-  /** The last that the last run knew when it ended; empty before the first. */
-  readonly cacheGeneration: string;
 }
 
 /**
@@ -96,7 +94,7 @@ export async function changeStore(
 }
 
 function unreached(kind: StoreKind): BoundStore {
-  return { kind, identity: null, place: null, cacheGeneration: "" };
+  return { kind, identity: null, place: null };
 }
 
 /** Is made by {@link openStoreBinding} alone, which has read what it is bound to. */
@@ -109,25 +107,22 @@ export class StoreBinding {
     private readonly fs: JournalFileSystem = denoFileSystem,
   ) {}
 
-  /**
-   * What was known of the store when the last run ended; undefined before it was reached for the
-   * first time.
-   */
-  get lastKnown(): { readonly id: string; readonly cacheGeneration: string } | undefined {
-    const { identity, cacheGeneration } = this.bound;
-    return identity === null ? undefined : { id: identity, cacheGeneration };
+  /** The store gave itself this name; it is undefined before the store was reached once. */
+  get identity(): string | undefined {
+    return this.bound.identity ?? undefined;
   }
 
-  /** Whether the store was last reached where it is configured now. */
+  /** Returns whether the store was last reached where it is configured now. */
   isAt(place: string): boolean {
     return this.bound.place === place;
   }
 
   /**
-   * A store was reached, and nothing is written into it yet. The one that this directory belongs to
-   * may have moved; and where that was, a new one may have been made. But another one in another
-   * place is not meant.
-   * @param identity undefined when it has none yet. @throws WrongStoreError
+   * Judges a store that was reached, before anything is written into it. The one that this
+   * directory belongs to may have moved; and where that was, a new one may have been made. But
+   * another one in another place is not meant.
+   * @param identity undefined when it has none yet.
+   * @throws WrongStoreError
    */
   admit(identity: string | undefined, place: string): void {
     const { kind } = this.bound;
@@ -142,7 +137,8 @@ export class StoreBinding {
   }
 
   /**
-   * The store was admitted and is ready. Resolves to true when it is another one than before.
+   * Binds the directory to a store that was admitted and is ready. Resolves to true when it is
+   * another one than before.
    * @throws WrongStoreError as {@link admit}; what the disk says
    */
   confirm(identity: string, place: string): Promise<boolean> {
@@ -155,18 +151,9 @@ export class StoreBinding {
     });
   }
 
-  /** The next start needs it, should the store not be there then. @throws what the disk says */
-  noteCacheGeneration(cacheGeneration: string): Promise<void> {
-    return this.#inTurn(async () => {
-      if (cacheGeneration !== this.bound.cacheGeneration) {
-        await this.#replace({ ...this.bound, cacheGeneration });
-      }
-    });
-  }
-
   /**
-   * The directory may have been exchanged for another one: what is bound there is not ours to
-   * change.
+   * Replaces the file, but not in a directory that was exchanged for another one: what is bound
+   * there is not ours to change.
    */
   async #replace(next: BoundStore): Promise<void> {
     const present = await readBinding(this.fs, this.dataDir);
@@ -207,14 +194,10 @@ function parse(text: string | undefined): BoundStore | "damaged" | undefined {
   } catch {
     return "damaged"; // Parsing throws nothing but a SyntaxError.
   }
-  const { kind, identity, place, cacheGeneration } = (content ?? {}) as Partial<
-    Record<keyof BoundStore, unknown>
-  >;
+  const { kind, identity, place } = (content ?? {}) as Partial<Record<keyof BoundStore, unknown>>;
   if (kind !== "postgres" && kind !== "sqlite") return "damaged";
-  if (!isNameOrNull(identity) || !isNameOrNull(place) || typeof cacheGeneration !== "string") {
-    return "damaged";
-  }
-  return { kind, identity, place, cacheGeneration };
+  if (!isNameOrNull(identity) || !isNameOrNull(place)) return "damaged";
+  return { kind, identity, place };
 }
 
 function isNameOrNull(value: unknown): value is string | null {
@@ -225,6 +208,7 @@ function writeBinding(fs: JournalFileSystem, dataDir: string, bound: BoundStore)
   return replaceFile(fs, dataDir, STORE_FILE, serialize(bound));
 }
 
-function serialize({ kind, identity, place, cacheGeneration }: BoundStore): string {
-  return `${JSON.stringify({ kind, identity, place, cacheGeneration })}\n`;
+/** Earlier programs call a file damaged that has no cache generation: it has an empty one. */
+function serialize({ kind, identity, place }: BoundStore): string {
+  return `${JSON.stringify({ kind, identity, place, cacheGeneration: "" })}\n`;
 }

@@ -1,6 +1,5 @@
 /**
- * What an operator is told of calls of the store that failed: a count of each, and a line now and
- * then.
+ * Tells an operator of calls of the store that failed: a count of each, and a line now and then.
  */
 import { reasonOf } from "../errors.ts";
 import { limitRate, type Log } from "../telemetry/log.ts";

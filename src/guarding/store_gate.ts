@@ -4,17 +4,21 @@ import { type StoreBinding, WrongStoreError } from "./store_binding.ts";
 import type { Log } from "../telemetry/log.ts";
 
 export class StoreGate {
-  /** Known once the directory is locked; nobody is let in before. */
+  /** It is known once the directory is locked; nobody is let in before. */
   binding: StoreBinding | undefined;
 
-  /** @param place see `storePlace` */
+  /**
+   * Lets nobody in before the binding is known.
+   * @param place see `storePlace`
+   */
   constructor(private readonly place: string, private readonly log: Pick<Log, "error">) {}
 
   get expected(): string | undefined {
-    return this.binding?.lastKnown?.id;
+    return this.binding?.identity;
   }
 
   /**
+   * Lets the service into a database, or not.
    * @throws StoreRefusesError caused by a WrongStoreError; StoreUnavailableError as long as nobody
    *   knows which store is meant
    */
@@ -42,8 +46,8 @@ export class StoreGate {
       if (error instanceof WrongStoreError) {
         throw new StoreRefusesError("wrong-store", error.message, { cause: error });
       }
-      // The directory may be gone: a reason to get into the database what it held, not to keep it
-      // out.
+      // That the directory may be gone is a reason to get into the database what it held, not to
+      // keep it out.
       this.log.error("The data directory cannot take note of its store", { identity, error });
     }
     if (!another) return;
@@ -55,13 +59,14 @@ export class StoreGate {
   }
 
   /**
-   * Whether a store that answers within `limitMs` is the one that is meant. One that does not
-   * answer is looked at when it does.
-   * @param ask any call of the store. @throws WrongStoreError
+   * Finds out whether a store that answers within `limitMs` is the one that is meant. One that does
+   * not answer is looked at when it does.
+   * @param ask any call of the store.
+   * @throws WrongStoreError
    */
   async check(ask: () => Promise<void>): Promise<void> {
     const { binding, place } = this;
-    if (binding === undefined || binding.lastKnown === undefined || binding.isAt(place)) return;
+    if (binding === undefined || binding.identity === undefined || binding.isAt(place)) return;
     await ask().catch((error) => {
       if (error instanceof StoreRefusesError && error.cause instanceof WrongStoreError) {
         throw error.cause;

@@ -17,7 +17,7 @@ const POINTER_FILE = "admin.sock.path";
 const REPLACEMENT_PREFIX = "dsproxy-";
 const REPLACEMENT_NAME = "admin.sock";
 
-export interface AdminSocketOptions {
+interface AdminSocketOptions {
   /** The socket is to be here; where it really is, {@link findAdminSocket} says. */
   readonly path: string;
   readonly dataDir: string;

@@ -86,7 +86,7 @@ export class BodyReader {
   }
 
   #readDeclared(request: Request, length: number, share: Share): Promise<Uint8Array> {
-    share.take(length);
+    share.claim(length);
     return request.bytes();
   }
 
@@ -117,13 +117,13 @@ export class BodyReader {
 
   #grown(bytes: Uint8Array, needed: number, share: Share): Uint8Array<ArrayBuffer> {
     const size = Math.max(needed, Math.min(2 * bytes.length, this.maxBytes));
-    share.take(size);
+    share.claim(size);
     const grown = new Uint8Array(size);
     grown.set(bytes);
     return grown;
   }
 
-  /** A {@link Share} takes from the budget, or gives back; false when that much is not left. */
+  /** A {@link Share} claims from the budget, or gives back; false when that much is not left. */
   spend(bytes: number): boolean {
     if (bytes > this.#budgetBytes) return false;
     this.#budgetBytes -= bytes;
@@ -138,7 +138,7 @@ export class BodyReader {
   }
 }
 
-/** Keeps how much one body has taken of the budget. */
+/** Keeps how much one body has claimed of the budget. */
 class Share {
   #bytes = 0;
   #ended = false;
@@ -146,7 +146,7 @@ class Share {
   constructor(private readonly reader: BodyReader) {}
 
   /** @param totalBytes of the whole body as far as it is known */
-  take(totalBytes: number): void {
+  claim(totalBytes: number): void {
     if (totalBytes <= SMALL_BYTES || this.#ended) return;
     if (!this.reader.spend(totalBytes - this.#bytes)) {
       throw new AppError("overloaded", "Too many large bodies are on their way here. Retry later.");

@@ -3,7 +3,7 @@
 /** A request comes in over the network, or by the socket that only its owner may open. */
 export type Door = "network" | "admin-socket";
 
-export interface RequestContext {
+interface RequestContext {
   readonly request: Request;
   /** The query has no `?` before it, and is empty when there is none. */
   readonly query: string;

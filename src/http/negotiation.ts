@@ -1,7 +1,7 @@
 /** Finds out which form of a value the client wants, and whether it has that one already. */
 import Negotiator from "negotiator";
 
-export type Form = "text" | "json";
+type Form = "text" | "json";
 
 /** The charset is part of each offer, as a client may ask for it with that or without. */
 const OFFERS: Readonly<Record<string, Form>> = {

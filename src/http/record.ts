@@ -39,35 +39,34 @@ export function parseRecord(body: unknown, limits: RecordLimits, nowMs: number):
   };
 }
 
-/** A user id from a body or a query. @throws AppError `missing-user-id` or `invalid-record` */
+/**
+ * Checks a user id from a body or a query.
+ * @throws AppError `missing-user-id` or `invalid-record`
+ */
 export function parseUserId(userId: unknown, maxBytes: number): string {
   if (userId === undefined || userId === "") {
     throw new AppError("missing-user-id", "user_id is missing or empty.");
   }
-  if (typeof userId !== "string") {
-    throw invalid(`user_id must be a string, but it is ${kindOf(userId)}.`);
-  }
-  requirePlainText("user_id", userId);
-  const bytes = utf8Length(userId);
-  if (bytes > maxBytes) {
-    throw invalid(`user_id is ${bytes} bytes long; at most ${maxBytes} are allowed.`);
-  }
-  return userId;
+  return parseText("user_id", userId, maxBytes);
 }
 
 function parseValue(value: unknown, maxBytes: number): string {
   if (value === undefined) {
     throw invalid('"value" is missing. It may be empty (""), but it must be there.');
   }
-  if (typeof value !== "string") {
-    throw invalid(`value must be a string, but it is ${kindOf(value)}.`);
+  return parseText("value", value, maxBytes);
+}
+
+function parseText(name: string, text: unknown, maxBytes: number): string {
+  if (typeof text !== "string") {
+    throw invalid(`${name} must be a string, but it is ${kindOf(text)}.`);
   }
-  requirePlainText("value", value);
-  const bytes = utf8Length(value);
+  requirePlainText(name, text);
+  const bytes = utf8Length(text);
   if (bytes > maxBytes) {
-    throw invalid(`value is ${bytes} bytes long; at most ${maxBytes} are allowed.`);
+    throw invalid(`${name} is ${bytes} bytes long; at most ${maxBytes} are allowed.`);
   }
-  return value;
+  return text;
 }
 
 function parseTs(ts: unknown, nowMs: number): number {

@@ -1,5 +1,6 @@
 /**
- * The one table of routes. Dispatch, 405 and its Allow, CORS and the help text are read from it.
+ * This is the one table of routes. Dispatch, 405 and its Allow, CORS and the help text are read from
+ * it.
  */
 import type { DeadLetterHandlers } from "./handlers/dead_letters.ts";
 import type { Handler } from "./handler.ts";
@@ -113,7 +114,7 @@ export const ROUTES: readonly Route[] = [
 ];
 
 /** All routes of one path together are what HTTP calls a resource. */
-export interface Resource {
+interface Resource {
   readonly path: string;
   /** The header Allow names its methods, and HEAD where there is GET. */
   readonly allow: string;

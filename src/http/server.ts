@@ -34,7 +34,7 @@ export interface ServerOptions {
   readonly dataDir: string;
 }
 
-export interface ServerParts {
+interface ServerParts {
   readonly metrics: Metrics;
   readonly log: Log;
 }

@@ -1,24 +1,27 @@
-/** Those who wait until the store has their write. */
+/** Keeps those who wait until the store has their write. */
 import type { Entry, Version } from "../domain.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Delivered } from "../ports/sink.ts";
 import type { Batch } from "../ports/source.ts";
 
 /**
- * `stored`: it is a row; `dead`: the store refused it; `settled`: one of the two, and nobody knows
- * which, because who sent it was stopped before the answer; `withdrawn`: it never became durable;
- * `time is up` and `stopped`: nobody can tell yet.
+ * `stored` is a row; `dead` was refused by the store; `settled` is one of the two, and nobody knows
+ * which, because who sent it was stopped before the answer; `withdrawn` never became durable; after
+ * `time is up` and `stopped` nobody can tell yet.
  */
 export type Outcome = "stored" | "dead" | "settled" | "withdrawn" | "time is up" | "stopped";
 
 export class Acknowledgements {
-  /** By the number of their write, ascending; all of them are of this run. */
+  /** They are kept by the numbers of their writes, ascending; all of those are of this run. */
   readonly #waiting = new Map<number, (outcome: Outcome) => void>();
   #isStopped = false;
 
   constructor(private readonly clock: Pick<Clock, "setTimeout">) {}
 
-  /** To be called when the write was accepted, before anything can have become of it. */
+  /**
+   * Waits for what becomes of a write. It has to be called when that was accepted, before anything
+   * can have become of it.
+   */
   wait({ seq }: Version, timeoutMs: number): Promise<Outcome> {
     if (this.#isStopped) return Promise.resolve("stopped");
     return new Promise((resolve) => {
@@ -30,7 +33,10 @@ export class Acknowledgements {
     });
   }
 
-  /** @param run whose writes may be waited for */
+  /**
+   * Tells those whose writes are in this batch.
+   * @param run whose writes may be waited for
+   */
   settle(run: string, { entries, lastSeq, stored, dead }: Batch & Delivered): void {
     if (this.#waiting.size === 0 || entries[0]!.run !== run) return;
     const rows = new Set(stored.map(({ seq }) => seq));
@@ -45,7 +51,7 @@ export class Acknowledgements {
     for (const { seq } of entries) this.#tell(seq, "withdrawn");
   }
 
-  /** Nobody waits any longer, until {@link start}. */
+  /** Tells everybody, and lets nobody wait any longer until {@link start}. */
   stop(): void {
     this.#isStopped = true;
     for (const seq of this.#waiting.keys()) this.#tell(seq, "stopped");

@@ -1,6 +1,6 @@
 /**
- * The half that answers requests: what it accepts goes to the journal, and is readable from here
- * until the other half has told that the store has it. The journal may be open without it being
+ * Is the half that answers requests: what it accepts goes to the journal, and is readable from here
+ * until the other half has told that the store has it. The journal may be open without this being
  * started: what the journal tells is kept all the same.
  */
 import { AppError } from "../errors.ts";
@@ -21,9 +21,12 @@ interface IntakeHalfParts {
   readonly clock: Pick<Clock, "setTimeout">;
   readonly metrics: Pick<Metrics, "writes">;
   readonly log: Pick<Log, "error">;
-  /** Told of each group that is on disk, once it is readable here. */
+  /** It is told of each group that is on disk, once it is readable here. */
   readonly onDurable: (entries: readonly Entry[]) => void;
-  /** Values of pending entries in memory, bytes; more are read from the journal. */
+  /**
+   * Values of pending entries take at most so many bytes in memory; the others are read from the
+   * journal.
+   */
   readonly pendingBytes?: number;
   /** Users with pending entries; default {@link PENDING_USERS_MAX}. */
   readonly maxPendingUsers?: number;
@@ -43,7 +46,7 @@ export class IntakeHalf implements IntakeListener {
     this.#acknowledgements = new Acknowledgements(parts.clock);
   }
 
-  /** To be called once, with the journal that tells this listener. */
+  /** Connects this to the journal that tells this listener. It has to be called once. */
   attach(journal: Intake): void {
     this.#journal = journal;
     this.#writer = new Writer({
@@ -72,7 +75,7 @@ export class IntakeHalf implements IntakeListener {
     return Promise.reject(refusal);
   }
 
-  /** Nobody waits for a flush any longer, as there will be none; writes are still accepted. */
+  /** Lets nobody wait for a flush any longer, as there will be none; writes are still accepted. */
   waitNoLonger(): void {
     this.#acknowledgements.stop();
   }
@@ -109,7 +112,7 @@ export class IntakeHalf implements IntakeListener {
     );
   }
 
-  /** The other half tells: the store has these, and the cache knows. */
+  /** Is told by the other half that the store has these, and the cache knows. */
   settled(settlement: Batch & Delivered): void {
     this.pending.settle(settlement.entries, settlement.lastSeq);
     this.#acknowledgements.settle(this.#opened.run, settlement);

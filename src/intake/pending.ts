@@ -1,7 +1,7 @@
 /**
- * The newest accepted entry of every user that the store may not have yet: what makes a write
- * readable at once. Holds durable values up to a byte budget; past it only their places, and the
- * journal gives the value back from disk.
+ * Keeps the newest accepted entry of every user that the store may not have yet, which makes a
+ * write readable at once. Durable values are held up to a byte budget; past it only their places
+ * are, and the journal gives the value back from disk.
  */
 import { compareVersions, type Entry, newest, type Version } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
@@ -9,23 +9,23 @@ import { type PackedText, packText, unpackText } from "../packed.ts";
 import type { Intake } from "../ports/intake.ts";
 
 interface Slot extends Version {
-  /** undefined: not held here, ask the journal. */
+  /** It is undefined when it is not held here, and the journal has to be asked. */
   readonly value: PackedText | undefined;
   /**
-   * The newest of those that are older by version and settled later: what counts when this one is
-   * settled, and above all when the store refuses it. Older ones that are settled earlier need no
-   * place.
+   * It is the newest of those that are older by version and settled later: it counts when this one
+   * is settled, and above all when the store refuses it. Older ones that are settled earlier need
+   * no place.
    */
   next: Slot | undefined;
 }
 
 /**
- * A user's entries that are acknowledged and not durable yet: each may still be withdrawn, and then
- * the others count again.
+ * It has a user's entries that are acknowledged and not durable yet: each may still be withdrawn,
+ * and then the others count again.
  */
 interface Volatile {
   readonly entries: Map<number, Entry>;
-  /** undefined: to be found out when asked. */
+  /** It is undefined while it has to be found out anew. */
   newest: Entry | undefined;
 }
 
@@ -35,12 +35,15 @@ interface Volatile {
  */
 export const PENDING_USERS_MAX = 1_000_000;
 
-/** Whoever writes ever older versions gets no more memory for it. */
+/**
+ * There are no more than so many, so that whoever writes ever older versions gets no more memory
+ * for it.
+ */
 const MAX_SLOTS_PER_USER = 16;
 
 export class Pending {
   readonly #durable = new Map<string, Slot>();
-  /** Of this run: only what is accepted now can be withdrawn. */
+  /** All of them are of this run, as only what is accepted now can be withdrawn. */
   readonly #volatile = new Map<string, Volatile>();
   #valueBytes = 0;
   #settlements = 0;
@@ -50,7 +53,10 @@ export class Pending {
     private readonly valueBudgetBytes: number = MEMORY_BUDGET.pendingValues.bytes,
   ) {}
 
-  /** Acknowledged before it is durable; {@link addDurable} or {@link withdraw} has to follow. */
+  /**
+   * Adds an entry that is acknowledged before it is durable; {@link addDurable} or {@link withdraw}
+   * has to follow.
+   */
   addVolatile(entry: Entry): void {
     const held = this.#volatile.get(entry.userId);
     if (held === undefined) {
@@ -61,7 +67,10 @@ export class Pending {
     if (held.newest !== undefined) held.newest = newest(held.newest, entry);
   }
 
-  /** Also for what an earlier run accepted, and for what was settled once and is not any more. */
+  /**
+   * Adds an entry that is durable, also one that an earlier run accepted, or that was settled once
+   * and is not any more.
+   */
   addDurable(entry: Entry): void {
     if (this.#volatile.size > 0) this.withdraw(entry);
     const { userId, value, ts, acceptedMs, run, seq } = entry;
@@ -84,8 +93,8 @@ export class Pending {
   }
 
   /**
-   * Takes back an entry that was added before it was durable and never became so. True when it was
-   * there.
+   * Takes back an entry that was added before it was durable and never became so. Returns true when
+   * it was there.
    */
   withdraw({ userId, run, seq }: Entry): boolean {
     const held = this.#volatile.get(userId);
@@ -110,8 +119,8 @@ export class Pending {
   }
 
   /**
-   * The entries are in the store (and the cache knows): their users' slots of that run are let go
-   * of, through `lastSeq`. Those of other runs are settled by themselves.
+   * Lets go of these users' slots of that run through `lastSeq`, as the entries are in the store,
+   * and the cache knows. Slots of other runs are settled by themselves.
    */
   settle(entries: readonly Entry[], lastSeq: number): void {
     this.#settlements++;
@@ -126,19 +135,22 @@ export class Pending {
   }
 
   /**
-   * Grows with each settlement: a store look-up begun at an older count may have missed what was
+   * It grows with each settlement: a store look-up begun at an older count may have missed what was
    * settled since.
    */
   get settlements(): number {
     return this.#settlements;
   }
 
-  /** With a durable entry. */
+  /** So many users have a durable entry here. */
   get users(): number {
     return this.#durable.size;
   }
 
-  /** From the newest to the oldest each slot is settled later than the one before. */
+  /**
+   * Keeps the order of the slots: from the newest to the oldest each is settled later than the one
+   * before.
+   */
   #placeBehind(head: Slot, slot: Slot): void {
     let at = head;
     for (let place = 1; place < MAX_SLOTS_PER_USER; place++) {
@@ -161,7 +173,7 @@ export class Pending {
     last.next = undefined;
   }
 
-  /** What is left of `rest`, all of it older than `slot`. */
+  /** Returns what is left of `rest`, all of it older than `slot`. */
   #skipSettledEarlier(rest: Slot | undefined, slot: Slot): Slot | undefined {
     let at = rest;
     while (at !== undefined && (isSettledBefore(at, slot) || isSame(at, slot))) {
@@ -186,7 +198,10 @@ export class Pending {
     return kept;
   }
 
-  /** Gone from the journal in the meantime means that it is settled: then the next one counts. */
+  /**
+   * Reads the entry from the journal. One that is gone from there in the meantime is settled: then
+   * the next one counts.
+   */
   async #read(slot: Slot): Promise<Entry | undefined> {
     for (let at: Slot | undefined = slot; at !== undefined; at = at.next) {
       const entry = await this.readFromJournal(at.run, at.seq);
@@ -204,8 +219,9 @@ export class Pending {
 }
 
 /**
- * Entries are settled in the order in which they were accepted, over all runs of an instance: its
- * acceptance times never go back, and no two runs share a millisecond.
+ * Compares two entries by when they are settled, which is in the order in which they were accepted,
+ * over all runs of an instance: its acceptance times never go back, and no two runs share a
+ * millisecond.
  */
 function isSettledBefore(a: Version, b: Version): boolean {
   return a.acceptedMs < b.acceptedMs || (a.acceptedMs === b.acceptedMs && a.seq < b.seq);

@@ -1,4 +1,4 @@
-/** The write path: journal → the acknowledgement level asked for. */
+/** Takes a write through the journal to the acknowledgement level that was asked for. */
 import { type AckLevel, type Entry, type Write, writeId } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import type { Intake } from "../ports/intake.ts";
@@ -10,7 +10,10 @@ import { type Pending, PENDING_USERS_MAX } from "./pending.ts";
 
 export interface WriteResult {
   readonly entry: Entry;
-  /** The level really reached: `durable` when `flushed` was asked for but did not come in time. */
+  /**
+   * It is the level really reached: `durable` when `flushed` was asked for but did not come in
+   * time.
+   */
   readonly ack: AckLevel;
 }
 
@@ -23,10 +26,10 @@ interface WriterParts {
   readonly log: Pick<Log, "error">;
 }
 
-/** How long a `flushed` write waits before it is answered as `durable`. */
+/** A `flushed` write waits for so long before it is answered as `durable`. */
 const FLUSHED_TIMEOUT_MS = 10_000;
 export class Writer {
-  /** Pushed, and neither durable nor withdrawn. */
+  /** So many writes are pushed, and neither durable nor withdrawn. */
   #underWay = 0;
 
   constructor(
@@ -35,7 +38,8 @@ export class Writer {
   ) {}
 
   /**
-   * @throws AppError `queue-full`, `journal-failed`, `shutting-down`: the write was not accepted.
+   * Accepts a write, and resolves when its level is reached.
+   * @throws AppError `queue-full`, `journal-failed`, `shutting-down`: the write was not accepted
    */
   async write(write: Write, ack: AckLevel): Promise<WriteResult> {
     this.#refuseAtLimit(write.userId);
@@ -54,12 +58,14 @@ export class Writer {
     return { entry, ack: reached };
   }
 
-  /** As the journal tells its listener. */
+  /** Is told of durable entries, as the journal's listener is. */
   durable(entries: readonly Entry[]): void {
     this.#underWay -= entries.length;
   }
 
-  /** Those that were acknowledged before they were durable are lost. */
+  /**
+   * Is told of withdrawn entries. Those that were acknowledged before they were durable are lost.
+   */
   withdrawn(entries: readonly Entry[]): void {
     this.#underWay -= entries.length;
     const { pending, log } = this.parts;

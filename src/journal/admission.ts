@@ -1,4 +1,4 @@
-/** Why a write is not accepted, and for how long a lack of room counts as a state. */
+/** Decides why a write is not accepted, and for how long a lack of room counts as a state. */
 import type { Write } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./record.ts";
@@ -6,8 +6,8 @@ import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./record.
 /** After the disk was found full, pushes are refused at once for so long. */
 const DISK_FULL_PAUSE_MS = 500;
 /**
- * So long a refusal for want of room counts as a state: whoever asks for it does so every now and
- * then.
+ * A refusal for want of room counts as a state for so long, because whoever asks for the state does
+ * so every now and then.
  */
 const LACK_OF_ROOM_MS = 2_000;
 
@@ -18,7 +18,10 @@ export class Admission {
 
   constructor(private readonly dir: string, private readonly monotonicMs: () => number) {}
 
-  /** Why writes were just refused for want of room; undefined when none was for a while. */
+  /**
+   * It says why writes were just refused for want of room, and is undefined when none was for a
+   * while.
+   */
   get lackOfRoom(): string | undefined {
     return this.monotonicMs() < this.#lackingUntilMs ? this.#reason : undefined;
   }
@@ -28,7 +31,7 @@ export class Admission {
     this.#lacks(`the disk of ${this.dir} is full`);
   }
 
-  /** The journal has as much as it may have. */
+  /** Returns the refusal of a journal that has as much as it may have. */
   journalIsFull(): AppError {
     this.#lacks(
       "the journal has as much as it may hold (JOURNAL_MAX_BYTES), and the store does not take it",
@@ -39,7 +42,10 @@ export class Admission {
     );
   }
 
-  /** @throws AppError `queue-full`, `body-too-large` */
+  /**
+   * Refuses a write that the journal cannot take now, or never could.
+   * @throws AppError `queue-full`, `body-too-large`
+   */
   refuse({ userId, value }: Write): void {
     if (this.monotonicMs() < this.#diskFullUntilMs) {
       throw new AppError("queue-full", "The disk is full. Retry later.");

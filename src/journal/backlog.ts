@@ -1,6 +1,6 @@
 /**
- * What waits for the store: where the next batch begins, how much there is, and what is given again
- * when the store went back.
+ * Keeps what waits for the store: where the next batch begins, how much there is, and what is given
+ * again when the store went back.
  */
 import type { Entry } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
@@ -14,17 +14,17 @@ import type { Damage } from "./scan.ts";
 import type { Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 
-/** Where the next entry to be taken is. */
+/** The next entry to be taken is here. */
 interface Position {
   readonly segment: Segment;
   offset: number;
-  /** The number of the record at `offset`. */
+  /** It is the number of the record at `offset`. */
   seq: number;
 }
 
-export interface BacklogOptions extends LossesOptions {
+interface BacklogOptions extends LossesOptions {
   readonly segments: Segments;
-  /** Entries that a start found, and the store may not have. */
+  /** A start found so many entries that the store may not have. */
   readonly depth: number;
   readonly tell: IntakeListener["unsettled"];
 }
@@ -45,27 +45,27 @@ export class Backlog {
     this.#retelling = new Retelling({
       tell: options.tell,
       lose: async (segment, damage) => {
-        this.forget(await this.#losses.lose(segment, damage, segment.lastSeq));
+        this.countOut(await this.#losses.lose(segment, damage, segment.lastSeq));
       },
       loseEnd: (segment, afterSeq, throughSeq) => {
         this.#losses.loseEnd(segment, afterSeq, throughSeq);
-        this.forget(segment.count(afterSeq, throughSeq));
+        this.countOut(segment.count(afterSeq, throughSeq));
       },
       loseSegment: (segment, afterSeq, entries) => {
         this.#losses.loseSegment(segment, afterSeq);
         this.#segments.lose(segment);
-        this.forget(entries);
+        this.countOut(entries);
       },
     });
     this.#depth = options.depth;
   }
 
-  /** Entries accepted and not settled, durable or not. */
+  /** So many entries are accepted and not settled, durable or not. */
   get depth(): number {
     return this.#depth;
   }
 
-  /** The last number given out in this run. */
+  /** It is the last number given out in this run. */
   get acceptedSeq(): number {
     return this.#acceptedSeq;
   }
@@ -75,14 +75,14 @@ export class Backlog {
     this.#depth++;
   }
 
-  /** The group is durable at the end of the segment. */
+  /** Counts a group in that is durable at the end of the segment. */
   commit(segment: Segment, group: Group): void {
-    segment.grow(group.length, group.marks());
+    segment.grow(group.length, group.locations());
     this.#segments.grew(segment, group.length);
   }
 
-  /** Entries that will never be taken: withdrawn, or damaged. */
-  forget(count: number): void {
+  /** Counts out entries that wait no longer: settled, withdrawn, or damaged. */
+  countOut(count: number): void {
     this.#depth -= count;
     if (this.#depth === 0) this.#segments.finishAll();
   }
@@ -91,19 +91,22 @@ export class Backlog {
     const doneSeq = this.#progress.doneSeq(source);
     if (lastSeq <= doneSeq) return;
     this.#progress.settle(source, lastSeq);
-    this.forget(entries.filter(({ seq }) => seq > doneSeq).length);
+    this.countOut(entries.filter(({ seq }) => seq > doneSeq).length);
     this.#segments.noteProgress();
   }
 
-  /** Of the first durable entry that is not settled, at most a second too early. */
+  /**
+   * It is the acceptance time of the first durable entry that is not settled, at most a second too
+   * early, as the segment knows it by its nearest signpost.
+   */
   get oldestAcceptedMs(): number | undefined {
     const segment = this.#firstWaiting();
-    return segment?.markFor(this.#progress.doneSeq(segment.source) + 1)?.acceptedMs;
+    return segment?.signpostFor(this.#progress.doneSeq(segment.source) + 1)?.acceptedMs;
   }
 
   /**
-   * As {@link Source.open}. What was settled last is among them even if nothing of it is here any
-   * more: nobody else can say that the store lost it.
+   * Does as {@link Source.open} says. What was settled last is among the result even if nothing of
+   * it is here any more: nobody else can say that the store lost it.
    */
   async open(): Promise<ReadonlyMap<string, number>> {
     await this.#retelling.tellAll();
@@ -117,7 +120,10 @@ export class Backlog {
     return settled;
   }
 
-  /** @throws whatever the disk says; nothing is passed over then */
+  /**
+   * Does as {@link Source.take} says.
+   * @throws whatever the disk says; nothing is passed over then
+   */
   async take(maxRows: number): Promise<Batch | undefined> {
     await this.#retelling.tellAll();
     const entries: Entry[] = [];
@@ -157,8 +163,8 @@ export class Backlog {
   }
 
   /**
-   * What is settled of `source` beyond `seq` waits again. Nothing may be taken, settled or removed
-   * meanwhile.
+   * Lets what is settled of `source` beyond `seq` wait again. Nothing may be taken, settled or
+   * removed meanwhile.
    * @param save makes the checkpoint that says so durable; when it rejects, nothing has changed
    * @throws whatever the disk says; what could not be read is told before the next {@link take}
    */
@@ -172,14 +178,15 @@ export class Backlog {
     const counts = again.map((segment) => segment.count(doneSeq, before.doneSeq));
     const waiting = counts.reduce((sum, count) => sum + count, 0);
     this.#progress.set({ ...before, settledSeq: toSeq, doneSeq });
-    // At once: should nothing else wait, all would be called done by whoever withdraws a group now.
+    // This is counted at once: should nothing else wait, all would be called done by whoever
+    // withdraws a group now.
     this.#depth += waiting;
     this.#segments.noteProgress();
     try {
       await save();
     } catch (error) {
       this.#progress.set(before);
-      this.forget(waiting);
+      this.countOut(waiting);
       this.#segments.noteProgress();
       throw error;
     }
@@ -204,9 +211,9 @@ export class Backlog {
     let passed = current === undefined || current.segment.removed;
     for (const segment of this.#segments) {
       if (passed && !this.#segments.isSettled(segment)) {
-        const mark = segment.markFor(this.#progress.doneSeq(segment.source) + 1);
-        if (mark !== undefined) {
-          return this.#position = { segment, offset: mark.offset, seq: mark.seq };
+        const signpost = segment.signpostFor(this.#progress.doneSeq(segment.source) + 1);
+        if (signpost !== undefined) {
+          return this.#position = { segment, offset: signpost.offset, seq: signpost.seq };
         }
       }
       passed ||= segment === current?.segment;
@@ -216,7 +223,7 @@ export class Backlog {
 
   async #takeFrom(position: Position, entries: Entry[], maxRecords: number): Promise<void> {
     const { segment, offset, seq } = position;
-    // All before the read: more may become durable meanwhile.
+    // All of these are read before the records are, as more may become durable meanwhile.
     const { end, lastSeq } = segment;
     const settled = Math.max(0, this.#progress.doneSeq(segment.source) + 1 - seq);
     const { records, damage, next } = await segment.read({
@@ -236,13 +243,16 @@ export class Backlog {
 
   async #loseDamaged(segment: Segment, damage: Damage, lastSeq: number): Promise<void> {
     if (segment.knowsDamageAt(damage.from)) return;
-    this.forget(await this.#losses.lose(segment, damage, lastSeq));
+    this.countOut(await this.#losses.lose(segment, damage, lastSeq));
     segment.noteDamage(damage);
     this.#segments.noteProgress();
   }
 }
 
-/** Passes over damage without a word: to report it is for `take`, which comes by here, too. */
+/**
+ * Finds one record, and passes over damage without a word: to report it is for `take`, which comes
+ * by here, too.
+ */
 async function find(
   segment: Segment,
   range: { readonly from: number; readonly end: number; readonly expectedSeq: number },

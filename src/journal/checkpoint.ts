@@ -1,4 +1,7 @@
-/** The small files beside the segments: who this journal is, and how far the store has it. */
+/**
+ * Reads and writes the small files beside the segments, which say who this journal is, and how far
+ * the store has it.
+ */
 import { join } from "node:path";
 import { INSTANCE_ID_LENGTH } from "../domain.ts";
 import { AppError } from "../errors.ts";
@@ -10,26 +13,26 @@ import type { WithdrawnInterval } from "./withdrawn.ts";
 
 export interface Checkpoint {
   readonly instance: string;
-  /** Of the numbers of format 1, which went on over all runs: nothing through this one waits … */
+  /** Of the numbers of format 1, which went on over all runs, nothing through this one waits … */
   readonly oldDoneSeq: number;
-  /** … and this is the last that became durable; 0 when there never were any. */
+  /** … and this is the last that became durable; it is 0 when there never were any. */
   readonly oldLastSeq: number;
-  /** Unix milliseconds. */
+  /** It is the time of the last acceptance, in Unix milliseconds. */
   readonly lastAcceptedMs: number;
-  /** The number in the name of the last segment that was made. */
+  /** It is the number in the name of the last segment that was made. */
   readonly ordinal: number;
   readonly last: LastRecord;
-  /** In the order of the journal. A source that is missing has nothing settled. */
+  /** They are in the order of the journal. A source that is missing has nothing settled. */
   readonly sources: readonly SourceProgress[];
   readonly withdrawn: readonly WithdrawnInterval[];
 }
 
-/** The last durable record when the checkpoint was made. */
+/** It was the last durable record when the checkpoint was made. */
 export interface LastRecord {
-  /** What its write id begins with; empty when there never was one. */
+  /** Its write id begins with this; it is empty when there never was one. */
   readonly run: string;
   readonly seq: number;
-  /** The last segment, and where it ended then; undefined when there was none. */
+  /** It names the last segment, and where that ended then; it is undefined when there was none. */
   readonly segment?: { readonly name: string; readonly end: number } | undefined;
 }
 
@@ -39,7 +42,7 @@ const INSTANCE_FILE = "instance";
 const encoder = new TextEncoder();
 
 /**
- * What stands in the file. The first fields are those of programs that know only format 1: such a
+ * This stands in the file. The first fields are those of programs that know only format 1: such a
  * one goes on from the last number that it may have given out.
  */
 interface Content {
@@ -50,19 +53,19 @@ interface Content {
   readonly cacheCurrent: false;
   readonly ordinal: number;
   readonly last: LastRecord;
-  /** Source, settledSeq, doneSeq, floorSeq. */
+  /** Each has the source, its settledSeq, doneSeq and floorSeq. */
   readonly sources: readonly (readonly [string, number, number, number])[];
-  /** Run, firstSeq, lastSeq, certain. */
+  /** Each has the run, its firstSeq, lastSeq and whether that is certain. */
   readonly withdrawn: readonly (readonly [string, number, number, boolean])[];
 }
 
-/** What programs left that know only format 1. */
+/** Programs that know only format 1 left this. */
 interface OldContent {
   readonly instance: string;
   readonly ackedSeq: number;
   readonly lastSeq: number;
   readonly lastAcceptedMs: number;
-  /** The last batch that the store took. */
+  /** The store took this batch last. */
   readonly settled?: { readonly source: string; readonly seq: number };
 }
 
@@ -91,9 +94,9 @@ export async function writeCheckpoint(
 }
 
 /**
- * What the checkpoint file holds; `damaged` when it is not as it was written, undefined when there
- * is none. The checksum covers every field that the file has, known here or not: a program can read
- * what a later one wrote.
+ * Returns what the checkpoint file holds; `damaged` when it is not as it was written, undefined
+ * when there is none. The checksum covers every field that the file has, known here or not, so that
+ * a program can read what a later one wrote.
  */
 export async function readCheckpoint(
   fs: JournalFileSystem,
@@ -146,9 +149,9 @@ function fromOldContent(content: OldContent): Checkpoint {
 }
 
 /**
- * For a journal whose records go to another store from here on: that one has none of its marks, and
- * what is settled is kept no longer, as it must not go there. Only under the journal's lock. A
- * damaged checkpoint is left to the next start.
+ * Prepares a journal whose records go to another store from here on: that one has none of its
+ * marks, and what is settled is kept no longer, as it must not go there. It may be called only
+ * under the journal's lock. A damaged checkpoint is left to the next start.
  */
 export async function forgetStore(fs: JournalFileSystem, dir: string): Promise<void> {
   const checkpoint = await readCheckpoint(fs, dir);
@@ -165,7 +168,7 @@ export async function forgetStore(fs: JournalFileSystem, dir: string): Promise<v
 }
 
 /**
- * The stable instance id; undefined when there is none yet.
+ * Returns the stable instance id; undefined when there is none yet.
  * @throws AppError `journal-failed` when the file does not hold one
  */
 export async function readInstance(
@@ -187,12 +190,12 @@ export async function createInstance(fs: JournalFileSystem, dir: string): Promis
   return instance;
 }
 
-/** {@link INSTANCE_ID_LENGTH} random characters of `[0-9a-z]`. */
+/** Returns {@link INSTANCE_ID_LENGTH} random characters of `[0-9a-z]`. */
 export function randomId(): string {
   let id = "";
   while (id.length < INSTANCE_ID_LENGTH) {
     const [byte] = crypto.getRandomValues(new Uint8Array(1));
-    // 252 = 7 * 36: above it, some characters would come up more often.
+    // A byte from 252 = 7 * 36 on is drawn anew, or some characters would come up more often.
     if (byte! < 252) id += (byte! % 36).toString(36);
   }
   return id;

@@ -1,6 +1,7 @@
 /**
- * The header of a segment, in both formats. Numbers are big-endian; those of the domain are IEEE
- * doubles, exact for every safe integer. The records that follow it are described in `record.ts`.
+ * Encodes and decodes the header of a segment, in both formats. Numbers are big-endian; those of
+ * the domain are IEEE doubles, exact for every safe integer. The records that follow it are
+ * described in `record.ts`.
  *
  *     magic 8 | format u16 | 0 u16 | salt u32 | instance 12 | run 12 | firstSeq f64
  *     | previousSeq f64 | lastAcceptedMs f64 | crc u32
@@ -23,10 +24,10 @@ export type Format = 1 | 2;
 export interface SegmentHeader {
   readonly format: Format;
   readonly instance: string;
-  /** Random for every start of the process. */
+  /** It is random for every start of the process. */
   readonly run: string;
   readonly salt: number;
-  /** The number of the first record. */
+  /** It is the number of the first record. */
   readonly firstSeq: number;
   /**
    * The last durable record before this segment is number `previousSeq` of `previousRun`; 0 and
@@ -35,7 +36,7 @@ export interface SegmentHeader {
    */
   readonly previousRun: string;
   readonly previousSeq: number;
-  /** No entry of this segment was accepted before. Unix milliseconds. */
+  /** No entry of this segment was accepted before this time, in Unix milliseconds. */
   readonly lastAcceptedMs: number;
 }
 
@@ -61,12 +62,12 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** CRC-32C as an unsigned number. */
+/** Returns the CRC-32C as an unsigned number. */
 export function checksum(bytes: Uint8Array, seed = 0): number {
   return crc32c.buf(bytes, seed | 0) >>> 0;
 }
 
-/** Where the first record of a segment begins. */
+/** Returns where the first record of a segment begins. */
 export function recordsBeginAt(format: Format): number {
   return SECOND_COPY_AT + COPY_BYTES[format];
 }
@@ -92,8 +93,8 @@ export function encodeHeader(header: SegmentHeader): Uint8Array {
 }
 
 /**
- * The header in the first {@link HEADER_BYTES} of a segment, or fewer of one that is shorter;
- * undefined when neither copy is whole.
+ * Reads the header from the first {@link HEADER_BYTES} of a segment, or fewer of one that is
+ * shorter; returns undefined when neither copy is whole.
  * @throws AppError `journal-failed` for a format that only a later version of this program knows
  */
 export function decodeHeader(bytes: Uint8Array): SegmentHeader | undefined {
@@ -126,12 +127,14 @@ function isWholeFormat2(bytes: Uint8Array, view: DataView): boolean {
     view.getUint32(CRC_2_AT) === checksum(bytes.subarray(0, CRC_2_AT));
 }
 
-/** The text of twelve characters at `at`; empty when there is none. */
+/** Returns the text of twelve characters at `at`; it is empty when there is none. */
 function textAt(bytes: Uint8Array, at: number): string {
   return decoder.decode(bytes.subarray(at, at + INSTANCE_ID_LENGTH)).replaceAll("\0", "");
 }
 
-/** What a journal says that holds `what`, which only a later version of the program writes. */
+/**
+ * Returns what a journal says that holds `what`, which only a later version of the program writes.
+ */
 export function unsupported(what: string): AppError {
   return new AppError(
     "journal-failed",

@@ -1,23 +1,23 @@
-/** The records that become durable together, as they will stand in the segment. */
+/** Collects the records that become durable together, as they will stand in the segment. */
 import type { Entry } from "../domain.ts";
 import type { AppError } from "../errors.ts";
 import { encodeRecord, endGroup, recordBytesBound } from "./record.ts";
-import type { Mark } from "./segment.ts";
+import type { RecordLocation } from "./segment.ts";
 
 /**
  * A boundary group is what is sent on as one: small enough for one message of a broker, large
- * enough that its mark costs little.
+ * enough that its flag costs little.
  */
 const BOUNDARY_BYTES_MAX = 512 * 1024;
 const BOUNDARY_RECORDS_MAX = 1_000;
 
 /**
- * A commit group: one write, one fsync, one promise. Its records are one boundary group or more,
- * the last of which ends with it.
+ * A commit group is one write, one fsync and one promise. Its records are one boundary group or
+ * more, the last of which ends with it.
  */
 export class Group {
   readonly durable: Promise<void>;
-  readonly settle: { readonly resolve: () => void; readonly reject: (error: AppError) => void };
+  readonly receipt: { readonly resolve: () => void; readonly reject: (error: AppError) => void };
   readonly entries: Entry[] = [];
   length = 0;
   readonly #offsets: number[] = [];
@@ -31,7 +31,7 @@ export class Group {
     // Who does not wait for durability need not handle its failure.
     promise.catch(() => {});
     this.durable = promise;
-    this.settle = { resolve, reject };
+    this.receipt = { resolve, reject };
   }
 
   get first(): Entry {
@@ -42,7 +42,9 @@ export class Group {
     return this.entries.at(-1)!;
   }
 
-  /** Encodes after what is there, without keeping it yet; returns the length of the record. */
+  /**
+   * Encodes an entry after what is there, without keeping it yet; returns the length of the record.
+   */
   encode(entry: Entry): number {
     const needed = this.length + recordBytesBound(entry.userId, entry.value);
     if (needed > this.bytes.length) this.#grow(needed);
@@ -59,14 +61,14 @@ export class Group {
     this.entries.push(entry);
   }
 
-  /** Nothing is added any more. Returns what is to be written. */
+  /** Ends the group, to which nothing is added any more, and returns what is to be written. */
   finish(): Uint8Array {
     if (this.#boundaryRecords > 0) this.#endBoundary();
     return this.bytes.subarray(0, this.length);
   }
 
-  /** Where its records are, counted from its beginning. */
-  *marks(): Iterable<Mark> {
+  /** Says where its records are, with offsets counted from its beginning. */
+  *locations(): Iterable<RecordLocation> {
     for (const [i, { seq, acceptedMs }] of this.entries.entries()) {
       yield { seq, offset: this.#offsets[i]!, acceptedMs };
     }

@@ -1,7 +1,7 @@
 /**
- * The one writer of the journal: all records that wait go out in one write and one fsync, and
- * become durable together. Owns the segment being written. A failed fsync ends it for good, and so
- * do files that are not at their place; a full disk does not.
+ * Is the one writer of the journal: all records that wait go out in one write and one fsync, and
+ * become durable together. It owns the segment being written. A failed fsync ends it for good, and
+ * so do files that are not at their place; a full disk does not.
  */
 import type { Entry } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
@@ -13,40 +13,45 @@ import { recordBytesBound } from "./record.ts";
 import type { Segment } from "./segment.ts";
 import { createSegment, syncFile } from "./segment_file.ts";
 
-export interface GroupCommitOptions {
+interface GroupCommitOptions {
   readonly fs: JournalFileSystem;
   readonly dir: string;
   readonly segmentBytes: number;
   readonly instance: string;
   readonly run: string;
-  /** The last durable record of earlier runs; 0 and empty when there is none. */
+  /**
+   * These name the last durable record of earlier runs; they are 0 and empty when there is none.
+   */
   readonly previousRun: string;
   readonly previousSeq: number;
   readonly lastAcceptedMs: number;
-  /** The highest number in the name of a segment. */
+  /** It is the highest number in the name of a segment. */
   readonly ordinal: number;
-  /** As {@link JournalFile.displaced}, of the directory. */
+  /** It says of the directory what {@link JournalFile.displaced} says of a file. */
   readonly displaced: () => string | undefined;
   /** Makes room for so many bytes, where that is possible; never rejects. */
   readonly makeRoom: (bytes: number) => Promise<void>;
   readonly onSegment: (segment: Segment) => void;
-  /** The group is durable: called before its waiters are told. */
+  /** It is told that the group is durable, before its waiters are. */
   readonly onCommitted: (segment: Segment, group: Group) => void;
   readonly onRejected: (group: Group) => void;
   readonly onDiskFull: () => void;
-  /** Nothing is written any more; told once. */
+  /** It is told once that nothing is written any more. */
   readonly onFailed: (failure: AppError) => void;
   readonly onFsync: (durationMs: number, groupRecords: number) => void;
 }
 
+/** A group has at most so many bytes, so that nobody waits long for the writes of others. */
 const GROUP_BYTES = 2 * 1024 * 1024;
+/** A buffer begins with room for some hundred small records, and grows. */
 const BUFFER_BYTES = 64 * 1024;
+/** A buffer that grew beyond this is not kept for the next group: twice a full group is enough. */
 const SPARE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 export class GroupCommit {
   /**
-   * One salt a run: a sequence number never comes twice within it, so an old record is never taken
-   * for a new one.
+   * A run has one salt: within the run a sequence number never comes twice, so that an old record
+   * is never taken for a new one.
    */
   readonly #salt = crypto.getRandomValues(new Uint32Array(1))[0]!;
   readonly #groupBytes: number;
@@ -66,27 +71,27 @@ export class GroupCommit {
     this.#ordinal = options.ordinal;
   }
 
-  /** Why nothing can become durable any more; its cause says it all. */
+  /** It says why nothing can become durable any more; its cause says it all. */
   get failure(): AppError | undefined {
     return this.#failure;
   }
 
-  /** The last durable number of this run; 0 before the first. */
+  /** It is the last durable number of this run, and 0 before the first. */
   get durableSeq(): number {
     return this.#durableSeq;
   }
 
-  /** The number in the name of the last segment. */
+  /** It is the number in the name of the last segment. */
   get ordinal(): number {
     return this.#ordinal;
   }
 
-  /** The segment being written; all others are complete. */
+  /** It is the segment being written; all others are complete. */
   get activeSegment(): Segment | undefined {
     return this.#active?.segment;
   }
 
-  /** When the first record that is not durable yet was accepted. */
+  /** The first record that is not durable yet was accepted then. */
   get oldestWaitingMs(): number | undefined {
     return (this.#underWay ?? this.#waiting[0])?.first.acceptedMs;
   }
@@ -137,8 +142,8 @@ export class GroupCommit {
   }
 
   /**
-   * Completes the active segment; the next group begins a new one. Only while nothing waits or is
-   * under way.
+   * Completes the active segment; the next group begins a new one. It may be called only while
+   * nothing waits or is under way.
    */
   completeSegment(): void {
     this.#active?.file.close();
@@ -156,13 +161,14 @@ export class GroupCommit {
         this.#durableSeq = group.last.seq;
         this.#lastAcceptedMs = group.last.acceptedMs;
         this.options.onCommitted(segment, group);
-        group.settle.resolve();
+        group.receipt.resolve();
       } catch (error) {
         await this.#fail(group, error);
       }
       if (group.bytes.length <= SPARE_BUFFER_BYTES) this.#spare = group.bytes;
     }
-    // In the same turn as the last look at what waits: nothing pushed later is left lying.
+    // This comes in the same turn as the last look at what waits, so that nothing pushed later is
+    // left lying.
     this.#working = undefined;
   }
 
@@ -220,7 +226,10 @@ export class GroupCommit {
     );
   }
 
-  /** Back to the last durable byte; numbers were lost, so that the segment ends here. */
+  /**
+   * Cuts the active segment back to its last durable byte. Numbers were lost, so that the segment
+   * ends here.
+   */
   async #cutActiveSegment(): Promise<void> {
     if (this.#active === undefined) return;
     const { segment, file } = this.#active;
@@ -230,7 +239,8 @@ export class GroupCommit {
   }
 
   /**
-   * Never tried again: after a failed fsync the page cache calls clean what the disk does not have.
+   * Ends it for good instead of trying again: after a failed fsync the page cache calls clean what
+   * the disk does not have.
    */
   #poison(group: Group, error: unknown): void {
     this.giveUp(error instanceof Error ? error : new Error(reasonOf(error)));
@@ -240,7 +250,7 @@ export class GroupCommit {
 
   #reject(group: Group, error: AppError): void {
     this.options.onRejected(group);
-    group.settle.reject(error);
+    group.receipt.reject(error);
   }
 
   #buffer(): Uint8Array {

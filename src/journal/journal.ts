@@ -1,7 +1,7 @@
 /**
- * The default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes
+ * Is the default queue: a segmented, checksummed, group-commit write-ahead journal. Accepted writes
  * live on disk until the store has them, and for a while after; memory holds what is not durable
- * yet and a sparse index. One object, two doors: {@link Intake} and {@link Source}.
+ * yet and a sparse index. It is one object with two doors, {@link Intake} and {@link Source}.
  */
 import type { Entry, Write } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
@@ -14,7 +14,7 @@ import { type Checkpoint, type LastRecord, randomId } from "./checkpoint.ts";
 import { denoFileSystem, type JournalFile } from "../disk/file_system.ts";
 import type { Group } from "./group.ts";
 import { GroupCommit } from "./group_commit.ts";
-import type { JournalObserver, JournalOptions } from "./options.ts";
+import { type JournalObserver, type JournalOptions, segmentBytesOf } from "./options.ts";
 import { lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { stageOf } from "./stages.ts";
@@ -22,10 +22,9 @@ import { Upkeep } from "./upkeep.ts";
 
 export type { JournalObserver, JournalOptions } from "./options.ts";
 
-const SEGMENT_BYTES = 64 * 1024 * 1024;
-/** Each takes a file descriptor: a journal larger than so many segments gets larger ones. */
-const SEGMENTS_MAX = 256;
+/** A directory that was moved away is noticed within a second, also when nobody writes. */
 const LOOK_AROUND_MS = 500;
+
 /**
  * Locks and recovers the journal in `dir`, which is made when missing. The listener is told of what
  * waits before this resolves.
@@ -72,18 +71,15 @@ export class Journal implements Intake, Source {
   #closing: Promise<void> | undefined;
   readonly #stopLooking: (() => void) | undefined;
 
-  /** Use {@link openJournal}. */
+  /** It is made by {@link openJournal} alone, which has locked and recovered the directory. */
   constructor(
     private readonly options: OpenOptions,
     readonly run: string,
     private readonly recovered: Recovered,
     private readonly lock: JournalFile,
   ) {
-    const { fs, dir, maxBytes, monotonicMs, observer = {} } = options;
-    // Settled records can fill a segment, never the journal.
-    const segmentBytes = options.segmentBytes ??
-      Math.max(SEGMENT_BYTES, Math.ceil(maxBytes / SEGMENTS_MAX));
-    this.#segmentBytes = Math.min(segmentBytes, Math.floor(maxBytes / 4));
+    const { fs, dir, monotonicMs, observer = {} } = options;
+    this.#segmentBytes = segmentBytesOf(options);
     this.#now = options.now ?? Date.now;
     this.#observer = observer;
     // Two runs of one instance never meet in one millisecond: their numbers say nothing about
@@ -241,11 +237,13 @@ export class Journal implements Intake, Source {
   #withdraw(group: Group): void {
     this.#waitingBytes -= group.length;
     this.recovered.withdrawn.add(this.run, group.first.seq, group.last.seq);
-    this.#backlog.forget(group.entries.length);
+    this.#backlog.countOut(group.entries.length);
     this.options.listener.withdrawn(group.entries);
   }
 
-  /** Bytes that the next record may have. What is settled is no reason to refuse one. */
+  /**
+   * Returns the bytes that the next record may have. What is settled is no reason to refuse one.
+   */
   #room(): number {
     const { bytes, settledBytes } = this.recovered.segments;
     const free = this.options.maxBytes - bytes + settledBytes;
@@ -265,8 +263,8 @@ export class Journal implements Intake, Source {
   }
 
   /**
-   * With nothing left to take, a segment that has grown gives its space back without waiting to be
-   * full.
+   * Completes a segment that has grown when nothing is left to take, so that it gives its space
+   * back without waiting to be full.
    */
   #completeIdleSegment(): void {
     const active = this.#commit.activeSegment;
@@ -275,7 +273,7 @@ export class Journal implements Intake, Source {
     }
   }
 
-  /** Takes, and what moves the place of the next one, come one after the other. */
+  /** Lets takes, and what moves the place of the next one, come one after the other. */
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     this.#refuseClosed();
     const result = this.#taking.then(work);

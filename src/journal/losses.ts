@@ -1,4 +1,4 @@
-/** What is found damaged or missing while the journal is open: put aside, reported, remembered. */
+/** Puts aside, reports and remembers what is found damaged or missing while the journal is open. */
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { Progress } from "./progress.ts";
 import { quarantine } from "./quarantine.ts";
@@ -36,14 +36,17 @@ export class Losses {
     return lastLost - firstLost + 1;
   }
 
-  /** A segment that was kept ends before these numbers, and none that is here has them. */
+  /** Notes that a segment that was kept ends before these numbers, which no other one has. */
   loseEnd({ name, run, header, end }: Segment, afterSeq: number, throughSeq: number): void {
     const { withdrawn, onDamage } = this.options;
     onDamage({ kind: "damaged", segment: `missing after ${name}`, offset: end, bytes: 0 });
     withdrawn.add(run, Math.max(header.firstSeq, afterSeq + 1), throughSeq);
   }
 
-  /** Somebody removed the file of a segment that was kept, and is needed beyond `afterSeq`. */
+  /**
+   * Remembers a segment that was kept, and is needed beyond `afterSeq`, when somebody has removed
+   * its file.
+   */
   loseSegment({ name, run, header, lastSeq }: Segment, afterSeq: number): void {
     const { withdrawn, onDamage } = this.options;
     onDamage({ kind: "damaged", segment: `missing: ${name}`, offset: 0, bytes: 0 });
@@ -51,8 +54,8 @@ export class Losses {
   }
 
   /**
-   * The store lost these, and they are not here any more. Of format 1 they may be of another
-   * source, which has them still.
+   * Remembers numbers that the store lost, and that are not here any more. Of format 1 they may be
+   * of another source, which has them still.
    */
   loseForGood(source: string, firstSeq: number, lastSeq: number): void {
     if (!source.includes("/")) this.options.withdrawn.add(source, firstSeq, lastSeq);

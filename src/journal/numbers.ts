@@ -1,6 +1,7 @@
 /**
- * What a survey learns of numbers: the last durable one of every run, those that were withdrawn,
- * and whether some are missing. The runs of format 1 count as one, whose name is the instance.
+ * Gathers what a survey learns of numbers: the last durable one of every run, those that were
+ * withdrawn, and whether some are missing. The runs of format 1 count as one, whose name is the
+ * instance.
  */
 import type { Checkpoint, LastRecord } from "./checkpoint.ts";
 import { HEADER_BYTES, type SegmentHeader } from "./codec.ts";
@@ -21,13 +22,14 @@ export class Numbers {
       const run = source.startsWith(`${instance}/`) ? instance : source;
       this.#lastSeqs.set(run, Math.max(doneSeq, this.lastSeq(run)));
     }
-    // Of format 1 nothing is durable only because it was once: its segments have to be there.
+    // A number of format 1 is not called durable only because it was once: its segments have to be
+    // there.
     if (checkpoint !== undefined) {
       this.#lastSeqs.set(instance, Math.max(checkpoint.oldDoneSeq, this.lastSeq(instance)));
     }
   }
 
-  /** The last durable number that is here, or was settled; 0 when none is known. */
+  /** Returns the last durable number that is here, or was settled; 0 when none is known. */
   lastSeq(run: string): number {
     return this.#lastSeqs.get(run) ?? 0;
   }
@@ -40,7 +42,7 @@ export class Numbers {
     return Math.max(this.#oldLastSeq, this.lastSeq(this.instance));
   }
 
-  /** True when the record that came before a segment is neither here nor settled. */
+  /** Returns true when the record that came before a segment is neither here nor settled. */
   misses({ instance, format, run, previousRun, previousSeq }: SegmentHeader): boolean {
     if (this.lastSeq(previousRun) >= previousSeq) return false;
     const own = previousRun === (format === 1 ? instance : run);
@@ -48,7 +50,7 @@ export class Numbers {
     return own || this.#lastSeqs.has(previousRun);
   }
 
-  /** A segment of `run` with this header follows. */
+  /** Accounts for what came before a segment of `run` with this header, which follows. */
   precede(run: string, header: SegmentHeader): void {
     const { firstSeq, previousRun, previousSeq } = header;
     this.accountFor(header);
@@ -57,14 +59,17 @@ export class Numbers {
     if (from < firstSeq) this.withdrawn.add(run, from, firstSeq - 1);
   }
 
-  /** Whatever became of it: the record that came before a segment is not missed again. */
+  /**
+   * Sees to it that the record that came before a segment is not missed again, whatever became of
+   * it.
+   */
   accountFor(header: SegmentHeader): void {
     const { previousRun, previousSeq } = header;
     if (this.misses(header)) this.lose(previousRun, previousSeq);
     if (previousSeq > 0) this.reach(previousRun, previousSeq);
   }
 
-  /** What is missing through this number never comes to the store. */
+  /** Calls withdrawn what is missing through this number, as it never comes to the store. */
   lose(run: string, lastSeq: number): void {
     // Without a checkpoint nobody knows what was settled, and removed for that.
     if (this.checkpoint !== undefined) this.withdrawn.add(run, this.lastSeq(run) + 1, lastSeq);
@@ -75,7 +80,9 @@ export class Numbers {
     if (run !== this.#last.run || seq > this.#last.seq) this.#last = { run, seq };
   }
 
-  /** A segment of format 1 with this first number cannot be read, and nothing follows it. */
+  /**
+   * Notes that a segment of format 1 with this first number cannot be read, and nothing follows it.
+   */
   mayHaveReached(firstSeq: number, bytes: number): void {
     const records = Math.floor(Math.max(0, bytes - HEADER_BYTES) / MIN_RECORD_BYTES);
     this.#oldLastSeq = Math.max(this.#oldLastSeq, firstSeq - 1 + records);

@@ -1,48 +1,61 @@
-/** What a journal is opened with, and whom it tells of what it does. */
+/** A journal is opened with these, and tells an observer of what it does. */
 import type { Clock } from "../ports/clock.ts";
 import type { IntakeListener } from "../ports/intake.ts";
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { DamageReport } from "./survey.ts";
 
+/** A segment is small enough to give its space back soon, and large enough that few are open. */
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+/** Each segment takes a file descriptor, so that a journal larger than so many gets larger ones. */
+const SEGMENTS_MAX = 256;
+
 export interface JournalOptions {
   readonly dir: string;
-  /** Above it, pushes are refused. */
+  /** Pushes are refused above it. */
   readonly maxBytes: number;
   /**
-   * So long settled segments are kept, in milliseconds, unless their bytes are needed for new
+   * Settled segments are kept for so many milliseconds, unless their bytes are needed for new
    * writes: what is in them is sent again when the store went back.
    */
   readonly retainMs: number;
   readonly listener: IntakeListener;
   /**
-   * A segment is completed at this size, or at a quarter of `maxBytes` if that is less. Default 64
-   * MiB, or 1/256 of `maxBytes`.
+   * A segment is completed at this size, or at a quarter of `maxBytes` if that is less. The default
+   * is 64 MiB, or 1/256 of `maxBytes`.
    */
   readonly segmentBytes?: number;
   readonly fs?: JournalFileSystem;
-  /** Unix milliseconds. */
+  /** It returns Unix milliseconds. */
   readonly now?: () => number;
-  /** Milliseconds by a clock that is never set. */
+  /** It returns milliseconds by a clock that is never set. */
   readonly monotonicMs?: () => number;
   /**
-   * Runs the regular look at whether the files are at their place, and what was kept long enough;
-   * without it that is done with writes and settlements only.
+   * It runs the regular look at whether the files are at their place, and what was kept long
+   * enough; without it that is done with writes and settlements only.
    */
   readonly setInterval?: Clock["setInterval"];
   readonly observer?: JournalObserver;
 }
 
-/** Told of what metrics and logs should show. */
+/** An observer is told of what metrics and logs should show. */
 export interface JournalObserver {
   onFsync?(durationMs: number, groupRecords: number): void;
   onDamage?(report: DamageReport): void;
-  /** Something failed that is tried again: a checkpoint, the removal of a segment. */
+  /**
+   * Is told of something that failed and is tried again: a checkpoint, the removal of a segment.
+   */
   onFault?(reason: string): void;
-  /** Nothing can be made durable any more; told once. */
+  /** Is told once that nothing can be made durable any more. */
   onFailed?(reason: string): void;
   /**
-   * The journal is open. @param lastAcceptedMs of the last write it knows of, Unix milliseconds; 0
-   * when it knows none
+   * Is told that the journal is open.
+   * @param lastAcceptedMs of the last write it knows of, Unix milliseconds; 0 when it knows none
    */
   onOpened?(lastAcceptedMs: number): void;
+}
+
+/** Returns the size of a segment. Settled records can fill a segment, but never the journal. */
+export function segmentBytesOf({ segmentBytes, maxBytes }: JournalOptions): number {
+  const wanted = segmentBytes ?? Math.max(SEGMENT_BYTES, Math.ceil(maxBytes / SEGMENTS_MAX));
+  return Math.min(wanted, Math.floor(maxBytes / 4));
 }

@@ -1,15 +1,19 @@
 /**
- * The journal's place in the file system: its directory, the lock that holds it, and what is said
- * when it is lost.
+ * Cares for the journal's place in the file system: its directory, the lock that holds it, and what
+ * is said when it is lost.
  */
 import { join } from "node:path";
 import { DeadlineError } from "../deadline.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 
+/** An instance that is about to end gives the lock back within this time. */
 const LOCK_LIMIT_MS = 2_000;
 
-/** @throws AppError `journal-failed` with what is in the way */
+/**
+ * Makes the directory where it is missing.
+ * @throws AppError `journal-failed` with what is in the way
+ */
 export async function makeDirectory(fs: JournalFileSystem, dir: string): Promise<void> {
   try {
     await fs.mkdir(dir);
@@ -22,7 +26,7 @@ export async function makeDirectory(fs: JournalFileSystem, dir: string): Promise
 }
 
 /**
- * The lock that says that this process has the journal in `dir`, until it is closed.
+ * Takes the lock that says that this process has the journal in `dir`, until it is closed.
  * @throws AppError `journal-failed` when another process has it
  */
 export async function lockJournal(fs: JournalFileSystem, dir: string): Promise<JournalFile> {
@@ -39,7 +43,10 @@ export async function lockJournal(fs: JournalFileSystem, dir: string): Promise<J
   }
 }
 
-/** @param reason see {@link JournalFile.displaced} */
+/**
+ * Returns what an operator is told of files that are not at their place.
+ * @param reason see {@link JournalFile.displaced}
+ */
 export function displacedError(reason: string): Error {
   return new Error(
     `${reason}. What was accepted is still open in this process, and goes to the store: do not ` +

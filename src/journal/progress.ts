@@ -1,11 +1,11 @@
 /**
- * How far each source is: what the store has of it, and what is not to be sent any more. A source
- * is one run of one instance, and the key of the store's mark.
+ * Knows how far each source is: what the store has of it, and what is not to be sent any more. A
+ * source is one run of one instance, and the key of the store's mark.
  */
 
 export interface SourceProgress {
   readonly source: string;
-  /** The store was known to have everything through this number; 0 when nothing is known. */
+  /** The store was known to have everything through this number; it is 0 when nothing is known. */
   readonly settledSeq: number;
   /**
    * Nothing through this number waits for the store. It is above `settledSeq` where the numbers
@@ -21,18 +21,21 @@ export interface SourceProgress {
  * ids are known for a while; a start is one source.
  */
 const REMEMBERED_MAX = 64;
-/** As many starts in a row during which the store took nothing, and clients wrote. */
+/**
+ * As many sources of which nothing is settled are named: they are starts in a row during which the
+ * store took nothing, and clients wrote.
+ */
 const UNTOUCHED_MAX = 1_000;
 
 export class Progress {
-  /** In the order of the journal. */
+  /** They are in the order of the journal. */
   readonly #sources = new Map<string, SourceProgress>();
 
   constructor(known: Iterable<SourceProgress> = []) {
     for (const each of known) this.#sources.set(each.source, each);
   }
 
-  /** Undefined for a source that nobody remembers. */
+  /** Returns how far a source is; undefined for one that nobody remembers. */
   find(source: string): SourceProgress | undefined {
     return this.#sources.get(source);
   }
@@ -55,20 +58,20 @@ export class Progress {
     this.set({ ...before, settledSeq: seq, doneSeq: seq });
   }
 
-  /** Nothing through `seq` waits for the store, whatever became of it. */
+  /** Lets nothing through `seq` wait for the store, whatever became of it. */
   finish(source: string, seq: number): void {
     const before = this.of(source);
     if (seq > before.doneSeq) this.set({ ...before, doneSeq: seq });
   }
 
-  /** The last source of which something is settled. */
+  /** Returns the last source of which something is settled. */
   lastSettled(): SourceProgress | undefined {
     return [...this.#sources.values()].findLast(({ settledSeq }) => settledSeq > 0);
   }
 
   /**
-   * What a checkpoint names: those of which something is in the journal and settled, and of the
-   * others the latest, whose names tell that they are missing should their segments be.
+   * Returns what a checkpoint names: the sources of which something is in the journal and settled,
+   * and of the others the latest, whose names tell that they are missing should their segments be.
    */
   remembered(inJournal: ReadonlySet<string>): SourceProgress[] {
     const all = [...this.#sources.values()];

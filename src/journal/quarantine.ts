@@ -1,10 +1,11 @@
-/** Where damaged bytes are put aside, so that a person can look at them. */
+/** Puts damaged bytes aside, so that a person can look at them. */
 import { join } from "node:path";
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { Segment } from "./segment.ts";
 import { syncFile } from "./segment_file.ts";
 
 const QUARANTINE_DIR = "quarantine";
+/** Bytes are copied in pieces, as a damaged stretch can be a whole segment. */
 const COPY_BYTES = 1024 * 1024;
 
 /**

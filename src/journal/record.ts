@@ -1,5 +1,5 @@
 /**
- * The records of a segment, in both formats.
+ * Encodes and decodes the records of a segment, in both formats.
  *
  *     crc u32 | length u32 | seq f64 | acceptedMs f64 | ts f64 | flags u8 | userIdLength u16
  *     | extensions, when a flag says so | userId | value
@@ -15,9 +15,12 @@
 import type { Entry } from "../domain.ts";
 import { checksum, type SegmentHeader, unsupported } from "./codec.ts";
 
-/** A field that this version need not know: it is kept, and comes back as it was written. */
+/**
+ * An extension is a field that this version need not know: it is kept, and comes back as it was
+ * written.
+ */
 export interface Extension {
-  /** What it means: 0 to 65535. */
+  /** It says what the field means, as a number from 0 to 65535. */
   readonly type: number;
   readonly bytes: Uint8Array;
 }
@@ -47,7 +50,7 @@ const TOMBSTONE = 2;
 const EXTENDED = 4;
 const KNOWN_FLAGS = ENDS_GROUP | TOMBSTONE | EXTENDED;
 
-/** The smallest record there can be, and the largest that is read back. */
+/** No record is smaller than the first, and none that is larger than the second is read back. */
 export const MIN_RECORD_BYTES = TEXT_AT;
 export const MAX_RECORD_BYTES = 16 * 1024 * 1024;
 export const USER_ID_BYTES_MAX = 0xffff;
@@ -57,7 +60,10 @@ const NO_EXTENSIONS: readonly Extension[] = [];
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Room that surely holds a record of this entry: a UTF-16 unit is three bytes of UTF-8 at most. */
+/**
+ * Returns room that surely holds a record of this entry: a UTF-16 unit is three bytes of UTF-8 at
+ * most.
+ */
 export function recordBytesBound(
   userId: string,
   value: string,
@@ -139,8 +145,8 @@ function sign(bytes: Uint8Array, view: DataView, at: number, size: number, salt:
 }
 
 /**
- * The length a record at `at` claims; undefined when that cannot be one of a record within
- * `available` bytes.
+ * Returns the length that a record at `at` claims; undefined when that cannot be one of a record
+ * within `available` bytes.
  */
 export function claimedRecordBytes(
   view: DataView,
@@ -152,13 +158,14 @@ export function claimedRecordBytes(
   return size < MIN_RECORD_BYTES || size > available || size > MAX_RECORD_BYTES ? undefined : size;
 }
 
-/** The number that a record at `at` claims. */
+/** Returns the number that a record at `at` claims. */
 export function claimedSeq(view: DataView, at: number): number {
   return view.getFloat64(at + SEQ_AT);
 }
 
 /**
- * The record in the `size` bytes at `at`; undefined when they are not a record as it was written.
+ * Reads the record in the `size` bytes at `at`; returns undefined when they are not a record as it
+ * was written.
  * @throws AppError `journal-failed` for flags that only a later version of this program knows
  */
 export function decodeRecord(
@@ -196,7 +203,10 @@ export function decodeRecord(
   };
 }
 
-/** Undefined when their lengths do not fit into one another. */
+/**
+ * Reads the extensions of a record; returns undefined when their lengths do not fit into one
+ * another.
+ */
 function readExtensions(
   bytes: Uint8Array,
   view: DataView,

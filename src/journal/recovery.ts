@@ -1,6 +1,6 @@
 /**
- * Brings a journal's directory into order at start, by the survey: cut, quarantine, forget. The
- * only code that changes old segments.
+ * Brings a journal's directory into order at start, by what the survey found: it cuts, puts into
+ * quarantine and removes. No other code changes old segments.
  */
 import { join } from "node:path";
 import type { Entry } from "../domain.ts";
@@ -13,8 +13,8 @@ import { Segments } from "./segments.ts";
 import { type DamageReport, type Survey, survey } from "./survey.ts";
 
 /**
- * Each takes a file descriptor. More are there only after as many starts during which the store
- * took nothing.
+ * Each of them takes a file descriptor. More are there only after as many starts during which the
+ * store took nothing.
  */
 const HELD_SEGMENTS_MAX = 512;
 
@@ -23,19 +23,22 @@ export interface Recovered extends Omit<Survey, "segments"> {
   readonly segments: Segments;
 }
 
-export interface RecoveryOptions {
+interface RecoveryOptions {
   readonly fs: JournalFileSystem;
   readonly dir: string;
-  /** The run that begins. */
+  /** It names the run that begins. */
   readonly run: string;
-  /** What is settled stays, to be sent again should the store go back. */
+  /** It is true when what is settled stays, to be sent again should the store go back. */
   readonly keepsSettled: boolean;
   readonly monotonicMs: () => number;
-  /** Called in order with every entry that the store may not have. */
+  /** It is called in order with every entry that the store may not have. */
   readonly onUnsettled: (entry: Entry) => void;
 }
 
-/** @throws AppError `journal-failed` for what only a person can decide */
+/**
+ * Recovers the journal in `dir`, under its lock.
+ * @throws AppError `journal-failed` for what only a person can decide
+ */
 export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const { fs, dir, run, onUnsettled } = options;
   const known = await readInstance(fs, dir);
@@ -45,7 +48,8 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const newest = found.segments.at(-1);
   if (newest !== undefined) await cutAndSync(fs, newest);
   const { progress } = found;
-  // Named from the start, so that a later one can tell which of its numbers a crash took.
+  // The run is named from the start, so that a later one can tell which of its numbers a crash
+  // took.
   progress.set(progress.of(run));
   const segments = new Segments(fs, dir, found.segments, progress, options.monotonicMs);
   if (found.unsettled === 0) segments.finishAll();
@@ -86,8 +90,8 @@ async function quarantineReported(
 }
 
 /**
- * Cuts a torn tail. Synced even when whole: after a kill its last records may be in the page cache
- * only, and from here on they count as durable.
+ * Cuts a torn tail. The segment is synced even when it is whole: after a kill its last records may
+ * be in the page cache only, and from here on they count as durable.
  */
 async function cutAndSync(fs: JournalFileSystem, segment: Segment): Promise<void> {
   const file = await fs.open(segment.path, "write");

@@ -10,7 +10,7 @@ import type { Segments } from "./segments.ts";
 
 interface Part {
   readonly segment: Segment;
-  /** Told through this number … */
+  /** It was told through this number … */
   afterSeq: number;
   /** … of what is to be told through that one. */
   readonly throughSeq: number;
@@ -21,15 +21,18 @@ interface Part {
 interface RetellingListener {
   readonly tell: (entry: Entry) => void;
   readonly lose: (segment: Segment, damage: Damage) => Promise<void>;
-  /** It ends before it should: of what was to be told so many numbers are in no segment. */
+  /** It is told that a segment ends before it should, and that no segment has these numbers. */
   readonly loseEnd: (segment: Segment, afterSeq: number, throughSeq: number) => void;
-  /** Somebody removed it. @param entries so many were to be told */
+  /**
+   * It is told that somebody removed the file.
+   * @param entries so many were to be told
+   */
   readonly loseSegment: (segment: Segment, afterSeq: number, entries: number) => void;
 }
 
 interface Retold {
   readonly entries: number;
-  /** The last number of what was not there; undefined when all was. */
+  /** It is the last number of what was not there; undefined when all was. */
   readonly lostSeq: number | undefined;
 }
 
@@ -55,7 +58,7 @@ export class Retelling {
         lostSeq = told.lostSeq ?? lostSeq;
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound)) throw error;
-        // Settled segments are not looked after.
+        // Settled segments are not looked after, so that nobody has noticed.
         const { segment, afterSeq, throughSeq } = part;
         lostSeq = segment.lastSeq;
         this.listener.loseSegment(segment, afterSeq, segment.count(afterSeq, throughSeq));
@@ -95,7 +98,7 @@ export class Retelling {
   }
 }
 
-/** The last number after `seq` of what was durable and is in no segment any more. */
+/** Returns the last number after `seq` of what was durable and is in no segment any more. */
 export function missingThrough(
   segments: Segments,
   { source, settledSeq }: SourceProgress,

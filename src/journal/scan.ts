@@ -14,13 +14,13 @@ import {
 } from "./record.ts";
 import type { JournalFile } from "../disk/file_system.ts";
 
-/** Bytes `from` to `to` are not what was written. */
+/** The bytes from `from` to `to` are not what was written. */
 export interface Damage {
   readonly from: number;
   readonly to: number;
   /**
-   * The number that was due at `from`, and that of the record at `to`; undefined when no valid
-   * record follows.
+   * The first was due at `from`, the second is that of the record at `to`; it is undefined when no
+   * valid record follows.
    */
   readonly expectedSeq: number;
   readonly nextSeq: number | undefined;
@@ -28,11 +28,11 @@ export interface Damage {
 
 export interface Stretch {
   readonly records: Entry[];
-  /** Where each of the records begins. */
+  /** Each of the records begins at one of these. */
   readonly offsets: number[];
-  /** What follows the records, when it is damaged. */
+  /** It follows the records, when what is there is damaged. */
   readonly damage: Damage | undefined;
-  /** Where to read on, past the damage. */
+  /** Reading goes on here, past the damage. */
   readonly next: number;
 }
 
@@ -40,15 +40,19 @@ export interface StretchRequest {
   readonly from: number;
   /** Durable bytes end here. */
   readonly end: number;
-  /** The number that the record at `from` must have. */
+  /** The record at `from` must have this number. */
   readonly expectedSeq: number;
   readonly maxRecords?: number;
 }
 
+/**
+ * One read has so many bytes: thousands of small records, and little beside the memory of a batch.
+ */
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * Up to about 1 MiB of records, in one read unless a record is larger. Ends early at damage.
+ * Reads up to about 1 MiB of records, in one read unless a record is larger. It ends early at
+ * damage.
  * @throws AppError `journal-failed` for what only a later version can have written
  */
 export async function readStretch(
@@ -142,7 +146,7 @@ async function measureDamage(
   return { from, to: end, expectedSeq, nextSeq: undefined };
 }
 
-/** To pass over a deletion would bring back what was deleted. */
+/** Returns the refusal to read on: to pass over a deletion would bring back what was deleted. */
 function tombstoneError(name: string, { run, seq }: Entry): AppError {
   return new AppError(
     "journal-failed",

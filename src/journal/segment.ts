@@ -1,6 +1,6 @@
 /**
- * One segment file, and the one owner of what is known of it: where its durable bytes end, its last
- * number, where its records are, and what of it is damaged. Its bytes are written by the group
+ * Is one segment file, and the one owner of what is known of it: where its durable bytes end, its
+ * last number, where its records are, and what of it is damaged. Its bytes are written by the group
  * commit alone.
  */
 import { join } from "node:path";
@@ -9,17 +9,18 @@ import { recordsBeginAt, type SegmentHeader } from "./codec.ts";
 import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 import { type Damage, readStretch, type Stretch, type StretchRequest } from "./scan.ts";
 
-/** Where one record is. */
-export interface Mark {
+/** One record is here. */
+export interface RecordLocation {
   readonly seq: number;
   readonly offset: number;
   readonly acceptedMs: number;
 }
 
-/** What a scan tells, in order. */
-export interface ScanListener {
+/** A scan tells these, in order. */
+interface ScanListener {
   entry(entry: Entry): void;
   /**
+   * Is told of a damaged stretch.
    * @returns the last number that is lost by it; `torn` when the segment ends where the damage
    *   begins, because nothing durable was there
    */
@@ -27,20 +28,20 @@ export interface ScanListener {
 }
 
 /**
- * A mark is set at the latest after this many records, bytes, and milliseconds: an index small in
- * memory, short to search from.
+ * A signpost is set at the latest after so many records, bytes, and milliseconds: this keeps the
+ * index small in memory, and short to search from.
  */
-const MARK_RECORDS = 64;
-const MARK_BYTES = 256 * 1024;
-const MARK_MS = 1000;
+const SIGNPOST_RECORDS = 64;
+const SIGNPOST_BYTES = 256 * 1024;
+const SIGNPOST_MS = 1000;
 
 export class Segment {
   #end: number;
   #lastSeq: number;
-  /** From this number to the end all is damaged. */
+  /** All is damaged from this number to the end. */
   #damagedFrom = Infinity;
   #indexed = true;
-  readonly #marks: Mark[] = [];
+  readonly #signposts: RecordLocation[] = [];
   readonly #damage = new Map<number, Damage>();
   #handle: Promise<JournalFile> | undefined;
   #held: JournalFile | undefined;
@@ -58,13 +59,13 @@ export class Segment {
     this.#lastSeq = header.firstSeq - 1;
   }
 
-  /** The key of the store's mark: within it a number is never given out twice. */
+  /** It is the key of the store's mark: within it a number is never given out twice. */
   get source(): string {
     const { format, instance, run } = this.header;
     return format === 1 ? `${instance}/${run}` : run;
   }
 
-  /** What the write ids of its records begin with. */
+  /** The write ids of its records begin with this. */
   get run(): string {
     return this.header.format === 1 ? this.header.instance : this.header.run;
   }
@@ -73,17 +74,19 @@ export class Segment {
     return join(this.dir, this.name);
   }
 
-  /** Durable bytes, the header among them. */
+  /** Its durable bytes end here, the header among them. */
   get end(): number {
     return this.#end;
   }
 
-  /** The last durable record, or a number before the header's `firstSeq` when there is none. */
+  /**
+   * It is the last durable record, or a number before the header's `firstSeq` when there is none.
+   */
   get lastSeq(): number {
     return this.#lastSeq;
   }
 
-  /** The last record that can be read: those after it are damaged. */
+  /** It is the last record that can be read: those after it are damaged. */
   get readableThrough(): number {
     return Math.min(this.#lastSeq, this.#damagedFrom - 1);
   }
@@ -96,8 +99,8 @@ export class Segment {
     return this.#removed;
   }
 
-  /** So many bytes more are durable, in which the records are at these places. */
-  grow(bytes: number, records: Iterable<Mark>): void {
+  /** Is told that so many bytes more are durable, in which the records are at these places. */
+  grow(bytes: number, records: Iterable<RecordLocation>): void {
     for (const { seq, offset, acceptedMs } of records) {
       if (this.#damagedFrom < Infinity) this.#endDamage(seq);
       this.#index(seq, this.#end + offset, acceptedMs);
@@ -107,8 +110,8 @@ export class Segment {
   }
 
   /**
-   * What follows it says that this is its last record. Its records are not read: until they are,
-   * one mark at its beginning has to do.
+   * Is told by what follows it that this is its last record. Its records are not read: until they
+   * are, one signpost at its beginning has to do.
    */
   endsWith(lastSeq: number): void {
     const { format, firstSeq, lastAcceptedMs } = this.header;
@@ -118,7 +121,10 @@ export class Segment {
     this.#indexed = false;
   }
 
-  /** Records after one number and through another, but for those that are known to be damaged. */
+  /**
+   * Counts the records after one number and through another, but for those that are known to be
+   * damaged.
+   */
   count(afterSeq: number, throughSeq: number): number {
     const first = Math.max(afterSeq + 1, this.header.firstSeq);
     const last = Math.min(throughSeq, this.#lastSeq);
@@ -134,12 +140,13 @@ export class Segment {
     const begin = recordsBeginAt(this.header.format);
     let from = begin;
     let expectedSeq = this.header.firstSeq;
-    const toIndex = !this.#indexed || this.#marks.length === 0;
+    const toIndex = !this.#indexed || this.#signposts.length === 0;
     const end = this.#end;
     while (from < Math.min(end, this.#end)) {
       const { records, offsets, damage, next } = await this.read({ from, end, expectedSeq });
-      // The mark that stood for all of them, or those of a scan that did not come to its end.
-      if (toIndex && from === begin) this.#marks.length = 0;
+      // The signpost that stood for all records goes, or those of a scan that did not come to its
+      // end.
+      if (toIndex && from === begin) this.#signposts.length = 0;
       for (const [i, entry] of records.entries()) {
         if (toIndex) this.#index(entry.seq, offsets[i]!, entry.acceptedMs);
         this.#lastSeq = Math.max(this.#lastSeq, entry.seq);
@@ -167,17 +174,23 @@ export class Segment {
     return this.#damage.has(offset);
   }
 
-  /** The last mark at or before `seq`; the first mark when all come later. */
-  markFor(seq: number): Mark | undefined {
-    return this.#marks[this.#markIndex(seq)];
+  /** Returns the last signpost at or before `seq`; the first one when all come later. */
+  signpostFor(seq: number): RecordLocation | undefined {
+    return this.#signposts[this.#signpostIndex(seq)];
   }
 
-  /** The bytes in which record `seq` must be, and the number of the record they begin with. */
+  /**
+   * Returns the bytes in which record `seq` must be, and the number of the record they begin with.
+   */
   rangeOf(seq: number): { from: number; end: number; expectedSeq: number } | undefined {
-    const i = this.#markIndex(seq);
-    const mark = this.#marks[i];
-    return mark &&
-      { from: mark.offset, end: this.#marks[i + 1]?.offset ?? this.#end, expectedSeq: mark.seq };
+    const i = this.#signpostIndex(seq);
+    const signpost = this.#signposts[i];
+    return signpost &&
+      {
+        from: signpost.offset,
+        end: this.#signposts[i + 1]?.offset ?? this.#end,
+        expectedSeq: signpost.seq,
+      };
   }
 
   async read(request: StretchRequest): Promise<Stretch> {
@@ -197,7 +210,9 @@ export class Segment {
     this.#held = await this.#open();
   }
 
-  /** As {@link JournalFile.displaced}; undefined, too, when it is not held. */
+  /**
+   * Says what {@link JournalFile.displaced} does; it is undefined, too, when the file is not held.
+   */
   displaced(): string | undefined {
     return this.#held?.displaced();
   }
@@ -215,14 +230,14 @@ export class Segment {
     try {
       await this.fs.remove(this.path);
     } catch (error) {
-      // Somebody else was quicker.
+      // Somebody else was quicker to remove it.
       if (error instanceof Deno.errors.NotFound) return;
       this.#removed = false;
       throw error;
     }
   }
 
-  /** What was damaged at the end is not at the end any more. */
+  /** Ends what was damaged at the end, which is not the end any more. */
   #endDamage(nextSeq: number): void {
     for (const damage of this.#damage.values()) {
       if (damage.nextSeq === undefined) this.#damage.set(damage.from, { ...damage, nextSeq });
@@ -241,19 +256,19 @@ export class Segment {
   }
 
   #index(seq: number, offset: number, acceptedMs: number): void {
-    const last = this.#marks.at(-1);
-    const near = last !== undefined && seq - last.seq < MARK_RECORDS &&
-      offset - last.offset < MARK_BYTES &&
-      acceptedMs - last.acceptedMs < MARK_MS;
-    if (!near) this.#marks.push({ seq, offset, acceptedMs });
+    const last = this.#signposts.at(-1);
+    const near = last !== undefined && seq - last.seq < SIGNPOST_RECORDS &&
+      offset - last.offset < SIGNPOST_BYTES &&
+      acceptedMs - last.acceptedMs < SIGNPOST_MS;
+    if (!near) this.#signposts.push({ seq, offset, acceptedMs });
   }
 
-  #markIndex(seq: number): number {
+  #signpostIndex(seq: number): number {
     let low = 0;
-    let high = this.#marks.length;
+    let high = this.#signposts.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#marks[middle]!.seq <= seq) low = middle + 1;
+      if (this.#signposts[middle]!.seq <= seq) low = middle + 1;
       else high = middle;
     }
     return Math.max(0, low - 1);

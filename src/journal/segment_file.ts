@@ -1,27 +1,57 @@
-/** Segments as files: their names, making one, and making what is in one durable. */
-import { encodeHeader, type SegmentHeader } from "./codec.ts";
+/**
+ * Handles segments as files: their names, finding them, making one, and making what is in one
+ * durable.
+ */
+import { join } from "node:path";
+import { decodeHeader, encodeHeader, HEADER_BYTES, type SegmentHeader } from "./codec.ts";
 import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
 import { Segment } from "./segment.ts";
 
 const NAME = /^([0-9]{16})\.seg$/;
 
 /**
- * The order of the names is that of the segments. Format 1 named a segment by its first number;
- * format 2 counts on from the highest name there is.
+ * Names a segment so that the order of the names is that of the segments. Format 1 named it by its
+ * first number; format 2 counts on from the highest name there is.
  */
 function segmentName(ordinal: number): string {
   return `${String(ordinal).padStart(16, "0")}.seg`;
 }
 
-/** The number in the file's name; undefined when it is not the name of a segment. */
+/** Returns the number in the file's name; undefined when it is not the name of a segment. */
 export function ordinalOf(name: string): number | undefined {
   const match = NAME.exec(name);
   return match ? Number(match[1]) : undefined;
 }
 
+export interface SegmentFile {
+  readonly name: string;
+  readonly size: number;
+  /** It is undefined when it cannot be read. */
+  readonly header: SegmentHeader | undefined;
+}
+
+/** Finds the segments of a journal, in their order. */
+export async function findSegments(fs: JournalFileSystem, dir: string): Promise<SegmentFile[]> {
+  const names = (await fs.list(dir)).filter((name) => ordinalOf(name) !== undefined).sort();
+  const found: SegmentFile[] = [];
+  for (const name of names) found.push(await readHeader(fs, dir, name));
+  return found;
+}
+
+async function readHeader(fs: JournalFileSystem, dir: string, name: string): Promise<SegmentFile> {
+  const file = await fs.open(join(dir, name), "read");
+  try {
+    const bytes = new Uint8Array(HEADER_BYTES);
+    await file.readAt(bytes, 0);
+    return { name, size: await file.size(), header: decodeHeader(bytes) };
+  } finally {
+    file.close();
+  }
+}
+
 /**
- * A new, durable segment without records, held, and the handle to write them. A full disk leaves
- * nothing behind.
+ * Makes a new, durable segment without records, and returns it held, with the handle to write its
+ * records. A full disk leaves nothing behind.
  */
 export async function createSegment(
   fs: JournalFileSystem,
@@ -57,8 +87,8 @@ async function writeHeader(
 }
 
 /**
- * An error of fsync, whatever it says, is not one of a write: after it the state of the file is
- * unknown.
+ * Syncs a file. An error of fsync, whatever it says, is not one of a write: after it the state of
+ * the file is unknown.
  */
 export async function syncFile(file: JournalFile, name: string): Promise<void> {
   try {

@@ -1,6 +1,6 @@
 /**
- * The segments of a journal, in order: how many bytes they hold, which of them hold only what is
- * settled, since when, and which may go.
+ * Keeps the segments of a journal, in order: how many bytes they hold, which of them hold only what
+ * is settled, since when, and which may go.
  */
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import type { Checkpoint, LastRecord } from "./checkpoint.ts";
@@ -15,7 +15,7 @@ const RETAINED_SOURCES_MAX = 500;
 
 export class Segments implements Iterable<Segment> {
   readonly #list: Segment[];
-  /** Those of which nothing waits for the store, and since when that is so. */
+  /** Nothing of these waits for the store, since that time by the monotonic clock. */
   readonly #settledSince = new Map<Segment, number>();
   #bytes: number;
   #settledBytes = 0;
@@ -36,18 +36,18 @@ export class Segments implements Iterable<Segment> {
     return this.#list[Symbol.iterator]();
   }
 
-  /** The one that has a durable number; undefined when none has. */
+  /** Returns the segment that has a durable number; undefined when none has. */
   find(run: string, seq: number): Segment | undefined {
     const found = this.#list.find((segment) => segment.run === run && segment.lastSeq >= seq);
     return found !== undefined && found.header.firstSeq <= seq ? found : undefined;
   }
 
-  /** On disk. */
+  /** So many bytes are on disk. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Of these, in segments of which nothing waits for the store. */
+  /** So many of these are in segments of which nothing waits for the store. */
   get settledBytes(): number {
     return this.#settledBytes;
   }
@@ -57,7 +57,7 @@ export class Segments implements Iterable<Segment> {
     this.#bytes += segment.end;
   }
 
-  /** It has so many durable bytes more, of entries that are not settled. */
+  /** Is told that the segment has so many durable bytes more, of entries that are not settled. */
   grew(segment: Segment, bytes: number): void {
     this.#bytes += bytes;
     if (this.#settledSince.delete(segment)) this.#settledBytes -= segment.end - bytes;
@@ -67,7 +67,10 @@ export class Segments implements Iterable<Segment> {
     return segment.empty || segment.readableThrough <= this.progress.doneSeq(segment.source);
   }
 
-  /** To be called when sources were settled or rewound. */
+  /**
+   * Looks anew which segments are settled. It has to be called when sources were settled or
+   * rewound.
+   */
   noteProgress(): void {
     const nowMs = this.monotonicMs();
     this.#settledBytes = 0;
@@ -81,14 +84,17 @@ export class Segments implements Iterable<Segment> {
     }
   }
 
-  /** Nothing waits for the store: what was withdrawn or damaged does not either. */
+  /**
+   * Calls all sources done when nothing waits for the store: what was withdrawn or damaged does not
+   * either.
+   */
   finishAll(): void {
     for (const { source, lastSeq } of this.#list) this.progress.finish(source, lastSeq);
     this.noteProgress();
   }
 
   /**
-   * Those that need not be kept, but for the one that is being written.
+   * Returns the segments that need not be kept, but for the one that is being written.
    * @param retainMs so long they are kept after all of them was settled
    */
   disposable(retainMs: number, active?: Segment): Segment[] {
@@ -103,7 +109,9 @@ export class Segments implements Iterable<Segment> {
     });
   }
 
-  /** The oldest settled segments, as many as have to go until at most `maxBytes` are left. */
+  /**
+   * Returns the oldest settled segments, as many as have to go until at most `maxBytes` are left.
+   */
   oldestAbove(maxBytes: number, active?: Segment): Segment[] {
     const chosen: Segment[] = [];
     let bytes = this.#bytes;
@@ -115,7 +123,10 @@ export class Segments implements Iterable<Segment> {
     return chosen;
   }
 
-  /** Only after a checkpoint that says that they are settled is durable. */
+  /**
+   * Removes segments. It may be called only after a checkpoint that says that they are settled is
+   * durable.
+   */
   async remove(segments: readonly Segment[]): Promise<void> {
     for (const segment of segments) {
       await segment.remove();
@@ -124,15 +135,15 @@ export class Segments implements Iterable<Segment> {
     if (segments.length > 0) await this.fs.syncDirectory(this.dir);
   }
 
-  /** Opens those that are not settled, at most `max`. */
+  /** Opens the segments that are not settled, at most `max`. */
   async hold(max: number): Promise<void> {
     const waiting = this.#list.filter((segment) => !this.#settledSince.has(segment));
     for (const segment of waiting.slice(0, max)) await segment.hold();
   }
 
   /**
-   * As {@link JournalFile.displaced}, of the first segment that is, and is needed: because
-   * something in it waits, or because it is being written.
+   * Says what {@link JournalFile.displaced} does of the first segment that is displaced, and is
+   * needed: because something in it waits, or because it is being written.
    */
   displaced(active: Segment | undefined): string | undefined {
     for (const segment of this.#list) {
@@ -143,7 +154,7 @@ export class Segments implements Iterable<Segment> {
     return undefined;
   }
 
-  /** What the segments add to a checkpoint. */
+  /** Returns what the segments add to a checkpoint. */
   checkpoint(oldLastSeq: number): Pick<Checkpoint, "oldDoneSeq" | "oldLastSeq" | "sources"> {
     const old = this.#list.filter(({ header }) => header.format === 1);
     const waiting = old.find((segment) => !this.isSettled(segment));
@@ -157,7 +168,9 @@ export class Segments implements Iterable<Segment> {
     };
   }
 
-  /** Where the last one ends now, for a later start to know whether more was written. */
+  /**
+   * It says where the last segment ends now, for a later start to know whether more was written.
+   */
   get end(): LastRecord["segment"] {
     const last = this.#list.at(-1);
     return last && { name: last.name, end: last.end };
@@ -167,7 +180,7 @@ export class Segments implements Iterable<Segment> {
     for (const segment of this.#list) await segment.close();
   }
 
-  /** The file is gone already. */
+  /** Drops a segment whose file is gone already. */
   lose(segment: Segment): void {
     const index = this.#list.indexOf(segment);
     if (index < 0) return;

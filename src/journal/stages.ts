@@ -1,4 +1,4 @@
-/** What became of a number, by what the journal remembers; no look at the disk. */
+/** Says what became of a number, by what the journal remembers and without a look at the disk. */
 import type { Stage } from "../ports/intake.ts";
 import type { Progress } from "./progress.ts";
 import type { Recovered } from "./recovery.ts";
@@ -23,7 +23,7 @@ export function stageOf(run: string, seq: number, current: CurrentRun, memory: M
   if (run === current.run && seq > current.durableSeq) return "accepted";
   const segment = segments.find(run, seq);
   if (segment !== undefined) return stageIn(segment, seq, progress);
-  // Whether it was withdrawn or settled is not known any more.
+  // In a blurred interval nobody knows any more whether it was withdrawn or settled.
   if (gone === undefined) return "unknown";
   return run === memory.instance ? oldStage(seq, memory) : stageOfGone(run, seq, progress);
 }
@@ -32,13 +32,13 @@ function stageIn(segment: Segment, seq: number, progress: Progress): Stage {
   return seq <= progress.doneSeq(segment.source) ? "settled" : "durable";
 }
 
-/** Numbers of format 1 are settled with the last segment that has them. */
+/** Judges a number of format 1, which is settled with the last segment that has it. */
 function oldStage(seq: number, { oldLastSeq }: Memory): Stage {
   if (oldLastSeq === 0) return "unknown";
   return seq <= oldLastSeq ? "settled" : "withdrawn";
 }
 
-/** Past the last durable number of an earlier run are those that a crash took. */
+/** Judges a number of an earlier run: past the last durable one are those that a crash took. */
 function stageOfGone(run: string, seq: number, progress: Progress): Stage {
   const known = progress.find(run);
   if (known === undefined) return "unknown";

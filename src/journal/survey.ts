@@ -1,8 +1,8 @@
 /**
- * One pass over all that a journal's directory holds, in order. Reads only: start repairs by it,
- * `--check-config` reports by it. Of segments that are settled the headers are enough.
+ * Makes one pass over all that a journal's directory holds, in order. It only reads: a start
+ * repairs by it, `--check-config` reports by it. Of segments that are settled the headers are
+ * enough.
  */
-import { join } from "node:path";
 import type { Entry } from "../domain.ts";
 import { AppError } from "../errors.ts";
 import {
@@ -12,26 +12,26 @@ import {
   readCheckpoint,
   readInstance,
 } from "./checkpoint.ts";
-import { decodeHeader, HEADER_BYTES, type SegmentHeader } from "./codec.ts";
+import { HEADER_BYTES } from "./codec.ts";
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import { Numbers } from "./numbers.ts";
 import { Progress } from "./progress.ts";
 import type { Damage } from "./scan.ts";
 import { Segment } from "./segment.ts";
-import { ordinalOf } from "./segment_file.ts";
+import { findSegments, ordinalOf, type SegmentFile } from "./segment_file.ts";
 import type { Withdrawn } from "./withdrawn.ts";
 
-/** Something that is not as it was written. */
+/** It reports something that is not as it was written. */
 export interface DamageReport {
   /**
-   * `torn-tail`: the end of a write that a crash cut short, never durable; `damaged`: records that
-   * were, or may have been.
+   * `torn-tail` is the end of a write that a crash cut short, and was never durable; `damaged` are
+   * records that were, or may have been.
    */
   readonly kind: "torn-tail" | "damaged";
-  /** The name of the file. */
+  /** It is the name of the file. */
   readonly segment: string;
   readonly offset: number;
-  /** 0 when the file is missing. */
+  /** It is 0 when the file is missing. */
   readonly bytes: number;
 }
 
@@ -39,39 +39,34 @@ export interface Survey {
   readonly instance: string | undefined;
   readonly progress: Progress;
   readonly withdrawn: Withdrawn;
-  /** The last number of format 1 that may have been given out; 0 when there never was one. */
+  /** It is the last number of format 1 that may have been given out; 0 when there never was one. */
   readonly oldLastSeq: number;
-  /** The last durable record. */
+  /** It is the last durable record. */
   readonly last: LastRecord;
-  /** The highest number that the name of a segment has or had. */
+  /** It is the highest number that the name of a segment has or had. */
   readonly ordinal: number;
   readonly lastAcceptedMs: number;
-  /** Records that were read. */
+  /** So many records were read. */
   readonly records: number;
-  /** Records that the store may not have yet. */
+  /** So many of them the store may not have yet. */
   readonly unsettled: number;
   readonly segments: readonly Segment[];
   readonly damage: readonly DamageReport[];
-  /** Names of segments that a crash left without a header, before any record was in them. */
+  /** A crash left these segments without a header, before any record was in them. */
   readonly aborted: readonly string[];
-  /** Names of segments whose header cannot be read, and so none of their records. */
+  /** The headers of these segments cannot be read, and so none of their records. */
   readonly unreadable: readonly string[];
 }
 
-export interface SurveyOptions {
-  /** Called in order with every entry that the store may not have yet. */
+interface SurveyOptions {
+  /** It is called in order with every entry that the store may not have yet. */
   readonly onUnsettled?: (entry: Entry) => void;
-  /** Reads the records of settled segments, too. */
+  /** It is true when the records of settled segments are read, too. */
   readonly readsSettled?: boolean;
 }
 
-interface Found {
-  readonly name: string;
-  readonly size: number;
-  readonly header: SegmentHeader | undefined;
-}
-
 /**
+ * Surveys the journal in `dir`.
  * @throws AppError `journal-failed` for what only a person can decide: another instance's files, an
  *   unknown format
  */
@@ -98,24 +93,6 @@ export async function survey(
     ),
     aborted: aborted ? [newest.name] : [],
   };
-}
-
-async function findSegments(fs: JournalFileSystem, dir: string): Promise<Found[]> {
-  const names = (await fs.list(dir)).filter((name) => ordinalOf(name) !== undefined).sort();
-  const found: Found[] = [];
-  for (const name of names) found.push(await readHeader(fs, dir, name));
-  return found;
-}
-
-async function readHeader(fs: JournalFileSystem, dir: string, name: string): Promise<Found> {
-  const file = await fs.open(join(dir, name), "read");
-  try {
-    const bytes = new Uint8Array(HEADER_BYTES);
-    await file.readAt(bytes, 0);
-    return { name, size: await file.size(), header: decodeHeader(bytes) };
-  } finally {
-    file.close();
-  }
 }
 
 class Surveyor {
@@ -146,7 +123,7 @@ class Surveyor {
     this.#lastAcceptedMs = checkpoint?.lastAcceptedMs ?? 0;
   }
 
-  async visit(found: Found, next: Found | undefined): Promise<void> {
+  async visit(found: SegmentFile, next: SegmentFile | undefined): Promise<void> {
     const { name, size, header } = found;
     if (header === undefined) return this.#withoutHeader(found, next);
     this.#refuseForeign(header.instance, name);
@@ -189,8 +166,8 @@ class Surveyor {
   }
 
   /**
-   * The checkpoints of format 1 name one source; of the others it is only known that nothing of
-   * them waits.
+   * Notes a source of format 1, of which checkpoints name one; of the others it is only known that
+   * nothing of them waits.
    */
   #knowOldSource({ header, source }: Segment): void {
     const doneSeq = this.#checkpoint?.oldDoneSeq ?? 0;
@@ -200,10 +177,10 @@ class Surveyor {
   }
 
   /**
-   * The last number of a segment, by what follows it; undefined when only its records can tell:
-   * those of the last segment may be more than the checkpoint knew.
+   * Returns the last number of a segment, by what follows it; undefined when only its records can
+   * tell: those of the last segment may be more than the checkpoint knew.
    */
-  #endSeq(segment: Segment, next: Found | undefined): number | undefined {
+  #endSeq(segment: Segment, next: SegmentFile | undefined): number | undefined {
     if (next === undefined) {
       const last = this.#checkpoint?.last;
       const same = last?.segment?.name === segment.name && last.segment.end === segment.end;
@@ -241,8 +218,8 @@ class Surveyor {
   }
 
   /**
-   * Torn is only what no durable record can have been: the end of the last segment, past what a
-   * checkpoint knew of.
+   * Tells a torn tail from damage. Torn is only what no durable record can have been: the end of
+   * the last segment, past what a checkpoint knew of.
    */
   #judge(
     segment: Segment,
@@ -271,7 +248,7 @@ class Surveyor {
     return lastLostSeq;
   }
 
-  #withoutHeader(found: Found, next: Found | undefined): void {
+  #withoutHeader(found: SegmentFile, next: SegmentFile | undefined): void {
     this.#unreadable.push(found.name);
     this.#report("damaged", found.name, 0, found.size);
     if (next?.header !== undefined) this.#numbers.accountFor(next.header);

@@ -1,6 +1,6 @@
 /**
- * What keeps the journal's directory in order while it is open: checkpoints, the removal of what
- * need not be kept, and the look at whether the files are where they were.
+ * Keeps the journal's directory in order while it is open: it writes checkpoints, removes what need
+ * not be kept, and looks whether the files are where they were.
  */
 import { reasonOf } from "../errors.ts";
 import { type Checkpoint, writeCheckpoint } from "./checkpoint.ts";
@@ -11,9 +11,10 @@ import { displacedError } from "./place.ts";
 import type { Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 
+/** After a crash at most the settlements of so long are sent again, which the mark leaves out. */
 const CHECKPOINT_INTERVAL_MS = 1_000;
 
-export interface UpkeepOptions {
+interface UpkeepOptions {
   readonly fs: JournalFileSystem;
   readonly dir: string;
   readonly maxBytes: number;
@@ -22,7 +23,7 @@ export interface UpkeepOptions {
   readonly segments: Segments;
   readonly commit: GroupCommit;
   readonly lock: JournalFile;
-  /** As it stands when it is asked for. */
+  /** It returns the checkpoint as it stands then. */
   readonly checkpoint: () => Checkpoint;
   readonly onFault: (reason: string) => void;
 }
@@ -35,20 +36,23 @@ export class Upkeep {
     this.#savedMs = options.monotonicMs();
   }
 
-  /** Nothing is removed, and no other checkpoint written, while the work is under way. */
+  /** Runs the work while nothing is removed, and no other checkpoint written. */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
     return result;
   }
 
-  /** After something was settled: not each time, but for what can go. */
+  /**
+   * Saves after something was settled: not each time, but when a second has passed, or for what can
+   * go.
+   */
   async saveWhenDue(): Promise<void> {
     if (this.#isDue() || this.#disposable().length > 0) await this.save();
   }
 
   /**
-   * One checkpoint after the other, and after it the removal of what need not be kept. A failed one
+   * Writes one checkpoint after the other, and after it removes what need not be kept. A failure
    * costs nothing but space and replays: it is tried again later.
    * @param maxBytes what is settled goes, the oldest first, until so much is left
    */
@@ -71,15 +75,15 @@ export class Upkeep {
     });
   }
 
-  /** Only {@link inTurn}. */
+  /** Writes the checkpoint as it stands. It may be called only {@link inTurn}. */
   async writeCheckpoint(): Promise<void> {
     const { fs, dir, checkpoint } = this.options;
     await writeCheckpoint(fs, dir, checkpoint());
   }
 
   /**
-   * Before a group of so many bytes is written. A group that was accepted is written in any case:
-   * to be over the limit for a moment is better than to break a promise.
+   * Makes room before a group of so many bytes is written. A group that was accepted is written in
+   * any case: to be over the limit for a moment is better than to break a promise.
    */
   async makeRoom(bytes: number): Promise<void> {
     const { segments, commit } = this.options;
@@ -111,7 +115,9 @@ export class Upkeep {
     return segments.disposable(retainMs, commit.activeSegment);
   }
 
-  /** True when there is a reason to: see {@link JournalFile.displaced}. */
+  /**
+   * Gives up for a reason, and returns true when there is one: see {@link JournalFile.displaced}.
+   */
   #giveUpWhen(reason: string | undefined): boolean {
     if (reason !== undefined) this.options.commit.giveUp(displacedError(reason));
     return reason !== undefined;

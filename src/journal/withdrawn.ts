@@ -1,17 +1,20 @@
 /**
- * Numbers that were given out and never became durable, as intervals: a full disk withdraws a group
- * at a time.
+ * Keeps the numbers that were given out and never became durable, as intervals: a full disk
+ * withdraws a group at a time.
  */
 
 export interface WithdrawnInterval {
   readonly run: string;
   readonly firstSeq: number;
   readonly lastSeq: number;
-  /** False where withdrawn numbers are among others, and nobody knows any more which. */
+  /** It is false where withdrawn numbers are among others, and nobody knows any more which. */
   readonly certain: boolean;
 }
 
-/** Some 12 KB of checkpoint. One more takes the place of the oldest, which becomes uncertain. */
+/**
+ * So many take some 12 KB of checkpoint. One more takes the place of the oldest, which becomes
+ * uncertain.
+ */
 const INTERVALS_MAX = 200;
 
 export class Withdrawn {
@@ -40,7 +43,7 @@ export class Withdrawn {
     while (this.#intervals.length > INTERVALS_MAX) this.#makeRoom();
   }
 
-  /** Undefined when it cannot be said any more. */
+  /** Returns whether a number was withdrawn; undefined when that cannot be said any more. */
   has(run: string, seq: number): boolean | undefined {
     let answer: boolean | undefined = false;
     for (const each of this.#intervals) {
@@ -53,7 +56,8 @@ export class Withdrawn {
 
   #makeRoom(): void {
     if (this.#intervals.some(({ certain }) => certain)) this.#blurOldest();
-    // One for each of ever other runs: the oldest is forgotten, as its run is by then.
+    // All are uncertain then, one for each of ever other runs: the oldest is dropped, as its run is
+    // forgotten by then.
     else this.#intervals.shift();
   }
 

@@ -1,20 +1,20 @@
 import type { Entry, Version } from "../domain.ts";
 
 /**
- * How long after its call an update or a fill that was rejected may still take effect, milliseconds. Not later:
- * then it could put back what has been outdated, and forgotten, since.
+ * For so many milliseconds after its call an update or a fill that was rejected may still take
+ * effect. It may not later: then it could put back what has been outdated, and forgotten, since.
  */
 export const CACHE_LATE_EFFECT_MS = 1_000;
 
 /**
- * A bounded, expiring copy of latest entries. Never lets an older entry replace a newer one. May
- * forget at any time, but never goes back to what it had before. Rejects (never hangs) on a fault;
- * callers take a fault for a miss.
+ * Keeps a bounded, expiring copy of the latest entries. It never lets an older entry replace a
+ * newer one. It may forget at any time, but never goes back to what it had before. It rejects
+ * (never hangs) on a fault; callers take a fault for a miss.
  */
 export interface Cache {
   get(userId: string): Promise<CachedEntry | undefined>;
   /**
-   * On the write path: offers entries, each of which is durable, while the store may hold a newer
+   * Offers entries on the write path: each of them is durable, while the store may hold a newer
    * one. An entry stored over a complete one stays complete, because the newest of all is still the
    * newest of all.
    *
@@ -25,12 +25,12 @@ export interface Cache {
    */
   update(entries: readonly Entry[]): Promise<void>;
   /**
-   * After a look-up: each entry is the newest that the store has, so what is held of its user is
-   * complete from here on. Otherwise as {@link update}.
+   * Offers entries after a look-up: each is the newest that the store has, so what is held of its
+   * user is complete from here on. Otherwise it does as {@link update} does.
    */
   fill(entries: readonly Entry[]): Promise<void>;
   /**
-   * Holds nothing of a user any more, whatever its version.
+   * Drops what is held of a user, whatever its version.
    * @param atLeast of updates and fills that are still under way, here or in another instance, none
    *   with this entry or an older one may take effect after it
    */
@@ -41,11 +41,14 @@ export interface Cache {
 
 export interface CachedEntry {
   readonly entry: Entry;
-  /** Nothing newer was in the store when this was filled in. If false, ask the store too. */
+  /**
+   * It is true when nothing newer was in the store as this was filled in. If it is false, the store
+   * has to be asked too.
+   */
   readonly complete: boolean;
   /**
-   * `local`: answered in this process; `redis`: over the network; `stale`: either, while nobody can
-   * say that it is still good.
+   * `local` was answered in this process, `redis` over the network; `stale` was either, while
+   * nobody can say that it is still good.
    */
   readonly source: "local" | "redis" | "stale";
 }

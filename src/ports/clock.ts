@@ -1,8 +1,12 @@
-/** Time, replaceable so that tests decide how it passes. */
+/** Tells and spends time, and can be replaced, so that tests decide how it passes. */
 export interface Clock {
-  /** Unix milliseconds; set forward and back by whoever keeps the machine's time. */
+  /**
+   * Returns Unix milliseconds, which are set forward and back by whoever keeps the machine's time.
+   */
   now(): number;
-  /** Milliseconds since some moment, never set: for how long something takes or lasts. */
+  /**
+   * Returns milliseconds since some moment, which are never set: durations are measured by them.
+   */
   monotonicMs(): number;
   setInterval(callback: () => void, intervalMs: number): () => void;
   setTimeout(callback: () => void, delayMs: number): () => void;

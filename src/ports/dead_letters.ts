@@ -1,22 +1,25 @@
 import type { Entry } from "../domain.ts";
 
-/** Why a store refused an entry. */
+/** It says why a store refused an entry. */
 export interface Rejection {
   readonly code: string;
   readonly message: string;
 }
 
-/** One of the entries that were put, and why the store refused it. */
+/** It names one of the entries that were put, and says why the store refused it. */
 export interface RefusedEntry extends Rejection {
   readonly seq: number;
 }
 
 /**
- * The entries that the store refused, kept in it until a person decides. Errors as {@link Store}'s.
+ * Keeps the entries that the store refused, in that store, until a person decides. The errors are
+ * those of {@link Store}.
  */
 export interface DeadLetters {
   count(): Promise<number>;
-  /** At most `limit`, by source and sequence number, those after `after`. */
+  /**
+   * Returns at most `limit` dead letters that come after `after`, by source and sequence number.
+   */
   list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]>;
   /** @param id a write id */
   find(id: string): Promise<DeadLetter | undefined>;
@@ -27,13 +30,13 @@ export interface DeadLetters {
    * @throws RejectedRowError when it is refused again; it stays, with one attempt more
    */
   replay(id: string): Promise<Entry | undefined>;
-  /** False when there is no such dead letter. */
+  /** Deletes a dead letter; resolves to false when there is no such one. */
   discard(id: string): Promise<boolean>;
 }
 
 export interface DeadLetter extends Entry, Rejection {
   readonly source: string;
-  /** Unix milliseconds of the first refusal. */
+  /** It is the time of the first refusal, in Unix milliseconds. */
   readonly failedAtMs: number;
   readonly attempts: number;
 }

@@ -1,11 +1,13 @@
 import type { Entry, Write } from "../domain.ts";
 
 /**
- * Where accepted writes become durable: what the half that answers requests asks of the journal.
+ * Makes accepted writes durable: this is what the half that answers requests asks of the journal.
  * Bringing them on from there is the other half's, by {@link Source}.
  */
 export interface Intake {
-  /** Names this start of this instance; it is the first part of every write id given out now. */
+  /**
+   * It names this start of this instance, and is the first part of every write id given out now.
+   */
   readonly run: string;
   /**
    * Accepts a write and gives it its version at once; `durable` settles later.
@@ -14,11 +16,13 @@ export interface Intake {
    *   record can hold.
    */
   push(write: Write): Receipt;
-  /** One unsettled, durable entry by its run and number; undefined once it may be gone. */
+  /** Returns one unsettled, durable entry by its run and number; undefined once it may be gone. */
   read(run: string, seq: number): Promise<Entry | undefined>;
-  /** What became of a number, for as long as it is known here. Costs no look at the disk. */
+  /**
+   * Says what became of a number, for as long as it is known here. It costs no look at the disk.
+   */
   stageOf(run: string, seq: number): Stage;
-  /** How it stands with the whole; to be called by scrapes and probes, not for each write. */
+  /** Says how it stands with the whole. It is meant for scrapes and probes, not for each write. */
   status(): IntakeStatus;
   /** Makes everything pushed durable, then releases files and locks. */
   close(): Promise<void>;
@@ -34,43 +38,52 @@ export interface Receipt {
 }
 
 /**
- * `accepted`: in memory only; `durable`: in the journal, and not settled; `settled`: the store has
- * it, as a row or a dead letter; `withdrawn`: it was given out and never comes to the store, as it
- * never became durable, or was damaged on disk since; `unknown`: of a run that nothing here
+ * `accepted` is in memory only; `durable` is in the journal, and not settled; `settled` is in the
+ * store, as a row or a dead letter; `withdrawn` was given out and never comes to the store, as it
+ * never became durable, or was damaged on disk since; `unknown` is of a run that nothing here
  * remembers, or a number that was not given out yet.
  */
 export type Stage = "accepted" | "durable" | "settled" | "withdrawn" | "unknown";
 
-/** Told to the half that answers requests, synchronously and in order. */
+/** The journal tells these to the half that answers requests, synchronously and in order. */
 export interface IntakeListener {
-  /** A commit group is on disk. Called before the receipts resolve. */
+  /** Is told that a commit group is on disk, before the receipts resolve. */
   durable(entries: readonly Entry[]): void;
-  /** A commit group will never be on disk. Called before the receipts reject. */
+  /** Is told that a commit group will never be on disk, before the receipts reject. */
   withdrawn(entries: readonly Entry[]): void;
   /**
-   * An entry that the store may not have: found by a start, or settled once and to be sent again,
-   * because the store went back.
+   * Is told of an entry that the store may not have: it was found by a start, or was settled once
+   * and is to be sent again, because the store went back.
    */
   unsettled(entry: Entry): void;
 }
 
 export interface IntakeStatus {
-  /** Stable over all runs of this data directory. */
+  /** It stays the same over all runs of this data directory. */
   readonly instance: string;
-  /** Entries accepted and not settled, durable or not. */
+  /** So many entries are accepted and not settled, durable or not. */
   readonly depth: number;
-  /** When the oldest of them was accepted, Unix milliseconds; undefined when there are none. */
+  /**
+   * The oldest of them was accepted then, in Unix milliseconds; it is undefined when there are
+   * none.
+   */
   readonly oldestAcceptedMs: number | undefined;
-  /** Bytes held on disk, or queued for it, those of kept entries that are settled among them. */
+  /**
+   * So many bytes are on disk, or queued for it; those of settled entries that are kept are among
+   * them.
+   */
   readonly bytes: number;
-  /** Of these, what is kept only to be sent again should the store go back. */
+  /** So many of these bytes are kept only to be sent again should the store go back. */
   readonly retainedBytes: number;
-  /** The last number of this run at each stage; 0 before the first. */
+  /** This and the next two are the last numbers of this run at each stage; 0 before the first. */
   readonly accepted: number;
   readonly durable: number;
   readonly settled: number;
-  /** Why nothing can be accepted any more; undefined while all is well. */
+  /** It says why nothing can be accepted any more, and is undefined while all is well. */
   readonly failure: string | undefined;
-  /** Why writes were just refused for want of room; undefined when none was for a while. */
+  /**
+   * It says why writes were just refused for want of room, and is undefined when none was for a
+   * while.
+   */
   readonly lackOfRoom: string | undefined;
 }

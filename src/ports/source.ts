@@ -1,11 +1,13 @@
 import type { Entry } from "../domain.ts";
 
 /**
- * Where delivery takes durable entries from, in the order in which they became durable: the journal
- * of this process, later a broker's consumer.
+ * Delivery takes durable entries from a source, in the order in which they became durable: from the
+ * journal of this process, later from a broker's consumer.
  */
 export interface Source {
-  /** Entries, durable or about to be, that are not settled, those that were taken among them. */
+  /**
+   * So many entries, durable or about to be, are not settled; those that were taken are among them.
+   */
   readonly unsettled: number;
   /**
    * Begins anew with the first entry that is not settled, whatever was taken before.
@@ -14,34 +16,40 @@ export interface Source {
    */
   open(): Promise<ReadonlyMap<string, number>>;
   /**
-   * The next durable entries after those taken before, at most `maxRows` and a bounded number of
-   * bytes, all of one source; undefined when there are none.
+   * Returns the next durable entries after those taken before, at most `maxRows` and a bounded
+   * number of bytes, all of one source; undefined when there are none.
    */
   take(maxRows: number): Promise<Batch | undefined>;
-  /** The sink has every entry through `batch.lastSeq`. Calls come in the order of {@link take}. */
+  /**
+   * Is told that the sink has every entry through `batch.lastSeq`. Calls come in the order of
+   * {@link take}.
+   */
   settle(batch: Batch): Promise<void>;
   /**
-   * What was settled is not: the sink has `source` through `seq` only. What is still here of it is
-   * given again by {@link take}, before all that comes after it: as after {@link open}, that begins
-   * with the first entry that is not settled, whatever was taken before. To be called while nothing
-   * that was taken is being settled.
+   * Is told that what was settled is not: the sink has `source` through `seq` only. What is still
+   * here of it is given again by {@link take}, before all that comes after it: as after {@link
+   * open}, that begins with the first entry that is not settled, whatever was taken before. It may
+   * be called only while nothing that was taken is being settled.
    */
   rewind(source: string, seq: number): Promise<Rewound>;
 }
 
-/** Some entries of one source, in order. */
+/** A batch has some entries of one source, in order. */
 export interface Batch {
-  /** Names one run of one instance: within it a number is never given out twice. */
+  /** It names one run of one instance, within which a number is never given out twice. */
   readonly source: string;
-  /** Ascending by `seq`; never empty. */
+  /** They ascend by `seq`, and there is at least one. */
   readonly entries: readonly Entry[];
-  /** The number through which this batch settles its source: that of its last entry. */
+  /** This batch settles its source through this number, which is that of its last entry. */
   readonly lastSeq: number;
 }
 
 export interface Rewound {
-  /** Entries that will be given again. */
+  /** So many entries will be given again. */
   readonly entries: number;
-  /** The last number that is gone from here, too, and cannot be sent again; undefined for none. */
+  /**
+   * It is the last number that is gone from here, too, and cannot be sent again; undefined when
+   * there is none.
+   */
   readonly missingThrough: number | undefined;
 }

@@ -2,7 +2,9 @@ import type { Entry } from "../domain.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
 import type { StoreIdentity } from "./store_identity.ts";
 
-/** What an adapter of a database offers, each port by itself. Closing the store closes them all. */
+/**
+ * An adapter of a database offers these, each port by itself. Closing the store closes them all.
+ */
 export interface StorePorts {
   readonly store: Store;
   readonly identity: StoreIdentity;
@@ -10,15 +12,16 @@ export interface StorePorts {
 }
 
 /**
- * The system of record. Every call may be retried safely; each rejects (never hangs) when the store
- * is away. What a store has to say is a StoreError (src/errors.ts): StoreUnavailableError for
- * whatever may pass, StoreRefusesError for whatever does not. Any other error is a defect.
+ * The store is the system of record. Every call may be retried safely; each rejects (never hangs)
+ * when the store is away. What a store has to say is a StoreError (src/errors.ts):
+ * StoreUnavailableError for whatever may pass, StoreRefusesError for whatever does not. Any other
+ * error is a defect.
  */
 export interface Store {
   /**
    * Makes sure the schema and the source's mark exist, and returns the mark: the highest sequence
-   * number of `source` that the store has; 0 for a new source. To be called before the first `put`
-   * of a source.
+   * number of `source` that the store has; 0 for a new source. It has to be called before the first
+   * `put` of a source.
    */
   open(source: string): Promise<number>;
   /**
@@ -32,22 +35,23 @@ export interface Store {
    */
   put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult>;
   /**
-   * The marks of these sources; one that has none is left out. Makes no mark, but makes the schema
-   * where it is missing, as {@link open} does: whoever asks is about to write.
+   * Returns the marks of these sources; one that has none is left out. It makes no mark, but makes
+   * the schema where it is missing, as {@link open} does: whoever asks is about to write.
    */
   marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>>;
-  /** The newest entry of a user by {@link compareVersions}; undefined when there is none. */
+  /**
+   * Returns the newest entry of a user by {@link compareVersions}; undefined when there is none.
+   */
   latest(userId: string): Promise<Entry | undefined>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface PutResult {
-  /** Rows inserted by this call. */
+  /** This call inserted so many rows. */
   readonly rows: number;
   /**
-   * Those of the entries that are dead letters, by this call or by an earlier one whose answer was
-   * lost.
+   * These of the entries are dead letters, by this call or by an earlier one whose answer was lost.
    */
   readonly dead: readonly RefusedEntry[];
 }

@@ -1,19 +1,19 @@
 /**
- * Who the store is, and which copies in caches that instances share are still to be believed.
- * Errors as {@link Store}'s.
+ * Says who the store is, and which copies in caches that instances share are still to be believed.
+ * The errors are those of {@link Store}.
  */
 export interface StoreIdentity {
   identify(): Promise<Identity>;
   /**
-   * No copy made so far is to be believed by anybody: one is outdated, and nothing else can be done
-   * about it.
+   * Outdates all copies made so far, for everybody: one of them is too old, and nothing else can be
+   * done about it.
    */
   outdateCopies(): Promise<Identity>;
 }
 
 export interface Identity {
-  /** The same for ever, wherever the database is moved to. */
+  /** It stays the same for ever, wherever the database is moved to. */
   readonly id: string;
-  /** Copies made under another one are outdated. */
+  /** Copies that were made under another generation are outdated. */
   readonly cacheGeneration: string;
 }

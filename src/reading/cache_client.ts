@@ -1,6 +1,6 @@
 /**
- * The cache as the handlers' paths share it: a fault is a miss, never a failed request, and a user
- * whose update failed is not read from the cache until it has been put right or the stale copy has
+ * Is the cache as both halves share it: a fault is a miss, never a failed request, and a user whose
+ * update failed is not read from the cache until it has been put right or the stale copy has
  * expired. After a start that does not know what the last run failed to update, that holds for
  * every user.
  */
@@ -11,47 +11,55 @@ import { bytesOf } from "../packed.ts";
 import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../ports/cache.ts";
 import type { Clock } from "../ports/clock.ts";
 
-/** Some 100 bytes each; above it all copies are passed over until they have expired. */
+/**
+ * A suspect costs some 100 bytes; above this number all copies are passed over until they have
+ * expired.
+ */
 const MAX_SUSPECTS = 100_000;
-/** As many; whoever is not among them has to be looked up. */
+/** As many may be trusted; whoever is not among them has to be looked up. */
 const MAX_TRUSTED = 100_000;
 
 interface Suspicion {
-  /** When the copy has expired at the latest; by the monotonic clock. */
+  /** The copy has expired then at the latest, by the monotonic clock. */
   readonly untilMs: number;
 }
 
-/** What those who share a cache tell one another, by the store. */
+/** Those who share a cache tell one another by the store, through this. */
 export interface CacheSharing {
-  /** Of which generation copies are made now. */
+  /** Copies are made of this generation now. */
   readonly text: string | undefined;
-  /** The store has just told so: nobody can have begun another one without our knowing. */
+  /**
+   * It is true while the store has just told so: nobody can have begun another one without our
+   * knowing.
+   */
   readonly isSure: boolean;
-  /** No copy made so far is good any more; rejects when the others cannot be told. */
+  /** Outdates all copies made so far; rejects when the others cannot be told. */
   outdate(): Promise<void>;
 }
 
-/** Of a cache that nobody else has. */
+/** A cache that nobody else has needs no word to anybody. */
 const UNSHARED: CacheSharing = { text: "", isSure: true, outdate: () => Promise.resolve() };
 
-export interface CacheClientParts {
+interface CacheClientParts {
   readonly cache: Cache;
-  /** How long the cache keeps a copy. */
+  /** The cache keeps a copy for so long. */
   readonly ttlMs: number;
   readonly clock: Clock;
-  /** Told of each call that failed. */
+  /** It is told of each call that failed. */
   readonly onFault: (error: unknown) => void;
-  /** Default: nobody else has the cache. */
+  /** It is left out where nobody else has the cache. */
   readonly sharing?: CacheSharing;
-  /** Told of each user whose copy is dropped, before it is; for what else remembers the user. */
+  /**
+   * It is told of each user whose copy is dropped, before it is, for what else remembers the user.
+   */
   readonly onForget?: (userId: string) => void;
 }
 
 export class CacheClient {
-  /** Users whose copy in the cache may be older than an acknowledged write. */
+  /** The copies of these users in the cache may be older than an acknowledged write. */
   readonly #suspects = new Map<string, Suspicion>();
   #distrustAllUntilMs: number | undefined;
-  /** While all others are distrusted: those whose copy was put right since. */
+  /** While all others are distrusted, the copies of these were put right since. */
   readonly #trusted = new Set<string>();
   readonly #cache: Cache;
   readonly #sharing: CacheSharing;
@@ -74,23 +82,26 @@ export class CacheClient {
   }
 
   /**
-   * After these became durable, one call. Never rejects: of whom the cache did not take it the copy
-   * is not read until it has been put right.
+   * Offers entries that became durable, in one call. It never rejects: of whom the cache did not
+   * take it the copy is not read until it has been put right.
    */
   async offer(entries: readonly Entry[]): Promise<void> {
     await this.#succeeds(this.#cache.update(entries), entries);
   }
 
   /**
-   * After a flush: when this is done, nobody reads older copies of these users, here or in another
-   * instance that shares the cache.
+   * Brings the entries of a flush to the cache: when this is done, nobody reads older copies of
+   * these users, here or in another instance that shares the cache.
    * @throws when the cache fails, and the others cannot be told of it either
    */
   async update(entries: readonly Entry[]): Promise<void> {
     if (!await this.#succeeds(this.#cache.update(entries), entries)) await this.#sharing.outdate();
   }
 
-  /** After the store refused entries that the cache may hold. @throws as {@link update} */
+  /**
+   * Drops the copies of entries that the store refused and the cache may hold.
+   * @throws as {@link update}
+   */
   async forget(entries: readonly Entry[]): Promise<void> {
     const newestOf = new Map<string, Entry>();
     for (const entry of entries) {
@@ -101,8 +112,9 @@ export class CacheClient {
   }
 
   /**
-   * After the store went back, and its generation of copies with it: those that had been outdated
-   * since would count again. @throws as {@link update}
+   * Outdates all copies after the store went back, and its generation of copies with it: those that
+   * had been outdated since would count again.
+   * @throws as {@link update}
    */
   async outdateAll(): Promise<void> {
     await this.#sharing.outdate();
@@ -121,15 +133,18 @@ export class CacheClient {
     }
   }
 
-  /** To be taken before a look-up in the store, and given to {@link fill} with what it found. */
+  /**
+   * It has to be read before a look-up in the store, and given to {@link fill} with what that
+   * found.
+   */
   get generation(): string | undefined {
     return this.#sharing.text;
   }
 
   /**
-   * After a read from the store: `entry` is the newest it has. Does not keep the reader waiting.
-   * Found in an earlier generation it may be just what that one was ended for. One that finds no
-   * room is left out: the next reader looks it up again.
+   * Keeps what a read found in the store, where `entry` is the newest, and does not keep the reader
+   * waiting. What was found in an earlier generation is left out, as it may be just what that one
+   * was ended for, and so is what finds no room: the next reader looks it up again.
    */
   fill(entry: Entry, generation: string | undefined): void {
     if (generation !== this.#sharing.text) return;
@@ -151,8 +166,8 @@ export class CacheClient {
   }
 
   /**
-   * What the cache holds may be older than acknowledged writes of an earlier run: no copy is read
-   * that this run did not fill.
+   * Believes no copy that this run did not fill, as what the cache holds may be older than
+   * acknowledged writes of an earlier run.
    */
   distrustAll(): void {
     this.#suspects.clear();
@@ -160,7 +175,7 @@ export class CacheClient {
     this.#distrustAllUntilMs = this.#latestExpiryMs();
   }
 
-  /** No copy is known, or feared, to be older than an acknowledged write. */
+  /** It is true when no copy is known, or feared, to be older than an acknowledged write. */
   get current(): boolean {
     this.#dropExpired();
     return this.#suspects.size === 0 && this.#distrustAllUntilMs === undefined;
@@ -195,12 +210,15 @@ export class CacheClient {
     if (this.#suspects.size > MAX_SUSPECTS) this.distrustAll();
   }
 
-  /** Of a copy that is there now, or comes late. */
+  /** Returns when a copy that is there now, or comes late, has expired at the latest. */
   #latestExpiryMs(): number {
     return this.parts.clock.monotonicMs() + CACHE_LATE_EFFECT_MS + this.parts.ttlMs;
   }
 
-  /** Nothing of what raised a doubt can take effect any more, and undo what has put it right. */
+  /**
+   * Returns true when nothing of what raised a doubt can take effect any more, and undo what has
+   * put it right.
+   */
   #isOver(untilMs: number | undefined): boolean {
     return untilMs === undefined || this.parts.clock.monotonicMs() >= untilMs - this.parts.ttlMs;
   }

@@ -1,25 +1,30 @@
 /**
- * Under which name copies are made in a cache that instances share: whose store they are copies of,
- * and of which generation. A copy under another name is nobody's. The store knows both; it is asked
- * twice a second whether another instance began a new generation.
+ * Knows under which name copies are made in a cache that instances share: whose store they are
+ * copies of, and of which generation. A copy under another name is nobody's. The store knows both;
+ * it is asked twice a second whether another instance began a new generation.
  */
 import type { CacheSharing } from "./cache_client.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
 
+/** It asks twice within SURE_MS, so that one answer may come late. */
 const POLL_MS = 500;
 /**
  * A second after another instance has begun a generation, its older copies are not to be given as
  * good ones.
  */
 const SURE_MS = 1_000;
+/**
+ * So much of the identity tells stores apart that could share a Redis, and keeps companion keys
+ * short.
+ */
 const ID_LENGTH = 8;
 /** One a failed flush, so that thousands an hour are possible while a cache cannot be written. */
 const ENDED_MAX = 10_000;
 
 export class CacheNamespace implements CacheSharing {
   #known: Identity | undefined;
-  /** Counts questions and changes: an answer that was overtaken by one is not news. */
+  /** It counts questions and changes: an answer that was overtaken by one is not news. */
   #turn = 0;
   #toldMs = -Infinity;
   /** Generations that were ended; the latest, as a database goes back by hours at most. */
@@ -32,12 +37,12 @@ export class CacheNamespace implements CacheSharing {
     private readonly clock: Pick<Clock, "setInterval" | "monotonicMs">,
   ) {}
 
-  /** What the store told last; undefined as long as it has never told. */
+  /** The store told this last; it is undefined as long as it has never told. */
   get known(): Identity | undefined {
     return this.#known;
   }
 
-  /** Of what is {@link known}. */
+  /** It names what is {@link known}, and is undefined with it. */
   get text(): string | undefined {
     return this.#known && `${this.#known.id.slice(0, ID_LENGTH)}.${this.#known.cacheGeneration}`;
   }
@@ -46,7 +51,10 @@ export class CacheNamespace implements CacheSharing {
     return this.clock.monotonicMs() - this.#toldMs <= SURE_MS;
   }
 
-  /** @param known what an earlier run learned last, for as long as the store cannot be asked */
+  /**
+   * Begins to ask.
+   * @param known what an earlier run learned last, for as long as the store cannot be asked
+   */
   start(known?: Identity): void {
     this.#known ??= known;
     this.#stopPolling = this.clock.setInterval(() => void this.#ask(), POLL_MS);
@@ -58,8 +66,8 @@ export class CacheNamespace implements CacheSharing {
   }
 
   /**
-   * Every copy made so far is outdated, for all instances. @throws as {@link
-   * StoreIdentity.outdateCopies}
+   * Outdates every copy made so far, for all instances.
+   * @throws as {@link StoreIdentity.outdateCopies}
    */
   async outdate(): Promise<void> {
     this.#turn++;

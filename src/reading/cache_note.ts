@@ -1,5 +1,5 @@
 /**
- * The file `cache` in DATA_DIR: whether copies in the cache can be older than what was
+ * Keeps the file `cache` in DATA_DIR: whether copies in the cache can be older than what was
  * acknowledged, as the last run knew when it ended, and whose copies they are. Only a run that
  * ended in order says so; before the first write of a run the file says no again.
  */
@@ -7,13 +7,13 @@ import type { JournalFileSystem } from "../disk/file_system.ts";
 import { readSmallFile, replaceFile } from "../disk/small_file.ts";
 import type { Identity } from "../ports/store_identity.ts";
 
-/** What a run says of the cache when it ends. */
+/** A run says this of the cache when it ends. */
 export interface CacheWord {
-  /** No copy is older than what was acknowledged. */
+  /** It is true when no copy is older than what was acknowledged. */
   readonly current: boolean;
   /**
-   * The store whose copies were made, and the generation; undefined when it never told. For a start
-   * while the store cannot be asked.
+   * It names the store whose copies were made, and the generation, for a start while the store
+   * cannot be asked; it is undefined when the store never told.
    */
   readonly identity: Identity | undefined;
 }
@@ -25,8 +25,8 @@ const UNKNOWN: CacheWord = { current: false, identity: undefined };
 const FRESH: CacheWord = { current: true, identity: undefined };
 
 /**
- * Reads what the last run said, and makes it say "not current" durably. Only while this process has
- * the lock of the directory's journal.
+ * Reads what the last run said, and makes it say "not current" durably. It may be called only while
+ * this process has the lock of the directory's journal.
  * @param isFresh the journal of `dataDir` has never held an entry. A directory that is not, and has
  *   no note or a damaged one, is not current.
  * @throws whatever the disk says
@@ -45,24 +45,24 @@ export async function openCacheNote(
 }
 
 /**
- * For a directory that belongs to another store from here on. Only while this process has the lock
- * of the directory's journal.
+ * Makes the note of a directory that belongs to another store from here on say nothing. It may be
+ * called only while this process has the lock of the directory's journal.
  */
 export async function discardCacheNote(fs: JournalFileSystem, dataDir: string): Promise<void> {
   await replaceFile(fs, dataDir, CACHE_NOTE_FILE, serialize(UNKNOWN));
 }
 
-/** Use {@link openCacheNote}. */
+/** It is made by {@link openCacheNote} alone, which has read what the last run said. */
 export class CacheNote {
   constructor(
     private readonly fs: JournalFileSystem,
     private readonly dataDir: string,
-    /** What the last run said. */
+    /** The last run said this. */
     readonly found: CacheWord,
   ) {}
 
   /**
-   * At an orderly end, once nothing is brought to the cache any more.
+   * Writes the note at an orderly end, once nothing is brought to the cache any more.
    * @throws whatever the disk says
    */
   async close(word: CacheWord): Promise<void> {

@@ -1,7 +1,8 @@
 /**
- * What reads found out last, for two occasions: a user that nobody has written is not looked up
- * again at once, and while no tier can answer, an answer that was right a few minutes ago is better
- * than none. Readers tell what they found; whoever accepts writes tells what these outdate.
+ * Remembers what reads found out last, for two occasions: a user that nobody has written is not
+ * looked up again at once, and while no tier can answer, an answer that was right a few minutes ago
+ * is better than none. Readers tell what they found; whoever accepts writes tells what these
+ * outdate.
  */
 import { LRUCache } from "lru-cache";
 import { compareVersions, type Entry } from "../domain.ts";
@@ -10,13 +11,14 @@ import { bytesOf, pack, type PackedEntry, unpack } from "../packed.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /**
- * Another instance may write the user; the shared cache tells at once, the store within this time.
+ * An absence is believed for so long, as another instance may write the user: the shared cache
+ * tells of that at once, the store within this time.
  */
 const ABSENT_MS = 1_000;
 
 export class LastKnown {
   readonly #answers: LRUCache<string, PackedEntry>;
-  /** Users that are not there. */
+  /** These users are not there. */
   readonly #absences: LRUCache<string, true>;
 
   /** @param staleMs how long an answer may be given without asking anybody */
@@ -41,13 +43,13 @@ export class LastKnown {
   found(entry: Entry): void {
     this.#absences.delete(entry.userId);
     const answer = this.#answers.peek(entry.userId);
-    // The same one is most often found again: what was packed is not packed anew. A row that others
-    // inserted has no run, and may be changed by them.
+    // The same entry is most often found again: what was packed is not packed anew. A row that
+    // others inserted has no run, and may be changed by them.
     const isSame = answer !== undefined && entry.run !== "" && compareVersions(answer, entry) === 0;
     this.#answers.set(entry.userId, isSame ? answer : pack(entry));
   }
 
-  /** A read has just found out that there is none. */
+  /** A read has just found out that there is no entry. */
   foundNothing(userId: string): void {
     this.#answers.delete(userId);
     this.#absences.set(userId, true);
@@ -69,24 +71,26 @@ export class LastKnown {
     }
   }
 
-  /** An entry that was acknowledged came to nothing: who read it meanwhile must not have it last. */
+  /** Drops an entry that came to nothing, so that it is not the last answer of who read it. */
   withdrew(entry: Entry): void {
     const answer = this.#answers.peek(entry.userId);
     if (answer !== undefined && compareVersions(answer, entry) === 0) this.forget(entry.userId);
   }
 
-  /** Holds nothing of the user any more. */
+  /** Drops all that is known of the user. */
   forget(userId: string): void {
     this.#absences.delete(userId);
     this.#answers.delete(userId);
   }
 
-  /** Nothing was there a moment ago, and this instance has written nothing since. */
+  /**
+   * Returns true when nothing was there a moment ago, and this instance has written nothing since.
+   */
   isAbsent(userId: string): boolean {
     return this.#absences.has(userId);
   }
 
-  /** The last answer, while it is not too old. */
+  /** Returns the last answer, while it is not too old. */
   lastAnswer(userId: string): Entry | undefined {
     const answer = this.#answers.get(userId);
     return answer && unpack(answer);

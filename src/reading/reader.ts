@@ -1,6 +1,7 @@
 /**
- * The read path: pending → cache (local, then Redis) → store. Answers with the newest entry that
- * any tier has to offer; a tier that is down is passed over while another one can answer.
+ * Reads a user from the tiers in turn: pending, then the cache (local, then Redis), then the store.
+ * It answers with the newest entry that any of them has to offer; a tier that is down is passed
+ * over while another one can answer.
  */
 import type { CacheClient } from "./cache_client.ts";
 import { type Entry, newest } from "../domain.ts";
@@ -11,7 +12,7 @@ import type { Store } from "../ports/store.ts";
 
 export interface ReadResult {
   readonly entry: Entry;
-  /** `stale`: right within the last `CACHE_TTL`; nobody could be asked. */
+  /** `stale` was right within the last `CACHE_TTL`, and nobody could be asked. */
   readonly source: "pending" | "local" | "redis" | "store" | "stale";
 }
 
@@ -20,14 +21,14 @@ interface Flight {
   readonly result: Promise<Entry | undefined>;
 }
 
-export interface ReaderParts {
+interface ReaderParts {
   readonly pending: Pick<Pending, "get" | "has" | "settlements">;
   readonly cache: Pick<CacheClient, "get" | "fill" | "generation">;
   readonly lastKnown: LastKnown;
   readonly store: Pick<Store, "latest">;
-  /** Counts each read that was answered, by where the answer came from. */
+  /** It counts each read that was answered, by where the answer came from. */
   readonly count: { inc(labels: { readonly source: ReadResult["source"] | "none" }): void };
-  /** Told when the store answers, and refuses the look-up. */
+  /** It is told when the store answers, and refuses the look-up. */
   readonly onStoreRefuses?: () => void;
 }
 
@@ -36,7 +37,10 @@ export class Reader {
 
   constructor(private readonly parts: ReaderParts) {}
 
-  /** @throws AppError `store-unavailable` when no tier can answer. */
+  /**
+   * Returns the newest entry of a user; undefined when there is none.
+   * @throws AppError `store-unavailable` when no tier can answer
+   */
   async read(userId: string): Promise<ReadResult | undefined> {
     const result = await this.#find(userId);
     this.parts.count.inc({ source: result?.source ?? "none" });
@@ -74,8 +78,8 @@ export class Reader {
   }
 
   /**
-   * Nothing was learned when a batch was settled meanwhile: the cache may have lost it since, and
-   * this may be older.
+   * Keeps what a look-up learned. That is nothing when a batch was settled meanwhile: the cache may
+   * have lost it since, and this may be older.
    */
   #complete(
     userId: string,
@@ -90,8 +94,8 @@ export class Reader {
   }
 
   /**
-   * An accepted write is a better answer than none, even where a newer one might be out of reach;
-   * so is an old answer.
+   * Answers while the store cannot be asked: an accepted write is a better answer than none, even
+   * where a newer one might be out of reach; so is an old answer.
    */
   #withoutStore(
     userId: string,
@@ -112,8 +116,8 @@ export class Reader {
   }
 
   /**
-   * One look-up at a time for a user; but none is joined that began before the last settlement, as
-   * it may be too old.
+   * Asks the store, with one look-up at a time for a user; but none is joined that began before the
+   * last settlement, as it may be too old.
    */
   #latestInStore(userId: string): Promise<Entry | undefined> {
     const { settlements } = this.parts.pending;

@@ -6,14 +6,16 @@
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "./log.ts";
 
-export interface ClockWatchParts {
+interface ClockWatchParts {
   readonly clock: Clock;
   readonly log: Pick<Log, "warn">;
-  /** Counts each step. */
+  /** It counts each step. */
   readonly steps: { inc(): void };
 }
 
+/** Smaller steps are those of a time service at work, and of a machine that is busy. */
 const STEP_MS = 60_000;
+/** A slewed clock moves by less than a millisecond between two looks. */
 const SAMPLE_MS = 1_000;
 
 export class ClockWatch {
@@ -86,7 +88,7 @@ export class ClockWatch {
 
 const seconds = (ms: number) => Math.round(ms / 1000);
 
-/** ISO 8601, as far as there are dates. */
+/** Returns ISO 8601, as far as there are dates: beyond them the number is all there is. */
 function text(unixMs: number): string {
   const date = new Date(unixMs);
   return Number.isNaN(date.getTime()) ? String(unixMs) : date.toISOString();

@@ -1,11 +1,12 @@
 /**
- * Structured log lines on standard error: one JSON object a line, or a readable line on a terminal.
+ * Writes structured log lines on standard error: one JSON object a line, or a readable line on a
+ * terminal.
  */
 import { reasonOf } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
-export type LogLevel = "debug" | "info" | "warn" | "error";
-export type LogFormat = "json" | "pretty";
+type LogLevel = "debug" | "info" | "warn" | "error";
+type LogFormat = "json" | "pretty";
 export type LogFields = Readonly<Record<string, unknown>>;
 
 const SEVERITY: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
@@ -64,7 +65,7 @@ function writeToStderr(line: string): void {
 }
 
 /**
- * Lets at most one message through every `intervalMs`, and says how many were held back: for faults
+ * Lets at most one message through every `intervalMs`, and says how many were held back, for faults
  * that repeat a lot.
  */
 export function limitRate(

@@ -1,8 +1,8 @@
-/** How late timers run: what a loop that is too busy does to everybody. */
+/** Measures how late timers run, which is what a loop that is too busy does to everybody. */
 import type { Clock } from "../ports/clock.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** Often enough for a scrape every few seconds. */
+/** This is often enough for a scrape every few seconds. */
 const SAMPLE_MS = 1_000;
 
 export class LoopLag {

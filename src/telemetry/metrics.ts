@@ -1,6 +1,6 @@
 /**
- * Every metric of the service, by the names of the public contract. One instance an application, no
- * global registry.
+ * Has every metric of the service, by the names of the public contract. An application has one
+ * instance, and there is no global registry.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { VERSION } from "../version.ts";
@@ -23,14 +23,14 @@ const SECONDS_BUCKETS = [
 ];
 const ROWS_BUCKETS = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
 
-/** What is read at the moment of a scrape instead of being counted. */
-export interface Gauges {
+/** These are read at the moment of a scrape instead of being counted. */
+interface Gauges {
   queueDepth(): number;
   queueOldestAgeSeconds(): number;
   journalBytes(): number;
   /** Rejects when nobody can tell; the last known number is shown then. */
   deadLetters(): Promise<number>;
-  /** By dependency. 0 closed, 1 half-open, 2 open. */
+  /** Each is 0 closed, 1 half-open or 2 open, by the name of its dependency. */
   readonly breakers: Readonly<Record<string, { readonly state: 0 | 1 | 2 }>>;
 }
 
@@ -153,7 +153,8 @@ export class Metrics {
   }
 
   /**
-   * The exposition text; `openMetrics` chooses the OpenMetrics format instead of the classic one.
+   * Returns the exposition text; `openMetrics` chooses the OpenMetrics format instead of the
+   * classic one.
    */
   expose(openMetrics: boolean): Promise<{ contentType: string; text: string }> {
     // The format is a setting of the registry, so two scrapes must not overlap.

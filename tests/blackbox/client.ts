@@ -14,7 +14,7 @@ export interface Answer {
   readonly text: string;
 }
 
-export type Ack = "accepted" | "durable" | "flushed";
+type Ack = "accepted" | "durable" | "flushed";
 
 export interface RequestOptions {
   readonly headers?: HeadersInit;
@@ -85,7 +85,7 @@ export class Client {
 }
 
 /** One scrape of `/metrics`. */
-export class Samples {
+class Samples {
   constructor(readonly text: string) {}
 
   /** The sum of every series of `name` that has these labels; undefined when there is none. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Clock } from "../../src/ports/clock.ts";
 
-export interface ClockUnderTest {
+interface ClockUnderTest {
   readonly clock: Clock;
   /** Lets so much time pass, or a little more; what fell due has been called when it resolves. */
   pass(ms: number): Promise<void>;

@@ -8,7 +8,7 @@ import { AppError } from "../../src/errors.ts";
 import type { Intake, IntakeListener, Receipt } from "../../src/ports/intake.ts";
 import type { Source } from "../../src/ports/source.ts";
 
-export interface IntakeUnderTest {
+interface IntakeUnderTest {
   readonly intake: Intake;
   /** Its other side, to settle entries. */
   readonly source: Source;

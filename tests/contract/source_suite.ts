@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import type { Entry } from "../../src/domain.ts";
 import type { Batch, Source } from "../../src/ports/source.ts";
 
-export interface SourceUnderTest {
+interface SourceUnderTest {
   readonly source: Source;
   /** Makes so many entries more, and resolves when they can be taken. */
   add(entries: number): Promise<void>;

@@ -101,7 +101,7 @@ Deno.test("of what an earlier run brought there nobody says that it is a row", a
   assert.deepEqual([stored.map(({ seq }) => seq), dead], [[8, 9, 10], []]);
 });
 
-Deno.test("after a failure nothing is put behind a gap, though nobody asked for the marks", async () => {
+Deno.test("after a failure nothing is put behind a gap, whoever asked for marks", async () => {
   const { store, sink } = setUp();
   await sink.deliver(batch(1, 10));
   store.failWith = new Error("connection refused");

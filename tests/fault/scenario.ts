@@ -25,7 +25,7 @@ export interface Tally extends Account {
   readonly recoveriesMs: readonly number[];
 }
 
-export interface Trial {
+interface Trial {
   readonly settings: Environment;
   /** Where the rows are counted, which is not where a fault is in the way. */
   readonly databaseUrl: string;

@@ -15,7 +15,7 @@ export interface Answer {
  * `closed`: the server did; `left`: it did when the client had said that it sends no more, and
  * drops what it had not answered by then.
  */
-export type Ending = "answered" | "closed" | "left" | "reset" | "cut" | "stalled";
+type Ending = "answered" | "closed" | "left" | "reset" | "cut" | "stalled";
 
 export interface Conversation {
   readonly answers: readonly Answer[];
@@ -27,7 +27,7 @@ export interface Conversation {
  * Takes what came in apart: the final answers in their order, and how many bytes of an unfinished
  * one are left over.
  */
-export type AnswerReader = (
+type AnswerReader = (
   bytes: Uint8Array,
 ) => { readonly answers: readonly Answer[]; readonly rest: number };
 

@@ -10,7 +10,8 @@ import { FakeFileSystem } from "../support/fake_file_system.ts";
 
 const DATA_DIR = "/data";
 const PLACE = "database d on h:5432";
-const UNREACHED = { kind: "postgres", identity: null, place: null, cacheGeneration: "" };
+const UNREACHED = { kind: "postgres", identity: null, place: null } as const;
+const REACHED = { kind: "postgres", identity: "a", place: "p", cacheGeneration: "" } as const;
 const PATH = `${DATA_DIR}/${STORE_FILE}`;
 
 function content(fs: FakeFileSystem): unknown {
@@ -28,9 +29,9 @@ Deno.test("a directory is bound at the first start, to the kind configured then"
   assert.equal(await checkStoreBinding(DATA_DIR, "postgres", fs), undefined);
   assert.deepEqual(fs.paths(), []);
   const binding = await openStoreBinding(DATA_DIR, "postgres", fs);
-  assert.equal(binding.lastKnown, undefined);
+  assert.equal(binding.identity, undefined);
   const disk = fs.afterPowerLoss();
-  assert.deepEqual(content(disk), UNREACHED);
+  assert.deepEqual(content(disk), { ...UNREACHED, cacheGeneration: "" });
   await assert.rejects(openStoreBinding(DATA_DIR, "sqlite", disk), (error) => {
     assert.ok(error instanceof WrongStoreError);
     assert.equal(
@@ -40,7 +41,7 @@ Deno.test("a directory is bound at the first start, to the kind configured then"
     assert.deepEqual(error.bound, UNREACHED);
     return true;
   });
-  assert.deepEqual(content(disk), UNREACHED);
+  assert.deepEqual(content(disk), { ...UNREACHED, cacheGeneration: "" });
 });
 
 Deno.test("the identity reached first is kept; another one elsewhere is refused", async () => {
@@ -59,7 +60,7 @@ Deno.test("the identity reached first is kept; another one elsewhere is refused"
         /\(database d on h:5432\) with the identity first, not to postgres/.test(error.message),
     );
   }
-  assert.deepEqual(again.lastKnown, { id: "first", cacheGeneration: "" });
+  assert.equal(again.identity, "first");
 });
 
 Deno.test("a store that has moved is the same one; a new one in its place is told", async () => {
@@ -73,24 +74,17 @@ Deno.test("a store that has moved is the same one; a new one in its place is tol
     binding.admit(identity, "database d on moved:5432");
   }
   assert.equal(await binding.confirm("made anew", "database d on moved:5432"), true);
-  assert.equal(binding.lastKnown?.id, "made anew");
+  assert.equal(binding.identity, "made anew");
 });
 
-Deno.test("the last cache generation is kept, beside an identity learned meanwhile", async () => {
-  const fs = new FakeFileSystem();
+Deno.test("the file of an earlier program, with a cache generation, is read and kept", async () => {
+  const fs = await diskWith(
+    '{"kind":"postgres","identity":"a","place":"p","cacheGeneration":"g"}\n',
+  );
   const binding = await openStoreBinding(DATA_DIR, "postgres", fs);
-  await Promise.all([
-    binding.noteCacheGeneration("g1"),
-    binding.confirm("a", PLACE),
-    binding.noteCacheGeneration("g2"),
-  ]);
-  const disk = fs.afterPowerLoss();
-  assert.deepEqual(content(disk), {
-    kind: "postgres",
-    identity: "a",
-    place: PLACE,
-    cacheGeneration: "g2",
-  });
+  assert.deepEqual([binding.identity, binding.isAt("p")], ["a", true]);
+  assert.equal(await binding.confirm("a", PLACE), false);
+  assert.deepEqual(content(fs.afterPowerLoss()), { ...REACHED, place: PLACE });
 });
 
 Deno.test("in a directory that has taken the place of the own one nothing is changed", async () => {
@@ -115,7 +109,7 @@ Deno.test("in a directory that has taken the place of the own one nothing is cha
   });
   fs.putBack(own);
   await binding.confirm("a", PLACE);
-  assert.equal(binding.lastKnown?.id, "a");
+  assert.equal(binding.identity, "a");
 });
 
 Deno.test("a damaged file is an error that says what to do, never a new binding", async () => {
@@ -130,8 +124,6 @@ Deno.test("a damaged file is an error that says what to do, never a new binding"
     '{"kind":"sqlite","identity":"","place":null,"cacheGeneration":""}',
     '{"kind":"sqlite","place":null,"cacheGeneration":""}',
     '{"kind":"sqlite","identity":null,"cacheGeneration":""}',
-    '{"kind":"sqlite","identity":null,"place":null,"cacheGeneration":7}',
-    '{"kind":"sqlite","identity":null,"place":null}',
   ];
   for (const text of damaged) {
     const fs = await diskWith(text);
@@ -142,7 +134,7 @@ Deno.test("a damaged file is an error that says what to do, never a new binding"
     );
     assert.equal(new TextDecoder().decode(fs.content(PATH)), text);
     assert.equal(await changeStore(DATA_DIR, "sqlite", fs), "damaged");
-    assert.equal((await openStoreBinding(DATA_DIR, "sqlite", fs)).lastKnown, undefined);
+    assert.equal((await openStoreBinding(DATA_DIR, "sqlite", fs)).identity, undefined);
   }
 });
 
@@ -150,8 +142,7 @@ Deno.test("changing the store forgets the identity, also within one kind", async
   const fs = new FakeFileSystem();
   const binding = await openStoreBinding(DATA_DIR, "postgres", fs);
   await binding.confirm("old", PLACE);
-  await binding.noteCacheGeneration("g");
-  const before = { kind: "postgres", identity: "old", place: PLACE, cacheGeneration: "g" };
+  const before = { kind: "postgres", identity: "old", place: PLACE };
   assert.deepEqual(await changeStore(DATA_DIR, "postgres", fs), before);
   const next = await openStoreBinding(DATA_DIR, "postgres", fs);
   next.admit("new", "elsewhere");

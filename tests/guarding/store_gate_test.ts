@@ -21,7 +21,7 @@ Deno.test("nobody is let in before it is known which store the directory belongs
   gate.binding = binding;
   await gate.admit("any");
   await gate.bind("any");
-  assert.equal(binding.lastKnown?.id, "any");
+  assert.equal(binding.identity, "any");
 });
 
 Deno.test("another database in another place is neither let in nor taken note of", async () => {
@@ -32,7 +32,7 @@ Deno.test("another database in another place is neither let in nor taken note of
     error instanceof StoreRefusesError && error.cause instanceof WrongStoreError;
   await assert.rejects(gate.admit("theirs"), isWrong);
   await assert.rejects(gate.bind("theirs"), isWrong);
-  assert.deepEqual([binding.lastKnown?.id, binding.isAt(HERE), lines], ["ours", true, []]);
+  assert.deepEqual([binding.identity, binding.isAt(HERE), lines], ["ours", true, []]);
   await assert.rejects(gate.check(() => gate.admit("theirs")), WrongStoreError);
   await gate.check(() => Promise.reject(new Error("no answer")));
 });

@@ -25,7 +25,7 @@ async function list(settings: Environment) {
   return await run.ended();
 }
 
-Deno.test("without a key the network opens no admin route, and says what does; the command works", () =>
+Deno.test("without a key the network opens no admin route, and the command does", () =>
   withFolder(async (dataDir) => {
     await using proxy = await Dsproxy.start({ DATA_DIR: dataDir });
     for (const headers of [{}, { host: "localhost" }, WITH_ADMIN_KEY] as Record<string, string>[]) {
@@ -72,7 +72,7 @@ Deno.test("after a kill the next start has the admin socket again", () =>
     await assert.rejects(Deno.lstat(join(dataDir, "admin.sock")), Deno.errors.NotFound);
   }));
 
-Deno.test("two instances cannot share an admin socket: the second does not start, the first goes on", () =>
+Deno.test("two instances cannot share an admin socket: the second does not start", () =>
   withFolder(async (folder) => {
     const settings = (name: string) => ({
       DATA_DIR: join(folder, name),
@@ -87,7 +87,7 @@ Deno.test("two instances cannot share an admin socket: the second does not start
     await first.stop();
   }));
 
-Deno.test("in a directory whose path is too long for a socket the command finds the other one", () =>
+Deno.test("where a path is too long for a socket the command finds the other one", () =>
   withFolder(async (folder) => {
     const settings = { DATA_DIR: join(folder, "d".repeat(120)) };
     await using proxy = await Dsproxy.start(settings);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
 
-Deno.test("a clock that is set while it runs, or was set back since the last write, is warned of once and counted", async () => {
+Deno.test("a clock that is set, or was set back, is warned of once and counted", async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-clock-" });
   try {
     {

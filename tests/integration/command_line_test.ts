@@ -68,7 +68,7 @@ Deno.test("checking the configuration says what it found, and leaves nothing beh
     await proxy.stop();
   }));
 
-Deno.test("checking the configuration asks the configured servers, and ends with 78 where one does not answer", () =>
+Deno.test("--check-config asks the servers, and ends with 78 where one is silent", () =>
   withDataDir(async (dataDir) => {
     const database = await createDatabase();
     try {

@@ -88,7 +88,7 @@ Deno.test("dead letters are counted, listed page by page, and shown", () =>
     }
   }));
 
-Deno.test("a dead letter is replayed once, refused again while the reason stands, and discarded once", () =>
+Deno.test("a dead letter is replayed once, refused while the reason stands, discarded once", () =>
   withRefused(2, async (proxy, sql, ids) => {
     const refused = await call(proxy, "POST", `/${ids[0]}/replay`);
     assert.deepEqual([refused.status, refused.body.type], [409, "replay-refused"]);

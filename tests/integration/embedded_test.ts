@@ -134,7 +134,7 @@ Deno.test("SIGTERM flushes what waits and exits 0; a second signal exits at once
     assert.equal((await proxy.ended()).code, 1);
   }));
 
-Deno.test("an instance that does not listen any more is not ready for --ready, one that does is", () =>
+Deno.test("--ready tells an instance that listens from one that does not any more", () =>
   withDataDir(async (dataDir) => {
     await using proxy = await Dsproxy.start({ DATA_DIR: dataDir });
     const { port } = new URL(proxy.url);

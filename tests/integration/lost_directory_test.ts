@@ -61,7 +61,7 @@ const LOSSES: [string, (dataDir: string) => Promise<unknown>][] = [
 ];
 
 for (const [what, lose] of LOSSES) {
-  Deno.test(`DATA_DIR ${what} while it runs: not ready within a second, writes refused, and a stop stores all that was accepted`, () =>
+  Deno.test(`DATA_DIR ${what}: not ready within a second, and a stop stores what it accepted`, () =>
     withInstance(async ({ proxy, dataDir, databaseUrl }) => {
       const users = Array.from({ length: 100 }, (_, i) => `u${i}`);
       for (const user_id of users) await proxy.accept({ user_id, value: "v" });
@@ -84,7 +84,7 @@ for (const [what, lose] of LOSSES) {
     }));
 }
 
-Deno.test("of the writes that come while DATA_DIR is removed, each that is acknowledged is stored by the stop", () =>
+Deno.test("each write acknowledged while DATA_DIR is removed is stored by the stop", () =>
   withInstance(async ({ proxy, dataDir, databaseUrl }) => {
     const accepted: string[] = [];
     let refusals = 0;

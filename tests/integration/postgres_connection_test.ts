@@ -36,7 +36,7 @@ async function withDsproxy(
   }
 }
 
-Deno.test("a Unix socket is connected to by its folder, with the permissions that the program has", async () => {
+Deno.test("a Unix socket is connected to by its folder, with the program's rights", async () => {
   const folder = await makeFolder(await unprivilegedOwner());
   try {
     await using server = await startPostgres({ unix_socket_directories: folder });
@@ -47,7 +47,8 @@ Deno.test("a Unix socket is connected to by its folder, with the permissions tha
       await dsproxy.accept({ user_id: "ada", value: "hello" }, "?ack=flushed");
       const [found] = await once(server.url, (sql) =>
         sql`select value,
-        (select bool_and(client_addr is null) from pg_stat_activity where application_name = 'dsproxy') as local
+        (select bool_and(client_addr is null) from pg_stat_activity where application_name =
+          'dsproxy') as local
         from user_data`);
       assert.deepEqual({ ...found }, { value: "hello", local: true });
     });
@@ -133,7 +134,7 @@ async function changeTable(url: string): Promise<void> {
 }
 
 for (const surroundings of ["direct", "session", "transaction"] as const) {
-  Deno.test(`a stored user is answered with his value while columns change type: ${surroundings}`, () =>
+  Deno.test(`columns change type, and stored users are answered: ${surroundings}`, () =>
     withDatabase(async (url) => {
       await using bouncer = surroundings === "direct" ? undefined : await startPgBouncer({
         databaseUrl: url,

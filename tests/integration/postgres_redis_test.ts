@@ -44,7 +44,7 @@ async function withInstances(
   }
 }
 
-Deno.test("200 writes are 200 rows within the interval and a second, and another instance reads them", () =>
+Deno.test("200 writes are 200 rows in an interval and a second, for others, too", () =>
   withInstances(async (settings, url) => {
     await using a = await Dsproxy.start(settings("a"));
     await using b = await Dsproxy.start(settings("b"));
@@ -59,7 +59,7 @@ Deno.test("200 writes are 200 rows within the interval and a second, and another
     await b.stop();
   }));
 
-Deno.test("an old ts written late does not win, on the same instance or another, cached or not", () =>
+Deno.test("an old ts written late does not win, on any instance, cached or not", () =>
   withInstances(async (settings, url) => {
     await using a = await Dsproxy.start({ ...settings("a"), BATCH_INTERVAL: "100ms" });
     await using b = await Dsproxy.start({
@@ -92,7 +92,7 @@ Deno.test("a newer write through one instance is seen by readers of another", ()
     await b.stop();
   }));
 
-Deno.test("with Redis stopped reads and writes still succeed, and it is used again when it is back", () =>
+Deno.test("without Redis reads and writes succeed, and it is used again once back", () =>
   withInstances(async (settings, url) => {
     await using redis = await startRedis();
     await using proxy = await Dsproxy.start({
@@ -115,7 +115,7 @@ Deno.test("with Redis stopped reads and writes still succeed, and it is used aga
     await proxy.stop();
   }));
 
-Deno.test("with PostgreSQL stopped writes succeed and can be read, and land exactly once after it returns", async () => {
+Deno.test("without PostgreSQL writes can be read, and land exactly once later", async () => {
   await using postgres = await startPostgres();
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-outage-" });
   const settings = { DATA_DIR: dataDir, DATABASE_URL: postgres.url, BATCH_INTERVAL: "200ms" };
@@ -146,7 +146,7 @@ Deno.test("with PostgreSQL stopped writes succeed and can be read, and land exac
   }
 });
 
-Deno.test("a role that may not read any more is told by readiness and by the answer, until it may", async () => {
+Deno.test("readiness and answers tell of a role that may not read, until it may", async () => {
   await using postgres = await startPostgres();
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-revoke-" });
   try {
@@ -183,7 +183,7 @@ Deno.test("a role that may not read any more is told by readiness and by the ans
   }
 });
 
-Deno.test("the service starts and accepts while PostgreSQL and Redis are not there yet", async () => {
+Deno.test("the service starts and accepts before PostgreSQL and Redis are there", async () => {
   await using postgres = await startPostgres();
   await postgres.stop();
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-early-" });
@@ -203,7 +203,7 @@ Deno.test("the service starts and accepts while PostgreSQL and Redis are not the
   }
 });
 
-Deno.test("a stop while PostgreSQL is down leaves the writes in the journal for the next start", async () => {
+Deno.test("a stop without PostgreSQL leaves the writes for the next start", async () => {
   await using postgres = await startPostgres();
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-left-" });
   const settings = { DATA_DIR: dataDir, DATABASE_URL: postgres.url };
@@ -224,7 +224,7 @@ Deno.test("a stop while PostgreSQL is down leaves the writes in the journal for 
   }
 });
 
-Deno.test("a row that the database refuses holds up nobody: its neighbours land, and its status says that it is dead", () =>
+Deno.test("a row that the database refuses holds up nobody, and its status is dead", () =>
   withInstances(async (settings, url) => {
     await using proxy = await Dsproxy.start({ ...settings("a"), BATCH_INTERVAL: "200ms" });
     await proxy.accept({ user_id: "first", value: "v" }, "?ack=flushed");

@@ -27,7 +27,7 @@ async function debuggerIsOpen(pid: number): Promise<boolean> {
   }
 }
 
-Deno.test("SIGHUP, SIGUSR1, SIGUSR2 and SIGPIPE, again and again, end nothing and are explained", () =>
+Deno.test("SIGHUP, SIGUSR1, SIGUSR2 and SIGPIPE end nothing and are explained", () =>
   withInstance(async (proxy) => {
     await proxy.accept({ user_id: "before", value: "v" });
     for (const signal of ["SIGHUP", "SIGUSR2", "SIGPIPE", "SIGUSR1"] as const) {

@@ -4,7 +4,7 @@ import { ADMIN_KEY, WITH_ADMIN_KEY } from "../support/admin_key.ts";
 import { Dsproxy } from "../support/dsproxy.ts";
 import { startPostgres } from "../support/postgres.ts";
 
-Deno.test("what only the store knows is 503 while it is away, and what is queued is told", async () => {
+Deno.test("what only the store knows is 503 while it is away; the queue is told", async () => {
   await using server = await startPostgres();
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-away-" });
   const settings = { DATA_DIR: dataDir, DATABASE_URL: server.url, ADMIN_KEY };

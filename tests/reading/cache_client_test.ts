@@ -39,7 +39,7 @@ Deno.test("a cache fault is a miss and is reported", async () => {
   assert.equal(faults.length, 1);
 });
 
-Deno.test("a stale copy is not read after an update of it failed, until it has expired", async () => {
+Deno.test("a stale copy is not read after an update failed, until it has expired", async () => {
   const { clock, cache, client } = setUp();
   await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
   cache.failWith = DOWN;
@@ -51,7 +51,7 @@ Deno.test("a stale copy is not read after an update of it failed, until it has e
   assert.equal((await client.get("u"))?.entry.seq, 1);
 });
 
-Deno.test("others are told when an update or an invalidation failed, and not otherwise", async () => {
+Deno.test("others are told when an update or a drop failed, and not otherwise", async () => {
   const { cache, told, client } = setUp();
   await client.update([entry(1)]);
   await client.forget([entry(1), entry(2)]);
@@ -169,7 +169,7 @@ Deno.test(
   },
 );
 
-Deno.test("an offer that the cache did not take makes its users suspect, and does not fail", async () => {
+Deno.test("an offer that the cache did not take does not fail: its users are suspect", async () => {
   const { cache, held, client } = setUp();
   cache.failWith = new Error("READONLY");
   await client.offer([entry(1), entry(2)]);

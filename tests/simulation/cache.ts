@@ -46,7 +46,7 @@ interface Channel {
   broken: boolean;
 }
 
-export interface ClientOptions {
+interface ClientOptions {
   readonly namespace: () => string | undefined;
   readonly clock: Pick<Clock, "monotonicMs">;
   /**

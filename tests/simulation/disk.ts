@@ -4,36 +4,16 @@
  */
 import { basename, dirname } from "node:path";
 import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
-import { GrowingBytes } from "./growing_bytes.ts";
+import { type Change, Inode, type NameChange, removal, renaming } from "./unsynced.ts";
+import type { GrowingBytes } from "./growing_bytes.ts";
 import type { Process, World } from "./world.ts";
 
-export interface DiskFaults {
+interface DiskFaults {
   /** Of each call, while they last. */
   failedSyncs: number;
   failedWrites: number;
   failedReads: number;
   full: boolean;
-}
-
-type Change = { readonly offset: number; readonly bytes: Uint8Array } | { readonly size: number };
-
-interface Pending {
-  readonly order: number;
-  readonly change: Change;
-}
-
-class Inode {
-  /** What programs see, what a power loss leaves in any case, and what it may or may not leave. */
-  readonly visible = new GrowingBytes();
-  readonly durable = new GrowingBytes();
-  pending: Pending[] = [];
-  wholeBytes = Infinity;
-  headerFlipped = false;
-}
-
-interface NameChange {
-  readonly dirs: readonly string[];
-  readonly apply: (names: Map<string, Inode>) => void;
 }
 
 interface Operation {
@@ -311,30 +291,6 @@ export class SimulatedDisk {
     this.world.fault(fault);
     return Object.assign(new Error(fault), { code });
   }
-}
-
-function renaming(from: string, to: string): NameChange {
-  let moved: Inode | undefined;
-  return {
-    dirs: [dirname(from), dirname(to)],
-    apply: (names) => {
-      moved ??= names.get(from);
-      if (moved === undefined) throw new Deno.errors.NotFound(from);
-      names.set(to, moved);
-      names.delete(from);
-    },
-  };
-}
-
-function removal(path: string): NameChange {
-  let removed = false;
-  return {
-    dirs: [dirname(path)],
-    apply: (names) => {
-      if (!names.delete(path) && !removed) throw new Deno.errors.NotFound(path);
-      removed = true;
-    },
-  };
 }
 
 /** What a dead process had asked for may be impossible by now. */

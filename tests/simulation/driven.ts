@@ -1,4 +1,4 @@
-/** Simulated parts outside a simulation: their world goes on for as long as somebody waits for one. */
+/** Drives simulated parts outside a simulation: their world goes on while somebody waits. */
 import type { Cache } from "../../src/ports/cache.ts";
 import type { World } from "./world.ts";
 

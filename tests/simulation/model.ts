@@ -8,7 +8,7 @@ import type { Batch } from "../../src/ports/source.ts";
 import { REFUSED, type StoredRow } from "./store.ts";
 import type { World } from "./world.ts";
 
-export interface ModelWrite {
+interface ModelWrite {
   readonly userId: string;
   /** Unlike that of any other write: it names this one wherever it turns up. */
   readonly value: string;

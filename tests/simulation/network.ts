@@ -5,7 +5,7 @@
 import { DeadlineError } from "../../src/deadline.ts";
 import type { Process, World } from "./world.ts";
 
-export interface ServerFaults {
+interface ServerFaults {
   /** Connections are refused; what is under way there is undone. */
   down: boolean;
   /** Connections are accepted, nothing is ever answered. */

@@ -3,7 +3,7 @@ import type { Write } from "../../src/domain.ts";
 import type { Intake, IntakeStatus, Receipt, Stage } from "../../src/ports/intake.ts";
 import type { Batch, Rewound, Source } from "../../src/ports/source.ts";
 
-export interface JournalWatcher {
+interface JournalWatcher {
   /** The batch is settled at this moment. */
   settling(batch: Batch): void;
   /** The store has `source` through `seq` only; this is what can be sent again. */

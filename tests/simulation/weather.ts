@@ -11,7 +11,7 @@ import type { SimulatedServer } from "./network.ts";
 import type { SimulatedStore } from "./store.ts";
 import type { World } from "./world.ts";
 
-export interface WeatherParts {
+interface WeatherParts {
   readonly world: World;
   readonly model: Model;
   readonly disk: SimulatedDisk;

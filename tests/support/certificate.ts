@@ -1,6 +1,19 @@
 /** Certificates for servers of tests that speak TLS. */
 import { output } from "./services.ts";
 
+/** Makes a certificate with a key of its own, which lives for longer than any test. */
+const MAKE = [
+  "req",
+  "-x509",
+  "-nodes",
+  "-newkey",
+  "ec",
+  "-pkeyopt",
+  "ec_paramgen_curve:prime256v1",
+  "-days",
+  "2",
+];
+
 /** A self-signed certificate for `name`, and its key, in PEM. */
 export async function certificate(name: string): Promise<{ cert: string; key: string }> {
   const folder = await Deno.makeTempDir({ prefix: "dsproxy-tls-" });
@@ -12,17 +25,7 @@ export async function certificate(name: string): Promise<{ cert: string; key: st
       "-addext",
       `subjectAltName=${/^\d/.test(name) ? "IP" : "DNS"}:${name}`,
     ];
-    const kind = [
-      "-x509",
-      "-nodes",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:prime256v1",
-      "-days",
-      "2",
-    ];
-    await output("openssl", ["req", ...kind, ...subject, "-keyout", key, "-out", cert]);
+    await output("openssl", [...MAKE, ...subject, "-keyout", key, "-out", cert]);
     return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -39,18 +42,7 @@ export async function signedCertificate(
   const [ca, caKey, cert, key] = ["ca.pem", "ca.key", "cert.pem", "key.pem"].map((name) =>
     `${folder}/${name}`
   );
-  const make = [
-    "req",
-    "-x509",
-    "-nodes",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-days",
-    "2",
-  ];
-  await output("openssl", [...make, "-subj", "/CN=authority", "-keyout", caKey!, "-out", ca!]);
+  await output("openssl", [...MAKE, "-subj", "/CN=authority", "-keyout", caKey!, "-out", ca!]);
   const names = [
     "-addext",
     "subjectAltName=IP:127.0.0.1",
@@ -58,6 +50,6 @@ export async function signedCertificate(
     "basicConstraints=critical,CA:FALSE",
   ];
   const signed = ["-subj", "/CN=127.0.0.1", ...names, "-CA", ca!, "-CAkey", caKey!];
-  await output("openssl", [...make, ...signed, "-keyout", key!, "-out", cert!]);
+  await output("openssl", [...MAKE, ...signed, "-keyout", key!, "-out", cert!]);
   return [ca!, cert!, key!];
 }

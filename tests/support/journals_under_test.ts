@@ -11,7 +11,7 @@ import { FakeFileSystem } from "./fake_file_system.ts";
 import { FakeJournal } from "./fake_journal.ts";
 import { DIR } from "./journals.ts";
 
-export interface UnderTest {
+interface UnderTest {
   readonly journal: Intake & Source;
   dispose(): Promise<void>;
 }

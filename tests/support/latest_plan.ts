@@ -11,7 +11,8 @@ export async function planOfLatest(url: string, more = ""): Promise<string> {
     (sql) =>
       sql.unsafe(
         `set enable_seqscan = off; explain select value from user_data where user_id = 'u7' ${more}
-    order by ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc limit 1`,
+    order by ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc
+    limit 1`,
       ),
   );
   return JSON.stringify(rows);

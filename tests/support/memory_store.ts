@@ -17,7 +17,7 @@ export interface Snapshot {
   readonly cacheGeneration: number;
 }
 
-export interface MemoryStoreOptions {
+interface MemoryStoreOptions {
   /** Unix milliseconds; default the machine's. */
   readonly now?: () => number;
   /** Told of each row at the moment of its commit. */

@@ -2,7 +2,7 @@
 import { installed, NGINX } from "./installed.ts";
 import { freePort, TestServer } from "./services.ts";
 
-export type Nginx = TestServer;
+type Nginx = TestServer;
 
 /**
  * An nginx of one's own on a free loopback port. To be disposed of by the caller.

@@ -26,7 +26,7 @@ export function startPostgres(
   });
 }
 
-export interface NewData {
+interface NewData {
   /** The full path of `postgres`; its other programs are in the same folder. */
   readonly command: string;
   readonly folder: string;
@@ -71,7 +71,7 @@ export async function startOnNewData(
   return server;
 }
 
-export interface TestDatabase {
+interface TestDatabase {
   readonly url: string;
   drop(): Promise<void>;
 }
@@ -129,7 +129,8 @@ async function initialise(
   await writeOwned(passwordFile, PASSWORD, owner);
   // deno-fmt-ignore
   const args = [
-    "-D", data, "-U", "postgres", "--pwfile", passwordFile, "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-sync",
+    "-D", data, "-U", "postgres", "--pwfile", passwordFile, "--auth", "scram-sha-256",
+    "--encoding", "UTF8", "--no-locale", "--no-sync",
   ];
   await output(initdb, args, owner);
 }
@@ -157,7 +158,8 @@ export async function unprivilegedOwner(): Promise<Owner | undefined> {
     }
   }
   throw new Error(
-    "PostgreSQL does not run as root, and there is neither a user postgres nor nobody. Set TEST_DATABASE_URL",
+    "PostgreSQL does not run as root, and there is neither a user postgres nor " +
+      "nobody. Set TEST_DATABASE_URL",
   );
 }
 

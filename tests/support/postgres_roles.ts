@@ -1,7 +1,7 @@
 /** Roles that may do less than the superuser of the test server. */
 import { once } from "./postgres.ts";
 
-export interface Role {
+interface Role {
   readonly user: string;
   readonly password: string;
 }

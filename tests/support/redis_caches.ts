@@ -19,11 +19,23 @@ export interface Watched {
   readonly notices: string[];
 }
 
-const TTL_MS = 60_000;
+export const TTL_MS = 60_000;
 /** Long enough for a busy machine: where a test is about silence, it says how long. */
 const PATIENT_MS = 10_000;
 export const LOCAL = { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024 };
 export const NO_LOCAL = { maxEntries: 0, maxBytes: 0 };
+
+/** Makes a cache without copies in the process and with patient calls; `options` may differ. */
+export function makeRedisCache(options: Partial<RedisCacheOptions> & { url: string }): Cache {
+  return createRedisCache({
+    prefix: "",
+    namespace: () => "ns",
+    ttlMs: TTL_MS,
+    local: NO_LOCAL,
+    callTimeoutMs: PATIENT_MS,
+    ...options,
+  });
+}
 
 export class RedisTest extends AsyncDisposableStack {
   constructor(readonly server: RedisServer, readonly version: RedisVersion) {
@@ -32,13 +44,8 @@ export class RedisTest extends AsyncDisposableStack {
 
   open(options: Partial<RedisCacheOptions> = {}): Watched {
     const watched = { errors: [] as string[], notices: [] as string[] };
-    const cache = createRedisCache({
+    const cache = makeRedisCache({
       url: this.server.url,
-      prefix: "",
-      namespace: () => "ns",
-      ttlMs: TTL_MS,
-      local: NO_LOCAL,
-      callTimeoutMs: PATIENT_MS,
       onError: ({ message }) => watched.errors.push(message),
       onNotice: (message) => watched.notices.push(message),
       ...options,

@@ -16,7 +16,7 @@ export const GRACE_MS = 10_000;
 const DATA_DIR = "/data";
 
 /** Requests come from the test, and are carried out for as long as it likes. */
-export class FakeFront implements Front {
+class FakeFront implements Front {
   doors: Doors | undefined;
   requests = 0;
   failWith: Error | undefined;
@@ -79,7 +79,7 @@ export class ServiceFixture {
       graceMs: GRACE_MS,
       ...{ clock, metrics, log },
       random: () => 0.5,
-      companions: [{ start: () => {}, stop: () => {} }],
+      attendants: [{ start: () => {}, stop: () => {} }],
       observe: (event) => events.push(event),
       ...changes,
     });

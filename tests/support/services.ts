@@ -165,13 +165,13 @@ function send(pid: number, signal: Deno.Signal): void {
   try {
     Deno.kill(pid, signal);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error; // It ended by itself in the meantime.
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // It has ended by itself.
   }
 }
 
 async function childrenOf(pid: number): Promise<number[]> {
-  const script =
-    `cat /proc/$1/task/$1/children 2>/dev/null || ps -A -o ppid=,pid= | awk -v p=$1 '$1 == p { print $2 }'`;
+  const script = `cat /proc/$1/task/$1/children 2>/dev/null || ps -A -o ppid=,pid= | awk -v p=$1 ` +
+    `'$1 == p { print $2 }'`;
   return (await output("sh", ["-c", script, "sh", String(pid)])).split(/\s+/).filter((word) =>
     word !== ""
   ).map(Number);

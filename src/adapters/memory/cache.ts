@@ -1,7 +1,7 @@
 /**
- * The cache inside this process, for installations without Redis: least recently used goes first,
- * bounded by entries and by bytes. Seen by this instance only; as the one instance sees all its own
- * writes, it is never behind them.
+ * Is the cache inside this process, for installations without Redis: least recently used goes
+ * first, bounded by entries and by bytes. It is seen by this instance only; as the one instance
+ * sees all its own writes, it is never behind them.
  */
 import { LRUCache } from "lru-cache";
 import { compareVersions, type Entry } from "../../domain.ts";
@@ -12,13 +12,13 @@ import type { Clock } from "../../ports/clock.ts";
 export interface MemoryCacheOptions {
   /** 0 turns the cache off: every `get` is a miss. */
   readonly maxEntries: number;
-  /** As {@link bytesOf} counts them. */
+  /** They are counted as {@link bytesOf} counts them. */
   readonly maxBytes: number;
   /** An entry is forgotten this long after it was last set. */
   readonly ttlMs: number;
   /**
-   * How long an entry counts as complete since it was last compared with the store; default: as
-   * long as it is kept.
+   * An entry counts as complete for so long since it was last compared with the store; the default
+   * is as long as it is kept.
    */
   readonly completeMs?: number;
   readonly clock: Pick<Clock, "monotonicMs">;
@@ -27,7 +27,8 @@ export interface MemoryCacheOptions {
 interface Held {
   readonly entry: PackedEntry;
   /**
-   * When it, or what it replaced, was last known to be the newest of all; `-Infinity` for never.
+   * It, or what it replaced, was last known then to be the newest of all; `-Infinity` stands for
+   * never.
    */
   readonly comparedMs: number;
 }

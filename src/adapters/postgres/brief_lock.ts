@@ -1,7 +1,7 @@
 /**
- * How a lock that shuts others out is taken on their table: in passing, or not at all. Whoever
- * queues for such a lock makes everybody who comes after queue too, so a long transaction would
- * freeze the table for as long as it lasts. Therefore:
+ * Takes a lock that shuts others out of their table in passing, or not at all. Whoever queues for
+ * such a lock makes everybody who comes after queue too, so a long transaction would freeze the
+ * table for as long as it lasts. Therefore:
  *
  * - the first try does not queue (NOWAIT);
  * - after it we only look (pg_locks) until everybody who holds the table has come within the last
@@ -18,18 +18,23 @@ import { pause } from "./pause.ts";
 import { sqlStateOf } from "./sql_state.ts";
 
 export interface Change {
-  /** With its schema; its partitions are locked with it. */
+  /** It is named with its schema; its partitions are locked with it. */
   readonly table: string;
   /** `share` lets others read, `access exclusive` shuts everybody out. */
   readonly mode: "share" | "access exclusive";
   readonly statement: string;
 }
 
-/** Longer than most transactions, shorter than anybody notices (ADR 9 has what was measured). */
+/**
+ * This is longer than most transactions, and shorter than anybody notices (ADR 9 has what was
+ * measured).
+ */
 const QUEUE_MS = 20;
 /** Whoever holds the table in two looks in a row is taken for a long transaction. */
 const LOOK_INTERVAL_MS = 150;
-/** At most a tenth of the time is anybody held up at first, and a five-hundredth later on. */
+/**
+ * Anybody is held up for at most a tenth of the time at first, and for a five-hundredth later on.
+ */
 const FIRST_QUEUE_PAUSE_MS = 200;
 const LAST_QUEUE_PAUSE_MS = 10_000;
 /** Each statement waits for milliseconds at most: beyond this the server is away. */
@@ -37,6 +42,7 @@ const STATEMENT_LIMIT_MS = 10_000;
 const LOCK_NOT_AVAILABLE = "55P03";
 
 /**
+ * Makes the change in a moment in which nobody holds the table.
  * @throws StoreUnavailableError naming who holds the table when there was no moment for the change
  *   within `patienceMs`
  */
@@ -65,7 +71,7 @@ export async function changeInPassing(
   }
 }
 
-/** False when the lock was not to be had. */
+/** Makes the change where the lock is to be had; returns false when it was not. */
 async function tryChange(
   connections: Connections,
   change: Change,

@@ -1,21 +1,24 @@
-/** The one way to make a server give up a statement whose answer is no longer awaited. */
+/**
+ * Makes a server give up a statement whose answer is no longer awaited; there is no other way in
+ * this folder.
+ */
 import pg from "pg";
 import type { Channel } from "./tls.ts";
 
-/** Where a connection was made to; `host` is an address, or the folder of a Unix socket. */
+/** A connection was made to here; `host` is an address, or the folder of a Unix socket. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly channel: Channel;
 }
 
-/** What the server tells each connection, for this purpose. */
+/** The server tells each connection this, for the purpose of cancelling. */
 export interface BackendKey {
   readonly processID: number;
   readonly secretKey: number;
 }
 
-/** Parts of the driver's connection that its types leave out. */
+/** The driver's types leave out these parts of its connection. */
 interface CancelConnection extends pg.Connection {
   connect(portOrPath: number | string, host?: string): void;
   requestSsl(): void;

@@ -1,5 +1,5 @@
 /**
- * What a database has of dsProxy's schema, and what the role may do about it: read from the
+ * Reads what a database has of dsProxy's schema, and what the role may do about it, from the
  * catalogue, which everybody may read.
  */
 import { StoreRefusesError } from "../../errors.ts";
@@ -8,10 +8,10 @@ import { OWN_TABLES, RECORD_TABLE } from "./migrations.ts";
 import { COLUMNS } from "./user_data.ts";
 import type { Session } from "./session.ts";
 
-export interface Column {
+interface Column {
   readonly name: string;
   readonly type: string;
-  /** An INSERT that does not name it is refused. */
+  /** It is true when an INSERT that does not name the column is refused. */
   readonly demanded: boolean;
 }
 
@@ -19,26 +19,28 @@ export interface Column {
 export interface Catalogue {
   readonly role: string;
   /**
-   * Where `user_data` is, or else where it would be created; null when no schema of the search path
-   * exists.
+   * `user_data` is in this schema, or else would be created there; it is null when no schema of the
+   * search path exists.
    */
   readonly schema: string | null;
   readonly searchPath: string;
-  /** The database has it for all its texts. */
+  /** The database has this encoding for all its texts. */
   readonly encoding: string;
   readonly mayCreate: boolean;
   readonly userData: UserData | null;
-  /** Own tables that unqualified names find, beside `user_data` or before it in the search path. */
+  /**
+   * Unqualified names find these own tables, beside `user_data` or before it in the search path.
+   */
   readonly ownTables: readonly string[];
 }
 
-export interface UserData {
-  /** It comes with its schema. */
+interface UserData {
+  /** It has its schema before it. */
   readonly name: string;
-  /** `relkind` of pg_class. */
+  /** It is `relkind` of pg_class. */
   readonly kind: string;
   readonly owner: string;
-  /** The role may do what the owner may. */
+  /** It is true when the role may do what the owner may. */
   readonly owned: boolean;
   readonly columns: readonly Column[];
 }
@@ -83,8 +85,8 @@ export async function readCatalogue(session: Session): Promise<Catalogue> {
 }
 
 /**
- * What the service cannot do without: the columns to be added, and the tables to be created. What
- * the record of the migrations says is not asked.
+ * Returns what the service cannot do without: the columns to be added, and the tables to be
+ * created. What the record of the migrations says is not asked.
  */
 export function missingFrom(
   { userData, ownTables }: Catalogue,
@@ -96,7 +98,10 @@ export function missingFrom(
   return { columns, tables: userData === null ? ["user_data", ...tables] : tables };
 }
 
-/** A database that the service's first releases made has none. */
+/**
+ * Returns whether there is no record of migrations, as in a database that the service's first
+ * releases made.
+ */
 export function lacksRecord({ ownTables }: Catalogue): boolean {
   return !ownTables.includes(RECORD_TABLE);
 }
@@ -116,7 +121,10 @@ const KINDS: Readonly<Record<string, string>> = {
 const TABLE = "r";
 const PARTITIONED_TABLE = "p";
 
-/** @throws StoreRefusesError naming what makes an existing `user_data` useless */
+/**
+ * Judges an existing `user_data`.
+ * @throws StoreRefusesError naming what makes it useless
+ */
 export function checkUsable(
   { userData, schema, searchPath, encoding, ownTables }: Catalogue,
 ): void {
@@ -178,7 +186,7 @@ function checkColumn({ columns }: UserData, name: string, type: string, canBeAdd
   }
 }
 
-/** One table of `user_data`: itself, a partition, or a table that inherits from it. */
+/** It is one table of `user_data`: that itself, a partition, or a table that inherits from it. */
 export interface Part {
   readonly oid: string;
   readonly name: string;
@@ -187,23 +195,23 @@ export interface Part {
   readonly owner: string;
   readonly owned: boolean;
   readonly mayCreate: boolean;
-  /** The name of the index is taken in this schema. */
+  /** It is true when the name of the index is taken in this schema. */
   readonly nameTaken: boolean;
   /**
-   * An index is being built on it, or it is being vacuumed: a build would wait, and might deadlock
-   * with another.
+   * It is true while an index is being built on it, or it is being vacuumed: a build would wait,
+   * and might deadlock with another.
    */
   readonly busy: boolean;
   readonly indexes: readonly Index[];
 }
 
 export interface Index {
-  /** Unqualified and with its schema. */
+  /** It is given unqualified here, and with its schema in the next one. */
   readonly name: string;
   readonly qualified: string;
   readonly variant: IndexVariant | undefined;
   readonly valid: boolean;
-  /** A part of a partitioned table's index. */
+  /** It is true for a part of a partitioned table's index. */
   readonly attached: boolean;
 }
 
@@ -213,7 +221,7 @@ const PARTS_CTE = `
     union select i.inhrelid from pg_inherits i join parts on i.inhparent = parts.oid
   )`;
 
-/** `user_data` comes first. */
+/** `user_data` comes first among the parts. */
 const PARTS = `${PARTS_CTE}
   select coalesce(json_agg(json_build_object(
     'oid', c.oid::text, 'name', format('%I.%I', n.nspname, c.relname),
@@ -251,12 +259,12 @@ export async function readParts(session: Session, indexName: string): Promise<Pa
 
 export const isPartitioned = (part: Part) => part.kind === PARTITIONED_TABLE;
 
-/** Modes that do not stand in the way of a lock that lets nobody write. */
+/** These modes do not stand in the way of a lock that lets nobody write. */
 const READERS = "('AccessShareLock', 'RowShareLock')";
 
 /**
- * The transactions that hold a lock on a part of `user_data`, and so stand in the way of ours, by
- * their stable names. A prepared transaction has no process.
+ * Reads which transactions hold a lock on a part of `user_data`, and so stand in the way of ours,
+ * by their stable names. A prepared transaction has no process.
  */
 export async function readHolders(
   session: Session,
@@ -274,7 +282,7 @@ export async function readHolders(
   return new Map(rows.map(({ holder, pid }) => [holder, pid]));
 }
 
-/** Says who they are, as far as the role may see. */
+/** Says who these processes are, as far as the role may see. */
 export async function describeProcesses(
   session: Session,
   pids: readonly number[],

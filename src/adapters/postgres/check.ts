@@ -1,5 +1,5 @@
 /**
- * For `--check-config`: tries what the service will do, in one transaction that is rolled back, and
+ * Tries for `--check-config` what the service will do, in one transaction that is rolled back, and
  * names what is in its way. Nothing of it stays but numbers drawn from sequences; nobody is held
  * up, as what would need a lock that shuts others out is only looked up.
  */
@@ -16,11 +16,11 @@ import { sqlStateOf } from "./sql_state.ts";
 
 export interface Findings {
   /**
-   * The service would not work, or not for every row. Each says what, why it matters and what to
-   * do.
+   * With these the service would not work, or not for every row. Each says what, why it matters and
+   * what to do.
    */
   readonly problems: readonly string[];
-  /** What is good to know, and keeps nothing from working. */
+  /** These are good to know, and keep nothing from working. */
   readonly notes: readonly string[];
 }
 
@@ -28,6 +28,7 @@ export interface Findings {
 const CHECK_LIMIT_MS = 15_000;
 
 /**
+ * Never hangs for longer than its limit.
  * @throws what the server could not be asked for: no connection, a wrong password, an unknown error
  */
 export async function checkPostgres(connections: Connections): Promise<Findings> {
@@ -52,7 +53,10 @@ const STATEMENT_POOLING =
   "exactly once: set pool_mode = transaction (or session) for this database in its " +
   "configuration.";
 
-/** @throws the error itself where it says nothing about the configuration */
+/**
+ * Says why there is no transaction to try things in.
+ * @throws the error itself where it says nothing about the configuration
+ */
 function whyNoTransaction(error: unknown): string {
   // The pool says it in its own words, a plain connection in PgBouncer's.
   if (error instanceof StoreRefusesError) return error.message;
@@ -63,7 +67,7 @@ function whyNoTransaction(error: unknown): string {
 }
 
 async function tryAll(session: Session): Promise<Finding[]> {
-  // Transaction-local; a running service may hold a row for a moment.
+  // The limit is local to the transaction; a running service may hold a row for a moment.
   await session.query(
     "select set_config('lock_timeout', '2s', true), set_config('statement_timeout', '5s', true)",
   );

@@ -1,6 +1,5 @@
 /**
- * The part of the check that reads the catalogue: what is bound to refuse rows, and what is good to
- * know.
+ * Reads in the catalogue, for the check, what is bound to refuse rows, and what is good to know.
  */
 import type { Catalogue } from "./catalogue.ts";
 
@@ -10,7 +9,7 @@ import { COLUMNS } from "./user_data.ts";
 export interface Finding {
   readonly problem?: string;
   readonly note?: string;
-  /** The SQLSTATE of what it explains, so that a refusal is not told twice. */
+  /** It is the SQLSTATE of what the finding explains, so that a refusal is not told twice. */
   readonly explains?: string;
 }
 
@@ -55,7 +54,8 @@ interface UniqueKey {
 }
 
 /**
- * Those that two writes of one user can violate. Partial and computed ones are left to the probe.
+ * Returns the unique keys that two writes of one user can violate. Partial and computed ones are
+ * left to the probe.
  */
 async function uniqueKeys(session: Session): Promise<UniqueKey[]> {
   const { rows } = await session.query<{ keys: string }>(`

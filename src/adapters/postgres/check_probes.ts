@@ -1,6 +1,6 @@
 /**
- * The part of the check that does as the service does: each statement behind a savepoint, so that
- * one refusal does not hide the next.
+ * Does, for the check, as the service does: each statement is behind a savepoint, so that one
+ * refusal does not hide the next.
  */
 import { type Catalogue, missingFrom } from "./catalogue.ts";
 import type { Finding } from "./check_catalogue.ts";
@@ -14,19 +14,23 @@ interface Probe {
   readonly privilege: "select" | "insert" | "update" | "delete";
   readonly statement: string;
   readonly parameters: readonly unknown[];
-  /** What is wrong though the statement went through; undefined when all is well. */
+  /**
+   * It says what is wrong though the statement went through, and returns undefined when all is
+   * well.
+   */
   readonly verify?: (result: Result<{ found?: string | null }>) => string | undefined;
-  /** Without it the following probe would say the same in other words. */
+  /** It is true when without it the following probe would say the same in other words. */
   readonly first?: boolean;
 }
 
 const INSUFFICIENT_PRIVILEGE = "42501";
-/** What a foreign key, a check and an exclusion say. */
+/** A foreign key, a check and an exclusion refuse with these. */
 const CONTENT_CONSTRAINTS = ["23503", "23514", "23P01"];
 /** These are no refusals: the connection, the server or its resources are at fault. */
 const NOT_A_REFUSAL = /^(08|53|57|58|XX)/;
 
 /**
+ * Tries the statements of the service, one after the other.
  * @param absent tables that cannot be tried, because they are not there and cannot be created
  * @param known what was found before: a refusal that it explains is not told again
  */
@@ -76,8 +80,8 @@ async function tryOne(
 }
 
 /**
- * A constraint on what is in a row may have nothing against real rows: this one has a user whom
- * nobody knows.
+ * Words a refusal. A constraint on what is in a row may have nothing against real rows: this one
+ * has a user whom nobody knows.
  */
 function refusal(
   table: string,
@@ -112,13 +116,16 @@ async function isGranted(session: Session, table: string, privilege: string): Pr
   return rows[0]!.granted;
 }
 
-/** @param extended whether `user_data` has the columns that dsProxy adds */
+/**
+ * Lists what is tried, in the order of the service.
+ * @param extended whether `user_data` has the columns that dsProxy adds
+ */
 function probes(extended: boolean): Probe[] {
   const id = `dsproxy-check-${crypto.randomUUID()}`;
   const ts = Math.floor(Date.now() / 1_000);
   return [
     { ...insertRow(extended, id, ts, 1), first: true },
-    // The same user within the same second: another row all the same.
+    // It is the same user within the same second, and another row all the same.
     insertRow(extended, id, ts, 2),
     readBack(extended, id),
     ...markProbes(id),

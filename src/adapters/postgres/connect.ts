@@ -1,6 +1,6 @@
 /**
- * From a list of hosts to one connection: every address, every channel, and only a server that is
- * of the kind wanted, as in libpq.
+ * Makes one connection from a list of hosts: it tries every address and every channel, and takes
+ * only a server that is of the kind wanted, as libpq does.
  */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -19,33 +19,33 @@ import {
 } from "./tls.ts";
 
 export interface Host {
-  /** A name, an address, or the folder of a Unix socket. */
+  /** It is a name, an address, or the folder of a Unix socket. */
   readonly host: string;
   readonly port: number;
 }
 
 export interface ConnectOptions extends TlsOptions {
-  /** In the order in which they are tried; all of them are one database. */
+  /** They are tried in this order; all of them are one database. */
   readonly hosts: readonly Host[];
   readonly user: string;
-  /** Asked for each new connection, so that it can be changed at any time. */
+  /** It is asked for each new connection, so that it can be changed at any time. */
   readonly password: () => string | Promise<string>;
   readonly database: string;
   readonly targetSessionAttrs?: TargetSessionAttrs;
-  /** Shown in `pg_stat_activity`; default `dsproxy`. */
+  /** It is shown in `pg_stat_activity`; the default is `dsproxy`. */
   readonly applicationName?: string;
-  /** For each address; default 3 s. */
+  /** Each address has so long; the default is 3 s. */
   readonly connectTimeoutMs?: number;
 }
 
 export interface Connected {
   readonly connection: Connection;
   readonly state: ServerState;
-  /** False for the second choice, which is worth another look before long. */
+  /** It is false for the second choice, which is worth another look before long. */
   readonly isPreferred: boolean;
 }
 
-/** No server of the list could be connected to, or none is of the kind wanted. */
+/** Says that no server of the list could be connected to, or none is of the kind wanted. */
 export class ConnectError extends Error {
   override readonly name = "ConnectError";
 
@@ -57,10 +57,15 @@ export class ConnectError extends Error {
 
 /** A lost SYN packet is sent again after one second, and a second time after two more. */
 const CONNECT_TIMEOUT_MS = 3_000;
-/** Of all addresses together: a name with many dead ones must not take all day. */
+/**
+ * All addresses together have so many timeouts: a name with many dead ones must not take all day.
+ */
 const MOST_TIMEOUTS = 4;
 
-/** Addresses are looked up anew each time. @throws ConnectError, or the signal's reason */
+/**
+ * Connects to the first server that is fit. Addresses are looked up anew each time.
+ * @throws ConnectError, or the signal's reason
+ */
 export async function connect(options: ConnectOptions, signal: AbortSignal): Promise<Connected> {
   const wanted = options.targetSessionAttrs ?? "prefer-read-write";
   const failures: Failure[] = [];
@@ -81,7 +86,7 @@ export async function connect(options: ConnectOptions, signal: AbortSignal): Pro
   throw connectError(options, failures);
 }
 
-/** As people write it: `db1:5432,db2:5432`. */
+/** Names hosts as people write them: `db1:5432,db2:5432`. */
 export function describeHosts(hosts: readonly Host[]): string {
   return hosts.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(
     ",",
@@ -99,7 +104,7 @@ interface Found {
   readonly state: ServerState;
 }
 
-/** The servers that let us in, address after address; the others are added to `failures`. */
+/** Yields the servers that let us in, address after address; the others are added to `failures`. */
 async function* servers(
   options: ConnectOptions,
   signal: AbortSignal,
@@ -134,7 +139,10 @@ async function* servers(
   }
 }
 
-/** A file that is being exchanged, say, may be readable the next time. */
+/**
+ * Asks for the password, more than once where that fails: a file that is being exchanged, say, may
+ * be readable the next time.
+ */
 async function passwordOf({ password }: ConnectOptions): Promise<string> {
   try {
     return await password();
@@ -153,7 +161,7 @@ async function addressesOf(host: string, limitMs: number): Promise<string[]> {
 interface Attempt {
   readonly login: Login;
   readonly signal: AbortSignal;
-  /** By `performance.now()`. */
+  /** It is a time by `performance.now()`. */
   readonly giveUpAtMs: number;
 }
 

@@ -1,5 +1,6 @@
 /**
- * One connection: a statement at a time, none of them named, and no way for it to end the process.
+ * Is one connection: it runs a statement at a time, none of them named, and has no way to end the
+ * process.
  */
 import pg from "pg";
 import { withDeadline } from "../../deadline.ts";
@@ -7,7 +8,10 @@ import { reasonOf, StoreRefusesError, StoreUnavailableError } from "../../errors
 import { type BackendKey, cancelStatement, type Endpoint } from "./cancel.ts";
 import type { Result, Session } from "./session.ts";
 
-/** It broke, or the server ended it. Whether the statement under way took effect is not known. */
+/**
+ * The connection broke, or the server ended it. Whether the statement under way took effect is not
+ * known.
+ */
 export class ConnectionLostError extends Error {
   override readonly name = "ConnectionLostError";
 
@@ -24,17 +28,19 @@ export interface Login {
   readonly applicationName: string;
 }
 
-/** What a new connection is asked before it is used. */
+/** A new connection is asked this before it is used. */
 export interface ServerState {
   readonly inRecovery: boolean;
   readonly readOnly: boolean;
-  /** Such as `read committed`. */
+  /** It is a level such as `read committed`. */
   readonly isolation: string;
 }
 
-/** Well below the minute after which the strictest of firewalls forget an idle connection. */
+/**
+ * This is well below the minute after which the strictest of firewalls forget an idle connection.
+ */
 const KEEP_ALIVE_MS = 10_000;
-/** As long as a connection may take to be made (connect.ts). */
+/** It is as long as a connection may take to be made (connect.ts). */
 const CANCEL_LIMIT_MS = 3_000;
 /** Nobody misses an answer to a goodbye. */
 const GOODBYE_LIMIT_MS = 1_000;
@@ -78,7 +84,7 @@ export class Connection implements Session {
       port,
       ssl: channel,
       user: login.user,
-      // As a function: an empty text would make the driver look elsewhere.
+      // It is given as a function, because an empty text would make the driver look elsewhere.
       password: () => login.password,
       database: login.database,
       application_name: login.applicationName,
@@ -106,13 +112,16 @@ export class Connection implements Session {
     }
   }
 
-  /** Whether a next statement can be expected to work, outside any transaction. */
+  /** Returns whether a next statement can be expected to work, outside any transaction. */
   get isFresh(): boolean {
     return this.#lost === undefined && !this.#readOnly &&
       this.#client.getTransactionStatus() === "I";
   }
 
-  /** Of no more use, and so is most likely whatever else was connected to the same place. */
+  /**
+   * It is true when this is of no more use, and so is most likely whatever else was connected to
+   * the same place.
+   */
   get hasFailed(): boolean {
     return this.#lost !== undefined || this.#readOnly;
   }
@@ -132,8 +141,8 @@ export class Connection implements Session {
   }
 
   /**
-   * In one message with its limits, which end with it: a pooler between here and the server gives
-   * the session to others.
+   * Begins a transaction in one message with its limits, which end with it: a pooler between here
+   * and the server gives the session to others.
    * @throws StoreRefusesError behind a pooler that knows no transactions
    */
   async begin(limits: Readonly<Record<string, number>>): Promise<void> {
@@ -152,6 +161,7 @@ export class Connection implements Session {
   }
 
   /**
+   * Commits the transaction.
    * @throws ConnectionLostError when the answer is lost, StoreUnavailableError when the server
    *   rolled back instead
    */
@@ -164,7 +174,7 @@ export class Connection implements Session {
     }
   }
 
-  /** Never throws: a connection on which this fails is not used again. */
+  /** Rolls back, and never throws: a connection on which this fails is not used again. */
   async rollback(): Promise<void> {
     await this.#submit("rollback", []).catch(() => {});
   }
@@ -178,11 +188,12 @@ export class Connection implements Session {
     const told = wasBusy && processID !== null
       ? cancelStatement(this.#endpoint, { processID, secretKey }, CANCEL_LIMIT_MS)
       : Promise.resolve();
-    // Not before: a pooler no longer knows which statement is meant once its client is gone.
+    // This does not come before, as a pooler no longer knows which statement is meant once its
+    // client is gone.
     this.#closed = told.then(() => this.#destroy());
   }
 
-  /** In order where the server still listens; never fails and never hangs. */
+  /** Closes in order where the server still listens; it never fails and never hangs. */
   close(): Promise<void> {
     return this.#closed ??= this.#isUsable()
       ? withDeadline(this.#client.end(), GOODBYE_LIMIT_MS, "The server").catch(() => {}).then(() =>
@@ -250,7 +261,7 @@ export class Connection implements Session {
   }
 }
 
-/** Class 08, and what a server says that shuts down or is not up yet. */
+/** Returns true for class 08, and for what a server says that shuts down or is not up yet. */
 function isEndOfConnection(code: string | undefined): boolean {
   return code !== undefined && /^(08|57P0[123])/.test(code);
 }

@@ -1,18 +1,18 @@
 /**
- * Where sessions come from: the pool, or in a test one plain connection. Fit for PgBouncer in
- * transaction mode.
+ * Sessions come from here: from the pool, or in a test from one plain connection. It is fit for
+ * PgBouncer in transaction mode.
  */
 import type { Session } from "./session.ts";
 
 export interface Connections {
   /**
-   * One connection, every statement a transaction of its own. After `limitMs` what runs is
-   * cancelled, and the call rejects.
+   * Runs statements on one connection, every one a transaction of its own. After `limitMs` what
+   * runs is cancelled, and the call rejects.
    */
   run<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
   /**
-   * One transaction: committed when `work` is done, rolled back when it throws, and then it rejects
-   * with the same error.
+   * Runs one transaction: it is committed when `work` is done, and rolled back when it throws, and
+   * then the call rejects with the same error.
    */
   transaction<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
 }

@@ -1,6 +1,6 @@
 /**
- * The database as the ports of this adapter use it: a call is made once the schema is there, in a
- * bounded time, and what goes wrong is told in the words of src/errors.ts. Nothing else in this
+ * Is the database as the ports of this adapter use it: a call is made once the schema is there, in
+ * a bounded time, and what goes wrong is told in the words of src/errors.ts. Nothing else in this
  * folder turns a failure of the driver or the network into one of those.
  */
 import pg from "pg";
@@ -22,14 +22,16 @@ import type { Session } from "./session.ts";
 import { isRefusal, isSchemaGone } from "./sql_state.ts";
 
 export interface DatabaseOptions extends Omit<PoolOptions, "admit"> {
-  /** How long a statement may take; default 5 s. A call waits a little longer. */
+  /** A statement may take so long; the default is 5 s. A call waits a little longer. */
   readonly callTimeoutMs?: number;
   readonly gate?: IdentityGate;
-  /** Told when the index of the latest entries cannot be made for now; it is tried again. */
+  /** It is told when the index of the latest entries cannot be made for now; it is tried again. */
   readonly onIndexFault?: (error: unknown) => void;
 }
 
-/** Far more than a full batch takes, and as long as a person may be let wait for an answer. */
+/**
+ * This is far more than a full batch takes, and as long as a person may be let wait for an answer.
+ */
 const DEFAULT_CALL_TIMEOUT_MS = 5_000;
 /**
  * The server ends a statement that takes too long by itself; only silence beyond that means that it
@@ -38,11 +40,13 @@ const DEFAULT_CALL_TIMEOUT_MS = 5_000;
 const GRACE_MS = 1_000;
 /** What keeps an index from being built lasts for minutes: rights, space, a long transaction. */
 const INDEX_RETRY_MS = 300_000;
-/** One that builds, and one that looks who else does. */
+/** One of them builds, and one looks who else does. */
 const INDEX_CONNECTIONS = 2;
 
-/** The connections, with the limits of this adapter; what the driver throws is left as it is. */
-export interface BoundedPool {
+/**
+ * It has the connections, with the limits of this adapter; what the driver throws is left as it is.
+ */
+interface BoundedPool {
   run<T>(work: (session: Session) => Promise<T>): Promise<T>;
   transaction<T>(work: (session: Session) => Promise<T>): Promise<T>;
 }
@@ -54,12 +58,12 @@ export class Database {
   readonly #poolOptions: PoolOptions;
   readonly #pool: Pool;
   #ready: Promise<void> | undefined;
-  /** The database that was made ready has it. */
+  /** The database that was made ready has this identity. */
   #identity: string | undefined;
   #indexing: Promise<void> | undefined;
   readonly #closing = new AbortController();
 
-  /** Does not connect before the first call. */
+  /** Does not connect before the first call is made. */
   constructor(private readonly options: DatabaseOptions) {
     const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
     this.#callLimitMs = callTimeoutMs + GRACE_MS;

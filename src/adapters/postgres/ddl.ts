@@ -1,6 +1,6 @@
 /**
- * What dsProxy has in a database, as statements. Names of schemas, tables and roles come in quoted
- * where they need it.
+ * Writes what dsProxy has in a database, as statements. Names of schemas, tables and roles come in
+ * quoted where they need it.
  */
 import { createOwnTables, OWN_TABLES, recordMigrations } from "./migrations.ts";
 import { COLUMNS, NEWEST_FIRST } from "./user_data.ts";
@@ -20,7 +20,10 @@ const INDEX_KEYS = `user_id, ${NEWEST_FIRST}`;
  */
 export type IndexVariant = "full" | "partial";
 
-/** What follows the table's name in a definition of the index, as the server prints it. */
+/**
+ * Returns the variant of a definition as the server prints it, from what follows the table's name;
+ * undefined for an index that is none of ours.
+ */
 export function variantOf(definition: string): IndexVariant | undefined {
   const tail = definition.slice(definition.indexOf(" USING ")).toLowerCase();
   const keys = ` using btree (${INDEX_KEYS})`;
@@ -33,7 +36,10 @@ export function variantOf(definition: string): IndexVariant | undefined {
     : undefined;
 }
 
-/** @param name unqualified: an index stands in its table's schema */
+/**
+ * Returns the statement that creates the index.
+ * @param name unqualified: an index stands in its table's schema
+ */
 export function createIndex(
   name: string,
   table: string,
@@ -80,7 +86,7 @@ function createUserData(schema: string): string {
   return `create table if not exists ${schema}.user_data (${columns})`;
 }
 
-/** What a role needs on each table to do the service's work; the record is for people. */
+/** A role needs these on each table to do the service's work; the record is for people. */
 const PRIVILEGES = {
   user_data: "select, insert",
   dsproxy_marks: "select, insert, update",
@@ -99,9 +105,9 @@ export function grants(schema: string, role: string): string[] {
 }
 
 /**
- * All of it as a script for whoever migrates by hand, as the role of the service may not change
- * tables. It can be run on a new database or on one of the original, any number of times. The index
- * is built without holding anybody up, so not inside a transaction.
+ * Returns all of it as a script for whoever migrates by hand, as the role of the service may not
+ * change tables. It can be run on a new database or on one of the original, any number of times.
+ * The index is built without holding anybody up, so not inside a transaction.
  */
 export function schemaScript(schema: string, role: string): string {
   const added = COLUMNS.filter(({ added }) => added !== undefined).map(({ name }) => name);
@@ -119,7 +125,7 @@ export function schemaScript(schema: string, role: string): string {
   return statements.map((statement) => `${statement};\n`).join("");
 }
 
-/** Between quotes SQL takes any name, reserved words among them. */
+/** Quotes a name: between quotes SQL takes any, reserved words among them. */
 export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

@@ -1,4 +1,4 @@
-/** The dead letters' table in PostgreSQL. */
+/** Keeps the dead letters' table in PostgreSQL. */
 import { type Entry, writeId } from "../../domain.ts";
 import { RejectedRowError } from "../../errors.ts";
 import type { DeadLetter, DeadLetters, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
@@ -51,7 +51,10 @@ const COLUMNS =
   "source, user_id, value, ts, accepted_ms, instance, seq, code, message, attempts, " +
   "extract(epoch from failed_at)::float8 * 1000 as failed_at_ms";
 
-/** @param entries are those that were put, with the refused ones among them */
+/**
+ * Keeps the refused entries as dead letters.
+ * @param entries are those that were put, with the refused ones among them
+ */
 export async function buryDeadLetters(
   session: Session,
   source: string,
@@ -81,7 +84,7 @@ export async function buryDeadLetters(
   );
 }
 
-/** The dead letters of a source whose numbers are in this range. */
+/** Returns the dead letters of a source whose numbers are in this range. */
 export async function deadAmong(
   session: Session,
   source: string,
@@ -134,8 +137,8 @@ async function discardDeadLetter(session: Session, id: string): Promise<boolean>
 }
 
 /**
- * The rows deleted are locked until the end: of two replays at once, the second finds nothing. Has
- * to be called in a transaction.
+ * Puts the entry of a dead letter in as a row. The dead letters deleted are locked until the end:
+ * of two replays at once, the second finds nothing. It has to be called in a transaction.
  */
 async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
   const { rows: [row] } = await session.query<EntryRow>(

@@ -1,5 +1,6 @@
 /**
- * Which database this is: the word that it gave itself when it was made ready for the first time.
+ * Finds out which database this is, by the word that it gave itself when it was made ready for the
+ * first time.
  */
 import { StoreRefusesError } from "../../errors.ts";
 import type { Identity } from "../../ports/store_identity.ts";
@@ -8,18 +9,19 @@ import { isSchemaGone } from "./sql_state.ts";
 
 /** Decides whether this is the database that is meant. */
 export interface IdentityGate {
-  /** The one that was met last; undefined before the first. */
+  /** It is the one that was met last, and undefined before the first. */
   readonly expected: string | undefined;
   /**
-   * @param found undefined in a database that has none yet. @throws StoreRefusesError when it is
-   * another one; nothing is changed in it then
+   * Lets the service in, or rejects.
+   * @param found undefined in a database that has none yet.
+   * @throws StoreRefusesError when it is another one; nothing is changed in it then
    */
   admit(found: string | undefined): Promise<void>;
-  /** The database has been made ready, and is this one. */
+  /** Is told that the database has been made ready, and is this one. */
   bind(identity: string): Promise<void>;
 }
 
-/** Undefined in a database that has none yet. */
+/** Reads the identity; undefined in a database that has none yet. */
 export async function findIdentity(session: Session): Promise<string | undefined> {
   try {
     const { rows: [row] } = await session.query<{ identity: string }>(
@@ -32,7 +34,10 @@ export async function findIdentity(session: Session): Promise<string | undefined
   }
 }
 
-/** @throws when it has none, or lost it */
+/**
+ * Reads the identity of a database that was made ready.
+ * @throws when it has none, or lost it
+ */
 export async function identityOf(session: Session): Promise<Identity> {
   const { rows: [row] } = await session.query<{ identity: string; cache_generation: string }>(
     "select identity, cache_generation from dsproxy_store",
@@ -47,8 +52,9 @@ export async function identityOf(session: Session): Promise<Identity> {
 }
 
 /**
- * A search_path that changed, or a schema that was renamed, hides a database from us that is still
- * there: an empty one made in its place would answer 404 for everybody.
+ * Refuses a database that the search path hides. A search_path that changed, or a schema that was
+ * renamed, hides a database from us that is still there: an empty one made in its place would
+ * answer 404 for everybody.
  * @throws StoreRefusesError when `identity` is in a schema that unqualified names do not find
  */
 export async function refuseHidden(session: Session, identity: string): Promise<void> {

@@ -1,19 +1,19 @@
 /**
- * What takes a refused batch apart on the server: one round trip instead of three for each row.
- * Needs PL/pgSQL, which every database has unless somebody took it out.
+ * Takes a refused batch apart on the server: one round trip instead of three for each row. This
+ * needs PL/pgSQL, which every database has unless somebody took it out.
  */
 import { MAY_PASS_PATTERN } from "./sql_state.ts";
 import { COLUMN_NAMES } from "./user_data.ts";
 
 const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS_PATTERN}' then raise; end if;`;
-/** A code of our own, for a statement that inserts no row and tells of no error either. */
+/** It is a code of our own, for a statement that inserts no row and tells of no error either. */
 const VANISHED = "DSP01";
-/** Rows tried together before each of them is tried alone. */
+/** So many rows are tried together before each of them is tried alone. */
 const CHUNK_ROWS = 64;
-/** A trigger may refuse at random. */
+/** There are no more turns than this, as a trigger may refuse at random. */
 const MAX_TURNS = 10;
 
-/** The settings `dsproxy.*` with the rows: one array a column, in the order of COLUMNS. */
+/** The settings `dsproxy.*` bring the rows: one array a column, in the order of COLUMNS. */
 export const ISOLATE_SETTINGS = [
   "user_ids",
   "values",
@@ -24,8 +24,8 @@ export const ISOLATE_SETTINGS = [
 ] as const;
 
 /**
- * Reads the rows from the settings `dsproxy.*`; writes `dsproxy.refused`: a JSON array of `{seq,
- * code, message}`.
+ * The block reads the rows from the settings `dsproxy.*`, and writes `dsproxy.refused`: a JSON
+ * array of `{seq, code, message}`.
  */
 export const ISOLATE = `
 do $isolate$
@@ -95,10 +95,11 @@ end
 $isolate$`;
 
 /**
- * Reads `dsproxy.neighbours`, a JSON array of `{userId, value}`; writes `dsproxy.probe`: `{goesIn,
- * codes}`. What is tried is a made-up row, the neighbours, and a row that is there, each as of now:
- * a table may be closed for a time. A probe that goes in is taken back at once. One that only is
- * there already goes in, too: uniqueness is looked at last, and is between rows.
+ * The block reads `dsproxy.neighbours`, a JSON array of `{userId, value}`, and writes
+ * `dsproxy.probe`: `{goesIn, codes}`. It tries a made-up row, the neighbours, and a row that is
+ * there, each as of now: a table may be closed for a time. A probe that goes in is taken back at
+ * once. One that only is there already goes in, too: uniqueness is looked at last, and is between
+ * rows.
  */
 export const PROBE = `
 do $probe$

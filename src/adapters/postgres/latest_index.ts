@@ -1,6 +1,6 @@
 /**
- * The index that makes the latest entry of a user one look-up. Reads are right without it, only
- * slower, so it is built while the service works, and CONCURRENTLY, so that nobody is held up:
+ * Builds the index that makes the latest entry of a user one look-up. Reads are right without it,
+ * only slower, so it is built while the service works, and CONCURRENTLY, so that nobody is held up:
  * neither readers nor writers wait for it.
  *
  * - One instance works at a time: it claims the step in `dsproxy_store`. A claim ends by itself;
@@ -24,23 +24,30 @@ import type { MigrationOptions } from "./schema.ts";
 import type { Session } from "./session.ts";
 import { sqlStateOf } from "./sql_state.ts";
 
-export interface IndexOptions extends MigrationOptions {
-  /** For all of it; default six hours. */
+interface IndexOptions extends MigrationOptions {
+  /** All of it may take so long; the default is six hours. */
   readonly limitMs?: number;
-  /** How often to look whether another instance is done; default 1 s. */
+  /** It looks so often whether another instance is done; the default is 1 s. */
   readonly pollMs?: number;
 }
 
 /** The largest of tables take hours. */
 const DEFAULT_LIMIT_MS = 6 * 3_600_000;
+/** A build takes minutes, so that a second more is no matter. */
 const DEFAULT_POLL_MS = 1_000;
-/** Of looks and claims, which take milliseconds: beyond this the server is away. */
+/** Looks and claims take milliseconds: beyond this the server is away. */
 const STATEMENT_LIMIT_MS = 10_000;
-/** As for the columns (schema.ts). */
+/** It is as patient as the columns are (schema.ts). */
 const PATIENCE_MS = 30_000;
-/** From the claim until the build's lock is to be seen: for a slow network and a busy machine. */
+/**
+ * A claim lasts from when it is made until the build's lock is to be seen: so long is for a slow
+ * network and a busy machine.
+ */
 const CLAIM_SECONDS = 30;
-/** In a row, with somebody else who works on the table: then a person may want to know. */
+/**
+ * After so many failures in a row, with somebody else who works on the table, a person may want to
+ * know.
+ */
 const MAX_FAILURES = 5;
 
 const OUR_NAME = new RegExp(`^${INDEX_NAME}(_\\d+)?$`);
@@ -79,7 +86,7 @@ export async function ensureIndex(
       continue;
     }
     try {
-      await take(connections, step, wanted, leftMs, options);
+      await takeStep(connections, step, wanted, leftMs, options);
     } catch (error) {
       const code = sqlStateOf(error);
       if (code === PROGRAM_LIMIT_EXCEEDED && wanted === "full") wanted = "partial";
@@ -95,14 +102,18 @@ export async function ensureIndex(
 interface Step {
   readonly part: Part;
   readonly statement: string;
-  /** Else in passing, as PostgreSQL has no other way. */
+  /**
+   * It is true where the step runs CONCURRENTLY; else it runs in passing, as PostgreSQL has no
+   * other way.
+   */
   readonly concurrently: boolean;
-  /** Somebody else is at it. */
+  /** It is true while somebody else is at it. */
   readonly blocked: boolean;
 }
 
 /**
- * For the check. @returns the first statement that the index needs; undefined when it is there
+ * Finds out for the check what the index still needs.
+ * @returns the first statement that the index needs; undefined when it is there
  * @throws StoreRefusesError when the role may not run it
  */
 export async function checkIndexRights(session: Session): Promise<string | undefined> {
@@ -157,11 +168,11 @@ function nameFor(part: Part, root: Part): string {
 }
 
 /**
- * What was seen before the claim must be seen again behind it. For one, another instance may have
- * done it meanwhile; besides, a build that ends during a look may show as invalid and yet without
- * its lock.
+ * Takes one step, under a claim. What was seen before the claim must be seen again behind it. For
+ * one, another instance may have done it meanwhile; besides, a build that ends during a look may
+ * show as invalid and yet without its lock.
  */
-async function take(
+async function takeStep(
   connections: Connections,
   { statement }: Step,
   wanted: IndexVariant,
@@ -179,7 +190,10 @@ async function take(
     );}
 }
 
-/** @returns what to release; undefined when somebody else has the claim */
+/**
+ * Claims the next step.
+ * @returns what to release; undefined when somebody else has the claim
+ */
 async function claim(connections: Connections): Promise<string | undefined> {
   // A claim from the future is that of a clock that was set back.
   const statement = `update dsproxy_store set index_claimed_at = clock_timestamp()

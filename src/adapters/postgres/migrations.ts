@@ -1,14 +1,14 @@
 /**
- * The tables of our own, as migrations with numbers: what a release adds is one more of them, never
- * a change of one that was released. Each leaves tables behind, by which it is known to be there:
- * the record (`dsproxy_migrations`) says what was done and when, for people, but the catalogue says
- * what there is, also where a table was dropped, or hidden, or the role may not read the record.
- * Names of schemas come in quoted where SQL needs it.
+ * Has the tables of our own, as migrations with numbers: what a release adds is one more of them,
+ * never a change of one that was released. Each leaves tables behind, by which it is known to be
+ * there: the record (`dsproxy_migrations`) says what was done and when, for people, but the
+ * catalogue says what there is, also where a table was dropped, or hidden, or the role may not read
+ * the record. Names of schemas come in quoted where SQL needs it.
  */
 
 export interface Migration {
   readonly version: number;
-  /** By table, what creates it; nothing of it is done twice. */
+  /** Each table has the statement that creates it; nothing of it is done twice. */
   readonly tables: Readonly<Record<string, (schema: string, identity: string) => string[]>>;
 }
 
@@ -33,7 +33,7 @@ export const MIGRATIONS: readonly Migration[] = [
         `create table if not exists ${schema}.dsproxy_store (identity text not null, ` +
         "cache_generation text not null default '', index_claimed_at timestamptz not null " +
         "default 'epoch')",
-        // One row for ever: a second is refused, and so is a second identity.
+        // The table has one row for ever: a second is refused, and so is a second identity.
         "create unique index if not exists dsproxy_store_one_row " +
         `on ${schema}.dsproxy_store ((true))`,
         `insert into ${schema}.dsproxy_store (identity) select '${identity}' ` +
@@ -50,7 +50,10 @@ export const OWN_TABLES: readonly string[] = MIGRATIONS.flatMap(({ tables }) =>
   Object.keys(tables)
 );
 
-/** @param identity of a store made new */
+/**
+ * Returns the statements that create the own tables.
+ * @param identity of a store made new
+ */
 export function createOwnTables(
   schema: string,
   missing: readonly string[],

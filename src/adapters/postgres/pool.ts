@@ -1,6 +1,6 @@
 /**
- * The connections: taken for one call or one transaction, bounded in time, and given up together
- * when one of them fails.
+ * Keeps the connections: they are taken for one call or one transaction, bounded in time, and given
+ * up together when one of them fails.
  */
 import { Pool as Resources } from "tarn";
 import { DeadlineError, withDeadline } from "../../deadline.ts";
@@ -10,11 +10,11 @@ import type { Connection } from "./connection.ts";
 import type { Session } from "./session.ts";
 
 export interface PoolOptions extends ConnectOptions {
-  /** The most connections at a time. */
+  /** There are at most so many connections at a time. */
   readonly poolSize: number;
   /**
-   * Looks at each new connection before anybody else uses it. Rejects when it leads to a place that
-   * is not meant.
+   * It looks at each new connection before anybody else uses it, and rejects when that leads to a
+   * place that is not meant.
    */
   readonly admit?: (session: Session) => Promise<void>;
 }
@@ -28,24 +28,24 @@ export interface PoolOptions extends ConnectOptions {
  * is not known), ConnectError; and StoreUnavailableError once the pool is closed.
  */
 export interface Pool {
-  /** Statements outside a transaction, each one by itself. */
+  /** Runs statements outside a transaction, each one by itself. */
   run<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
   /**
-   * As {@link Pool.run}; each statement sees what was committed before it could begin, whatever
-   * isolation the database has set.
+   * Does as {@link Pool.run}; each statement sees what was committed before it could begin,
+   * whatever isolation the database has set.
    */
   read<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
   /**
-   * Commits when `work` resolves, rolls back when it rejects. READ COMMITTED.
+   * Commits when `work` resolves, rolls back when it rejects; the isolation is READ COMMITTED.
    * @throws StoreRefusesError behind a pooler that knows no transactions
    */
   transaction<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
-  /** For messages: `PostgreSQL at db1:5432,db2:5432`. */
+  /** Names the servers, for messages: `PostgreSQL at db1:5432,db2:5432`. */
   describe(): string;
   close(): Promise<void>;
 }
 
-/** Does not connect before the first call. */
+/** Makes a pool, which does not connect before the first call. */
 export function createPool(options: PoolOptions): Pool {
   return new ConnectionPool(options);
 }
@@ -63,9 +63,12 @@ const SECOND_CHOICE_AGE_MS = 2_000;
 const CLOSE_GRACE_MS = 1_000;
 /** The library wants limits; each call has its own, which is lower. */
 const UNUSED_LIMIT_MS = 2 ** 31 - 1;
-/** A look at one row, on a connection that has just been made. */
+/** It is a look at one row, on a connection that has just been made. */
 const ADMIT_LIMIT_MS = 3_000;
-/** While callers wait; short beside their limits, long beside what a refused connection costs. */
+/**
+ * While callers wait it tries so often: this is short beside their limits, and long beside what a
+ * refused connection costs.
+ */
 const RETRY_CONNECT_MS = 500;
 export const CLOSED = "The PostgreSQL store is closed";
 
@@ -172,15 +175,18 @@ class ConnectionPool implements Pool {
   }
 
   /**
-   * One more connection could not be made: no matter while there are others, as one of them will be
-   * free.
+   * Notes that one more connection could not be made: that is no matter while there are others, as
+   * one of them will be free.
    */
   #tellWaiting(error: Error): void {
     for (const pooled of this.#all) if (pooled.inUse || isUsable(pooled)) return;
     for (const wanted of this.#waiting) wanted.reject(error);
   }
 
-  /** Into a black hole every connection is dead, and each would take its time to show it. */
+  /**
+   * Gives up all connections with one that is dead: into a black hole every one is, and each would
+   * take its time to show it.
+   */
   #giveUp({ connection }: Pooled, reason: Error): void {
     connection.abandon(reason);
     this.#retireAll();
@@ -193,7 +199,7 @@ class ConnectionPool implements Pool {
     this.#resources.release(pooled);
   }
 
-  /** Those in use may finish what they are at. */
+  /** Retires all connections; those in use may finish what they are at. */
   #retireAll(): void {
     for (const pooled of this.#all) {
       pooled.isRetired = true;
@@ -240,9 +246,9 @@ function isUsable({ connection, isRetired, expiresAtMs }: Pooled): boolean {
 }
 
 /**
- * The server ends by itself what takes too long, also where it cannot be told to: a statement, the
- * wait for a lock, and a transaction whose client is gone without a word, which would keep its
- * locks.
+ * Runs a transaction with limits on the server, which ends by itself what takes too long, also
+ * where it cannot be told to: a statement, the wait for a lock, and a transaction whose client is
+ * gone without a word, which would keep its locks.
  */
 async function inTransaction<T>(
   connection: Connection,

@@ -1,5 +1,5 @@
 /**
- * Rows, dead letters and the mark of a source, in one transaction. A batch that the database
+ * Puts rows, dead letters and the mark of a source, in one transaction. A batch that the database
  * refuses is taken apart on the server: what goes in goes in, and what is refused again when all
  * others have had their turn is a dead letter.
  */
@@ -12,7 +12,10 @@ import { ISOLATE, ISOLATE_SETTINGS, PROBE } from "./isolate.ts";
 import type { Session } from "./session.ts";
 import { COLUMN_ARRAYS, COLUMN_NAMES, columnsOf } from "./user_data.ts";
 
-/** A trigger or a rule of the table took rows away without a word: each has to be looked for. */
+/**
+ * Says that a trigger or a rule of the table took rows away without a word, so that each has to be
+ * looked for.
+ */
 export class RowsVanishedError extends Error {
   override readonly name = "RowsVanishedError";
 }
@@ -39,7 +42,7 @@ export async function putTogether(
     }
     await moveMark(session, source, fresh.at(-1)!.seq);
   }
-  // Part of it was here before: who sent it may not have heard what became of it.
+  // Part of the batch was here before: who sent it may not have heard what became of it.
   const dead = fresh.length === entries.length ? [] : await deadOf(session, source, entries);
   return { rows: fresh.length, dead };
 }
@@ -73,8 +76,8 @@ export async function putOneByOne(
 }
 
 /**
- * The mark, locked until the end of the transaction, so that a repeat waits for a first try and
- * finds everything below it.
+ * Reads the mark and locks it until the end of the transaction, so that a repeat waits for a first
+ * try and finds everything below it.
  */
 async function lockMark(session: Session, source: string, confirmedSeq: number): Promise<number> {
   // The journal forgets what was committed, so the commit has to be on disk; a stronger setting is
@@ -102,8 +105,8 @@ async function moveMark(session: Session, source: string, seq: number): Promise<
 }
 
 /**
- * A block has no parameters, so it is given the rows, and gives back what was refused, by settings
- * that end with the transaction.
+ * Inserts what goes in. A block has no parameters, so it is given the rows, and gives back what was
+ * refused, by settings that end with the transaction.
  */
 async function insertWhatGoesIn(
   session: Session,
@@ -123,8 +126,8 @@ async function insertWhatGoesIn(
 }
 
 /**
- * A row that nobody can have anything against, and copies of those that went in, stand in for
- * others of the batch.
+ * Probes the table: a row that nobody can have anything against, and copies of those that went in,
+ * stand in for others of the batch.
  */
 async function refuseWhereTableIsAtFault(
   session: Session,

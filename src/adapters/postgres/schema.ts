@@ -1,8 +1,8 @@
 /**
- * The tables, those of the original extended in place. Cheap when nothing is to be done, safe when
- * many instances start at once, and never in anybody's way: see brief_lock.ts. Nothing is left
- * running: each statement waits for milliseconds at most, so it has ended on the server before
- * anybody could miss its client.
+ * Makes the tables, and extends those of the original in place. It is cheap when nothing is to be
+ * done, safe when many instances start at once, and never in anybody's way: see brief_lock.ts.
+ * Nothing is left running: each statement waits for milliseconds at most, so it has ended on the
+ * server before anybody could miss its client.
  */
 import { StoreRefusesError, StoreUnavailableError } from "../../errors.ts";
 import { changeInPassing } from "./brief_lock.ts";
@@ -19,29 +19,31 @@ import { recordMigrations } from "./migrations.ts";
 import { sqlStateOf } from "./sql_state.ts";
 
 /**
- * Of a transaction: every migrating instance of a database waits for the one before it, for some
- * milliseconds.
+ * It locks a transaction: every migrating instance of a database waits for the one before it, for
+ * some milliseconds.
  */
 const MIGRATION_LOCK = 0x6473_7072; // "dspr"
-/** Many instances, each of which has the lock for milliseconds. */
+/** There may be many instances, each of which has the lock for milliseconds. */
 const MIGRATION_LOCK_LIMIT_MS = 5_000;
-/** More than the longest wait for a lock: beyond this the server is away. */
+/** It is more than the longest wait for a lock: beyond this the server is away. */
 const STATEMENT_LIMIT_MS = 10_000;
-/** Then the error names who holds the table, and the next call goes on trying. */
+/** After it the error names who holds the table, and the next call goes on trying. */
 const PATIENCE_MS = 30_000;
 const INSUFFICIENT_PRIVILEGE = "42501";
-/** Serialization failure, duplicate key, duplicate table. */
+/**
+ * A serialization failure, a duplicate key and a duplicate table tell of another instance at work.
+ */
 const COLLISIONS = ["40001", "23505", "42P07"];
 
 export interface MigrationOptions {
-  /** How long to wait for a moment in which nobody holds the table; default 30 s. */
+  /** It waits so long for a moment in which nobody holds the table; the default is 30 s. */
   readonly patienceMs?: number;
-  /** Ends the waiting, when the service is about to stop. */
+  /** It ends the waiting, when the service is about to stop. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * What every other statement needs. The index may be missing afterwards: see `ensureIndex` in
+ * Makes what every other statement needs. The index may be missing afterwards: see `ensureIndex` in
  * latest_index.ts.
  * @throws StoreRefusesError when a person has to do something; any other error may pass, and the
  *   call be repeated
@@ -83,7 +85,8 @@ async function look(connections: Connections): Promise<Catalogue> {
 }
 
 /**
- * One statement, so that it is all there or not at all: a store without its identity is never seen.
+ * Creates all tables in one statement, so that they are all there or not at all: a store without
+ * its identity is never seen.
  */
 async function create(
   connections: Connections,
@@ -104,8 +107,9 @@ async function create(
 }
 
 /**
- * A database of the releases that kept no record is complete without one: nothing is lost where it
- * cannot be made, by this role or on a server that takes no writes, and the next start tries again.
+ * Takes over a database of the releases that kept no record. It is complete without one: nothing is
+ * lost where it cannot be made, by this role or on a server that takes no writes, and the next
+ * start tries again.
  */
 async function takeOver(
   connections: Connections,
@@ -120,7 +124,7 @@ async function takeOver(
   }
 }
 
-/** One statement, in which migrating instances come one after the other. */
+/** Returns one statement, in which migrating instances come one after the other. */
 function migration(blocks: readonly string[]): string {
   return `do $dsproxy$ begin
     perform set_config('lock_timeout', '${MIGRATION_LOCK_LIMIT_MS}ms', true),
@@ -130,7 +134,10 @@ function migration(blocks: readonly string[]): string {
   end $dsproxy$`;
 }
 
-/** A block by itself: the record may belong to a role that does not share it, and is for people. */
+/**
+ * Returns the record as a block by itself: it may belong to a role that does not share it, and is
+ * for people.
+ */
 function record(schema: string): string {
   const statements = recordMigrations(schema).map((statement) => `${statement};`).join(" ");
   return `begin ${statements} exception when insufficient_privilege then null; end;`;
@@ -151,7 +158,10 @@ function extend(
   return changeInPassing(connections, change, patienceMs, signal);
 }
 
-/** @throws StoreRefusesError with what the owner has to do, when the role may not do it itself */
+/**
+ * Checks that the role may do what is missing.
+ * @throws StoreRefusesError with what the owner has to do, when the role may not do it itself
+ */
 export function checkRights(catalogue: Catalogue): void {
   const { columns, tables } = missingFrom(catalogue);
   const { role, schema, mayCreate, userData } = catalogue;

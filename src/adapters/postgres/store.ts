@@ -1,6 +1,6 @@
 /**
- * The store in PostgreSQL. Owns the statements on rows and marks; the database with its schema
- * (database.ts), what is refused (put.ts), the identity (identity.ts) and the dead letters
+ * Is the store in PostgreSQL. It owns the statements on rows and marks; the database with its
+ * schema (database.ts), what is refused (put.ts), the identity (identity.ts) and the dead letters
  * (dead_letters.ts) are next door.
  */
 import type { Entry } from "../../domain.ts";
@@ -14,7 +14,7 @@ import { putOneByOne, putTogether, RowsVanishedError } from "./put.ts";
 import { isRefusal } from "./sql_state.ts";
 import { ENTRY_COLUMNS, entryOf, type EntryRow, NEWEST_FIRST } from "./user_data.ts";
 
-/** Does not connect before the first call; the server need not be up. */
+/** Makes the store, which does not connect before the first call; the server need not be up. */
 export function createPostgresStore(options: DatabaseOptions): StorePorts {
   const database = new Database(options);
   return {
@@ -24,9 +24,15 @@ export function createPostgresStore(options: DatabaseOptions): StorePorts {
   };
 }
 
-/** Enough to tell a fault of the table from one of the rows, and few enough to cost nothing. */
+/**
+ * These are enough to tell a fault of the table from one of the rows, and few enough to cost
+ * nothing.
+ */
 const NEIGHBOURS = 4;
-/** Of a value, in UTF-16 units: neighbours are kept in memory, and inserted on trial. */
+/**
+ * A neighbour's value has at most so many UTF-16 units, as neighbours are kept in memory, and
+ * inserted on trial.
+ */
 const NEIGHBOUR_UNITS_MAX = 4_096;
 
 const LATEST = `select ${ENTRY_COLUMNS} from user_data
@@ -34,7 +40,7 @@ const LATEST = `select ${ENTRY_COLUMNS} from user_data
   order by ${NEWEST_FIRST} limit 1`;
 
 class PostgresStore implements Store {
-  /** Rows that went in last, as copies to try when none does. */
+  /** These rows went in last, and are kept as copies to try when none does. */
   #neighbours: readonly Entry[] = [];
 
   constructor(
@@ -42,7 +48,9 @@ class PostgresStore implements Store {
     private readonly gate: DatabaseOptions["gate"],
   ) {}
 
-  /** As one transaction, so that a pooler that allows none is found out at the start. */
+  /**
+   * Opens a source in one transaction, so that a pooler that allows none is found out at the start.
+   */
   open(source: string): Promise<number> {
     return this.database.transaction(async (session) => {
       // A pooler may have changed servers behind a connection that lives on.
@@ -90,7 +98,8 @@ class PostgresStore implements Store {
   latest(userId: string): Promise<Entry | undefined> {
     return this.database.read(async (session) => {
       const { rows: [row] } = await session.query<EntryRow>(LATEST, [userId]);
-      // A collation of the column may take other spellings for the same: it is who was asked for.
+      // It is who was asked for, though a collation of the column may take other spellings for the
+      // same.
       return row && { ...entryOf(row), userId };
     });
   }

@@ -1,4 +1,4 @@
-/** The port of the store's identity, over the one row of `dsproxy_store`. */
+/** Fills the port of the store's identity, over the one row of `dsproxy_store`. */
 import type { Identity, StoreIdentity } from "../../ports/store_identity.ts";
 import type { Database } from "./database.ts";
 import { identityOf } from "./identity.ts";

@@ -1,4 +1,7 @@
-/** TLS as libpq does it: what each `sslmode` tries, and when it goes on to its second choice. */
+/**
+ * Does TLS as libpq does it: it knows what each `sslmode` tries, and when it goes on to its second
+ * choice.
+ */
 import { isIP } from "node:net";
 import {
   checkServerIdentity as checkIdentity,
@@ -10,16 +13,16 @@ import type { SslMode } from "../../libpq.ts";
 
 export interface TlsOptions {
   readonly sslMode: SslMode;
-  /** Certificates in PEM to trust instead of the system's. */
+  /** It has certificates in PEM that are trusted instead of the system's. */
   readonly sslRootCert?: string;
 }
 
-/** One way to connect: `false` in the clear, else TLS. */
+/** It is one way to connect: `false` is in the clear, anything else is TLS. */
 export type Channel = false | ConnectionOptions;
 
 /**
- * In the order in which they are to be tried; the second one only where {@link mayTryNextChannel}
- * allows it.
+ * Returns the channels in the order in which they are to be tried; the second one only where {@link
+ * mayTryNextChannel} allows it.
  */
 export function channels({ sslMode, sslRootCert }: TlsOptions, host: string): readonly Channel[] {
   if (isSocketFolder(host)) return [false];
@@ -32,7 +35,7 @@ export function channels({ sslMode, sslRootCert }: TlsOptions, host: string): re
     case "prefer":
       return [anyCertificate, false];
     case "require":
-      // As libpq: a root certificate turns `require` into `verify-ca`.
+      // As in libpq, a root certificate turns `require` into `verify-ca`.
       return [sslRootCert === undefined ? anyCertificate : verified(sslRootCert, host, false)];
     case "verify-ca":
     case "verify-full":
@@ -43,14 +46,14 @@ export function channels({ sslMode, sslRootCert }: TlsOptions, host: string): re
 const INVALID_AUTHORIZATION = "28000";
 
 /**
- * Whether another channel may do better: the server's access rules, or what it can speak, are at
- * fault. A wrong password is not.
+ * Returns whether another channel may do better: the server's access rules, or what it can speak,
+ * are at fault. A wrong password is not.
  */
 export function mayTryNextChannel(error: unknown, answered: boolean): boolean {
   return error instanceof pg.DatabaseError ? error.code === INVALID_AUTHORIZATION : answered;
 }
 
-/** A host that begins with a slash is the folder of a Unix socket. */
+/** Returns true for a host that begins with a slash, which is the folder of a Unix socket. */
 export function isSocketFolder(host: string): boolean {
   return host.startsWith("/");
 }
@@ -59,7 +62,7 @@ function verified(ca: string | undefined, host: string, withName: boolean): Conn
   return {
     ...named(host),
     ...(ca !== undefined && { ca }),
-    // Told by name, as the handshake leaves the name out where it is an address.
+    // The name is given here, as the handshake leaves it out where it is an address.
     checkServerIdentity: withName
       ? (_name: string, certificate: PeerCertificate) => checkIdentity(host, certificate)
       : () => undefined,

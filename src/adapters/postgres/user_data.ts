@@ -1,12 +1,12 @@
 /**
- * The table `user_data`: its columns, and how an entry becomes a row and a row an entry. Whatever
- * names more than one of its columns gets them from here.
+ * Knows the table `user_data`: its columns, and how an entry becomes a row and a row an entry.
+ * Whatever names more than one of its columns gets them from here.
  */
 import type { Entry } from "../../domain.ts";
 
 /**
- * The columns of the original, and those added to them: every one with a default, so that others'
- * INSERTs go on.
+ * These are the columns of the original, and those added to them: every one has a default, so that
+ * others' INSERTs go on.
  */
 export const COLUMNS = [
   { name: "user_id", type: "text", added: undefined },
@@ -17,17 +17,17 @@ export const COLUMNS = [
   { name: "dsproxy_seq", type: "bigint", added: "bigint not null default 0" },
 ] as const;
 
-/** In the order of {@link COLUMNS}, for an INSERT. */
+/** They are in the order of {@link COLUMNS}, for an INSERT. */
 export const COLUMN_NAMES = COLUMNS.map(({ name }) => name).join(", ");
 
-/** One array for each column, as parameters of a statement. */
+/** There is one array for each column, as parameters of a statement. */
 export const COLUMN_ARRAYS = COLUMNS.map(({ type }, i) => `$${i + 1}::${type}[]`);
 
-/** The total order of a user's rows. An index has exactly these keys behind `user_id`. */
+/** It is the total order of a user's rows. An index has exactly these keys behind `user_id`. */
 export const NEWEST_FIRST =
   "ts desc nulls last, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc";
 
-/** A row with the names of {@link EntryRow}. */
+/** They give a row the names of {@link EntryRow}. */
 export const ENTRY_COLUMNS =
   "user_id, value, ts, dsproxy_accepted_ms as accepted_ms, dsproxy_instance as instance, " +
   "dsproxy_seq as seq";
@@ -36,7 +36,7 @@ export const ENTRY_COLUMNS =
 export interface EntryRow {
   readonly user_id: string;
   readonly value: string;
-  /** Null in a row of another program. */
+  /** It is null in a row of another program. */
   readonly ts: string | null;
   readonly accepted_ms: string;
   readonly instance: string;
@@ -54,7 +54,7 @@ export function entryOf(row: EntryRow): Entry {
   };
 }
 
-/** For {@link COLUMN_ARRAYS}. */
+/** Returns the arrays that {@link COLUMN_ARRAYS} stands for. */
 export function columnsOf(entries: readonly Entry[]): readonly (readonly (string | number)[])[] {
   return [
     entries.map(({ userId }) => userId),

@@ -1,5 +1,5 @@
 /**
- * The cache in Redis, shared by all instances, with a copy of hot entries in this process that
+ * Is the cache in Redis, shared by all instances, with a copy of hot entries in this process that
  * Redis keeps coherent (server-assisted client-side caching).
  *
  * `<prefix><user>` holds the plain value; beside it, with the same lifetime, a companion key holds
@@ -26,28 +26,29 @@ import {
 import { evaluate, FORGET, OFFER, type Outcome } from "./scripts.ts";
 
 export interface RedisCacheOptions extends RedisAddress {
-  /** Put before every user id. */
+  /** It is put before every user id. */
   readonly prefix: string;
   /**
-   * Which store, and which generation of copies of it, the cache stands for; undefined as long as
-   * nobody knows: nothing is cached, and updates are rejected once they dropped what is there.
+   * It says which store, and which generation of copies of it, the cache stands for. While it is
+   * undefined nobody knows: nothing is cached, and updates are rejected once they dropped what is
+   * there.
    */
   readonly namespace: () => string | undefined;
-  /** Lifetime of both keys, and of a copy in this process. */
+  /** Both keys, and a copy in this process, live for so long. */
   readonly ttlMs: number;
   /**
-   * The copies in this process. `maxEntries` 0 turns them off; Redis then need not track what is
-   * read.
+   * It limits the copies in this process. `maxEntries` 0 turns them off; Redis then need not track
+   * what is read.
    */
   readonly local: LocalLimits;
-  /** How long a call waits for an answer; default 250. */
+  /** A call waits for an answer for so long; the default is 250. */
   readonly callTimeoutMs?: number;
   /**
-   * Told each time that the connection is lost or cannot be made (it is tried again for ever), or
-   * updates were refused.
+   * It is told each time that the connection is lost or cannot be made (it is tried again for
+   * ever), or updates were refused.
    */
   readonly onError?: (error: Error) => void;
-  /** Told once of each thing that is missing and can be done without. */
+  /** It is told once of each thing that is missing and can be done without. */
   readonly onNotice?: (message: string) => void;
 }
 
@@ -61,6 +62,7 @@ export function createRedisCache(options: RedisCacheOptions): Cache {
   return cache.copies === undefined ? cache : withLocalCopies(cache, cache.copies);
 }
 
+/** It is far more than Redis takes, and short enough for a reader, who asks the store then. */
 const DEFAULT_CALL_TIMEOUT_MS = 250;
 const NOBODYS = "Nobody knows yet whose copies Redis has: an older one may come late";
 
@@ -71,7 +73,7 @@ interface Refusal {
 }
 
 class RedisCache implements TrackedCache {
-  /** Undefined where they are turned off. */
+  /** It is undefined where copies are turned off. */
   readonly copies: LocalCopies | undefined;
   readonly #keys: KeyLayout;
   readonly #callTimeoutMs: number;
@@ -107,8 +109,8 @@ class RedisCache implements TrackedCache {
   }
 
   /**
-   * Two commands, as Redis 6 can put its word of an expired key into the middle of a list. What
-   * changes between them is found out by the checksum.
+   * Reads with two commands, as Redis 6 can put its word of an expired key into the middle of a
+   * list. What changes between them is found out by the checksum.
    */
   async read(userId: string): Promise<Reply> {
     const keys = this.#keysOf(userId);
@@ -145,7 +147,10 @@ class RedisCache implements TrackedCache {
     this.#report(refused);
   }
 
-  /** One round trip; another one where the server does not let the script run. */
+  /**
+   * Offers a chunk in one round trip, and in another one where the server does not let the script
+   * run.
+   */
   async #offerAll(chunk: readonly Entry[], complete: boolean): Promise<Refusal[]> {
     return await this.#connection.call(async (client) => {
       const epoch = this.#epoch();
@@ -192,7 +197,10 @@ class RedisCache implements TrackedCache {
     }
   }
 
-  /** @throws CacheStaleError for users of whom an older copy may be left */
+  /**
+   * Tells what was refused.
+   * @throws CacheStaleError for users of whom an older copy may be left
+   */
   #report(refused: readonly Refusal[]): void {
     const of = (outcome: Outcome) => refused.find((refusal) => refusal.outcome === outcome);
     const [foreign, dropped, left] = [of("foreign"), of("dropped"), of("stale")];
@@ -217,7 +225,7 @@ class RedisCache implements TrackedCache {
 
   async forget(userId: string, atLeast?: Version): Promise<void> {
     await this.#connection.call((client) => this.#drop(client, userId, atLeast));
-    // Without a name there is no guard: what a run before this one sent may still take effect.
+    // A version without a name has no guard: what a run before this one sent may still take effect.
     if (atLeast !== undefined && this.#epoch() === undefined) throw new Error(NOBODYS);
   }
 
@@ -255,13 +263,13 @@ class RedisCache implements TrackedCache {
   }
 }
 
-/** A key that holds a list, say, is somebody else's. */
+/** Takes a key of another type for a miss: one that holds a list, say, is somebody else's. */
 function missIfOtherType(error: unknown): null {
   if (error instanceof ErrorReply && error.message.startsWith("WRONGTYPE")) return null;
   throw error;
 }
 
-/** False when the server refuses. */
+/** Resolves to false when the server refuses the call. */
 async function isDone(call: Promise<unknown>): Promise<boolean> {
   try {
     await call;

@@ -1,5 +1,5 @@
 /**
- * What `--check-config` tries on Redis: all that the service will do, on two keys of its own that
+ * Tries on Redis, for `--check-config`, all that the service will do, on two keys of its own that
  * go away again.
  */
 import { ErrorReply } from "@redis/client";
@@ -18,24 +18,26 @@ import { Peer } from "./peer.ts";
 import { explain, NO_TRACKING } from "./refusals.ts";
 import { evaluate, FORGET, OFFER } from "./scripts.ts";
 
-export interface RedisCheckOptions extends RedisAddress {
+interface RedisCheckOptions extends RedisAddress {
   readonly prefix: string;
-  /** Whether copies in this process are wanted, for which Redis must track what is read. */
+  /** It says whether copies in this process are wanted, for which Redis must track what is read. */
   readonly tracking: boolean;
 }
 
-export interface RedisFindings {
+interface RedisFindings {
   /** Each keeps the cache from being one. */
   readonly problems: readonly string[];
-  /** What will be done without, and what may become a problem. */
+  /** These will be done without, or may become a problem. */
   readonly notes: readonly string[];
 }
 
+/** It is as long as the service waits for a connection (connection.ts). */
 const STEP_LIMIT_MS = 3000;
+/** The keys go away by themselves after it, should the check be ended before it deletes them. */
 const PROBE_TTL_MS = "10000";
 const EPOCH = "check";
 
-/** Never rejects. */
+/** Tries all of it, and never rejects: what goes wrong is a problem that it found. */
 export async function checkRedis(options: RedisCheckOptions): Promise<RedisFindings> {
   const target = targetOf(options);
   const server = `Redis at ${target.label}`;
@@ -63,7 +65,7 @@ async function connect(options: RedisCheckOptions, onNote: (note: string) => voi
   let features: Features | undefined = { tracking: options.tracking, protocol: 3 };
   for (;;) {
     const client: RedisClient = openClient(target, features);
-    client.on("error", () => {}); // The call that it breaks says so.
+    client.on("error", () => {}); // The broken call tells of it.
     const peer = new Peer(client, onNote);
     const greeted = client.connect().then(() => peer.greet(target.database));
     try {
@@ -80,7 +82,7 @@ async function connect(options: RedisCheckOptions, onNote: (note: string) => voi
   }
 }
 
-/** What the server said when it refused something; empty when all went well. */
+/** Returns what the server said when it refused something; it is empty when all went well. */
 async function tryAll(client: RedisClient, peer: Peer, prefix: string): Promise<string[]> {
   const layout = new KeyLayout(prefix);
   // No user has a NUL in the name.
@@ -110,7 +112,7 @@ async function tryAll(client: RedisClient, peer: Peer, prefix: string): Promise<
   return await withDeadline(work(), STEP_LIMIT_MS, "an update").catch((error) => [reasonOf(error)]);
 }
 
-/** Each command by itself, as scripts do not say which of theirs was refused. */
+/** Tries each command by itself, as scripts do not say which of theirs was refused. */
 async function tryEach(
   client: RedisClient,
   [value, version]: readonly [string, string],

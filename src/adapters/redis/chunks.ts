@@ -1,16 +1,16 @@
-/** How many entries go to Redis together. */
+/** Decides how many entries go to Redis together. */
 import { type Entry, newest } from "../../domain.ts";
 import { MEMORY_BUDGET } from "../../memory_budget.ts";
 
 /**
- * One round trip of an update or a fill: small enough to be answered well within a call's
- * deadline.
+ * One round trip of an update or a fill has at most so many: it is small enough to be answered well
+ * within a call's deadline.
  */
 const MAX_CHUNK_ENTRIES = 256;
 /** A unit of text takes up to two bytes. */
 const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / 2;
 
-/** Of the entries of each user the newest. */
+/** Returns the newest of the entries of each user. */
 export function newestOfEach(entries: readonly Entry[]): Iterable<Entry> {
   const byUser = new Map<string, Entry>();
   for (const entry of entries) {

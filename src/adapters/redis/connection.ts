@@ -1,5 +1,5 @@
 /**
- * The Redis adapter's one connection: made anew, for ever, whenever it breaks or goes silent. No
+ * Is the Redis adapter's one connection: made anew, for ever, whenever it breaks or goes silent. No
  * call waits longer than its deadline, and none is kept for later while there is no connection.
  * What the server's user may not do is done without where that is possible, and said once.
  */
@@ -20,22 +20,25 @@ import { explain, NO_TRACKING } from "./refusals.ts";
 
 export interface ConnectionOptions {
   readonly address: RedisAddress;
-  /** Ask Redis to say when a key changes that was read over this connection. */
+  /** It is true when Redis is to say when a key changes that was read over this connection. */
   readonly tracking: boolean;
   readonly callTimeoutMs: number;
-  /** A key changed; null: any may have, without word of it. */
+  /** It is told that a key changed; null means that any may have, without word of it. */
   readonly onInvalidate: (key: string | null) => void;
-  /** The connection was lost, or could not be made. */
+  /** It is told that the connection was lost, or could not be made. */
   readonly onError: (error: Error) => void;
-  /** Something that can be done without is missing; each is told once. */
+  /** It is told once of each thing that is missing and can be done without. */
   readonly onNotice: (message: string) => void;
 }
 
 /**
- * TCP, TLS and handshake together: a stopped server still accepts connections, and never greets.
+ * TCP, TLS and handshake have so long together: a stopped server still accepts connections, and
+ * never greets.
  */
 const CONNECT_TIMEOUT_MS = 3000;
+/** A restarted server is there again soon … */
 const FIRST_RETRY_MS = 50;
+/** … and one that is away for long is asked so often, which costs nothing. */
 const MAX_RETRY_MS = 2000;
 /**
  * A connection can go silent without breaking; for this long, and a call's deadline, changes by
@@ -51,7 +54,7 @@ export class Connection {
   #features: Features;
   #client: RedisClient;
   #peer: Peer;
-  /** Whether `#client` is connected; if not, it is being connected, or lost. */
+  /** It says whether `#client` is connected; if not, it is being connected, or lost. */
   #online = false;
   #connecting: Promise<void> = Promise.resolve();
   #failedAttempts = 0;
@@ -68,12 +71,12 @@ export class Connection {
     [this.#client, this.#peer] = this.#newClient();
   }
 
-  /** To be called once, and first: connects, for ever until it is closed. */
+  /** Connects, for ever until it is closed. It has to be called once, and first. */
   start(): void {
     this.#firstAttempt = this.#connecting = this.#connect(this.#client);
   }
 
-  /** Of the server as it was asked last; see {@link Peer}. */
+  /** It is that of the server as it was asked last; see {@link Peer}. */
   get epoch(): string {
     return this.#peer.epoch;
   }
@@ -82,14 +85,15 @@ export class Connection {
     return this.#peer.nowMs;
   }
 
-  /** Whether Redis will say when something changes that was read. */
+  /** It says whether Redis will tell when something changes that was read. */
   get tracks(): boolean {
     return this.#features.tracking;
   }
 
   /**
+   * Makes a call while there is a connection.
    * @throws Error naming the server and the reason: offline, silent (DeadlineError), or refused by
-   * it.
+   *   it
    */
   async call<T>(work: (client: RedisClient) => Promise<T>): Promise<T> {
     if (!this.#online) {
@@ -118,8 +122,8 @@ export class Connection {
   }
 
   /**
-   * For something that the server says of itself rather than of a call: another may be behind its
-   * name by now.
+   * Gives the connection up for something that the server says of itself rather than of a call:
+   * another may be behind its name by now.
    */
   giveUp(reason: Error): void {
     if (this.#online) this.#lose(reason);
@@ -164,7 +168,10 @@ export class Connection {
     this.#heartbeat = setInterval(() => void this.#probe(), HEARTBEAT_MS);
   }
 
-  /** Without what the handshake was refused for; when that was nothing in particular, later. */
+  /**
+   * Connects again without what the handshake was refused for; when that was nothing in particular,
+   * later.
+   */
   async #connectWithLess(client: RedisClient, error: unknown): Promise<void> {
     const features = this.#closed ? undefined : withoutRefused(this.#features, error);
     if (features === undefined) return this.#lose(error);
@@ -206,8 +213,8 @@ export class Connection {
     this.#probing = true;
     try {
       await withDeadline(this.#peer.refresh(), this.options.callTimeoutMs, "TIME");
-      // Not when it was made: a server that takes connections, and refuses what is asked of them,
-      // is not asked for ever.
+      // This comes when something was answered, not when the connection was made: a server that
+      // takes connections, and refuses what is asked of them, is not asked for ever.
       this.#failedAttempts = 0;
     } catch (error) {
       // A refusal is a sign of life, too.

@@ -1,15 +1,15 @@
-/** How a connection is opened, with as much as the server allows. */
+/** Opens a connection with as much as the server allows. */
 import { createClient, ErrorReply, RedisClient as RedisPackage } from "@redis/client";
 
 export interface RedisAddress {
   /**
-   * `redis[s]://[[user][:password]@]host[:port][/database]`, or `unix://…`; what it says wins over
-   * the other members.
+   * It is `redis[s]://[[user][:password]@]host[:port][/database]`, or `unix://…`; what it says wins
+   * over the other members.
    */
   readonly url?: string;
-  /** Default `localhost`. */
+  /** The default is `localhost`. */
   readonly host?: string;
-  /** Default 6379. */
+  /** The default is 6379. */
   readonly port?: number;
   readonly username?: string;
   readonly password?: string;
@@ -21,17 +21,18 @@ export type Target = ReturnType<typeof targetOf>;
 export type RedisClient = ReturnType<typeof openClient>;
 
 export interface Features {
-  /** Redis says when a key changes that was read over this connection. */
+  /** It is true when Redis says when a key changes that was read over this connection. */
   readonly tracking: boolean;
-  /** The version of the protocol; tracking needs 3. */
+  /** It is the version of the protocol; tracking needs 3. */
   readonly protocol: 2 | 3;
 }
 
+/** A lost SYN packet is sent again after one second; it leaves time for the handshake. */
 const TCP_TIMEOUT_MS = 2000;
-/** Commands written or waiting to be; more are refused at once. */
+/** So many commands may be written or wait to be; more are refused at once. */
 const MAX_QUEUED_COMMANDS = 10_000;
 
-/** What to connect to, from the URL where there is one; a password may stand beside it. */
+/** Returns what to connect to, from the URL where there is one; a password may stand beside it. */
 export function targetOf(
   { url, host = "localhost", port = 6379, tls = false, ...given }: RedisAddress,
 ) {
@@ -46,7 +47,10 @@ export function targetOf(
   };
 }
 
-/** The database is chosen later: who has none, such as a Sentinel, is to be told by name first. */
+/**
+ * Opens a client. The database is chosen later: who has none, such as a Sentinel, is to be told by
+ * name first.
+ */
 export function openClient(
   { socket, username, password }: Target,
   { tracking, protocol }: Features,
@@ -61,14 +65,17 @@ export function openClient(
     emitInvalidate: tracking,
     commandsQueueMaxLength: MAX_QUEUED_COMMANDS,
     disableOfflineQueue: true,
-    // No timer a command: its own covers only what is not yet written.
+    // There is no timer a command: its own covers only what is not yet written.
     commandOptions: { timeout: 0 },
     disableClientInfo: true,
     maintNotifications: "disabled",
   });
 }
 
-/** What to try after a handshake that failed; undefined when that was not for want of a feature. */
+/**
+ * Returns what to try after a handshake that failed; undefined when that was not for want of a
+ * feature.
+ */
 export function withoutRefused(
   { tracking, protocol }: Features,
   error: unknown,

@@ -1,12 +1,14 @@
-/** Where a user's copy is kept, and how the text beside it says whose and which version it is. */
+/**
+ * Says where a user's copy is kept, and how the text beside it says whose and which version it is.
+ */
 import crc32c from "crc-32/crc32c";
 import { type Entry, INSTANCE_ID_LENGTH } from "../../domain.ts";
 import type { CachedEntry } from "../../ports/cache.ts";
 
 /**
- * Key names, all of which begin with the prefix. A companion can never be another user's key,
- * because it holds a NUL and user ids cannot. It shares its value's hash slot, except for an id
- * such as `a}b`, for which there is no way.
+ * It lays out the key names, all of which begin with the prefix. A companion can never be another
+ * user's key, because it holds a NUL and user ids cannot. It shares its value's hash slot, except
+ * for an id such as `a}b`, for which there is no way.
  */
 export class KeyLayout {
   constructor(private readonly prefix: string) {}
@@ -15,13 +17,13 @@ export class KeyLayout {
     return this.prefix + userId;
   }
 
-  /** Two endings, as otherwise the users `a` and `{a}` would share one companion. */
+  /** There are two endings, as otherwise the users `a` and `{a}` would share one companion. */
   ofVersion(userId: string): string {
     const key = this.prefix + userId;
     return key.includes("}") ? `${key}\0t` : `${this.prefix}{${key}}\0v`;
   }
 
-  /** The user whose value or version is at `key`. */
+  /** Returns the user whose value or version is at `key`. */
   userOf(key: string): string {
     const { length } = this.prefix;
     if (key.endsWith("\0t")) return key.slice(length, -2);
@@ -38,7 +40,7 @@ const PATTERN = new RegExp(
   `^([0-9]{16})([0-9]{16})([0-9a-z]{${INSTANCE_ID_LENGTH}}|-+)([0-9]{16})([0-9a-f]{8})[01]`,
 );
 
-/** What a readable text begins with, for the script: version, checksum, flag. */
+/** A readable text begins with this, for the script: version, checksum, flag. */
 export const LUA_PATTERN = `^${"%d".repeat(32)}${"[0-9a-z-]".repeat(INSTANCE_ID_LENGTH)}${
   "%d".repeat(16)
 }${"%x".repeat(CHECKSUM_LENGTH)}[01]`;
@@ -58,7 +60,7 @@ export function encodeVersion(
     checksum(value);
 }
 
-/** Undefined unless the text is readable, of this epoch, and about this value. */
+/** Reads the text; returns undefined unless it is readable, of this epoch, and about this value. */
 export function decode(
   userId: string,
   value: string,

@@ -1,6 +1,6 @@
 /**
- * Copies in this process of what Redis answered: each until Redis says that it changed, or the
- * epoch is another one.
+ * Keeps copies in this process of what Redis answered, each until Redis says that it changed, or
+ * the epoch is another one.
  */
 import { LRUCache } from "lru-cache";
 import type { Entry } from "../../domain.ts";
@@ -10,11 +10,11 @@ import type { Clock } from "../../ports/clock.ts";
 
 export interface LocalLimits {
   readonly maxEntries: number;
-  /** As {@link bytesOf} counts them. */
+  /** They are counted as {@link bytesOf} counts them. */
   readonly maxBytes: number;
 }
 
-/** What Redis replied, and under which epoch that is good. */
+/** Redis replied this, and it is good under this epoch. */
 export interface Reply {
   readonly found: CachedEntry | undefined;
   readonly epoch: string | undefined;
@@ -32,12 +32,15 @@ interface Flight {
 export class LocalCopies {
   readonly #copies: LRUCache<string, Copy>;
   /**
-   * Reads under way. One that was forgotten meanwhile is no longer here when its reply comes, and
-   * leaves no copy.
+   * These reads are under way. One that was forgotten meanwhile is no longer here when its reply
+   * comes, and leaves no copy.
    */
   readonly #flights = new Map<string, Flight>();
 
-  /** @param epoch under which copies are good now; undefined: none is */
+  /**
+   * Keeps nothing at first.
+   * @param epoch under which copies are good now; undefined: none is
+   */
   constructor(
     { maxEntries, maxBytes }: LocalLimits,
     ttlMs: number,
@@ -55,7 +58,10 @@ export class LocalCopies {
     });
   }
 
-  /** @param read asks Redis */
+  /**
+   * Returns a copy, or asks for one.
+   * @param read asks Redis
+   */
   get(userId: string, read: () => Promise<Reply>): Promise<CachedEntry | undefined> {
     const copy = this.#copies.get(userId);
     if (copy !== undefined && copy.epoch === this.epoch()) {
@@ -95,15 +101,18 @@ export class LocalCopies {
   }
 }
 
-/** A cache of which copies can be kept here, because its server tells of changes. */
+/** Copies of such a cache can be kept here, because its server tells of changes. */
 export interface TrackedCache extends Cache {
-  /** As {@link Cache.get}, and under which epoch that is good. */
+  /** Does as {@link Cache.get}, and says under which epoch the result is good. */
   read(userId: string): Promise<Reply>;
-  /** Whether the server will tell when something changes that was read. */
+  /** It says whether the server will tell when something changes that was read. */
   readonly tracks: boolean;
 }
 
-/** The cache with copies in this process before it: what is changed from here is copied anew. */
+/**
+ * Returns the cache with copies in this process before it: what is changed from here is copied
+ * anew.
+ */
 export function withLocalCopies(cache: TrackedCache, copies: LocalCopies): Cache {
   const dropping = async (userIds: readonly string[], call: Promise<void>) => {
     try {

@@ -1,27 +1,27 @@
 /**
- * What is known of the server at the other end of a connection: who it is, which run of it answers,
- * and its time.
+ * Knows the server at the other end of a connection: who it is, which run of it answers, and its
+ * time.
  */
 import { ErrorReply } from "@redis/client";
 import type { RedisClient } from "./handshake.ts";
 import { unfitness } from "./refusals.ts";
 
 /**
- * A server that answers, and can never be the cache as it is: a node of a Cluster, a Sentinel, a
- * replica.
+ * Refuses a server that answers, and can never be the cache as it is: a node of a Cluster, a
+ * Sentinel, a replica.
  */
-export class UnfitServerError extends Error {
+class UnfitServerError extends Error {
   override readonly name = "UnfitServerError";
 }
 
-export const NOTICES = {
+const NOTICES = {
   INFO: "forbids INFO (the user's ACL lacks +info): a restart or a failover that brings back " +
     "older data goes unnoticed",
   TIME: "forbids TIME (the user's ACL lacks +time): an update that it comes to late, after a " +
     "freeze, may put back an older copy",
 } as const;
 
-/** Where the server does not say which run it is. */
+/** It stands where the server does not say which run it is. */
 const UNKNOWN = "0000";
 
 export class Peer {
@@ -40,20 +40,23 @@ export class Peer {
   ) {}
 
   /**
-   * Which run of which server answers, 8 characters, and which history of data it follows: another
-   * one after a restart or a failover. What is there from before may be older than what had been
-   * confirmed.
+   * It says which run of which server answers, in 8 characters, and which history of data that
+   * follows: it is another one after a restart or a failover. What is there from before may be
+   * older than what had been confirmed.
    */
   get epoch(): string {
     return this.#run + this.#history;
   }
 
-  /** Unix milliseconds; ahead by up to a call's deadline, never behind. */
+  /** It is in Unix milliseconds, ahead by up to a call's deadline, and never behind. */
   get nowMs(): number {
     return Math.ceil(performance.now() + this.#aheadMs);
   }
 
-  /** @throws UnfitServerError, or the server's refusal of the database */
+  /**
+   * Meets the server and chooses the database.
+   * @throws UnfitServerError, or the server's refusal of the database
+   */
   async greet(database: number | undefined): Promise<void> {
     const info = await this.#info("server");
     this.#run = /^run_id:([0-9a-f]{4})/m.exec(info)?.[1] ?? UNKNOWN;
@@ -62,7 +65,8 @@ export class Peer {
   }
 
   /**
-   * Any answer, a refusal too, is a sign of life. @throws UnfitServerError when it has become one
+   * Asks again who the server is: any answer, a refusal too, is a sign of life.
+   * @throws UnfitServerError when it has become one
    */
   async refresh(): Promise<void> {
     const [info] = await Promise.all([this.#info("replication"), this.#readClock()]);
@@ -83,7 +87,10 @@ export class Peer {
     else this.#aheadMs = Number(time[0]) * 1000 + Number(time[1]) / 1000 - askedMs;
   }
 
-  /** Undefined when it is forbidden: said once, and not asked again over this connection. */
+  /**
+   * Asks a command; returns undefined when it is forbidden, which is said once, and not asked again
+   * over this connection.
+   */
   async #ask<T>(command: keyof typeof NOTICES, ...args: string[]): Promise<T | undefined> {
     if (this.#forbidden.has(command)) return undefined;
     try {

@@ -1,9 +1,12 @@
-/** What servers say when they refuse, and what to do about it. */
+/** Knows what servers say when they refuse, and what to do about it. */
 
 const CLUSTER = "it is a node of a Redis Cluster, which is not supported: name a single server, " +
   "or an endpoint that speaks for the cluster as one";
 
-/** In the words of Redis 6 and 7 and of Valkey; scripts put their own place before it. */
+/**
+ * The patterns are in the words of Redis 6 and 7 and of Valkey; scripts put their own place before
+ * them.
+ */
 const ADVICE: readonly (readonly [RegExp, string | ((...found: string[]) => string)])[] = [
   [
     /\bOOM /,
@@ -29,7 +32,7 @@ const ADVICE: readonly (readonly [RegExp, string | ((...found: string[]) => stri
 export const NO_TRACKING =
   "has no CLIENT TRACKING for this user, so no copies are kept in this process";
 
-/** The server's own words, and advice where there is some. */
+/** Returns the server's own words, and advice where there is some. */
 export function explain(reply: string): string {
   const words = reply.replace(/^@user_script:.*?\d+: -?/, "").trim();
   for (const [pattern, advice] of ADVICE) {
@@ -42,8 +45,8 @@ export function explain(reply: string): string {
 }
 
 /**
- * Why this server cannot be the cache, whatever its state; undefined when it can. From the answers
- * to INFO, which may be empty.
+ * Returns why this server cannot be the cache, whatever its state; undefined when it can. It is
+ * judged by the answers to INFO, which may be empty.
  */
 export function unfitness(info: string): string | undefined {
   const field = (name: string) => new RegExp(`^(?:${name}):(\\S+)`, "m").exec(info)?.[1];

@@ -1,17 +1,18 @@
-/** What Redis runs for us, each script as one step that nothing comes between. */
+/** Has what Redis runs for us, each script as one step that nothing comes between. */
 import { createHash } from "node:crypto";
 import { ErrorReply } from "@redis/client";
 import type { RedisClient } from "./handshake.ts";
 import { LUA_PATTERN, LUA_VERSION_LENGTH } from "./keys.ts";
 
-export interface Script {
+interface Script {
   readonly text: string;
   readonly sha1: string;
 }
 
 /**
- * Drops what is held of a user: the companion, which alone makes it a miss, and the value where it
- * was ours. A key of any other type is somebody else's. Deleting is allowed where memory is full.
+ * It drops what is held of a user: the companion, which alone makes it a miss, and the value where
+ * it was ours. A key of any other type is somebody else's. Deleting is allowed where memory is
+ * full.
  */
 const DROP = `
 local function drop()
@@ -21,10 +22,10 @@ local function drop()
 end
 `;
 
-/** Longer than a look-up in the store takes, and the update that follows it. */
+/** This is longer than a look-up in the store takes, and the update that follows it. */
 const GUARD_MS = 10_000;
 
-/** Compares bytes, as Lua's `<` on text follows the server's locale. */
+/** It compares bytes, as Lua's `<` on text follows the server's locale. */
 const OLDER = `
 local function older(a, b)
   for i = 1, ${LUA_VERSION_LENGTH} do
@@ -36,8 +37,8 @@ end
 `;
 
 /**
- * KEYS: value, version. ARGV: none, or the version below which nothing is to be taken for a while,
- * and the epoch. A newer one that was there counts, too.
+ * It forgets a user. KEYS are value and version. ARGV is empty, or has the version below which
+ * nothing is to be taken for a while, and the epoch. A newer one that was there counts, too.
  */
 export const FORGET = script(`${DROP}${OLDER}
 local guard, epoch = ARGV[1], ARGV[2]
@@ -53,21 +54,21 @@ end
 return 'dropped'
 `);
 
-/** How an offer went, then a blank and the reason. */
+/** It says how an offer went; a blank and the reason follow it. */
 export type Outcome =
   /** It, or what is newer, is there. */
   | "stored"
   /** A key of another type has the value's name: nothing was written. */
   | "foreign"
-  /** Refused; no value is held of the user now. */
+  /** It was refused; no value is held of the user now. */
   | "dropped"
-  /** Refused, even to drop what is there, which may be older. */
+  /** It was refused, even to drop what is there, which may be older. */
   | "stale";
 
 /**
- * Offers one entry. KEYS: value, version. ARGV: value, version, "1" when complete, lifetime in ms,
- * epoch, and the server's time in ms after which nothing is stored. May run twice. Answers an
- * {@link Outcome}.
+ * Offers one entry. KEYS are value and version. ARGV has value, version, "1" when complete, the
+ * lifetime in ms, the epoch, and the server's time in ms after which nothing is stored. It may run
+ * twice, and answers an {@link Outcome}.
  *
  * A stored version of any other shape or epoch, or of another type, is nobody's: it is replaced.
  * When only the value was evicted, the version still keeps older entries out. Where TIME is

@@ -1,7 +1,7 @@
 /**
- * SQLite in a worker thread (worker.ts). Owns the thread: starts it at the first call, and a new
- * one after a crash or a call that gave no answer. Nothing else here turns what the thread reports
- * into the words of src/errors.ts.
+ * Runs SQLite in a worker thread (worker.ts). It owns the thread: it starts it at the first call,
+ * and a new one after a crash or a call that gave no answer. Nothing else here turns what the
+ * thread reports into the words of src/errors.ts.
  */
 import { DeadlineError, withDeadline } from "../../deadline.ts";
 import {
@@ -13,14 +13,16 @@ import {
 import type { Failure, Reply, Request } from "./messages.ts";
 
 export interface SqliteOptions {
-  /** Path of the database file, which is made when missing; its directory must exist. */
+  /** It is the path of the database file, which is made when missing; its directory must exist. */
   readonly path: string;
   /**
-   * How long a call waits for an answer; default 30 s, as a disk can be slow without being gone.
+   * A call waits for an answer for so long; the default is 30 s, as a disk can be slow without
+   * being gone.
    */
   readonly callTimeoutMs?: number;
 }
 
+/** A disk can be slow for so long without being gone. */
 const DEFAULT_CALL_TIMEOUT_MS = 30_000;
 
 export type Call = Request extends infer R ? R extends Request ? Omit<R, "id"> : never : never;
@@ -36,13 +38,17 @@ export class SqliteDatabase {
   #thread: Thread | undefined;
   #closed = false;
 
-  /** Does not touch the file before the first call. */
+  /** Does not touch the file before the first call is made. */
   constructor({ path, callTimeoutMs = DEFAULT_CALL_TIMEOUT_MS }: SqliteOptions) {
     this.#path = path;
     this.#limitMs = callTimeoutMs;
   }
 
-  /** @returns what the worker answers to that call. @throws StoreError */
+  /**
+   * Makes a call.
+   * @returns what the worker answers to that call
+   * @throws StoreError
+   */
   async call(call: Call): Promise<unknown> {
     if (this.#closed) throw new StoreUnavailableError(CLOSED);
     const thread = this.#thread ??= this.#startThread();
@@ -88,7 +94,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** One worker and the calls it has not answered. */
+/** It is one worker and the calls it has not answered. */
 class Thread {
   readonly #worker = new Worker(new URL("./worker.ts", import.meta.url), {
     type: "module",
@@ -99,7 +105,10 @@ class Thread {
   #lastId = 0;
   #ended = false;
 
-  /** @param onCrash told when the thread has ended by itself */
+  /**
+   * Starts the thread.
+   * @param onCrash told when the thread has ended by itself
+   */
   constructor(path: string, onCrash: (reason: Error) => void) {
     this.#worker.onmessage = ({ data }: MessageEvent<Reply>) => {
       const waiting = this.#waiting.get(data.id);

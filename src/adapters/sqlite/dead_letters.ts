@@ -1,4 +1,4 @@
-/** The dead letters' table in SQLite; runs in the worker (worker.ts). */
+/** Keeps the dead letters' table in SQLite; it runs in the worker (worker.ts). */
 import type { DatabaseSync } from "node:sqlite";
 import { type Entry, writeId } from "../../domain.ts";
 import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
@@ -73,7 +73,7 @@ export function discardDeadLetter(db: DatabaseSync, id: string): boolean {
   return Number(db.prepare("delete from dsproxy_dead_letters where id = ?").run(id).changes) > 0;
 }
 
-/** To be called in a transaction. */
+/** Puts the entry of a dead letter in as a row. It has to be called in a transaction. */
 export function replayDeadLetter(db: DatabaseSync, id: string): Entry | undefined {
   const letter = findDeadLetter(db, id);
   if (letter === undefined) return undefined;

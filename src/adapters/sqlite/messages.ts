@@ -1,4 +1,4 @@
-/** What the store and its worker thread say to each other. */
+/** The store and its worker thread say this to each other. */
 import type { Entry } from "../../domain.ts";
 import type { LetterKey } from "./dead_letters.ts";
 
@@ -33,10 +33,10 @@ export interface Failure extends FailureKind {
 
 export interface FailureKind {
   /**
-   * A refusal of one row, or of all of them; a mark below what was confirmed; any other word of
-   * SQLite; or an error of this program's own.
+   * It is a refusal of one row, or of all of them; a mark below what was confirmed; any other word
+   * of SQLite; or an error of this program's own.
    */
   readonly kind: "rejected" | "refuses" | "went back" | "may pass" | "defect";
-  /** SQLite's result code; empty where it did not speak. */
+  /** It is SQLite's result code, and empty where it did not speak. */
   readonly code: string;
 }

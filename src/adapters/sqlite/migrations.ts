@@ -1,8 +1,9 @@
 /**
- * The schema in SQLite. The tables of our own are migrations with numbers: what a release adds is
- * one more of them, never a change of one that was released. The file is this program's, and nobody
- * waits for its lock: all of them run at each start, and do nothing twice. So a table that somebody
- * dropped is made anew, and a file of the releases that kept no record is taken over as it is.
+ * Makes the schema in SQLite. The tables of our own are migrations with numbers: what a release
+ * adds is one more of them, never a change of one that was released. The file is this program's,
+ * and nobody waits for its lock: all of them run at each start, and do nothing twice. So a table
+ * that somebody dropped is made anew, and a file of the releases that kept no record is taken over
+ * as it is.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ensureUserData } from "./user_data.ts";
@@ -30,7 +31,7 @@ const MIGRATIONS: readonly Migration[] = [
   },
 ];
 
-/** To be called in a transaction. */
+/** Brings the schema up to date. It has to be called in a transaction. */
 export function migrate(db: DatabaseSync): void {
   ensureUserData(db);
   db.exec(`create table if not exists dsproxy_migrations (version integer primary key,

@@ -1,4 +1,4 @@
-/** The statements on rows and marks in SQLite; runs in the worker (worker.ts). */
+/** Has the statements on rows and marks in SQLite; it runs in the worker (worker.ts). */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Entry } from "../../domain.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
@@ -31,7 +31,10 @@ export function marksOf(
   return marks;
 }
 
-/** To be called in a transaction. @throws WentBack, TableRefuses, or what SQLite says */
+/**
+ * Puts a batch and moves its mark. It has to be called in a transaction.
+ * @throws WentBack, TableRefuses, or what SQLite says
+ */
 export function put(
   db: DatabaseSync,
   source: string,
@@ -61,7 +64,10 @@ export function put(
   return { rows: fresh.length - refused.size, dead };
 }
 
-/** Those refused are tried once more when all others have had their turn. */
+/**
+ * Inserts what goes in. Rows that are refused are tried once more when all others have had their
+ * turn.
+ */
 function insertWhatGoesIn(
   db: DatabaseSync,
   entries: readonly Entry[],
@@ -84,7 +90,8 @@ function insertOne(insert: StatementSync, entry: Entry): void {
 }
 
 /**
- * @throws TableRefuses when a row that nobody can have anything against is refused like all others
+ * Probes the table with a row that nobody can have anything against.
+ * @throws TableRefuses when that is refused like all others
  */
 function refuseWhereTableIsAtFault(db: DatabaseSync, refused: readonly RefusedEntry[]): void {
   db.exec("savepoint probe");
@@ -114,6 +121,7 @@ function refuseWhereTableIsAtFault(db: DatabaseSync, refused: readonly RefusedEn
 export function latest(db: DatabaseSync, userId: string): Entry | undefined {
   const row = db.prepare(`select ${COLUMN_NAMES} from user_data
     where user_id = ? and value is not null order by ${NEWEST_FIRST} limit 1`).get(userId);
-  // A collation of the column may take other spellings for the same: it is who was asked for.
+  // It is who was asked for, though a collation of the column may take other spellings for the
+  // same.
   return row && { ...entryOf(row), userId };
 }

@@ -1,11 +1,11 @@
-/** The embedded store: SQLite, and what each port asks of it. */
+/** Is the embedded store: SQLite, and what each port asks of it. */
 import type { Entry } from "../../domain.ts";
 import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import type { Identity, StoreIdentity } from "../../ports/store_identity.ts";
 import { SqliteDatabase, type SqliteOptions } from "./database.ts";
 
-/** Does not touch the file before the first call. */
+/** Makes the store, which does not touch the file before the first call. */
 export function createSqliteStore(options: SqliteOptions): StorePorts {
   const database = new SqliteDatabase(options);
   return {

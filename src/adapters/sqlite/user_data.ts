@@ -1,11 +1,12 @@
 /**
- * The table `user_data` in SQLite: its columns, and how an entry becomes a row and a row an entry.
- * Whatever names more than one of its columns gets them from here. Runs in the worker (worker.ts).
+ * Knows the table `user_data` in SQLite: its columns, and how an entry becomes a row and a row an
+ * entry. Whatever names more than one of its columns gets them from here. It runs in the worker
+ * (worker.ts).
  */
 import type { DatabaseSync, StatementResultingChanges, StatementSync } from "node:sqlite";
 import type { Entry } from "../../domain.ts";
 
-/** The columns of the original, and those added to them: every one with a default. */
+/** These are the columns of the original, and those added to them: every one has a default. */
 const COLUMNS = [
   { name: "user_id", type: "text", added: undefined },
   { name: "value", type: "text", added: undefined },
@@ -15,14 +16,16 @@ const COLUMNS = [
   { name: "dsproxy_seq", type: "integer", added: "integer not null default 0" },
 ] as const;
 
-/** In the order of the columns, for an INSERT. */
+/** They are in the order of the columns, for an INSERT. */
 export const COLUMN_NAMES = COLUMNS.map(({ name }) => name).join(", ");
 
-/** The total order of a user's rows. The index has exactly these keys behind `user_id`. */
+/** It is the total order of a user's rows. The index has exactly these keys behind `user_id`. */
 export const NEWEST_FIRST =
   "ts desc, dsproxy_accepted_ms desc, dsproxy_instance desc, dsproxy_seq desc";
 
-/** Makes the table, or extends one of the original in place. To be called in a transaction. */
+/**
+ * Makes the table, or extends one of the original in place. It has to be called in a transaction.
+ */
 export function ensureUserData(db: DatabaseSync): void {
   const own = COLUMNS.filter(({ added }) => added === undefined);
   const columns = own.map(({ name, type }) => `${name} ${type}`).join(", ");
@@ -37,7 +40,7 @@ export function ensureUserData(db: DatabaseSync): void {
     on user_data (user_id, ${NEWEST_FIRST})`);
 }
 
-/** For {@link insertEntry}, as often as there are entries. */
+/** Prepares the statement that {@link insertEntry} runs, as often as there are entries. */
 export function prepareInsert(db: DatabaseSync): StatementSync {
   const places = COLUMNS.map(() => "?").join(", ");
   return db.prepare(`insert into user_data (${COLUMN_NAMES}) values (${places})`);
@@ -50,7 +53,10 @@ export function insertEntry(
   return insert.run(userId, value, ts, acceptedMs, run, seq);
 }
 
-/** @param row with the columns of the table; `ts` may be null in a row of another program */
+/**
+ * Makes an entry of a row.
+ * @param row with the columns of the table; `ts` may be null in a row of another program
+ */
 export function entryOf(row: Readonly<Record<string, unknown>>): Entry {
   return {
     userId: String(row.user_id),

@@ -1,6 +1,7 @@
 /// <reference lib="deno.worker" />
 /**
- * The embedded database in a thread of its own, as each of its calls blocks the thread it runs on.
+ * Runs the embedded database in a thread of its own, as each of its calls blocks the thread it runs
+ * on.
  */
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
@@ -24,7 +25,7 @@ import { latest, marksOf, open, put } from "./rows.ts";
 let db: DatabaseSync;
 let file: { readonly path: string; readonly place: string | undefined };
 
-/** How long another program may keep the file locked, before the call fails for now. */
+/** Another program may keep the file locked for so long, before the call fails for now. */
 const BUSY_MS = 5_000;
 
 function start(path: string): void {
@@ -55,13 +56,16 @@ function outdateCopies(): Identity {
   return identify();
 }
 
-/** Device and inode; undefined where there is none. */
+/** Returns device and inode of a file; undefined where there is none. */
 function placeOf(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
   return found && `${found.dev}/${found.ino}`;
 }
 
-/** What is written into a file that was removed or exchanged is gone with this process. */
+/**
+ * Refuses to go on with a file that was removed or exchanged: what is written into it is gone with
+ * this process.
+ */
 function refuseDisplaced(): void {
   if (placeOf(file.path) === file.place) return;
   const message = "its file is not at its place any more: it was removed or exchanged. " +

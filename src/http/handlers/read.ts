@@ -8,7 +8,7 @@ import { parseQuery } from "../query.ts";
 import type { Reader } from "../../reading/reader.ts";
 import { parseUserId } from "../record.ts";
 
-export interface ReadHandlerParts {
+interface ReadHandlerParts {
   readonly reader: Pick<Reader, "read">;
   readonly keyBytes: number;
 }

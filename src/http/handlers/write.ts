@@ -8,7 +8,7 @@ import { type Handler, TEXT_HEADERS } from "../handler.ts";
 import { parseQuery } from "../query.ts";
 import { parseRecord, type RecordLimits } from "../record.ts";
 
-export interface WriteHandlerParts {
+interface WriteHandlerParts {
   readonly writer: Pick<Writer, "write">;
   readonly limits: RecordLimits & { readonly bodyBytes: number };
   readonly defaultAck: AckLevel;

@@ -7,7 +7,7 @@ import type { Store } from "../../ports/store.ts";
 import { type Handler, TEXT_HEADERS } from "../handler.ts";
 import { answerStoreFault } from "./store_faults.ts";
 
-export interface WriteStatusParts {
+interface WriteStatusParts {
   readonly intake: Pick<Intake, "stageOf">;
   /** It is asked about runs that are not known here: of other instances, and of long ago. */
   readonly marks: Pick<Store, "marks">;

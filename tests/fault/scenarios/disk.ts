@@ -34,8 +34,8 @@ export const DISK: readonly Scenario[] = [
   },
   {
     fault: "the disk does not sync",
-    how:
-      "fsync fails with EIO; the instance reports that it is not ready, and is killed and started anew",
+    how: "fsync fails with EIO; the instance reports that it is not ready, and is killed " +
+      "and started anew",
     rounds: { few: 3, many: 20 },
     run: scenario("EIO", async (proxy) => {
       while (await proxy.status("/readyz") !== 503) await delay(20);

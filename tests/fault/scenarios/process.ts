@@ -43,8 +43,8 @@ const killedAtFailpoints: readonly Scenario[] = FAILPOINTS.map((failpoint) => ({
 
 const terminated: Scenario = {
   fault: "the process is told to stop",
-  how:
-    "SIGTERM under load; it must exit with 0, and say that it is not ready before it refuses anybody",
+  how: "SIGTERM under load; it must exit with 0, and say that it is not ready before it " +
+    "refuses anybody",
   rounds: { few: 5, many: 20 },
   run: (rounds, random) =>
     tryFaultOnDatabase(

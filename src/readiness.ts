@@ -1,0 +1,30 @@
+/** Says whether the service is ready: it accepts writes, and its store does not refuse. */
+import type { HealthCheck } from "./http/handlers/health.ts";
+import type { IntakeStatus } from "./ports/intake.ts";
+import type { Phase } from "./service_parts.ts";
+
+interface Asked {
+  readonly service: {
+    readonly phase: Phase;
+    readonly status: IntakeStatus | undefined;
+    readonly refusal: string | undefined;
+  };
+  /** It knows why look-ups are refused, while nothing is written. */
+  readonly firstContact: { readonly refusal: string | undefined };
+}
+
+const REASONS: Readonly<Record<Phase, string | undefined>> = {
+  starting: "starting",
+  recovering: "recovering the journal",
+  serving: undefined,
+  draining: "shutting down",
+};
+
+/** A store or a cache that is away has no check: that is what the journal is for. */
+export function readinessChecks({ service, firstContact }: Asked): HealthCheck[] {
+  return [
+    { name: "phase", failure: () => REASONS[service.phase] },
+    { name: "journal", failure: () => service.status?.failure ?? service.status?.lackOfRoom },
+    { name: "store", failure: () => service.refusal ?? firstContact.refusal },
+  ];
+}
