@@ -251,6 +251,7 @@ class Application implements App {
         return oldestMs === undefined ? 0 : Math.max(0, clock.now() - oldestMs) / 1000;
       },
       journalBytes: () => this.#service.status?.bytes ?? 0,
+      journalRetainedBytes: () => this.#service.status?.retainedBytes ?? 0,
       deadLetters: async () => {
         const { phase } = this.#service;
         if (phase === "starting" || phase === "recovering") {

@@ -179,7 +179,10 @@ export class Delivery {
     if (this.#hand !== undefined) sources.add(this.#hand.source);
     const marks = sources.size === 0 ? new Map() : await this.parts.sink.marks(sources);
     const lost = [...this.#settled].filter(([source, seq]) => (marks.get(source) ?? 0) < seq);
-    if (lost.length > 0) await this.parts.cache.outdateAll();
+    if (lost.length > 0) {
+      await this.parts.cache.outdateAll();
+      this.parts.metrics.storeWentBack.inc();
+    }
     for (const [source, settledSeq] of lost) {
       await this.#rewind(source, settledSeq, marks.get(source) ?? 0);
     }
@@ -211,7 +214,6 @@ export class Delivery {
 
   #reportWentBack(source: string, settledSeq: number, mark: number, rewound: Rewound): void {
     const { metrics, log } = this.parts;
-    metrics.storeWentBack.inc();
     metrics.storeWentBackWrites.inc(settledSeq - mark);
     const isGone = rewound.missingThrough !== undefined;
     log.error(
@@ -220,7 +222,10 @@ export class Delivery {
         (isGone
           ? "What the journal still has is sent again; the others are in the former database or " +
             "a newer backup, and nowhere else"
-          : "The journal still has all of them, and sends them again"),
+          : rewound.entries === settledSeq - mark
+          ? "The journal still has all of them, and sends them again"
+          : "The journal sends again what it has of them: the other numbers were withdrawn, or " +
+            "belong to a former store"),
       {
         source,
         firstLostSeq: mark + 1,

@@ -31,6 +31,11 @@ interface GroupCommitOptions {
   readonly displaced: () => string | undefined;
   /** Makes room for so many bytes, where that is possible; never rejects. */
   readonly makeRoom: (bytes: number) => Promise<void>;
+  /**
+   * Gives up what is kept on a full disk, until so many bytes are free. It says whether anything
+   * was, and never rejects.
+   */
+  readonly freeDisk: (bytes: number) => Promise<boolean>;
   readonly onSegment: (segment: Segment) => void;
   /** It is told that the group is durable, before its waiters are. */
   readonly onCommitted: (segment: Segment, group: Group) => void;
@@ -175,6 +180,27 @@ export class GroupCommit {
   async #write(group: Group): Promise<Segment> {
     const bytes = group.finish();
     await this.options.makeRoom(bytes.length);
+    try {
+      return await this.#append(group, bytes);
+    } catch (error) {
+      if (!isDiskFull(error) || !await this.#freeDisk(bytes.length)) throw error;
+      return await this.#append(group, bytes);
+    }
+  }
+
+  /** Says whether there may be room on a full disk now, for the same bytes. */
+  async #freeDisk(bytes: number): Promise<boolean> {
+    try {
+      await this.#cutActiveSegment();
+    } catch (cause) {
+      // It must not be taken for a full disk, as nobody knows what the segment ends with.
+      throw new Error(`A segment cannot be cut: ${reasonOf(cause)}`, { cause });
+    }
+    // The next segment is to grow as the others did.
+    return await this.options.freeDisk(Math.max(bytes, this.options.segmentBytes));
+  }
+
+  async #append(group: Group, bytes: Uint8Array): Promise<Segment> {
     const current = this.#active?.segment;
     if (current !== undefined && current.end + group.length > this.options.segmentBytes) {
       this.completeSegment();

@@ -216,6 +216,7 @@ export class Journal implements Intake, Source {
       ordinal,
       displaced: () => this.lock.displaced(),
       makeRoom: (bytes) => this.#upkeep.makeRoom(bytes),
+      freeDisk: (bytes) => this.#upkeep.freeDisk(bytes),
       onSegment: (segment) => segments.add(segment),
       onCommitted: (segment, group) => {
         this.#waitingBytes -= group.length;

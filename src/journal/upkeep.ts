@@ -30,7 +30,13 @@ interface UpkeepOptions {
 
 export class Upkeep {
   #savedMs: number;
+  /** Something was settled since. */
+  #isBehind = false;
+  /** It is what the disk has. */
+  #saved: Checkpoint | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  /** So many are under way or wait. */
+  #turns = 0;
 
   constructor(private readonly options: UpkeepOptions) {
     this.#savedMs = options.monotonicMs();
@@ -38,7 +44,8 @@ export class Upkeep {
 
   /** Runs the work while nothing is removed, and no other checkpoint written. */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
+    this.#turns++;
+    const result = this.#turn.then(work).finally(() => this.#turns--);
     this.#turn = result.catch(() => {});
     return result;
   }
@@ -48,6 +55,7 @@ export class Upkeep {
    * go.
    */
   async saveWhenDue(): Promise<void> {
+    this.#isBehind = true;
     if (this.#isDue() || this.#disposable().length > 0) await this.save();
   }
 
@@ -59,6 +67,7 @@ export class Upkeep {
   save(maxBytes = Infinity): Promise<void> {
     const { dir, monotonicMs, segments, commit, lock, onFault } = this.options;
     this.#savedMs = monotonicMs();
+    this.#isBehind = false;
     return this.inTurn(async () => {
       // What is at its place now may be another journal, of which nothing must be replaced or
       // removed.
@@ -77,8 +86,43 @@ export class Upkeep {
 
   /** Writes the checkpoint as it stands. It may be called only {@link inTurn}. */
   async writeCheckpoint(): Promise<void> {
-    const { fs, dir, checkpoint } = this.options;
-    await writeCheckpoint(fs, dir, checkpoint());
+    const { fs, dir } = this.options;
+    const checkpoint = this.options.checkpoint();
+    await writeCheckpoint(fs, dir, checkpoint);
+    this.#saved = checkpoint;
+  }
+
+  /**
+   * Gives up settled segments of a full disk, the oldest first, until so many bytes are free. It
+   * says whether there was one, and never rejects. It does not wait for what is under way, as a
+   * rewind may take long, and a write is better refused at once.
+   */
+  freeDisk(bytes: number): Promise<boolean> {
+    const { dir, segments, commit, lock, onFault } = this.options;
+    if (this.#turns > 0) return Promise.resolve(false);
+    return this.inTurn(async () => {
+      if (this.#giveUpWhen(lock.displaced())) return false;
+      try {
+        await this.writeCheckpoint();
+      } catch {
+        // There may be no room for one: then only what the last one calls settled can go.
+      }
+      const leaving = segments.oldestAbove(segments.bytes - bytes, commit.activeSegment)
+        .filter((segment) => this.#isSaved(segment));
+      try {
+        await segments.remove(leaving);
+      } catch (error) {
+        onFault(`Cannot remove a segment in ${dir}: ${reasonOf(error)}`);
+        return false;
+      }
+      return leaving.length > 0;
+    });
+  }
+
+  /** Says whether the checkpoint on disk calls all of a segment settled. */
+  #isSaved({ source, lastSeq }: Segment): boolean {
+    const saved = this.#saved?.sources.find((progress) => progress.source === source);
+    return saved !== undefined && lastSeq <= saved.doneSeq;
   }
 
   /**
@@ -96,14 +140,15 @@ export class Upkeep {
 
   /**
    * Notices that the directory or a file in it is not at its place any more, also when nobody
-   * writes, and that segments were kept long enough, also when nobody settles.
+   * writes, and that segments were kept long enough, also when nobody settles. What was settled
+   * last is saved here: nobody settles after it.
    */
   lookAround(): void {
     const { segments, commit, lock } = this.options;
     if (commit.failure === undefined) {
       this.#giveUpWhen(lock.displaced() ?? segments.displaced(commit.activeSegment));
     }
-    if (this.#isDue() && this.#disposable().length > 0) this.save();
+    if (this.#isDue() && (this.#isBehind || this.#disposable().length > 0)) this.save();
   }
 
   #isDue(): boolean {

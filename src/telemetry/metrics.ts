@@ -28,6 +28,7 @@ interface Gauges {
   queueDepth(): number;
   queueOldestAgeSeconds(): number;
   journalBytes(): number;
+  journalRetainedBytes(): number;
   /** Rejects when nobody can tell; the last known number is shown then. */
   deadLetters(): Promise<number>;
   /** Each is 0 closed, 1 half-open or 2 open, by the name of its dependency. */
@@ -137,6 +138,11 @@ export class Metrics {
       gauges.queueOldestAgeSeconds,
     );
     this.#sampled("journal_bytes", "Bytes the journal holds on disk.", gauges.journalBytes);
+    this.#sampled(
+      "journal_retained_bytes",
+      "Of these, what the store has, and new writes may take the place of.",
+      gauges.journalRetainedBytes,
+    );
     this.#sampled(
       "dead_letters",
       "Entries that the store refused and that wait for a decision.",

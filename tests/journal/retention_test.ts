@@ -109,6 +109,52 @@ Deno.test("kept bytes never refuse a push: the oldest go when their room is need
   await journal.close();
 });
 
+/** A journal that keeps three settled segments, on a disk that has only so much room left. */
+async function keepingOnFullDisk(freeBytes: number) {
+  const fs = new FakeFileSystem();
+  const clock = new FakeClock();
+  const { journal } = await open(fs, {
+    ...KEEPING,
+    monotonicMs: () => clock.monotonicMs(),
+    setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
+  });
+  await push(journal, "a", "b", "c");
+  await settleAll(journal);
+  const whenSaved = async () => await clock.advance(1_500);
+  return { fs, journal, whenSaved, fill: () => void (fs.freeBytes = freeBytes) };
+}
+
+Deno.test("a full disk has what is kept given up before a write is refused", async () => {
+  const { fs, journal, fill } = await keepingOnFullDisk(600);
+  fill();
+  await push(journal, "new");
+  assert.equal(segmentPaths(fs).length, 2);
+  assert.equal(journal.status().lackOfRoom, undefined);
+  const next = await open(fs.afterPowerLoss(), KEEPING);
+  assert.deepEqual(next.recovered.map(({ value }) => value.trimEnd()), ["new"]);
+  assert.deepEqual(next.damage, []);
+  await next.journal.close();
+  await journal.close();
+});
+
+Deno.test("without room for a checkpoint only what the last one calls settled is given up", async () => {
+  const unsaved = await keepingOnFullDisk(10);
+  unsaved.fill();
+  await assert.rejects(push(unsaved.journal, "new"), /disk is full/);
+  assert.equal(segmentPaths(unsaved.fs).length, 3);
+  const saved = await keepingOnFullDisk(10);
+  await saved.whenSaved();
+  saved.fill();
+  await push(saved.journal, "new");
+  const next = await open(saved.fs.afterPowerLoss(), KEEPING);
+  assert.deepEqual(next.recovered.map(({ value }) => value.trimEnd()), ["new"]);
+  assert.deepEqual(next.damage, []);
+  await next.journal.close();
+  await saved.journal.close();
+  unsaved.fs.freeBytes = Infinity;
+  await unsaved.journal.close();
+});
+
 Deno.test("of what is settled in part the whole segments give their room", async () => {
   const { journal, maxBytes } = await nearlyFull(120);
   const { bytes, retainedBytes } = journal.status();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { AppError } from "../../src/errors.ts";
 import type { Batch } from "../../src/ports/source.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import { DIR, open, pushAll, segmentPaths, settleAll } from "../support/journals.ts";
 
@@ -71,6 +72,26 @@ Deno.test("settling does not write a checkpoint each time", async () => {
   nowMs += 1_000;
   await journal.settle((await journal.take(1))!);
   assert.equal(fs.count("sync checkpoint.tmp"), 1);
+  await journal.close();
+});
+
+Deno.test("what was settled last is saved soon, though nobody settles after it", async () => {
+  const fs = new FakeFileSystem();
+  const clock = new FakeClock();
+  const { journal } = await open(fs, {
+    retainMs: 60_000,
+    monotonicMs: () => clock.monotonicMs(),
+    setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
+  });
+  await pushAll(journal, ["a"]);
+  await settleAll(journal);
+  await clock.advance(1_500);
+  const crashed = await open(fs.afterPowerLoss(), { retainMs: 60_000 });
+  assert.deepEqual(crashed.recovered, []);
+  fs.events.length = 0;
+  await clock.advance(10_000);
+  assert.deepEqual(fs.events, [], "nothing is written while nothing happens");
+  await crashed.journal.close();
   await journal.close();
 });
 

@@ -104,6 +104,7 @@ export class FakeFileSystem implements JournalFileSystem {
 
   rename(from: string, to: string): Promise<void> {
     this.events.push(`rename ${basename(from)} ${basename(to)}`);
+    this.freeBytes += this.#names.get(to)?.content.length ?? 0;
     this.#names.set(to, this.#find(from));
     this.#names.delete(from);
     return Promise.resolve();
@@ -111,8 +112,9 @@ export class FakeFileSystem implements JournalFileSystem {
 
   remove(path: string): Promise<void> {
     this.events.push(`remove ${basename(path)}`);
-    this.#find(path);
+    const { content } = this.#find(path);
     this.beforeRemove(basename(path));
+    this.freeBytes += content.length;
     this.#names.delete(path);
     return Promise.resolve();
   }
@@ -158,6 +160,7 @@ export class FakeFileSystem implements JournalFileSystem {
       writeAt: (bytes, offset) => this.#write(name, inode, bytes, offset),
       truncate: (size) => {
         this.events.push(`truncate ${name} ${size}`);
+        this.freeBytes += Math.max(0, inode.content.length - size);
         inode.content = inode.content.slice(0, size);
         return Promise.resolve();
       },

@@ -98,6 +98,7 @@ export function idleMetrics(): Metrics {
     queueDepth: () => 0,
     queueOldestAgeSeconds: () => 0,
     journalBytes: () => 0,
+    journalRetainedBytes: () => 0,
     deadLetters: () => Promise.resolve(0),
     breakers: {},
   }, 0);

@@ -180,13 +180,13 @@ export class Connection implements Session {
   }
 
   /** Gives up what is under way, here at once and on the server as soon as it can be told. */
-  abandon(reason: Error): void {
+  abandon(reason: Error, tellLimitMs = CANCEL_LIMIT_MS): void {
     if (this.#closed !== undefined) return;
     const wasBusy = this.#failStatement !== undefined;
     this.#lose(reason);
     const { processID, secretKey } = this.#client as pg.Client & BackendKey;
     const told = wasBusy && processID !== null
-      ? cancelStatement(this.#endpoint, { processID, secretKey }, CANCEL_LIMIT_MS)
+      ? cancelStatement(this.#endpoint, { processID, secretKey }, tellLimitMs)
       : Promise.resolve();
     // This does not come before, as a pooler no longer knows which statement is meant once its
     // client is gone.

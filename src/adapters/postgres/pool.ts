@@ -61,6 +61,8 @@ const MOST_AGE_MS = 600_000;
 const SECOND_CHOICE_AGE_MS = 2_000;
 /** What is under way may finish; a service that stops has other things to close in its time. */
 const CLOSE_GRACE_MS = 1_000;
+/** A server that takes a cancel request at all takes it at once; one that hangs holds up a stop. */
+const CLOSE_CANCEL_MS = 250;
 /** The library wants limits; each call has its own, which is lower. */
 const UNUSED_LIMIT_MS = 2 ** 31 - 1;
 /** It is a look at one row, on a connection that has just been made. */
@@ -134,7 +136,8 @@ class ConnectionPool implements Pool {
     this.#closing.abort(new StoreUnavailableError(CLOSED));
     this.#retireAll();
     const late = setTimeout(() => {
-      for (const { connection } of this.#all) connection.abandon(new StoreUnavailableError(CLOSED));
+      const reason = new StoreUnavailableError(CLOSED);
+      for (const { connection } of this.#all) connection.abandon(reason, CLOSE_CANCEL_MS);
     }, CLOSE_GRACE_MS);
     await this.#resources.destroy();
     clearTimeout(late);
