@@ -53,7 +53,9 @@ export class Reader {
     const { generation } = cache;
     // The tiers are asked in the order in which an entry moves through them, so that none can slip
     // past.
-    const waiting = await pending.get(userId);
+    const held = pending.get(userId);
+    // Hot reads wait for nobody but the cache: a turn of the microtask queue each is worth saving.
+    const waiting = held instanceof Promise ? await held : held;
     const cached = await cache.get(userId);
     let best = newest(waiting, cached?.entry);
     if (!cached?.complete) {
