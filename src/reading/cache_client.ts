@@ -33,12 +33,19 @@ export interface CacheSharing {
    * knowing.
    */
   readonly isSure: boolean;
+  /** Asks the store of which generation copies are to be made now; rejects when it does not tell. */
+  refresh(): Promise<void>;
   /** Outdates all copies made so far; rejects when the others cannot be told. */
   outdate(): Promise<void>;
 }
 
 /** A cache that nobody else has needs no word to anybody. */
-const UNSHARED: CacheSharing = { text: "", isSure: true, outdate: () => Promise.resolve() };
+const UNSHARED: CacheSharing = {
+  text: "",
+  isSure: true,
+  refresh: () => Promise.resolve(),
+  outdate: () => Promise.resolve(),
+};
 
 interface CacheClientParts {
   readonly cache: Cache;
@@ -95,7 +102,8 @@ export class CacheClient {
    * @throws when the cache fails, and the others cannot be told of it either
    */
   async update(entries: readonly Entry[]): Promise<void> {
-    if (!await this.#succeeds(this.#cache.update(entries), entries)) await this.#sharing.outdate();
+    if (entries.length === 0) return;
+    await this.#underPresentGeneration(() => this.#succeeds(this.#cache.update(entries), entries));
   }
 
   /**
@@ -107,8 +115,25 @@ export class CacheClient {
     for (const entry of entries) {
       newestOf.set(entry.userId, newest(newestOf.get(entry.userId), entry) ?? entry);
     }
-    const forgotten = await Promise.all([...newestOf.values()].map((entry) => this.#forget(entry)));
-    if (forgotten.includes(false)) await this.#sharing.outdate();
+    if (newestOf.size === 0) return;
+    await this.#underPresentGeneration(async () => {
+      const users = [...newestOf.values()];
+      return !(await Promise.all(users.map((entry) => this.#forget(entry)))).includes(false);
+    });
+  }
+
+  /**
+   * Does its work again when another generation turns out to have begun meanwhile: under the former
+   * one it is nobody's. Whoever fills in under one that begins later has looked into the store
+   * after this flush.
+   */
+  async #underPresentGeneration(work: () => Promise<boolean>): Promise<void> {
+    for (;;) {
+      const { text } = this.#sharing;
+      const [isDone] = await Promise.all([work(), this.#sharing.refresh()]);
+      if (!isDone) return await this.#sharing.outdate();
+      if (this.#sharing.text === text) return;
+    }
   }
 
   /**

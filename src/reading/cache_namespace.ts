@@ -24,8 +24,11 @@ const ENDED_MAX = 10_000;
 
 export class CacheNamespace implements CacheSharing {
   #known: Identity | undefined;
-  /** It counts questions and changes: an answer that was overtaken by one is not news. */
+  /** It counts what this instance changed: an answer that was overtaken by that is not news. */
   #turn = 0;
+  /** Questions are numbered, as their answers may come in another order. */
+  #asked = 0;
+  #learned = 0;
   #toldMs = -Infinity;
   /** Generations that were ended; the latest, as a database goes back by hours at most. */
   readonly #ended = new Set<string>();
@@ -74,10 +77,29 @@ export class CacheNamespace implements CacheSharing {
     const askedMs = this.clock.monotonicMs();
     const identity = await this.store.outdateCopies();
     this.#turn++;
-    this.#learn(identity, askedMs);
+    this.#learn(identity, ++this.#asked, askedMs);
   }
 
-  #learn(identity: Identity, askedMs: number): void {
+  /**
+   * Learns what the store says now, or later than now.
+   * @throws as {@link StoreIdentity.identify}
+   */
+  async refresh(): Promise<void> {
+    for (;;) {
+      const turn = this.#turn;
+      const asked = ++this.#asked;
+      const askedMs = this.clock.monotonicMs();
+      const identity = await this.store.identify();
+      if (asked < this.#learned) return;
+      if (turn !== this.#turn) continue;
+      // The store went back, and copies that were outdated would count again.
+      if (this.#ended.has(identity.cacheGeneration)) return await this.outdate();
+      return this.#learn(identity, asked, askedMs);
+    }
+  }
+
+  #learn(identity: Identity, asked: number, askedMs: number): void {
+    this.#learned = asked;
     const ended = this.#known?.cacheGeneration;
     if (ended !== undefined && ended !== identity.cacheGeneration) this.#ended.add(ended);
     const [oldest] = this.#ended;
@@ -89,14 +111,8 @@ export class CacheNamespace implements CacheSharing {
   async #ask(): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;
-    const turn = this.#turn;
-    const askedMs = this.clock.monotonicMs();
     try {
-      const identity = await this.store.identify();
-      if (turn !== this.#turn) return;
-      // The store went back, and copies that were outdated would count again.
-      if (this.#ended.has(identity.cacheGeneration)) return await this.outdate();
-      this.#learn(identity, askedMs);
+      await this.refresh();
     } catch {
       // Whoever needs the store meets the same failure and reports it; what is known stays known,
       // and the next turn asks again.

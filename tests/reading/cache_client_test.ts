@@ -17,6 +17,7 @@ function setUp() {
   const sharing = {
     text: "g1",
     isSure: true,
+    refresh: () => Promise.resolve(),
     outdate: () => Promise.resolve(void told.push(clock.now())),
   };
   const client = new CacheClient({
@@ -31,6 +32,28 @@ function setUp() {
 }
 
 const DOWN = new Error("cache down");
+
+Deno.test("an update under a generation that had ended is made again under the present one", async () => {
+  const { cache, sharing, client } = setUp();
+  const under: string[] = [];
+  const update = cache.update.bind(cache);
+  cache.update = async (entries) => {
+    under.push(sharing.text);
+    return await update(entries);
+  };
+  sharing.refresh = () => Promise.resolve(void (sharing.text = "g2"));
+  await client.update([entry(1)]);
+  assert.deepEqual(under, ["g1", "g2"]);
+  await client.update([entry(2)]);
+  assert.deepEqual(under, ["g1", "g2", "g2"]);
+});
+
+Deno.test("an update is not done while the store does not say for which generation", async () => {
+  const { sharing, client } = setUp();
+  sharing.refresh = () => Promise.reject(new Error("away"));
+  await assert.rejects(client.update([entry(1)]), /away/);
+  await assert.rejects(client.forget([entry(1)]), /away/);
+});
 
 Deno.test("a cache fault is a miss and is reported", async () => {
   const { cache, faults, client } = setUp();

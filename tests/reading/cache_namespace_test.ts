@@ -49,6 +49,19 @@ Deno.test("what an earlier run learned counts while the store is away, and no lo
   namespace.stop();
 });
 
+Deno.test("a question that is answered late is not news", async () => {
+  const { store, namespace } = setUp();
+  const late = Promise.withResolvers<void>();
+  store.answer = late.promise;
+  const first = namespace.refresh();
+  store.answer = Promise.resolve();
+  store.cacheGeneration = "g2";
+  await namespace.refresh();
+  late.resolve();
+  await first;
+  assert.equal(namespace.text, "0f0e0d0c.g2");
+});
+
 Deno.test("a generation that comes back, as a store went back, is ended again", async () => {
   const { clock, store, namespace } = setUp();
   namespace.start();

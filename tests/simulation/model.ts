@@ -44,7 +44,12 @@ export class Model {
   reads = 0;
 
   /** @param keepsMs how long what was settled is kept, to be sent again; 0: perhaps not at all */
-  constructor(private readonly world: World, private readonly keepsMs: number) {}
+  constructor(private readonly world: World, private keepsMs: number) {}
+
+  /** What is kept is given up then, before a write is refused. */
+  diskIsFull(): void {
+    this.keepsMs = 0;
+  }
 
   begin(userId: string, value: string, ts: number): ModelWrite {
     const write: ModelWrite = {

@@ -224,6 +224,7 @@ function untold(namespace: CacheNamespace): CacheSharing {
       return namespace.text;
     },
     isSure: true,
+    refresh: () => namespace.refresh(),
     outdate: () => Promise.resolve(),
   };
 }

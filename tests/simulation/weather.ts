@@ -54,7 +54,10 @@ export class Weather {
       world.fault("cache flushed");
       cache.flush();
     });
-    this.#spells("disk full", 3_000, (on) => disk.faults.full = on);
+    this.#spells("disk full", 3_000, (on) => {
+      disk.faults.full = on;
+      if (on) this.parts.model.diskIsFull();
+    });
     this.#spells("disk writes fail", 500, (on) => disk.faults.failedWrites = on ? 0.3 : 0);
     this.#spells("disk syncs fail", 800, (on) => {
       disk.faults.failedSyncs = on ? 0.3 : 0;

@@ -46,7 +46,12 @@ export class DeliverySetUp {
       ttlMs: 1_000,
       clock: this.clock,
       onFault: () => {},
-      sharing: { text: "", isSure: true, outdate: () => this.outdate() },
+      sharing: {
+        text: "",
+        isSure: true,
+        refresh: () => Promise.resolve(),
+        outdate: () => this.outdate(),
+      },
     });
     this.half = this.newHalf();
   }
