@@ -134,7 +134,8 @@ export const POSTGRES: readonly Scenario[] = [
       const deadlocks = () => proxy.log.split("deadlock detected").length;
       const before = deadlocks();
       // The tables are there once something was stored.
-      await proxy.accept({ user_id: "probe", value: "before the deadlock" }, "?ack=flushed");
+      const value = `before the deadlock ${crypto.randomUUID()}`;
+      await proxy.accept({ user_id: "probe", value }, "?ack=flushed");
       await once(server.url, (sql) =>
         sql.begin(async (tx) => {
           // The flush is to be the one that gives in.
