@@ -11,6 +11,16 @@ const CLOSED = [
   "store closed",
 ];
 
+const CLEAN_STOP = [
+  "not ready",
+  "requests finished",
+  "drained",
+  "delivery stopped",
+  "intake stopped",
+  ...CLOSED,
+  "stopped",
+];
+
 Deno.test("a clean start", async () => {
   const up = new ServiceFixture();
   assert.equal(up.service.phase, "starting");
@@ -34,15 +44,7 @@ Deno.test("a clean stop", async () => {
   assert.deepEqual(up.events, ["not ready"], "who asks is told before anybody is turned away");
   assert.equal(up.service.phase, "draining");
   await stopping;
-  assert.deepEqual(up.events, [
-    "not ready",
-    "requests finished",
-    "drained",
-    "delivery stopped",
-    "intake stopped",
-    ...CLOSED,
-    "stopped",
-  ]);
+  assert.deepEqual(up.events, CLEAN_STOP);
   assert.equal(up.clock.timers, 0);
 });
 
@@ -68,15 +70,7 @@ Deno.test(
     await stopping;
     assert.deepEqual([(await waiting).ack, (await slow).ack], ["flushed", "durable"]);
     assert.deepEqual(up.store.rows.map(({ userId }) => userId), ["before", "flushed", "late"]);
-    assert.deepEqual(up.events, [
-      "not ready",
-      "requests finished",
-      "drained",
-      "delivery stopped",
-      "intake stopped",
-      ...CLOSED,
-      "stopped",
-    ]);
+    assert.deepEqual(up.events, CLEAN_STOP);
   },
 );
 

@@ -4,18 +4,7 @@ import { decodeHeader, HEADER_BYTES, type SegmentHeader } from "../../src/journa
 import { Group } from "../../src/journal/group.ts";
 import { claimedRecordBytes, decodeRecord, encodeRecord } from "../../src/journal/record.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
-import { DIR, open, pushAll, segmentPaths } from "../support/journals.ts";
-
-const header: SegmentHeader = {
-  format: 2,
-  instance: "abcdefghij01",
-  run: "runrunrunrun",
-  salt: 0xdeadbeef,
-  firstSeq: 1,
-  previousRun: "",
-  previousSeq: 0,
-  lastAcceptedMs: 0,
-};
+import { DIR, header, open, pushAll, segmentPaths } from "../support/journals.ts";
 
 interface Boundary {
   readonly records: number;

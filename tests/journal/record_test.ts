@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Entry } from "../../src/domain.ts";
-import { checksum, type SegmentHeader } from "../../src/journal/codec.ts";
+import { checksum } from "../../src/journal/codec.ts";
 import {
   decodeRecord,
   encodeRecord,
@@ -10,17 +10,7 @@ import {
   type JournalRecord,
   recordBytesBound,
 } from "../../src/journal/record.ts";
-
-const header: SegmentHeader = {
-  format: 2,
-  instance: "abcdefghij01",
-  run: "runrunrunrun",
-  salt: 0xdeadbeef,
-  firstSeq: 1,
-  previousRun: "",
-  previousSeq: 0,
-  lastAcceptedMs: 0,
-};
+import { header } from "../support/journals.ts";
 
 function encode(entry: Entry, more: Partial<JournalRecord> = {}): Uint8Array {
   const { extensions = [] } = more;

@@ -3,32 +3,15 @@ import { HEADER_BYTES } from "../../src/journal/codec.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
-import { DIR, open, pushAll, segmentPaths, settleAll } from "../support/journals.ts";
-
-const HOUR_MS = 3_600_000;
-
-/** One record of {@link wide} a segment. */
-const ONE_RECORD = { segmentBytes: 5_000 };
-
-const KEEPING = { ...ONE_RECORD, retainMs: HOUR_MS };
-
-function wide(...values: readonly string[]): string[] {
-  return values.map((value) => value.padEnd(700));
-}
-
-async function push(journal: Journal, ...values: readonly string[]): Promise<void> {
-  for (const value of wide(...values)) await pushAll(journal, [value]);
-}
-
-/** A disk on which a run has settled all of these, a record a segment, and ended in order. */
-async function settledDisk(...values: readonly string[]) {
-  const fs = new FakeFileSystem();
-  const { journal } = await open(fs, KEEPING);
-  await push(journal, ...values);
-  await settleAll(journal);
-  await journal.close();
-  return { fs, run: journal.run };
-}
+import { DIR, open, segmentPaths, settleAll } from "../support/journals.ts";
+import {
+  HOUR_MS,
+  KEEPING,
+  ONE_RECORD,
+  push,
+  settledDisk,
+  shortOf,
+} from "../support/kept_segments.ts";
 
 Deno.test("settled segments are kept for so long, counted, and then removed", async () => {
   const fs = new FakeFileSystem();
@@ -131,7 +114,7 @@ Deno.test("a full disk has what is kept given up before a write is refused", asy
   assert.equal(segmentPaths(fs).length, 2);
   assert.equal(journal.status().lackOfRoom, undefined);
   const next = await open(fs.afterPowerLoss(), KEEPING);
-  assert.deepEqual(next.recovered.map(({ value }) => value.trimEnd()), ["new"]);
+  assert.deepEqual(shortOf(next.recovered), ["new"]);
   assert.deepEqual(next.damage, []);
   await next.journal.close();
   await journal.close();
@@ -147,7 +130,7 @@ Deno.test("without room for a checkpoint only what the last one calls settled is
   saved.fill();
   await push(saved.journal, "new");
   const next = await open(saved.fs.afterPowerLoss(), KEEPING);
-  assert.deepEqual(next.recovered.map(({ value }) => value.trimEnd()), ["new"]);
+  assert.deepEqual(shortOf(next.recovered), ["new"]);
   assert.deepEqual(next.damage, []);
   await next.journal.close();
   await saved.journal.close();

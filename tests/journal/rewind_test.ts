@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import type { Journal } from "../../src/journal/journal.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import {
   NOBODY,
@@ -12,35 +11,7 @@ import {
   takeAll,
   valuesOf,
 } from "../support/journals.ts";
-
-const HOUR_MS = 3_600_000;
-
-/** One record of {@link wide} a segment. */
-const ONE_RECORD = { segmentBytes: 5_000 };
-
-const KEEPING = { ...ONE_RECORD, retainMs: HOUR_MS };
-
-function wide(...values: readonly string[]): string[] {
-  return values.map((value) => value.padEnd(700));
-}
-
-async function push(journal: Journal, ...values: readonly string[]): Promise<void> {
-  for (const value of wide(...values)) await pushAll(journal, [value]);
-}
-
-function shortOf(entries: Parameters<typeof valuesOf>[0]): string[] {
-  return valuesOf(entries).map((value) => value.trimEnd());
-}
-
-/** A disk on which a run has settled all of these, a record a segment, and ended in order. */
-async function settledDisk(...values: readonly string[]) {
-  const fs = new FakeFileSystem();
-  const { journal } = await open(fs, KEEPING);
-  await push(journal, ...values);
-  await settleAll(journal);
-  await journal.close();
-  return { fs, run: journal.run };
-}
+import { HOUR_MS, KEEPING, push, settledDisk, shortOf } from "../support/kept_segments.ts";
 
 Deno.test("what the store lost is given again after a restart, before what is new", async () => {
   const { fs, run } = await settledDisk("a", "b", "c", "d");

@@ -1,12 +1,24 @@
 /** Journals on a fake disk, and the few moves that their tests share. */
 import type { Entry } from "../../src/domain.ts";
-import { HEADER_BYTES } from "../../src/journal/codec.ts";
+import { HEADER_BYTES, type SegmentHeader } from "../../src/journal/codec.ts";
 import { type Journal, type JournalOptions, openJournal } from "../../src/journal/journal.ts";
 import type { IntakeListener } from "../../src/ports/intake.ts";
 import type { DamageReport } from "../../src/journal/survey.ts";
 import { FakeFileSystem } from "./fake_file_system.ts";
 
 export const DIR = "/data/journal";
+
+/** The header of a segment that tests encode records for. */
+export const header: SegmentHeader = {
+  format: 2,
+  instance: "abcdefghij01",
+  run: "runrunrunrun",
+  salt: 0xdeadbeef,
+  firstSeq: 1,
+  previousRun: "",
+  previousSeq: 0,
+  lastAcceptedMs: 0,
+};
 
 export interface Opened {
   readonly journal: Journal;

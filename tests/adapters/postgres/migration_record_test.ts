@@ -1,26 +1,10 @@
 /** The record of the migrations, which is for people: the catalogue says what there is. */
 import assert from "node:assert/strict";
-import { ensureIndex } from "../../../src/adapters/postgres/latest_index.ts";
 import { ensureTables } from "../../../src/adapters/postgres/schema.ts";
-import { once, withDatabase } from "../../support/postgres.ts";
+import { withDatabase } from "../../support/postgres.ts";
 import { connectionsTo } from "../../support/postgres_connections.ts";
 import { withRole } from "../../support/postgres_roles.ts";
-
-const execute = (url: string, text: string) => once(url, (sql) => sql.unsafe(text));
-
-async function migrate(
-  url: string,
-  ...others: Parameters<typeof connectionsTo> extends [string, ...infer Rest] ? Rest : never
-) {
-  const connections = connectionsTo(url, ...others);
-  await ensureTables(connections);
-  await ensureIndex(connections, { pollMs: 50 });
-}
-
-async function single<T>(url: string, text: string): Promise<T> {
-  const [row] = await execute(url, text);
-  return Object.values(row!)[0] as T;
-}
+import { execute, migrate, single } from "../../support/postgres_migration.ts";
 
 /** What the releases made that kept no record of their migrations. */
 const WITHOUT_RECORD = `create table user_data (user_id text, value text, ts bigint,

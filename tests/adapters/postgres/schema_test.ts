@@ -5,30 +5,14 @@ import { ensureTables } from "../../../src/adapters/postgres/schema.ts";
 import { StoreRefusesError } from "../../../src/errors.ts";
 import { planOfLatest } from "../../support/latest_plan.ts";
 import { startPgBouncer } from "../../support/pgbouncer.ts";
-import { once, withDatabase } from "../../support/postgres.ts";
+import { withDatabase } from "../../support/postgres.ts";
 import { connectionsTo } from "../../support/postgres_connections.ts";
 import { withRole } from "../../support/postgres_roles.ts";
+import { execute, INDEX_OPTIONS, migrate, single } from "../../support/postgres_migration.ts";
 
 const ORIGINAL = "create table user_data (user_id text, value text, ts bigint)";
 const ROWS =
   "insert into user_data select 'u' || i % 100, 'v' || i, i from generate_series(1, 10000) i";
-const INDEX_OPTIONS = { pollMs: 50 };
-
-const execute = (url: string, text: string) => once(url, (sql) => sql.unsafe(text));
-
-async function migrate(
-  url: string,
-  ...others: Parameters<typeof connectionsTo> extends [string, ...infer Rest] ? Rest : never
-) {
-  const connections = connectionsTo(url, ...others);
-  await ensureTables(connections);
-  await ensureIndex(connections, INDEX_OPTIONS);
-}
-
-async function single<T>(url: string, text: string): Promise<T> {
-  const [row] = await execute(url, text);
-  return Object.values(row!)[0] as T;
-}
 
 Deno.test("a table of the original is extended in place, and others insert as before", () =>
   withDatabase(async (url) => {
