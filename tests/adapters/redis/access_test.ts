@@ -247,7 +247,7 @@ onRedis("a node of a cluster is refused by name", async (test) => {
 onRedis("a node of a cluster is named by its answers where INFO is forbidden", async (test) => {
   await admit(test, [...NEEDED, ...OPTIONAL.filter((right) => right !== "+info")]);
   const { cache } = open(test);
-  await assert.rejects(cache.get(USER), CLUSTER);
+  await assert.rejects(async () => await cache.get(USER), CLUSTER);
   await assert.rejects(cache.fill([v1]), CLUSTER);
   const { problems } = await check(test);
   assert.ok(
