@@ -219,7 +219,7 @@ async function isRefused(test: RedisTest, named: RegExp): Promise<void> {
       () => cache.ping(),
     ]
   ) {
-    await assert.rejects(call, named);
+    await assert.rejects(async () => await call(), named);
   }
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   assert.ok(errors.length < 10, `${errors.length} attempts in a second`);
