@@ -1,10 +1,11 @@
 /** The command line of the benchmarks. */
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
+import type { GroupName } from "./groups/names.ts";
 import { RESULTS } from "./result.ts";
 
 export interface Options {
-  readonly groups: readonly string[];
+  readonly groups: readonly GroupName[];
   /** How many are counted, after one that warms up. */
   readonly rounds: number;
   /** How long each load lasts. */
@@ -24,6 +25,7 @@ export interface Options {
 const ROUNDS_MIN = 5;
 
 export const USAGE = `deno task bench [GROUP …] [options]
+  GROUP                writes, reads, drain, latency, growth, memory, start; all unless given
   --rounds N           rounds counted, after one that warms up (5)
   --seconds S          how long each load lasts (4)
   --checkout DIR       measure the service of another checkout of this project
@@ -35,14 +37,17 @@ export const USAGE = `deno task bench [GROUP …] [options]
 `;
 
 /** @throws Error on what cannot be meant */
-export function parseOptions(args: readonly string[], groups: readonly string[]): Options {
+export function parseOptions(args: readonly string[], groups: readonly GroupName[]): Options {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
     options: {
       rounds: { type: "string", default: `${ROUNDS_MIN}` },
       seconds: { type: "string", default: "4" },
-      checkout: { type: "string", default: fileURLToPath(new URL("..", import.meta.url)) },
+      checkout: {
+        type: "string",
+        default: fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, ""),
+      },
       side: { type: "string", multiple: true, default: [] },
       connections: { type: "string", default: "64,256" },
       rows: { type: "string", default: "1000,1000000,20000000" },
@@ -50,12 +55,12 @@ export function parseOptions(args: readonly string[], groups: readonly string[])
       out: { type: "string", default: RESULTS },
     },
   });
-  const unknown = positionals.filter((name) => !groups.includes(name));
+  const unknown = positionals.filter((name) => !(groups as readonly string[]).includes(name));
   if (unknown.length > 0) {
     throw new Error(`No group ${unknown.join(", ")}; there are ${groups.join(", ")}`);
   }
   return {
-    groups: positionals.length > 0 ? positionals : groups,
+    groups: positionals.length > 0 ? positionals as GroupName[] : groups,
     rounds: positive("rounds", values.rounds),
     seconds: positive("seconds", values.seconds),
     checkout: values.checkout,

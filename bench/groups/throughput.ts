@@ -11,8 +11,12 @@ export interface Case {
   readonly name: string;
   readonly rounds: number;
   readonly load: ClosedLoop;
+  /** Where not all have as many as `load` says. */
+  readonly usersOf?: (side: Side) => number;
   /** The first is what the others are compared with. */
   readonly sides: readonly Side[];
+  /** Each side is waited for until it has done what it accepted. */
+  readonly settle: boolean;
   readonly requestOf: (side: Side) => OneRequest;
   readonly target?: (side: Side) => Target | undefined;
 }
@@ -27,12 +31,15 @@ export interface Throughput {
 
 /** Returns requests a second of each side. Each is settled before the next has its turn. */
 export async function throughputs(
-  { rounds, load, sides, requestOf }: Case,
+  { rounds, load, usersOf = () => load.users, settle, sides, requestOf }: Case,
 ): Promise<Map<Side, Throughput>> {
   const measured = await inTurn(sides, rounds, async (side) => {
-    const { perSecond } = await closedLoop(side.url, requestOf(side), load);
+    const { perSecond } = await closedLoop(side.url, requestOf(side), {
+      ...load,
+      users: usersOf(side),
+    });
     const loadedMs = performance.now();
-    await side.settled();
+    if (settle) await side.settled();
     return { perSecond, drainSeconds: (performance.now() - loadedMs) / 1_000 };
   });
   return new Map(

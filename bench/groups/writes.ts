@@ -38,7 +38,7 @@ export async function writes(servers: Servers, options: Options): Promise<Findin
 
   const cases = connections.flatMap((count): Case[] => {
     const load = { connections: count, seconds, users: USERS };
-    const plain = { rounds, load, requestOf: (side: Side) => side.requests.write };
+    const plain = { rounds, load, settle: true, requestOf: (side: Side) => side.requests.write };
     const level = (ack: string) => ({
       ...plain,
       name: `${ack}, ${count} connections`,
@@ -62,6 +62,7 @@ export async function writes(servers: Servers, options: Options): Promise<Findin
     rounds,
     load: { ...load, headers: BROWSER_HEADERS },
     sides: [floor, ...services, ...further],
+    settle: true,
     requestOf: (side) => side.requests.write,
   });
 

@@ -18,13 +18,14 @@ export interface OpenLoop {
 }
 
 export interface Latencies {
+  /** Less than was asked for where the side, or the machine, did not hold that rate. */
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly p999Ms: number;
 }
 
-/** @throws Error when some were not answered with 2xx, or the rate was not held */
+/** @throws Error when some were not answered with 2xx */
 export async function openLoop(
   url: string,
   request: OneRequest,
@@ -37,7 +38,7 @@ export async function openLoop(
       args: await argumentsOf(url, request, load, folder),
     }).output();
     if (!success) throw new Error(`oha failed: ${new TextDecoder().decode(stderr)}`);
-    return parseOha(new TextDecoder().decode(stdout), load.perSecond);
+    return parseOha(new TextDecoder().decode(stdout));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -72,9 +73,6 @@ async function argumentsOf(
   return args;
 }
 
-/** The machine could not send at the rate asked for where less than this share of it came. */
-const RATE_SHARE_MIN = 0.97;
-
 interface OhaJson {
   readonly summary: { readonly requestsPerSec: number };
   readonly latencyPercentiles: Readonly<Record<string, number>>;
@@ -82,8 +80,8 @@ interface OhaJson {
   readonly errorDistribution: Readonly<Record<string, number>>;
 }
 
-/** @throws Error when some were not answered with 2xx, or the rate was not held */
-export function parseOha(text: string, wantedPerSecond: number): Latencies {
+/** @throws Error when some were not answered with 2xx */
+export function parseOha(text: string): Latencies {
   const { summary, latencyPercentiles, statusCodeDistribution, errorDistribution } = JSON.parse(
     text,
   ) as OhaJson;
@@ -95,9 +93,6 @@ export function parseOha(text: string, wantedPerSecond: number): Latencies {
     ),
   ];
   if (bad.length > 0) throw new Error(`Not all were answered well: ${JSON.stringify(bad)}`);
-  if (summary.requestsPerSec < wantedPerSecond * RATE_SHARE_MIN) {
-    throw new Error(`${summary.requestsPerSec} a second came instead of ${wantedPerSecond}`);
-  }
   const percentileMs = (name: string) => latencyPercentiles[name]! * 1_000;
   return {
     perSecond: summary.requestsPerSec,

@@ -1,5 +1,5 @@
 /** This service, from this checkout or another one, as `deno task start` starts it. */
-import { delay } from "../../tests/support/services.ts";
+import { delay, freePort } from "../../tests/support/services.ts";
 import { OWN_REQUESTS, type RequestTemplate } from "../load/template.ts";
 import { Program, type ProgramOptions } from "./program.ts";
 import type { Servers } from "./servers.ts";
@@ -29,16 +29,25 @@ export async function startService(servers: Servers, options: ServiceOptions): P
   const databaseUrl = behind === "embedded"
     ? undefined
     : options.databaseUrl ?? await servers.database();
-  const program = new Program(commandOf(checkout, {
+  return await serviceWith(name, checkout, {
     DATA_DIR: options.dataDir ?? `${servers.folder}/data${id}`,
     ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
     ...(behind === "PostgreSQL + Redis"
       ? { REDIS_URL: servers.redis.url, CACHE_PREFIX: `bench${id}:` }
       : {}),
     ...settings,
-  }));
+  });
+}
+
+/** Starts it with just these settings. */
+export async function serviceWith(
+  name: string,
+  checkout: string,
+  settings: Readonly<Record<string, string>>,
+): Promise<Service> {
+  const program = new Program(commandOf(checkout, settings));
   try {
-    return new Service(name, await program.listening(), program, databaseUrl);
+    return new Service(name, await program.listening(), program);
   } catch (error) {
     await program.end("SIGKILL");
     throw error;
@@ -62,6 +71,13 @@ export function commandOf(
   };
 }
 
+/** Returns the URL of a database where nobody listens. */
+export function awayFrom(databaseUrl: string): string {
+  const url = new URL(databaseUrl);
+  url.port = `${freePort()}`;
+  return url.href;
+}
+
 export class Service implements Side {
   readonly requests: RequestTemplate = OWN_REQUESTS;
 
@@ -69,7 +85,6 @@ export class Service implements Side {
     readonly name: string,
     readonly url: string,
     readonly program: Program,
-    readonly databaseUrl: string | undefined,
   ) {}
 
   async metric(name: string): Promise<number> {
