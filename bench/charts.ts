@@ -21,10 +21,15 @@ export interface Chart {
 export function chartsOf(result: Result): Chart[] {
   const { group, figures } = result;
   const charts: Chart[] = [];
-  for (const unit of new Set(barsOf(figures).map(({ unit }) => unit))) {
-    const bars = barsOf(figures).filter((figure) => figure.unit === unit);
-    const name = unit === "×" ? group : `${group}-${unit.toLowerCase()}`;
-    charts.push({ name, svg: draw(barChart(bars), 70 + BAR_HEIGHT * bars.length) });
+  const bars = Object.values(
+    Object.groupBy(
+      figures.filter(({ plot }) => plot === undefined),
+      ({ unit, of = "" }) => `${unit} ${of}`,
+    ),
+  ) as Figure[][];
+  for (const [i, some] of bars.entries()) {
+    const name = i === 0 ? group : `${group}-${fileName(some[0]!.of ?? some[0]!.unit)}`;
+    charts.push({ name, svg: draw(barChart(some), 70 + BAR_HEIGHT * some.length) });
   }
   for (
     const chart of new Set(figures.flatMap(({ plot }) => plot === undefined ? [] : [plot.chart]))
@@ -36,10 +41,6 @@ export function chartsOf(result: Result): Chart[] {
     });
   }
   return charts;
-}
-
-function barsOf(figures: readonly Figure[]): Figure[] {
-  return figures.filter(({ plot }) => plot === undefined);
 }
 
 function fileName(text: string): string {
@@ -69,14 +70,12 @@ const axisStyle = {
 
 /** Medians as bars, least to most as whiskers, targets as diamonds. */
 function barChart(figures: readonly Figure[]): echarts.EChartsOption {
-  const { unit } = figures[0]!;
-  const bases = new Set(figures.map(({ of }) => of));
-  const base = bases.size === 1 ? [...bases][0] : undefined;
+  const { unit, of } = figures[0]!;
   return {
     grid: { left: 8, right: 60, top: 8, bottom: 48, containLabel: true },
     xAxis: {
       type: "value",
-      name: base === undefined ? unit : `${unit} ${base}`,
+      name: of === undefined ? unit : `${unit} ${of}`,
       nameLocation: "middle",
       nameGap: 24,
       ...axisStyle,
@@ -84,7 +83,7 @@ function barChart(figures: readonly Figure[]): echarts.EChartsOption {
     yAxis: {
       type: "category",
       inverse: true,
-      data: figures.map(({ name, of }) => base === undefined && of ? `${name} (× ${of})` : name),
+      data: figures.map(({ name, rounds }) => `${name}   ${rounded(median(rounds))}`),
       ...axisStyle,
       axisLabel: { color: INK, fontSize: 11, width: 430, overflow: "truncate" },
     },
@@ -94,7 +93,6 @@ function barChart(figures: readonly Figure[]): echarts.EChartsOption {
         type: "bar",
         barWidth: 12,
         data: figures.map(({ rounds }) => rounded(median(rounds))),
-        label: { show: true, position: "insideLeft", color: "#ffffff", fontSize: 10 },
       },
       {
         name: "least to most",
@@ -146,7 +144,12 @@ function lineChart(name: string, figures: readonly Figure[]): echarts.EChartsOpt
     title: { text: name, textStyle: { color: INK, fontSize: 14, fontFamily: FONT } },
     grid: { left: 48, right: 24, top: 56, bottom: 64 },
     xAxis: { type: "category", data: places, ...axisStyle },
-    yAxis: { type: "value", name: of === undefined ? unit : `${unit} ${of}`, ...axisStyle },
+    yAxis: {
+      type: "value",
+      name: of === undefined ? unit : `${unit} ${of}`,
+      ...axisStyle,
+      nameTextStyle: { color: INK, align: "left" },
+    },
     series: lines.map((line) => ({
       name: line,
       type: "line",

@@ -87,7 +87,7 @@ export function parseWrk(text: string): LoadFigures {
 }
 
 function percentile(text: string, share: string): number {
-  const [, value, unit] = new RegExp(`^\\s+${share}%\\s+([0-9.]+)(us|ms|s|m)$`, "m").exec(text) ??
-    [];
+  const line = new RegExp(`^\\s+${share}%\\s+([0-9.]+)(us|ms|s|m)\\s*$`, "m");
+  const [, value, unit] = line.exec(text) ?? [];
   return Number(value) * (UNIT_MS[unit ?? ""] ?? NaN);
 }
