@@ -10,7 +10,8 @@ import { writes } from "./groups/writes.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { print } from "./print.ts";
 import { report } from "./report.ts";
-import { type Findings, saveResult, surroundings } from "./result.ts";
+import type { Findings } from "./figures.ts";
+import { saveResult, surroundings } from "./result.ts";
 import { Servers } from "./sides/servers.ts";
 
 type Group = (servers: Servers, options: Options) => Promise<Findings>;

@@ -1,6 +1,5 @@
 /** Writes the tables of docs/benchmarks.md from the kept results. */
-import type { Chart } from "./charts.ts";
-import type { Figure, Result, Target } from "./result.ts";
+import type { Figure, Result, Target } from "./figures.ts";
 import { digitsFor, median } from "./statistics.ts";
 
 export const BEGIN = "<!-- results: written by deno task bench:report -->";
@@ -14,7 +13,7 @@ export function between(document: string, text: string): string {
 }
 
 /** @param folder of the charts, as the document links to it */
-export function sectionOf(result: Result, charts: readonly Chart[], folder: string): string {
+export function sectionOf(result: Result, charts: readonly string[], folder: string): string {
   const { group, date, commit, cores, versions, figures, seconds, tookSeconds } = result;
   const rounds = figures[0]?.rounds.length ?? 0;
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
@@ -28,7 +27,7 @@ export function sectionOf(result: Result, charts: readonly Chart[], folder: stri
     "|---|---|---|---|---|",
     ...figures.map(rowOf),
     "",
-    ...charts.map(({ name }) => `![${name}](${folder}/${name}.svg)\n`),
+    ...charts.map((name) => `![${name}](${folder}/${name}.svg)\n`),
   ].join("\n");
 }
 

@@ -9,7 +9,7 @@ import { delay, output } from "../../tests/support/services.ts";
 import { BACKLOG_SETTINGS, copyOf, makeBacklog, shortly } from "../backlog.ts";
 import type { Options } from "../options.ts";
 import { print } from "../print.ts";
-import type { Findings } from "../result.ts";
+import type { Findings } from "../figures.ts";
 import { inTurn } from "../rounds.ts";
 import { type Behind, type Service, startService } from "../sides/service.ts";
 import type { Servers } from "../sides/servers.ts";

@@ -7,7 +7,7 @@ import { once } from "../../tests/support/postgres.ts";
 import { shortly } from "../backlog.ts";
 import type { Options } from "../options.ts";
 import { print } from "../print.ts";
-import type { Figure, Findings, RawRounds } from "../result.ts";
+import type { Figure, Findings, RawRounds } from "../figures.ts";
 import { startService } from "../sides/service.ts";
 import type { Servers } from "../sides/servers.ts";
 import type { Side } from "../sides/side.ts";

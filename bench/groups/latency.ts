@@ -8,7 +8,7 @@ import { type Latencies, openLoop } from "../load/oha.ts";
 import { closedLoop } from "../load/wrk.ts";
 import type { Options } from "../options.ts";
 import { print } from "../print.ts";
-import type { Figure, Findings, RawRounds } from "../result.ts";
+import type { Figure, Findings, RawRounds } from "../figures.ts";
 import { inTurn } from "../rounds.ts";
 import { type Service, startService } from "../sides/service.ts";
 import type { Servers } from "../sides/servers.ts";

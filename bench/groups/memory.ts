@@ -7,7 +7,7 @@ import { BACKLOG_SETTINGS, copyOf, makeBacklog, shortly, usersOf } from "../back
 import { closedLoop } from "../load/wrk.ts";
 import type { Options } from "../options.ts";
 import { print } from "../print.ts";
-import type { Figure, Findings, Target } from "../result.ts";
+import type { Figure, Findings, Target } from "../figures.ts";
 import { inTurn } from "../rounds.ts";
 import { awayFrom, type Service, startService } from "../sides/service.ts";
 import type { Servers } from "../sides/servers.ts";

@@ -6,7 +6,7 @@ import { migrate } from "../../tests/support/postgres_migration.ts";
 import { once } from "../../tests/support/postgres.ts";
 import { BROWSER_HEADERS } from "../load/template.ts";
 import type { Options } from "../options.ts";
-import type { Figure, Findings, RawRounds, Target } from "../result.ts";
+import type { Figure, Findings, RawRounds, Target } from "../figures.ts";
 import { type Service, type ServiceOptions, startService } from "../sides/service.ts";
 import type { Servers } from "../sides/servers.ts";
 import type { Side } from "../sides/side.ts";

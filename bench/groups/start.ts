@@ -6,7 +6,7 @@ import { delay, freePort } from "../../tests/support/services.ts";
 import { BACKLOG_SETTINGS, copyOf, makeBacklog, shortly } from "../backlog.ts";
 import type { Options } from "../options.ts";
 import { print } from "../print.ts";
-import type { Figure, Findings, Target } from "../result.ts";
+import type { Figure, Findings, Target } from "../figures.ts";
 import { inTurn } from "../rounds.ts";
 import { Program, type ProgramOptions } from "../sides/program.ts";
 import { awayFrom, commandOf } from "../sides/service.ts";

@@ -2,7 +2,7 @@
 import { type ClosedLoop, closedLoop } from "../load/wrk.ts";
 import type { OneRequest } from "../load/template.ts";
 import { print } from "../print.ts";
-import type { Figure, RawRounds, Target } from "../result.ts";
+import type { Figure, RawRounds, Target } from "../figures.ts";
 import { inTurn } from "../rounds.ts";
 import type { Side } from "../sides/side.ts";
 import { ratios, spread } from "../statistics.ts";

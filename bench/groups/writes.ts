@@ -4,7 +4,7 @@
  */
 import { BROWSER_HEADERS } from "../load/template.ts";
 import type { Options } from "../options.ts";
-import type { Figure, Findings, RawRounds } from "../result.ts";
+import type { Figure, Findings, RawRounds } from "../figures.ts";
 import { BEHIND, startService } from "../sides/service.ts";
 import type { Servers } from "../sides/servers.ts";
 import type { Side } from "../sides/side.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { chartsOf } from "../../bench/charts.ts";
-import type { Figure, Result } from "../../bench/result.ts";
+import type { Figure, Result } from "../../bench/figures.ts";
+import { draw } from "../../bench/report.ts";
+import { saveResult } from "../../bench/result.ts";
 import { BEGIN, between, END, isMet, sectionOf } from "../../bench/tables.ts";
 
 const ratio: Figure = {
@@ -32,7 +33,7 @@ const result: Result = {
 };
 
 Deno.test("a section says where it was measured, and has a row for each figure", () => {
-  const lines = sectionOf(result, [{ name: "writes", svg: "" }], "charts").split("\n");
+  const lines = sectionOf(result, ["writes"], "charts").split("\n");
   assert.equal(lines[0], "### writes");
   assert.equal(
     lines[2],
@@ -55,10 +56,17 @@ Deno.test("a table replaces what is between its markers, and nothing else", () =
   assert.throws(() => between("no markers", "new"), /The document needs/);
 });
 
-Deno.test("figures are drawn as bars, those with a place as lines", () => {
-  const charts = chartsOf(result);
-  assert.deepEqual(charts.map(({ name }) => name), ["writes", "writes-reads-by-rows"]);
-  assert.ok(charts.every(({ svg }) => svg.startsWith("<svg")));
-  assert.ok(charts[0]!.svg.includes("durable"));
-  assert.ok(charts[1]!.svg.includes("this service"));
+Deno.test("figures are drawn as bars, those with a place as lines", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await saveResult(folder, result);
+    assert.deepEqual(await draw(folder, [result]), [["writes", "writes-reads-by-rows"]]);
+    const [bars, lines] = await Promise.all(
+      ["writes", "writes-reads-by-rows"].map((name) => Deno.readTextFile(`${folder}/${name}.svg`)),
+    );
+    assert.match(bars!, /^<svg.*durable/s);
+    assert.match(lines!, /^<svg.*this service/s);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

@@ -1,7 +1,14 @@
-/** Draws results as SVG: bars of a group's figures, and lines of what grows along an axis. */
+/**
+ * Draws kept results as SVG: bars of a group's figures, and lines of what grows along an axis. It
+ * is a program with a `deno.json` and a lock of its own: `deno compile` takes every package of the
+ * project's lock into the executable, and this one would make it half again as large.
+ *
+ * Arguments: JSON files of results, each of which is drawn into its folder. Prints the names of the
+ * charts as JSON, a list for each file.
+ */
 import * as echarts from "echarts";
-import type { Figure, Result } from "./result.ts";
-import { digitsFor, median } from "./statistics.ts";
+import type { Figure, Result } from "../figures.ts";
+import { digitsFor, median } from "../statistics.ts";
 
 /** Greys and colours that can be read on a white page and on a dark one. */
 const INK = "#7d8590";
@@ -12,13 +19,13 @@ const WIDTH = 860;
 const BAR_HEIGHT = 26;
 const LINES_HEIGHT = 340;
 
-export interface Chart {
+interface Chart {
   /** The file's name without its ending. */
   readonly name: string;
   readonly svg: string;
 }
 
-export function chartsOf(result: Result): Chart[] {
+function chartsOf(result: Result): Chart[] {
   const { group, figures } = result;
   const charts: Chart[] = [];
   const bars = Object.values(
@@ -165,3 +172,11 @@ function lineChart(name: string, figures: readonly Figure[]): echarts.EChartsOpt
 function rounded(value: number): number {
   return Number(value.toFixed(digitsFor([value])));
 }
+
+const names = Deno.args.map((file) => {
+  const charts = chartsOf(JSON.parse(Deno.readTextFileSync(file)) as Result);
+  const folder = file.slice(0, file.lastIndexOf("/"));
+  for (const { name, svg } of charts) Deno.writeTextFileSync(`${folder}/${name}.svg`, svg);
+  return charts.map(({ name }) => name);
+});
+Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(names)));
