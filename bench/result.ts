@@ -47,7 +47,7 @@ export async function saveResult(folder: string, result: Result): Promise<void> 
   await Deno.writeTextFile(`${folder}/${result.group}.json`, text + "\n");
 }
 
-/** Returns the kept results, in the order of `groups`; those that were never measured are left out. */
+/** Returns the kept results in the order of `groups`, without what was never measured. */
 export async function readResults(folder: string, groups: readonly string[]): Promise<Result[]> {
   const results: Result[] = [];
   for (const group of groups) {

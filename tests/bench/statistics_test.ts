@@ -18,7 +18,7 @@ Deno.test("a spread is median (least..most), as precise as a benchmark is", () =
   assert.equal(spread([0.456, 0.5, 0.4]), "0.46 (0.40..0.50)");
 });
 
-Deno.test("sides take turns, every other round in the other order, and the first does not count", async () => {
+Deno.test("sides take turns, in the other order every other round, and the first does not count", async () => {
   const turns: string[] = [];
   const found = await inTurn(["a", "b"], 2, (side, round) => {
     turns.push(`${side}${round}`);
