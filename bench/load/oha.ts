@@ -11,7 +11,8 @@ export const OHA = { name: "oha", version: "1.16.0" } as const;
 const BODIES = 20_000;
 
 export interface OpenLoop {
-  readonly perSecond: number;
+  /** Without it as many as come: each connection waits for its answer, in a closed loop. */
+  readonly perSecond?: number;
   readonly connections: number;
   readonly seconds: number;
   readonly users: number;
@@ -55,11 +56,10 @@ async function argumentsOf(
       .join("\n");
   // deno-fmt-ignore
   const args = [
-    "--no-tui", "--output-format", "json", "--latency-correction", "--no-color",
-    "-q", `${Math.round(perSecond)}`, "-c", `${connections}`, "-z", `${seconds}s`,
-    "--wait-ongoing-requests-after-deadline",
-    "-m", request.method,
+    "--no-tui", "--no-color", "--output-format", "json", "-c", `${connections}`,
+    "-z", `${seconds}s`, "--wait-ongoing-requests-after-deadline", "-m", request.method,
   ];
+  if (perSecond !== undefined) args.push("-q", `${Math.round(perSecond)}`, "--latency-correction");
   for (const [name, value] of Object.entries(request.headers ?? {})) {
     args.push("-H", `${name}: ${value}`);
   }
