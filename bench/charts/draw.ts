@@ -79,7 +79,7 @@ const axisStyle = {
 function barChart(figures: readonly Figure[]): echarts.EChartsOption {
   const { unit, of } = figures[0]!;
   return {
-    grid: { left: 8, right: 60, top: 8, bottom: 48, containLabel: true },
+    grid: { left: 56, right: 32, top: 8, bottom: 48, containLabel: true },
     xAxis: {
       type: "value",
       name: of === undefined ? unit : `${unit} ${of}`,
