@@ -4,6 +4,7 @@
  * reads of what is in the cache. Prints each side's median and spread, and the median of the ratios
  * of neighbouring rounds; both sides and the load share the machine, so that only ratios count.
  */
+import { writeEveryUser } from "./load/every_user.ts";
 import { closedLoop } from "./load/wrk.ts";
 import { print } from "./print.ts";
 import { inTurn } from "./rounds.ts";
@@ -11,7 +12,6 @@ import { type Service, startService } from "./sides/service.ts";
 import { Servers } from "./sides/servers.ts";
 import { ratios, spread } from "./statistics.ts";
 
-/** Every user is in every tier after the first round of writes. */
 const LOAD = { connections: 64, seconds: 6, users: 1_000 };
 
 const [other, roundsText = "7"] = Deno.args;
@@ -34,6 +34,7 @@ const start = (name: string, checkout: string) =>
   startService(servers, { name, behind: "PostgreSQL + Redis", checkout });
 await using before = await start("other", other);
 await using now = await start("this", ".");
+for (const side of [before, now]) await writeEveryUser(side, LOAD.users);
 const found = await inTurn([before, now], rounds, measure);
 for (const figure of ["writes", "reads", "residentMiB"] as const) {
   const of = (side: Service) => found.get(side)!.map((round) => round[figure]);

@@ -5,6 +5,7 @@
  * of them fails.
  */
 import { fileURLToPath } from "node:url";
+import { writeEveryUser } from "./load/every_user.ts";
 import { closedLoop } from "./load/wrk.ts";
 import { print } from "./print.ts";
 import { serviceWith } from "./sides/service.ts";
@@ -27,6 +28,7 @@ const CHECKOUT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, ""
 async function main(dataDir: string): Promise<boolean> {
   await using floor = await startFloor();
   await using service = await serviceWith("embedded", CHECKOUT, { DATA_DIR: dataDir });
+  await writeEveryUser(service, LOAD.users);
   let isWell = true;
   for (const { name, request, least } of GUARDS) {
     const perSecond = async (side: Side) => {

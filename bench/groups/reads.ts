@@ -4,6 +4,7 @@
  */
 import { migrate } from "../../tests/support/postgres_migration.ts";
 import { once } from "../../tests/support/postgres.ts";
+import { writeEveryUser } from "../load/every_user.ts";
 import { BROWSER_HEADERS } from "../load/template.ts";
 import type { Options } from "../options.ts";
 import type { Figure, Findings, RawRounds, Target } from "../figures.ts";
@@ -58,10 +59,15 @@ export async function reads(servers: Servers, options: Options): Promise<Finding
       }),
     );
     tiers.set(side, tier);
-    if (!cold) await writeUsers(side, tier.source !== "pending");
+    if (!cold) await writeEveryUser(side, USERS);
+    if (tier.source !== "pending") await side.settled();
   }
   const further: Side[] = [];
-  for (const other of others) further.push(stack.use(await otherSide(other)));
+  for (const other of others) {
+    const side = stack.use(await otherSide(other));
+    await writeEveryUser(side, USERS);
+    further.push(side);
+  }
 
   const figures: Figure[] = [];
   const raw: RawRounds[] = [];
@@ -115,20 +121,6 @@ async function coldRows(servers: Servers): Promise<string> {
     await sql.unsafe("vacuum analyze user_data");
   });
   return url;
-}
-
-const AT_ONCE = 50;
-
-async function writeUsers(side: Service, settle: boolean): Promise<void> {
-  for (let first = 1; first <= USERS; first += AT_ONCE) {
-    await Promise.all(Array.from({ length: AT_ONCE }, async (_, i) => {
-      const body = JSON.stringify({ user_id: `user${first + i}`, value: `value ${first + i}` });
-      const response = await fetch(`${side.url}/write`, { method: "POST", body });
-      await response.body?.cancel();
-      if (!response.ok) throw new Error(`${side.name} answered ${response.status}`);
-    }));
-  }
-  if (settle) await side.settled();
 }
 
 /** @throws Error when the tier answers from elsewhere than its name says */
