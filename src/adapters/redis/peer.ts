@@ -19,6 +19,9 @@ const NOTICES = {
     "older data goes unnoticed",
   TIME: "forbids TIME (the user's ACL lacks +time): an update that it comes to late, after a " +
     "freeze, may put back an older copy",
+  CACHING:
+    "has no CLIENT CACHING for this user (the user's ACL lacks +client|caching): each user " +
+    "is updated by a call of its own, which costs it twice the work and more",
 } as const;
 
 /** It stands where the server does not say which run it is. */
@@ -101,6 +104,7 @@ export class Peer {
       client("TRACKING", "ON", "OPTOUT"),
       client("CACHING", "NO").then(() => true, (error) => {
         ignoreReply(error);
+        this.onForbidden(NOTICES.CACHING);
         return false;
       }),
     ]);
