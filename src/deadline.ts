@@ -11,72 +11,84 @@ export class DeadlineError extends Error {
 export function withDeadline<T>(work: Promise<T>, limitMs: number, what: string): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const timer = setTimeout(
-      () => reject(new DeadlineError(`${what} gave no answer within ${limitMs} ms`)),
+      () => reject(lateError(what, limitMs)),
       limitMs,
     );
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
 
-interface CommonDeadlineClock {
+/** It is what {@link withDeadline} rejects with. */
+export function lateError(what: string, limitMs: number): DeadlineError {
+  return new DeadlineError(`${what} gave no answer within ${limitMs} ms`);
+}
+
+interface DeadlineClock {
   monotonicMs(): number;
   setTimeout(callback: () => void, delayMs: number): () => void;
 }
 
-interface Wait {
+interface Waiting {
   readonly dueMs: number;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Gives each piece of work the same time. All share one timer, because one for each costs as much
- * as the rest of a small request.
+ * Does as {@link withDeadline} for many pieces of work with one limit, and has one timer for all of
+ * them: a timer of its own costs a short piece more than all else that is done for it.
  */
-export class CommonDeadline {
-  /** They are due in the order in which they were added, as all have the same time. */
-  readonly #waiting = new Set<Wait>();
-  #isArmed = false;
+export class SharedDeadline {
+  /** These wait in the order in which they are due. */
+  readonly #waiting = new Set<Waiting>();
+  #cancelTimer: (() => void) | undefined;
 
   constructor(
     private readonly limitMs: number,
-    private readonly clock: CommonDeadlineClock,
+    private readonly clock: DeadlineClock,
     private readonly makeError: () => Error,
   ) {}
 
-  /**
-   * Settles as `work` does, or rejects with the error of this deadline. The work itself is not
-   * cancelled; its late result, good or bad, is dropped.
-   */
-  within<T>(work: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const wait = { dueMs: this.clock.monotonicMs() + this.limitMs, reject };
-      this.#waiting.add(wait);
-      if (!this.#isArmed) this.#arm(this.limitMs);
+  /** So many pieces of work are under way. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Settles as `work` does, or rejects with the error of this deadline after the limit. */
+  bound<T>(work: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const waiting = { dueMs: this.clock.monotonicMs() + this.limitMs, reject };
+      this.#waiting.add(waiting);
+      if (this.#cancelTimer === undefined) this.#setTimer(this.limitMs);
       work.then((result) => {
-        this.#waiting.delete(wait);
+        this.#waiting.delete(waiting);
         resolve(result);
       }, (error) => {
-        this.#waiting.delete(wait);
+        this.#waiting.delete(waiting);
         reject(error);
       });
     });
   }
 
-  /** The timer stays when its work is done: under load there is always other work by then. */
-  #arm(delayMs: number): void {
-    this.#isArmed = true;
-    this.clock.setTimeout(() => {
-      this.#isArmed = false;
-      this.#rejectDue();
+  /** Lets whatever still waits wait without an end: whoever calls this has ended it. */
+  stop(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+
+  /** The timer outlives the work it was set for: under load there is always more by then. */
+  #setTimer(delayMs: number): void {
+    this.#cancelTimer = this.clock.setTimeout(() => {
+      this.#cancelTimer = undefined;
+      this.#rejectLate();
     }, delayMs);
   }
 
-  #rejectDue(): void {
+  #rejectLate(): void {
     const nowMs = this.clock.monotonicMs();
-    for (const wait of this.#waiting) {
-      if (wait.dueMs > nowMs) return this.#arm(wait.dueMs - nowMs);
-      this.#waiting.delete(wait);
-      wait.reject(this.makeError());
+    for (const waiting of this.#waiting) {
+      if (waiting.dueMs > nowMs) return this.#setTimer(waiting.dueMs - nowMs);
+      this.#waiting.delete(waiting);
+      waiting.reject(this.makeError());
     }
   }
 }

@@ -31,7 +31,7 @@ export class DeliveryHalf {
   readonly #batcher: Batcher;
 
   constructor(options: BatcherOptions, parts: DeliveryHalfParts) {
-    this.#feed = new CacheFeed(parts.cache);
+    this.#feed = new CacheFeed(parts.cache, parts.clock);
     this.#delivery = new Delivery(options.max, { ...parts, feed: this.#feed });
     this.#batcher = new Batcher(options, { ...parts, delivery: this.#delivery });
   }

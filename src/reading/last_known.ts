@@ -91,7 +91,9 @@ export class LastKnown {
   /** Drops an entry that came to nothing, so that it is not the last answer of who read it. */
   withdrew(entry: Entry): void {
     const answer = this.#answers.peek(entry.userId);
-    if (answer !== undefined && compareVersions(answer.entry, entry) === 0) this.forget(entry.userId);
+    if (answer !== undefined && compareVersions(answer.entry, entry) === 0) {
+      this.forget(entry.userId);
+    }
   }
 
   /** Drops all that is known of the user. */

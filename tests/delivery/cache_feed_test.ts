@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { CacheFeed } from "../../src/delivery/cache_feed.ts";
 import type { Entry } from "../../src/domain.ts";
 import { bytesOf } from "../../src/packed.ts";
-import { settle } from "../support/fake_clock.ts";
+import { FakeClock, settle } from "../support/fake_clock.ts";
 import { entry, INSTANCE } from "../support/fakes.ts";
 
 function setUp(maxBytes: number) {
@@ -14,11 +14,17 @@ function setUp(maxBytes: number) {
       return new Promise((resolve) => release = resolve);
     },
   };
-  const answer = async () => {
+  const clock = new FakeClock();
+  const answerAtOnce = async () => {
     release();
     await settle();
   };
-  return { feed: new CacheFeed(cache, maxBytes), calls, answer };
+  /** Answers the call that is under way, and lets the next one begin. */
+  const answer = async () => {
+    await answerAtOnce();
+    await clock.advance(500);
+  };
+  return { feed: new CacheFeed(cache, clock, maxBytes), calls, answer, answerAtOnce, clock };
 }
 
 Deno.test("what waits goes to the cache together, one call at a time", async () => {
@@ -29,6 +35,22 @@ Deno.test("what waits goes to the cache together, one call at a time", async () 
   await answer();
   assert.equal(calls.length, 2);
   assert.equal(calls[1]!.length, 99);
+});
+
+Deno.test("an entry goes out at once after a rest, else half a second later at most", async () => {
+  const { feed, calls, answerAtOnce, clock } = setUp(1_000_000);
+  feed.offer([entry(1)]);
+  await answerAtOnce();
+  feed.offer([entry(2)]);
+  feed.offer([entry(3)]);
+  await settle();
+  assert.deepEqual(calls, [[1]]);
+  await clock.advance(500);
+  assert.deepEqual(calls, [[1], [2, 3]]);
+  await answerAtOnce();
+  await clock.advance(500);
+  feed.offer([entry(4)]);
+  assert.deepEqual(calls, [[1], [2, 3], [4]]);
 });
 
 Deno.test(

@@ -52,7 +52,8 @@ interface BoundedPool {
 }
 
 export class Database {
-  readonly #callLimitMs: number;
+  /** A call that is no transaction is over after so long. */
+  readonly callLimitMs: number;
   /** A transaction is a few statements, each of which may take its time. */
   readonly #transactionLimitMs: number;
   readonly #poolOptions: PoolOptions;
@@ -66,7 +67,7 @@ export class Database {
   /** Does not connect before the first call is made. */
   constructor(private readonly options: DatabaseOptions) {
     const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
-    this.#callLimitMs = callTimeoutMs + GRACE_MS;
+    this.callLimitMs = callTimeoutMs + GRACE_MS;
     this.#transactionLimitMs = 2 * callTimeoutMs + GRACE_MS;
     this.#poolOptions = { ...options, admit: (session) => this.#admit(session) };
     this.#pool = createPool(this.#poolOptions);
@@ -74,7 +75,7 @@ export class Database {
 
   /** Runs statements outside a transaction. @throws StoreError */
   run<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    return this.#call(() => this.#pool.run(this.#callLimitMs, work));
+    return this.#call(() => this.#pool.run(this.callLimitMs, work));
   }
 
   /**
@@ -85,10 +86,10 @@ export class Database {
   read<T>(work: (session: Session) => Promise<T>): Promise<T> {
     return this.#call(async () => {
       try {
-        return await this.#pool.read(this.#callLimitMs, work);
+        return await this.#pool.read(this.callLimitMs, work);
       } catch (error) {
         if (!(error instanceof ConnectionLostError)) throw error;
-        return await this.#pool.read(this.#callLimitMs, work);
+        return await this.#pool.read(this.callLimitMs, work);
       }
     });
   }
@@ -109,11 +110,16 @@ export class Database {
     instead: (error: unknown, pool: BoundedPool) => Promise<T>,
   ): Promise<T> {
     const pool = {
-      run: <R>(more: (session: Session) => Promise<R>) => this.#pool.run(this.#callLimitMs, more),
+      run: <R>(more: (session: Session) => Promise<R>) => this.#pool.run(this.callLimitMs, more),
       transaction: <R>(more: (session: Session) => Promise<R>) =>
         this.#pool.transaction(this.#transactionLimitMs, more),
     };
     return this.#call(() => pool.transaction(work).catch((error) => instead(error, pool)));
+  }
+
+  /** Names the servers, for messages. */
+  describe(): string {
+    return this.#pool.describe();
   }
 
   async close(): Promise<void> {
@@ -126,7 +132,7 @@ export class Database {
     try {
       await withDeadline(
         this.#prepared(),
-        this.#callLimitMs,
+        this.callLimitMs,
         `${this.#pool.describe()}, whose schema is being prepared,`,
       );
       return await work();
@@ -188,7 +194,7 @@ export class Database {
   async #prepare(): Promise<void> {
     await ensureTables(this.#pool, { signal: this.#closing.signal });
     // In a transaction, so that a pooler that allows none is found out before the first flush.
-    const { id } = await this.#pool.transaction(this.#callLimitMs, identityOf);
+    const { id } = await this.#pool.transaction(this.callLimitMs, identityOf);
     this.#identity = id;
     await this.options.gate?.bind(id);
     this.#indexing ??= this.#keepIndexed().finally(() => this.#indexing = undefined);

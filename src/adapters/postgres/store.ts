@@ -7,18 +7,17 @@ import type { Entry } from "../../domain.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { PostgresDeadLetters } from "./dead_letters.ts";
-import { INDEXED_KEY_BYTES } from "./ddl.ts";
 import { identityOf } from "./identity.ts";
+import { LookUps } from "./look_ups.ts";
 import { PostgresIdentity } from "./store_identity.ts";
 import { putOneByOne, putTogether, RowsVanishedError } from "./put.ts";
 import { isRefusal } from "./sql_state.ts";
-import { ENTRY_COLUMNS, entryOf, type EntryRow, NEWEST_FIRST } from "./user_data.ts";
 
 /** Makes the store, which does not connect before the first call; the server need not be up. */
 export function createPostgresStore(options: DatabaseOptions): StorePorts {
   const database = new Database(options);
   return {
-    store: new PostgresStore(database, options.gate),
+    store: new PostgresStore(database, options),
     identity: new PostgresIdentity(database),
     deadLetters: new PostgresDeadLetters(database),
   };
@@ -35,18 +34,18 @@ const NEIGHBOURS = 4;
  */
 const NEIGHBOUR_UNITS_MAX = 4_096;
 
-const LATEST = `select ${ENTRY_COLUMNS} from user_data
-  where user_id = $1 and octet_length(user_id) <= ${INDEXED_KEY_BYTES} and value is not null
-  order by ${NEWEST_FIRST} limit 1`;
-
 class PostgresStore implements Store {
   /** These rows went in last, and are kept as copies to try when none does. */
   #neighbours: readonly Entry[] = [];
 
+  readonly #lookUps: LookUps;
+
   constructor(
     private readonly database: Database,
-    private readonly gate: DatabaseOptions["gate"],
-  ) {}
+    private readonly options: Pick<DatabaseOptions, "poolSize" | "gate">,
+  ) {
+    this.#lookUps = new LookUps(database, Math.ceil(options.poolSize / 4));
+  }
 
   /**
    * Opens a source in one transaction, so that a pooler that allows none is found out at the start.
@@ -54,7 +53,7 @@ class PostgresStore implements Store {
   open(source: string): Promise<number> {
     return this.database.transaction(async (session) => {
       // A pooler may have changed servers behind a connection that lives on.
-      await this.gate?.admit((await identityOf(session)).id);
+      await this.options.gate?.admit((await identityOf(session)).id);
       await session.query(
         "insert into dsproxy_marks (source, seq) values ($1, 0) on conflict do nothing",
         [source],
@@ -96,12 +95,7 @@ class PostgresStore implements Store {
   }
 
   latest(userId: string): Promise<Entry | undefined> {
-    return this.database.read(async (session) => {
-      const { rows: [row] } = await session.query<EntryRow>(LATEST, [userId]);
-      // It is who was asked for, though a collation of the column may take other spellings for the
-      // same.
-      return row && { ...entryOf(row), userId };
-    });
+    return this.#lookUps.latest(userId);
   }
 
   async ping(): Promise<void> {
@@ -109,6 +103,7 @@ class PostgresStore implements Store {
   }
 
   close(): Promise<void> {
+    this.#lookUps.close();
     return this.database.close();
   }
 }

@@ -23,7 +23,8 @@ import {
   type TrackedCache,
   withLocalCopies,
 } from "./local_copies.ts";
-import { evaluate, FORGET, OFFER, type Outcome } from "./scripts.ts";
+import type { Peer } from "./peer.ts";
+import { evaluate, FORGET, OFFER, type Outcome, type Refusal, refusalsOf } from "./scripts.ts";
 
 export interface RedisCacheOptions extends RedisAddress {
   /** It is put before every user id. */
@@ -66,10 +67,8 @@ export function createRedisCache(options: RedisCacheOptions): Cache {
 const DEFAULT_CALL_TIMEOUT_MS = 250;
 const NOBODYS = "Nobody knows yet whose copies Redis has: an older one may come late";
 
-interface Refusal {
+interface Refused extends Omit<Refusal, "index"> {
   readonly userId: string;
-  readonly outcome: Exclude<Outcome, "stored">;
-  readonly reason: string;
 }
 
 class RedisCache implements TrackedCache {
@@ -134,7 +133,7 @@ class RedisCache implements TrackedCache {
 
   async #setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
     const left = [...newestOfEach(entries)];
-    const refused: Refusal[] = [];
+    const refused: Refused[] = [];
     try {
       for (const chunk of chunksOf(left.slice())) {
         refused.push(...await this.#offerAll(chunk, complete));
@@ -148,60 +147,72 @@ class RedisCache implements TrackedCache {
   }
 
   /**
-   * Offers a chunk in one round trip, and in another one where the server does not let the script
-   * run.
+   * Offers a chunk in one round trip; where the server does not let the script run for all of them
+   * at once, in another one for each, and where it does not let it run at all in a third one.
    */
-  async #offerAll(chunk: readonly Entry[], complete: boolean): Promise<Refusal[]> {
-    return await this.#connection.call(async (client) => {
-      const epoch = this.#epoch();
-      const outcomes = await Promise.all(
-        chunk.map((entry) => this.#offer(client, entry, complete, epoch)),
-      );
-      return outcomes.filter((outcome) => outcome !== undefined);
+  async #offerAll(chunk: readonly Entry[], complete: boolean): Promise<Refused[]> {
+    return await this.#connection.call(async (client, peer) => {
+      if (chunk.length > 1 && peer.takesMany) {
+        try {
+          return await this.#offer(client, peer, chunk, complete);
+        } catch (error) {
+          if (!(error instanceof ErrorReply)) throw error;
+          if (error.message.startsWith("CROSSSLOT")) peer.takesNoMore();
+        }
+      }
+      const each = chunk.map((entry) => this.#offerOne(client, peer, entry, complete));
+      return (await Promise.all(each)).flat();
     });
   }
 
-  async #offer(
+  async #offerOne(
     client: RedisClient,
+    peer: Peer,
     entry: Entry,
     complete: boolean,
-    epoch: string | undefined,
-  ): Promise<Refusal | undefined> {
-    const { userId, value } = entry;
+  ): Promise<Refused[]> {
     try {
-      if (epoch === undefined) {
-        await this.#drop(client, userId);
-        return { userId, outcome: "stale", reason: NOBODYS };
-      }
-      const notAfterMs = String(this.#connection.serverNowMs + this.#callTimeoutMs);
-      const args = [
-        value,
-        encodeVersion(entry),
-        complete ? "1" : "0",
-        String(this.options.ttlMs),
-        epoch,
-        notAfterMs,
-      ];
-      const [, outcome, reason] = /^(\w+) ?([^]*)$/.exec(
-        await evaluate(client, OFFER, this.#keysOf(userId), args),
-      )!;
-      return outcome === "stored"
-        ? undefined
-        : { userId, outcome: outcome as Refusal["outcome"], reason: reason! };
+      return await this.#offer(client, peer, [entry], complete);
     } catch (error) {
       if (!(error instanceof ErrorReply)) throw error;
       // The script could not run. Without its companion the copy is a miss, whatever type its key
       // has.
+      const { userId } = entry;
       const dropped = await isDone(client.sendCommand(["DEL", this.#keys.ofVersion(userId)]));
-      return { userId, outcome: dropped ? "dropped" : "stale", reason: error.message };
+      return [{ userId, outcome: dropped ? "dropped" : "stale", reason: error.message }];
     }
+  }
+
+  async #offer(
+    client: RedisClient,
+    peer: Peer,
+    entries: readonly Entry[],
+    complete: boolean,
+  ): Promise<Refused[]> {
+    const epoch = this.#epoch();
+    if (epoch === undefined) {
+      await Promise.all(entries.map(({ userId }) => this.#drop(client, peer, userId)));
+      return entries.map(({ userId }) => ({ userId, outcome: "stale", reason: NOBODYS }));
+    }
+    const notAfterMs = String(peer.nowMs + this.#callTimeoutMs);
+    const keys: string[] = [];
+    const args = [complete ? "1" : "0", String(this.options.ttlMs), epoch, notAfterMs];
+    for (const entry of entries) {
+      keys.push(this.#keys.ofValue(entry.userId), this.#keys.ofVersion(entry.userId));
+      args.push(entry.value, encodeVersion(entry));
+    }
+    const answer = await evaluate<string[]>(client, OFFER, keys, args, peer.untracks);
+    return refusalsOf(answer).map((refusal) => ({
+      ...refusal,
+      userId: entries[refusal.index]!.userId,
+    }));
   }
 
   /**
    * Tells what was refused.
    * @throws CacheStaleError for users of whom an older copy may be left
    */
-  #report(refused: readonly Refusal[]): void {
+  #report(refused: readonly Refused[]): void {
     const of = (outcome: Outcome) => refused.find((refusal) => refusal.outcome === outcome);
     const [foreign, dropped, left] = [of("foreign"), of("dropped"), of("stale")];
     if (foreign) {
@@ -224,12 +235,17 @@ class RedisCache implements TrackedCache {
   }
 
   async forget(userId: string, atLeast?: Version): Promise<void> {
-    await this.#connection.call((client) => this.#drop(client, userId, atLeast));
+    await this.#connection.call((client, peer) => this.#drop(client, peer, userId, atLeast));
     // A version without a name has no guard: what a run before this one sent may still take effect.
     if (atLeast !== undefined && this.#epoch() === undefined) throw new Error(NOBODYS);
   }
 
-  async #drop(client: RedisClient, userId: string, atLeast?: Version): Promise<void> {
+  async #drop(
+    client: RedisClient,
+    peer: Peer,
+    userId: string,
+    atLeast?: Version,
+  ): Promise<void> {
     const epoch = this.#epoch();
     // One more, as what is forgotten is not to come back either; an entry that follows it may be just
     // this version.
@@ -237,7 +253,7 @@ class RedisCache implements TrackedCache {
       ? []
       : [encodeVersion({ ...atLeast, seq: atLeast.seq + 1, value: "" }), epoch];
     try {
-      await evaluate(client, FORGET, this.#keysOf(userId), guard);
+      await evaluate(client, FORGET, this.#keysOf(userId), guard, peer.untracks);
     } catch (error) {
       if (!(error instanceof ErrorReply)) throw error;
       await client.sendCommand(["DEL", this.#keys.ofVersion(userId)]);
@@ -280,6 +296,6 @@ async function isDone(call: Promise<unknown>): Promise<boolean> {
   }
 }
 
-function stale(refused: readonly Refusal[]): string[] {
+function stale(refused: readonly Refused[]): string[] {
   return refused.filter(({ outcome }) => outcome === "stale").map(({ userId }) => userId);
 }

@@ -16,7 +16,7 @@ import {
 import { decode, encodeVersion, KeyLayout } from "./keys.ts";
 import { Peer } from "./peer.ts";
 import { explain, NO_TRACKING } from "./refusals.ts";
-import { evaluate, FORGET, OFFER } from "./scripts.ts";
+import { evaluate, FORGET, OFFER, refusalsOf } from "./scripts.ts";
 
 interface RedisCheckOptions extends RedisAddress {
   readonly prefix: string;
@@ -64,10 +64,11 @@ async function connect(options: RedisCheckOptions, onNote: (note: string) => voi
   const target = targetOf(options);
   let features: Features | undefined = { tracking: options.tracking, protocol: 3 };
   for (;;) {
+    const { tracking } = features;
     const client: RedisClient = openClient(target, features);
     client.on("error", () => {}); // The broken call tells of it.
     const peer = new Peer(client, onNote);
-    const greeted = client.connect().then(() => peer.greet(target.database));
+    const greeted = client.connect().then(() => peer.greet(target.database, tracking));
     try {
       await withDeadline(greeted, STEP_LIMIT_MS, "the handshake");
       return { client, peer };
@@ -76,7 +77,7 @@ async function connect(options: RedisCheckOptions, onNote: (note: string) => voi
       greeted.then(() => client.destroy(), () => {});
       const less = withoutRefused(features, error);
       if (less === undefined) throw error;
-      if (features.tracking) onNote(`${NO_TRACKING}: ${explain(reasonOf(error))}`);
+      if (tracking) onNote(`${NO_TRACKING}: ${explain(reasonOf(error))}`);
       features = less;
     }
   }
@@ -98,14 +99,14 @@ async function tryAll(client: RedisClient, peer: Peer, prefix: string): Promise<
   const refusals = await tryEach(client, keys);
   if (refusals.length > 0) return refusals;
   const notAfterMs = String(peer.nowMs + STEP_LIMIT_MS);
-  const args = [probe.value, encodeVersion(probe), "1", PROBE_TTL_MS, EPOCH, notAfterMs];
+  const args = ["1", PROBE_TTL_MS, EPOCH, notAfterMs, probe.value, encodeVersion(probe)];
   const work = async () => {
-    const outcome = await evaluate(client, OFFER, keys, args);
-    if (outcome !== "stored") return [outcome];
+    const refusals = refusalsOf(await evaluate(client, OFFER, keys, args, false));
+    if (refusals.length > 0) return refusals.map(({ reason }) => reason);
     const [value, version] = await Promise.all(
       keys.map((key) => client.sendCommand<string | null>(["GET", key])),
     );
-    await evaluate(client, FORGET, keys, []);
+    await evaluate(client, FORGET, keys, [], false);
     if (decode(probe.userId, value ?? "", version ?? "", EPOCH) !== undefined) return [];
     return ["it does not give back what was stored in it"];
   };

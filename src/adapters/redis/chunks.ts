@@ -3,10 +3,10 @@ import { type Entry, newest } from "../../domain.ts";
 import { MEMORY_BUDGET } from "../../memory_budget.ts";
 
 /**
- * One round trip of an update or a fill has at most so many: it is small enough to be answered well
- * within a call's deadline.
+ * One round trip of an update or a fill has at most so many: they keep Redis from all others for
+ * about a millisecond (11 µs each, measured).
  */
-const MAX_CHUNK_ENTRIES = 256;
+const MAX_CHUNK_ENTRIES = 100;
 /** A unit of text takes up to two bytes. */
 const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / 2;
 

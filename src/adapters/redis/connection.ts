@@ -4,7 +4,8 @@
  * What the server's user may not do is done without where that is possible, and said once.
  */
 import { ErrorReply } from "@redis/client";
-import { DeadlineError, withDeadline } from "../../deadline.ts";
+import { systemClock } from "../../ports/clock.ts";
+import { DeadlineError, lateError, SharedDeadline, withDeadline } from "../../deadline.ts";
 import { reasonOf } from "../../errors.ts";
 import {
   type Features,
@@ -45,10 +46,16 @@ const MAX_RETRY_MS = 2000;
  * others may be missed.
  */
 const HEARTBEAT_MS = 1000;
+/**
+ * So many calls may wait for an answer; more are refused at once. The client's own limit, which
+ * counts commands, could come between two that belong together.
+ */
+const MAX_CALLS = 5_000;
 
 export class Connection {
   readonly #target: Target;
   readonly #server: string;
+  readonly #limit: SharedDeadline;
   #firstAttempt: Promise<void> = Promise.resolve();
   readonly #noticed = new Set<string>();
   #features: Features;
@@ -67,6 +74,11 @@ export class Connection {
   constructor(private readonly options: ConnectionOptions) {
     this.#target = targetOf(options.address);
     this.#server = `Redis at ${this.#target.label}`;
+    this.#limit = new SharedDeadline(
+      options.callTimeoutMs,
+      systemClock,
+      () => lateError(this.#server, options.callTimeoutMs),
+    );
     this.#features = { tracking: options.tracking, protocol: 3 };
     [this.#client, this.#peer] = this.#newClient();
   }
@@ -81,10 +93,6 @@ export class Connection {
     return this.#peer.epoch;
   }
 
-  get serverNowMs(): number {
-    return this.#peer.nowMs;
-  }
-
   /** It says whether Redis will tell when something changes that was read. */
   get tracks(): boolean {
     return this.#features.tracking;
@@ -95,27 +103,32 @@ export class Connection {
    * @throws Error naming the server and the reason: offline, silent (DeadlineError), or refused by
    *   it
    */
-  async call<T>(work: (client: RedisClient) => Promise<T>): Promise<T> {
-    if (!this.#online) {
-      await withDeadline(this.#firstAttempt, this.options.callTimeoutMs, this.#server);
+  call<T>(work: (client: RedisClient, peer: Peer) => Promise<T>): Promise<T> {
+    if (!this.#online) return this.#callOnceOnline(work);
+    const [client, peer] = [this.#client, this.#peer];
+    if (this.#limit.waiting >= MAX_CALLS) {
+      return Promise.reject(new Error(`${this.#server}: ${MAX_CALLS} calls wait for it already`));
     }
-    const client = this.#client;
-    if (!this.#online) throw this.#outage ?? new Error(`${this.#server}: the connection is closed`);
-    try {
-      return await withDeadline(work(client), this.options.callTimeoutMs, this.#server);
-    } catch (error) {
+    return this.#limit.bound(work(client, peer)).catch((error) => {
       if (!(error instanceof DeadlineError)) {
         throw this.#isUsed(client) ? this.fault(error) : this.#outage ?? error;
       }
       this.options.onInvalidate(null);
       void this.#probe();
       throw error;
-    }
+    });
+  }
+
+  async #callOnceOnline<T>(work: (client: RedisClient, peer: Peer) => Promise<T>): Promise<T> {
+    await withDeadline(this.#firstAttempt, this.options.callTimeoutMs, this.#server);
+    if (this.#online) return await this.call(work);
+    throw this.#outage ?? new Error(`${this.#server}: the connection is closed`);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopUsing(this.#client);
+    this.#limit.stop();
     clearTimeout(this.#retryTimer);
     this.#outage = undefined;
     await this.#connecting;
@@ -155,7 +168,9 @@ export class Connection {
   }
 
   async #connect(client: RedisClient): Promise<void> {
-    const attempt = client.connect().then(() => this.#peer.greet(this.#target.database));
+    const attempt = client.connect().then(() =>
+      this.#peer.greet(this.#target.database, this.#features.tracking)
+    );
     try {
       await withDeadline(attempt, CONNECT_TIMEOUT_MS, "the handshake");
     } catch (error) {

@@ -29,8 +29,6 @@ export interface Features {
 
 /** A lost SYN packet is sent again after one second; it leaves time for the handshake. */
 const TCP_TIMEOUT_MS = 2000;
-/** So many commands may be written or wait to be; more are refused at once. */
-const MAX_QUEUED_COMMANDS = 10_000;
 
 /** Returns what to connect to, from the URL where there is one; a password may stand beside it. */
 export function targetOf(
@@ -63,7 +61,6 @@ export function openClient(
     ...(protocol === 3 && { name: "dsproxy" }),
     RESP: protocol,
     emitInvalidate: tracking,
-    commandsQueueMaxLength: MAX_QUEUED_COMMANDS,
     disableOfflineQueue: true,
     // There is no timer a command: its own covers only what is not yet written.
     commandOptions: { timeout: 0 },

@@ -33,7 +33,11 @@ export class KeyLayout {
 }
 
 const CHECKSUM_LENGTH = 8;
-const VERSION_LENGTH = 16 + 16 + INSTANCE_ID_LENGTH + 16;
+/** So much comes before the run: two numbers. */
+export const RUN_AT = 16 + 16;
+/** So much comes before the last number. */
+export const SEQ_AT = RUN_AT + INSTANCE_ID_LENGTH;
+export const VERSION_LENGTH = SEQ_AT + 16;
 const SUFFIX_AT = VERSION_LENGTH + CHECKSUM_LENGTH;
 
 const PATTERN = new RegExp(
@@ -44,7 +48,6 @@ const PATTERN = new RegExp(
 export const LUA_PATTERN = `^${"%d".repeat(32)}${"[0-9a-z-]".repeat(INSTANCE_ID_LENGTH)}${
   "%d".repeat(16)
 }${"%x".repeat(CHECKSUM_LENGTH)}[01]`;
-export const LUA_VERSION_LENGTH = VERSION_LENGTH;
 
 /**
  * Text of one length, whose bytes sort as versions do: `-`, for no instance, is below digits and

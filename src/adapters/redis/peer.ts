@@ -19,6 +19,9 @@ const NOTICES = {
     "older data goes unnoticed",
   TIME: "forbids TIME (the user's ACL lacks +time): an update that it comes to late, after a " +
     "freeze, may put back an older copy",
+  CACHING:
+    "has no CLIENT CACHING for this user (the user's ACL lacks +client|caching): each user " +
+    "is updated by a call of its own, which costs it twice the work and more",
 } as const;
 
 /** It stands where the server does not say which run it is. */
@@ -28,6 +31,8 @@ export class Peer {
   #run = UNKNOWN;
   #history = UNKNOWN;
   #aheadMs = 0;
+  #isSingle = false;
+  #untracks = false;
   readonly #forbidden = new Set<keyof typeof NOTICES>();
 
   /**
@@ -48,6 +53,27 @@ export class Peer {
     return this.#run + this.#history;
   }
 
+  /**
+   * It says whether a script may have the keys of many users. Only a server that says that it is
+   * one does: an endpoint before many of them might run the script where some keys are not.
+   */
+  get takesMany(): boolean {
+    return this.#isSingle;
+  }
+
+  /** The server has refused the keys of many users for being at different places. */
+  takesNoMore(): void {
+    this.#isSingle = false;
+  }
+
+  /**
+   * It says whether the server can be told not to watch the keys of a script; see
+   * {@link evaluate}.
+   */
+  get untracks(): boolean {
+    return this.#untracks;
+  }
+
   /** It is in Unix milliseconds, ahead by up to a call's deadline, and never behind. */
   get nowMs(): number {
     return Math.ceil(performance.now() + this.#aheadMs);
@@ -55,13 +81,34 @@ export class Peer {
 
   /**
    * Meets the server and chooses the database.
+   * @param isTracking the server says when something changes that was read
    * @throws UnfitServerError, or the server's refusal of the database
    */
-  async greet(database: number | undefined): Promise<void> {
+  async greet(database: number | undefined, isTracking: boolean): Promise<void> {
     const info = await this.#info("server");
     this.#run = /^run_id:([0-9a-f]{4})/m.exec(info)?.[1] ?? UNKNOWN;
     if (database) await this.client.sendCommand(["SELECT", String(database)]);
+    if (isTracking) this.#untracks = await this.#trackUnlessTold();
+    // Redis 6 takes a list of all keys of a script for each that the script reads and is watched.
+    this.#isSingle = /^(redis|server)_mode:standalone/m.test(info) &&
+      this.#untracks === isTracking;
     await this.refresh();
+  }
+
+  /** Makes the server watch what is read unless it is told not to; returns false when it cannot. */
+  async #trackUnlessTold(): Promise<boolean> {
+    const client = (...args: string[]) => this.client.sendCommand(["CLIENT", ...args]);
+    // It does not go over from one way to the other.
+    const [, , untracks] = await Promise.all([
+      client("TRACKING", "OFF"),
+      client("TRACKING", "ON", "OPTOUT"),
+      client("CACHING", "NO").then(() => true, (error) => {
+        ignoreReply(error);
+        this.onForbidden(NOTICES.CACHING);
+        return false;
+      }),
+    ]);
+    return untracks;
   }
 
   /**

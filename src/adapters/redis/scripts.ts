@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { ErrorReply } from "@redis/client";
 import type { RedisClient } from "./handshake.ts";
-import { LUA_PATTERN, LUA_VERSION_LENGTH } from "./keys.ts";
+import { LUA_PATTERN, RUN_AT, SEQ_AT, VERSION_LENGTH } from "./keys.ts";
 
 interface Script {
   readonly text: string;
@@ -15,24 +15,32 @@ interface Script {
  * full.
  */
 const DROP = `
-local function drop()
-  local had = redis.pcall('DEL', KEYS[2])
+local function drop(value_key, version_key)
+  local had = redis.pcall('DEL', version_key)
   if type(had) == 'table' then return had.err end
-  if had == 1 and redis.call('TYPE', KEYS[1]).ok == 'string' then redis.pcall('DEL', KEYS[1]) end
+  if had == 1 and redis.call('TYPE', value_key).ok == 'string' then
+    redis.pcall('DEL', value_key)
+  end
 end
 `;
 
 /** This is longer than a look-up in the store takes, and the update that follows it. */
 const GUARD_MS = 10_000;
 
-/** It compares bytes, as Lua's `<` on text follows the server's locale. */
+/**
+ * It says whether text that is ours has an older version than another one. Lua's `<` on text
+ * follows the server's locale, in which digits have the order of their bytes everywhere; the run
+ * between the numbers is compared byte by byte, which takes ten times as long.
+ */
 const OLDER = `
 local function older(a, b)
-  for i = 1, ${LUA_VERSION_LENGTH} do
+  local x, y = a:sub(1, ${RUN_AT}), b:sub(1, ${RUN_AT})
+  if x ~= y then return x < y end
+  for i = ${RUN_AT + 1}, ${SEQ_AT} do
     local x, y = a:byte(i), b:byte(i)
     if x ~= y then return x < y end
   end
-  return false
+  return a:sub(${SEQ_AT + 1}, ${VERSION_LENGTH}) < b:sub(${SEQ_AT + 1}, ${VERSION_LENGTH})
 end
 `;
 
@@ -43,7 +51,7 @@ end
 export const FORGET = script(`${DROP}${OLDER}
 local guard, epoch = ARGV[1], ARGV[2]
 local stored = guard and redis.pcall('GET', KEYS[2])
-local err = drop()
+local err = drop(KEYS[1], KEYS[2])
 if err then return redis.error_reply(err) end
 if guard then
   local is_ours = type(stored) == 'string' and stored:sub(#guard + 2) == epoch
@@ -65,10 +73,18 @@ export type Outcome =
   /** It was refused, even to drop what is there, which may be older. */
   | "stale";
 
+/** It is what became of the offer at `index`, when it was not stored. */
+export interface Refusal {
+  readonly index: number;
+  readonly outcome: Exclude<Outcome, "stored">;
+  readonly reason: string;
+}
+
 /**
- * Offers one entry. KEYS are value and version. ARGV has value, version, "1" when complete, the
- * lifetime in ms, the epoch, and the server's time in ms after which nothing is stored. It may run
- * twice, and answers an {@link Outcome}.
+ * Offers one entry of each of some users. KEYS are the value and the version of each. ARGV has "1"
+ * when the entries are complete, the lifetime in ms, the epoch, and the server's time in ms after
+ * which nothing is stored; then the value and the version of each entry. It may run twice. It
+ * answers a text for each {@link Refusal}, which {@link refusalsOf} reads.
  *
  * A stored version of any other shape or epoch, or of another type, is nobody's: it is replaced.
  * When only the value was evicted, the version still keeps older entries out. Where TIME is
@@ -77,54 +93,88 @@ export type Outcome =
  * What was refused leaves its version behind for a while, without a value: a look-up that found
  * what is older, and comes late, would else be stored. That is allowed in a full server, too, as
  * the first thing that a script does there is to delete.
+ *
+ * A full server refuses no more than the first write of a script. So that is always a `SET`, and
+ * once it was refused the script refuses all others by itself.
  */
 export const OFFER = script(`${DROP}${OLDER}
-local version, complete, ttl, epoch = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local function refused(reason)
-  if drop() then return 'stale ' .. reason end
-  redis.pcall('SET', KEYS[2], version .. '0' .. epoch, 'PX', math.min(ttl, ${GUARD_MS}))
+local complete, ttl, epoch = ARGV[1], ARGV[2], ARGV[3]
+local refuses_all
+local time = redis.pcall('TIME')
+if not time.err and time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[4]) then
+  refuses_all = 'Redis came to it after its deadline'
+end
+local function refused(value_key, version_key, version, reason)
+  if drop(value_key, version_key) then return 'stale ' .. reason end
+  redis.pcall('SET', version_key, version .. '0' .. epoch, 'PX', math.min(ttl, ${GUARD_MS}))
   return 'dropped ' .. reason
 end
-local function is_late()
-  local time = redis.pcall('TIME')
-  return not time.err and time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[6])
-end
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind ~= 'none' and kind ~= 'string' then return 'foreign ' .. kind end
-local stored = redis.pcall('GET', KEYS[2])
-local size = #version
-local is_ours = type(stored) == 'string' and stored:sub(size + 2) == epoch
-  and stored:find('${LUA_PATTERN}')
-local is_older = is_ours and older(version, stored:sub(1, size))
-if is_late() then return is_older and 'stored' or refused('Redis came to it after its deadline') end
-if is_older then
-  if complete == '1' and redis.pcall('PEXPIRE', KEYS[1], ttl) == 1 then
-    redis.pcall('SET', KEYS[2], stored:sub(1, size) .. '1' .. epoch, 'PX', ttl)
+local function offer(value_key, version_key, value, version)
+  local kind = redis.call('TYPE', value_key).ok
+  if kind ~= 'none' and kind ~= 'string' then return 'foreign ' .. kind end
+  local stored = redis.pcall('GET', version_key)
+  local size = #version
+  local is_ours = type(stored) == 'string' and stored:sub(size + 2) == epoch
+    and stored:find('${LUA_PATTERN}')
+  if is_ours and older(version, stored) then
+    if complete == '1' and kind == 'string' and not refuses_all then
+      local set = redis.pcall('SET', version_key, stored:sub(1, size) .. '1' .. epoch, 'PX', ttl)
+      if not set.err then redis.pcall('PEXPIRE', value_key, ttl) end
+    end
+    return
   end
-  return 'stored'
+  if refuses_all then return refused(value_key, version_key, version, refuses_all) end
+  local flag = is_ours and stored:sub(size + 1, size + 1) == '1' and '1' or complete
+  local set = redis.pcall('SET', value_key, value, 'PX', ttl)
+  if not set.err then
+    set = redis.pcall('SET', version_key, version .. flag .. epoch, 'PX', ttl)
+  end
+  if not set.err then return end
+  if set.err:find('OOM ', 1, true) then refuses_all = set.err end
+  return refused(value_key, version_key, version, set.err)
 end
-if is_ours and stored:sub(size + 1, size + 1) == '1' then complete = '1' end
-local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ttl)
-if not set.err then set = redis.pcall('SET', KEYS[2], version .. complete .. epoch, 'PX', ttl) end
-if set.err then return refused(set.err) end
-return 'stored'
+local refusals = {}
+for i = 1, #KEYS / 2 do
+  local refusal = offer(KEYS[2 * i - 1], KEYS[2 * i], ARGV[2 * i + 3], ARGV[2 * i + 4])
+  if refusal then refusals[#refusals + 1] = (i - 1) .. ' ' .. refusal end
+end
+return refusals
 `);
+
+/** Reads the answer to {@link OFFER}. */
+export function refusalsOf(answer: readonly string[]): Refusal[] {
+  return answer.map((text) => {
+    const [, index, outcome, reason] = /^([0-9]+) ([a-z]+) ([^]*)$/.exec(text)!;
+    return { index: Number(index), outcome: outcome as Refusal["outcome"], reason: reason! };
+  });
+}
 
 function script(text: string): Script {
   return { text, sha1: createHash("sha1").update(text).digest("hex") };
 }
 
-export async function evaluate(
+/**
+ * Runs a script.
+ * @param isUntracked the server is not to watch the keys for this connection: it would tell it of
+ *   each that the script itself changes next, because the script has looked at it before
+ */
+export async function evaluate<T>(
   client: RedisClient,
   script: Script,
   keys: readonly string[],
   args: readonly string[],
-) {
-  const rest = [String(keys.length), ...keys, ...args];
+  isUntracked: boolean,
+): Promise<T> {
+  const send = (command: string, text: string) => {
+    // It holds for the very next command, which is always this one: nothing refuses it before it
+    // is sent, as the client has no limit of its own.
+    if (isUntracked) client.sendCommand(["CLIENT", "CACHING", "NO"]).catch(() => {});
+    return client.sendCommand<T>([command, text, String(keys.length), ...keys, ...args]);
+  };
   try {
-    return await client.sendCommand<string>(["EVALSHA", script.sha1, ...rest]);
+    return await send("EVALSHA", script.sha1);
   } catch (error) {
     if (!(error instanceof ErrorReply && error.message.startsWith("NOSCRIPT"))) throw error;
-    return await client.sendCommand<string>(["EVAL", script.text, ...rest]);
+    return await send("EVAL", script.text);
   }
 }

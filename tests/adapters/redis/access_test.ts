@@ -24,7 +24,7 @@ const [v1, v2] = [entry(1, { userId: USER }), entry(2, { userId: USER })];
 
 /** All that is used of Redis; the optional ones last. */
 const NEEDED = ["+get", "+set", "+del", "+type", "+pexpire", "+eval", "+evalsha"];
-const OPTIONAL = ["+time", "+info", "+client|tracking"];
+const OPTIONAL = ["+time", "+info", "+client|tracking", "+client|caching"];
 const LOGIN = { username: "app", password: "pw" };
 
 async function admit(
@@ -81,6 +81,7 @@ const WITHOUT: Readonly<Record<string, RegExp>> = {
   "+time": /forbids TIME .*\+time/,
   "+info": /forbids INFO .*\+info/,
   "+client|tracking": /has no CLIENT TRACKING.*\+client/,
+  "+client|caching": /has no CLIENT CACHING.*\+client/,
 };
 
 for (const [right, notice] of Object.entries(WITHOUT)) {

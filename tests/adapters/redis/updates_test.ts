@@ -1,0 +1,67 @@
+/** How many calls an update of many users is, and what Redis tells of it. */
+import assert from "node:assert/strict";
+import type { Cache } from "../../../src/ports/cache.ts";
+import { eventually } from "../../support/dsproxy.ts";
+import { entry } from "../../support/fakes.ts";
+import { LOCAL, onRedis, type RawClient } from "../../support/redis_caches.ts";
+
+const USERS = Array.from({ length: 300 }, (_, index) => `u${index}`);
+const version = (seq: number) =>
+  USERS.map((userId) => entry(seq, { userId, value: `value${seq} of ${userId}` }));
+
+async function infoOf(raw: RawClient, section: string, name: string): Promise<number> {
+  const found = new RegExp(`^${name}[:=](?:calls=)?(\\d+)`, "m").exec(await raw.info(section));
+  return Number(found?.[1] ?? 0);
+}
+
+async function seqs(cache: Cache): Promise<(number | undefined)[]> {
+  return await Promise.all(USERS.map(async (userId) => (await cache.get(userId))?.entry.seq));
+}
+
+onRedis("an update of many users is a few calls, and none has another's value", async (test) => {
+  const { cache, errors } = test.open({ local: LOCAL });
+  const raw = await test.raw();
+  await cache.update(version(1));
+  await cache.update([...version(3).slice(0, 100), ...version(2)]);
+  assert.ok(await infoOf(raw, "commandstats", "cmdstat_evalsha") <= 10);
+  assert.deepEqual(await seqs(cache), USERS.map((_, i) => i < 100 ? 3 : 2));
+  assert.deepEqual(await raw.get("u7"), "value3 of u7");
+  assert.deepEqual(errors, []);
+});
+
+onRedis("where Redis does not say that it is one server, each user has a call", async (test) => {
+  const raw = await test.raw();
+  await raw.aclSetUser("app", ["on", ">pw", "+@all", "-info", "~*"]);
+  const { cache, errors } = test.open({ username: "app", password: "pw" });
+  await cache.update(version(1));
+  assert.ok(await infoOf(raw, "commandstats", "cmdstat_evalsha") >= USERS.length);
+  assert.deepEqual(await seqs(cache), USERS.map(() => 1));
+  assert.deepEqual(errors, []);
+});
+
+onRedis("of what only an update has looked at Redis tells nobody", async (test) => {
+  const { cache } = test.open({ local: LOCAL });
+  const raw = await test.raw();
+  const watched = () => infoOf(raw, "stats", "tracking_total_keys");
+  await cache.fill(version(1));
+  await cache.update(version(2));
+  await cache.forget("u1");
+  assert.equal(await watched(), 0);
+  await cache.get("u2");
+  assert.equal(await watched(), 2);
+  await test.open().cache.update(version(3));
+  await eventually("it is read anew", async () => (await cache.get("u2"))?.entry.seq === 3);
+});
+
+onRedis(
+  "a key of another program among them is left alone, and its neighbours go",
+  async (test) => {
+    const { cache, notices } = test.open();
+    const raw = await test.raw();
+    await raw.lPush("u7", "theirs");
+    await cache.update(version(1));
+    assert.deepEqual(await seqs(cache), USERS.map((_, i) => i === 7 ? undefined : 1));
+    assert.deepEqual(await raw.lRange("u7", 0, -1), ["theirs"]);
+    assert.equal(notices.length, 1);
+  },
+);
