@@ -20,7 +20,7 @@ export interface BatcherOptions {
 
 interface BatcherParts {
   readonly delivery: Pick<Delivery, "step" | "unsettled" | "rowsInHand">;
-  readonly clock: Pick<Clock, "setInterval" | "setTimeout">;
+  readonly clock: Pick<Clock, "monotonicMs" | "setInterval" | "setTimeout">;
   /** It returns a number in [0, 1), by which the retries of many instances are spread. */
   readonly random: () => number;
   readonly log: Log;
@@ -28,10 +28,16 @@ interface BatcherParts {
 
 /**
  * `stopped` has not started yet, or was stopped; `idle` waits for a full batch or its time;
- * `flushing` has a flush under way; after a failed flush `backing off` waits for the next one;
- * `draining` flushes only as {@link Batcher.drain} says.
+ * `gathering` has a full batch, and lets it grow; `flushing` has a flush under way; after a failed
+ * flush `backing off` waits for the next one; `draining` flushes only as {@link Batcher.drain} says.
  */
-export type BatcherState = "stopped" | "idle" | "flushing" | "backing off" | "draining";
+export type BatcherState =
+  | "stopped"
+  | "idle"
+  | "gathering"
+  | "flushing"
+  | "backing off"
+  | "draining";
 
 /** After `stored` a batch is settled; with `empty` none was there; what `failed` is tried again. */
 type FlushOutcome = "stored" | "empty" | "failed";
@@ -54,13 +60,27 @@ const RETRY_BOUNDS = new ExponentialBackoff({
   maxDelay: RETRY_MAX_MS,
 });
 
+/**
+ * Under load a flush begins this long after the one before it: what a transaction costs, here and in
+ * the store, is shared by more rows then. A row of a flush of 50 cost 47 µs of both, one of a flush
+ * of 1,000 cost 9.
+ */
+const GATHER_MS = 20;
+/** While it gathers it looks this often whether anything still comes. */
+const GATHER_STEP_MS = 2;
+/** More rows in one flush make a row hardly cheaper. */
+const ENOUGH_ROWS = 1_000;
+
 export class Batcher {
   #state: BatcherState = "stopped";
   #failures = 0;
+  #begunMs = -Infinity;
+  /** The last flush had so many rows. */
+  #lastRows = 0;
   #retryBound: IBackoff<unknown> | undefined;
   #flushing: Promise<unknown> | undefined;
   #stopTicking: (() => void) | undefined;
-  #cancelRetry: (() => void) | undefined;
+  #cancelTimer: (() => void) | undefined;
 
   constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {}
 
@@ -77,9 +97,12 @@ export class Batcher {
     this.notify();
   }
 
-  /** Is told that something became durable, and flushes if a batch is full. */
+  /**
+   * Is told that something became durable, and flushes if a batch is full; under load it lets the
+   * batch grow for some milliseconds.
+   */
   notify(): void {
-    if (this.#state === "idle" && this.#isBatchFull()) this.#begin();
+    if (this.#state === "idle" && this.#isBatchFull()) this.#beginWhenGathered();
   }
 
   /** Flushes all there is until `signal` fires, and gives up with the first failure. */
@@ -112,8 +135,8 @@ export class Batcher {
     this.#state = state;
     this.#stopTicking?.();
     this.#stopTicking = undefined;
-    this.#cancelRetry?.();
-    this.#cancelRetry = undefined;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   #isBatchFull(): boolean {
@@ -128,18 +151,54 @@ export class Batcher {
   async #flushWhileFull(): Promise<void> {
     let outcome: FlushOutcome;
     do outcome = await this.#flush(); while (
-      outcome === "stored" && this.#isBatchFull() && this.#state === "flushing"
+      outcome === "stored" && this.#isBatchFull() && this.#isGathered() &&
+      this.#state === "flushing"
     );
     // It was stopped meanwhile, or is draining.
     if (this.#state !== "flushing") return;
     if (outcome === "failed") this.#backOff();
-    else this.#state = "idle";
+    else {
+      this.#state = "idle";
+      if (outcome === "stored") this.notify();
+    }
+  }
+
+  #beginWhenGathered(): void {
+    if (this.#isGathered()) this.#begin();
+    else this.#gather();
+  }
+
+  /**
+   * It is true unless flushes of full batches follow one another so closely that the next one is
+   * better begun a little later, with more rows.
+   */
+  #isGathered(): boolean {
+    const { size, max, intervalMs } = this.options;
+    // A batch that was not full is no load, and one of the largest size leaves a backlog.
+    if (this.#lastRows < size || this.#lastRows >= max) return true;
+    if (this.parts.delivery.unsettled >= Math.min(ENOUGH_ROWS, max)) return true;
+    const sinceMs = this.parts.clock.monotonicMs() - this.#begunMs;
+    return sinceMs >= Math.min(GATHER_MS, intervalMs);
+  }
+
+  /** Waits until the batch is large enough, or nothing comes: clients may wait for this very flush. */
+  #gather(): void {
+    const { delivery, clock } = this.parts;
+    const { unsettled } = delivery;
+    this.#state = "gathering";
+    this.#cancelTimer = clock.setTimeout(() => {
+      this.#cancelTimer = undefined;
+      if (delivery.unsettled === unsettled || this.#isGathered()) this.#begin();
+      else this.#gather();
+    }, GATHER_STEP_MS);
   }
 
   async #flush(): Promise<FlushOutcome> {
-    const { delivery, log } = this.parts;
+    const { delivery, clock, log } = this.parts;
+    this.#begunMs = clock.monotonicMs();
     try {
       const settlement = await delivery.step();
+      this.#lastRows = settlement?.entries.length ?? 0;
       if (settlement !== undefined && this.#failures > 0) {
         log.info("The store takes writes again", { failures: this.#failures });
       }
@@ -149,6 +208,7 @@ export class Batcher {
       return settlement === undefined ? "empty" : "stored";
     } catch (error) {
       this.#failures++;
+      this.#lastRows = 0;
       const { rowsInHand: rows } = delivery;
       const told = { rows, attempt: this.#failures, error };
       // Others tell that the store is away: with nothing in hand that keeps nothing from it.
@@ -166,8 +226,8 @@ export class Batcher {
   #backOff(): void {
     this.#state = "backing off";
     this.#retryBound = (this.#retryBound ?? RETRY_BOUNDS).next(undefined);
-    this.#cancelRetry = this.parts.clock.setTimeout(() => {
-      this.#cancelRetry = undefined;
+    this.#cancelTimer = this.parts.clock.setTimeout(() => {
+      this.#cancelTimer = undefined;
       this.#begin();
     }, this.parts.random() * this.#retryBound.duration);
   }

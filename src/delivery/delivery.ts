@@ -41,7 +41,7 @@ const IDLE_MARKS_MS = 5_000;
 
 export class Delivery {
   #hand: Batch | undefined;
-  /** It was taken as a neighbour, and is of another source than what is in hand. */
+  /** It was taken while another one was in hand, and comes after that. */
   #next: Batch | undefined;
   /** Each source is settled so far, as far as it can be sent again. */
   readonly #settled = new Map<string, number>();
@@ -107,6 +107,29 @@ export class Delivery {
   }
 
   async #bring(batch: Batch): Promise<Settlement> {
+    const reading = this.#readAhead(batch);
+    try {
+      return await this.#bringAndSettle(batch);
+    } finally {
+      await reading;
+    }
+  }
+
+  /**
+   * Reads the next batch of a backlog while the sink is at work on this one. Only a whole one: what
+   * is taken early is a smaller batch than what could be taken later.
+   */
+  async #readAhead({ entries }: Batch): Promise<void> {
+    const waiting = this.unsettled - entries.length;
+    if (this.#next !== undefined || this.refusal !== undefined || waiting < this.maxRows) return;
+    try {
+      this.#next = await this.#source.take(this.maxRows);
+    } catch {
+      // It comes again with the next take, whose place has not changed.
+    }
+  }
+
+  async #bringAndSettle(batch: Batch): Promise<Settlement> {
     const { sink, feed, onSettled } = this.parts;
     const delivered = await sink.deliver(batch);
     feed.leaveTo(batch);
@@ -143,8 +166,9 @@ export class Delivery {
   async #takeNeighbours(hand: Batch): Promise<void> {
     const bytes = hand.entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
     const room = bytes < HAND_BYTES_MAX ? this.maxRows - hand.entries.length : 0;
-    if (room <= 0 || this.#next !== undefined) return;
-    const more = await this.#source.take(room);
+    if (room <= 0) return;
+    const more = this.#next ?? await this.#source.take(room);
+    this.#next = undefined;
     if (more === undefined) return;
     if (more.source !== hand.source) this.#next = more;
     else {

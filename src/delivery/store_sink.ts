@@ -26,8 +26,8 @@ interface Progress {
   /** It is the index of the first entry that is not dealt with. */
   next: number;
   /** This sink knows these entries to be rows of the store. */
-  stored: Entry[];
-  dead: RefusedEntry[];
+  stored: readonly Entry[];
+  dead: readonly RefusedEntry[];
 }
 
 export class StoreSink implements Sink {
@@ -86,7 +86,9 @@ export class StoreSink implements Sink {
       if (!this.#opened.has(source)) await this.#open(source);
       this.#passOver(batch, progress);
       while (progress.next < entries.length) {
-        const slice = entries.slice(progress.next, progress.next + this.#sliceRows);
+        const end = progress.next + this.#sliceRows;
+        const isAll = progress.next === 0 && end >= entries.length;
+        const slice = isAll ? entries : entries.slice(progress.next, end);
         this.#landed(progress, slice, await this.#put(source, slice));
       }
     } catch (error) {
@@ -150,9 +152,8 @@ export class StoreSink implements Sink {
     this.#refusal = undefined;
     this.#sliceRows = Math.min(this.maxRows, this.#sliceRows * 2);
     this.#confirmed.set(source, Math.max(slice.at(-1)!.seq, this.#confirmedOf(source)));
-    const refused = new Set(dead.map(({ seq }) => seq));
-    progress.stored.push(...slice.filter(({ seq }) => !refused.has(seq)));
-    progress.dead.push(...dead);
+    progress.stored = joined(progress.stored, dead.length === 0 ? slice : without(slice, dead));
+    progress.dead = joined(progress.dead, dead);
     progress.next += slice.length;
     if (dead.length > 0) this.#reportDead(slice, dead);
   }
@@ -189,6 +190,16 @@ export class StoreSink implements Sink {
       reason,
     });
   }
+}
+
+/** The lists stay as they are: one of them may be the whole batch. */
+function joined<T>(first: readonly T[], second: readonly T[]): readonly T[] {
+  return first.length === 0 ? second : second.length === 0 ? first : [...first, ...second];
+}
+
+function without(entries: readonly Entry[], dead: readonly RefusedEntry[]): Entry[] {
+  const refused = new Set(dead.map(({ seq }) => seq));
+  return entries.filter(({ seq }) => !refused.has(seq));
 }
 
 /**

@@ -38,7 +38,8 @@ export class Acknowledgements {
    * @param run whose writes may be waited for
    */
   settle(run: string, { entries, lastSeq, stored, dead }: Batch & Delivered): void {
-    if (this.#waiting.size === 0 || entries[0]!.run !== run) return;
+    const [next = Infinity] = this.#waiting.keys();
+    if (next > lastSeq || entries[0]!.run !== run) return;
     const rows = new Set(stored.map(({ seq }) => seq));
     const refused = new Set(dead.map(({ seq }) => seq));
     for (const seq of this.#waiting.keys()) {

@@ -91,7 +91,8 @@ export class Backlog {
     const doneSeq = this.#progress.doneSeq(source);
     if (lastSeq <= doneSeq) return;
     this.#progress.settle(source, lastSeq);
-    this.countOut(entries.filter(({ seq }) => seq > doneSeq).length);
+    const isNew = entries[0]!.seq > doneSeq;
+    this.countOut(isNew ? entries.length : entries.filter(({ seq }) => seq > doneSeq).length);
     this.#segments.noteProgress();
   }
 

@@ -19,6 +19,8 @@ class FakeDelivery {
   unsettled = 0;
   rowsInHand = 0;
   steps = 0;
+  /** A step settles so many entries, for all that it says. */
+  settles = 1;
   failWith: Error | undefined;
   /** Steps wait for it. */
   gate: Promise<void> = Promise.resolve();
@@ -29,7 +31,7 @@ class FakeDelivery {
     if (this.failWith !== undefined) throw this.failWith;
     if (this.unsettled === 0) return undefined;
     this.unsettled = Math.max(0, this.unsettled - 10);
-    return SETTLEMENT;
+    return { ...SETTLEMENT, entries: Array.from({ length: this.settles }, (_, i) => entry(i + 1)) };
   }
 }
 
@@ -95,6 +97,67 @@ Deno.test("a backlog is flushed until less than a batch is left", async () => {
   batcher.start();
   await settle();
   assert.deepEqual([delivery.steps, delivery.unsettled], [4, 7]);
+  await batcher.stop();
+});
+
+/** A flush of a full batch was begun a moment ago. */
+async function underLoad() {
+  const up = setUp();
+  up.delivery.settles = 10;
+  up.delivery.unsettled = 10;
+  up.batcher.start();
+  await settle();
+  assert.equal(up.delivery.steps, 1);
+  return up;
+}
+
+Deno.test("under load a full batch grows for 20 ms, so that flushes are few and large", async () => {
+  const { clock, delivery, batcher } = await underLoad();
+  delivery.unsettled = 10;
+  batcher.notify();
+  assert.equal(batcher.state, "gathering");
+  for (let ms = 1; ms < 20; ms++) {
+    delivery.unsettled++;
+    await clock.advance(1);
+    assert.equal(delivery.steps, 1, `at ${ms} ms`);
+  }
+  delivery.unsettled++;
+  await clock.advance(1);
+  assert.equal(delivery.steps, 2);
+  await batcher.stop();
+});
+
+Deno.test("a batch that does not grow any more is flushed: somebody may wait for it", async () => {
+  const { clock, delivery, batcher } = await underLoad();
+  delivery.unsettled = 10;
+  batcher.notify();
+  await clock.advance(2);
+  assert.equal(delivery.steps, 2);
+  await batcher.stop();
+});
+
+Deno.test("a batch that is large enough does not wait, and neither does one after a pause", async () => {
+  const { clock, delivery, batcher } = await underLoad();
+  delivery.unsettled = 100;
+  batcher.notify();
+  await settle();
+  assert.ok(delivery.steps > 1, "it is of the largest size");
+  delivery.unsettled = 0;
+  await clock.advance(20);
+  const { steps } = delivery;
+  delivery.unsettled = 10;
+  batcher.notify();
+  await settle();
+  assert.equal(delivery.steps, steps + 1);
+  await batcher.stop();
+});
+
+Deno.test("a batch that gathers is drained at once, and no timer is left behind", async () => {
+  const { clock, delivery, batcher } = await underLoad();
+  delivery.unsettled = 10;
+  batcher.notify();
+  assert.equal(await batcher.drain(new AbortController().signal), "drained");
+  assert.deepEqual([delivery.steps, clock.timers], [2, 0]);
   await batcher.stop();
 });
 

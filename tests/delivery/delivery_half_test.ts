@@ -32,11 +32,60 @@ Deno.test(
     const up = new DeliverySetUp({ size: 50, intervalMs: 2_000, max: 400 });
     up.fill(1, 1_030);
     up.half.start();
-    await settle();
+    for (let i = 0; i < 3; i++) await settle();
     assert.deepEqual(up.store.batches, [400, 400, 230]);
     await up.half.stop();
   },
 );
+
+Deno.test("the next batch of a backlog is read while the store has the one before", async () => {
+  const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 4 });
+  const taken: (number | undefined)[] = [];
+  const take = up.journal.take.bind(up.journal);
+  up.journal.take = async (maxRows) => {
+    const batch = await take(maxRows);
+    taken.push(batch?.lastSeq);
+    return batch;
+  };
+  const gate = Promise.withResolvers<void>();
+  const put = up.store.put.bind(up.store);
+  up.store.put = async (...args) => {
+    await gate.promise;
+    return await put(...args);
+  };
+  up.fill(1, 11);
+  up.half.start();
+  await settle();
+  assert.deepEqual([taken, up.store.batches], [[4, 8], []]);
+  gate.resolve();
+  for (let i = 0; i < 4; i++) await settle();
+  assert.deepEqual([up.store.batches, up.storedSeqs], [[4, 4, 3], upTo(11)]);
+  await up.half.stop();
+});
+
+Deno.test("what was read ahead is kept while the batch before it is tried again", async () => {
+  const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 4 });
+  up.fill(1, 12);
+  up.store.failWith = new Error("connection refused");
+  up.half.start();
+  await settle();
+  up.store.failWith = undefined;
+  await up.clock.advance(10_000);
+  assert.deepEqual(up.storedSeqs, upTo(12));
+  await up.half.stop();
+});
+
+Deno.test("a read ahead that fails costs nothing but the time", async () => {
+  const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 4 });
+  const take = up.journal.take.bind(up.journal);
+  let takes = 0;
+  up.journal.take = (maxRows) => ++takes === 2 ? Promise.reject(new Error("EIO")) : take(maxRows);
+  up.fill(1, 11);
+  up.half.start();
+  for (let i = 0; i < 5; i++) await settle();
+  assert.deepEqual([up.storedSeqs, up.lines], [upTo(11), []]);
+  await up.half.stop();
+});
 
 Deno.test(
   "a failed batch stays in hand and is stored exactly once when the store " +

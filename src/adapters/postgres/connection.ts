@@ -6,6 +6,7 @@ import pg from "pg";
 import { withDeadline } from "../../deadline.ts";
 import { reasonOf, StoreRefusesError, StoreUnavailableError } from "../../errors.ts";
 import { type BackendKey, cancelStatement, type Endpoint } from "./cancel.ts";
+import { CopyIn } from "./copy.ts";
 import type { Result, Session } from "./session.ts";
 
 /**
@@ -127,8 +128,20 @@ export class Connection implements Session {
   }
 
   async query<Row>(text: string, parameters: readonly unknown[] = []): Promise<Result<Row>> {
-    const { rows, rowCount } = await this.#submit(text, parameters);
-    return { rows: rows as Row[], rowCount };
+    return resultOf<Row>(await this.#submit(text, parameters));
+  }
+
+  /** Does as {@link Transaction.copy}. */
+  async copy(text: string, rows: Iterable<string>): Promise<number> {
+    let copy: CopyIn | undefined;
+    try {
+      const answer = await this.#run((done) =>
+        this.#client.query(copy = new CopyIn(text, rows, done))
+      );
+      return lastOf(answer).rowCount ?? 0;
+    } catch (error) {
+      throw copy?.failure ?? error;
+    }
   }
 
   async state(): Promise<ServerState> {
@@ -142,15 +155,16 @@ export class Connection implements Session {
 
   /**
    * Begins a transaction in one message with its limits, which end with it: a pooler between here
-   * and the server gives the session to others.
+   * and the server gives the session to others. In the same message goes a first statement.
    * @throws StoreRefusesError behind a pooler that knows no transactions
    */
-  async begin(limits: Readonly<Record<string, number>>): Promise<void> {
+  async begin<Row>(limits: Readonly<Record<string, number>>, first: string): Promise<Result<Row>> {
     const settings = Object.entries(limits).map(([name, value]) =>
-      `; set local ${name} = ${Math.ceil(value)}`
+      `set local ${name} = ${Math.ceil(value)}`
     );
+    const statements = ["begin isolation level read committed", ...settings, first];
     try {
-      await this.#submit(`begin isolation level read committed${settings.join("")}`, []);
+      return resultOf<Row>(await this.#submit(statements.join("; "), []));
     } catch (error) {
       if (!STATEMENT_POOLING.test(reasonOf(error))) throw error;
       const message =
@@ -161,12 +175,12 @@ export class Connection implements Session {
   }
 
   /**
-   * Commits the transaction.
+   * Commits the transaction, in one message with its last statements.
    * @throws ConnectionLostError when the answer is lost, StoreUnavailableError when the server
    *   rolled back instead
    */
-  async commit(): Promise<void> {
-    const { command } = await this.#submit("commit", []);
+  async commit(last: readonly string[] = []): Promise<void> {
+    const { command } = lastOf(await this.#submit([...last, "commit"].join("; "), []));
     if (command !== "COMMIT") {
       throw new StoreUnavailableError(
         `The transaction was not committed: the server answered ${command}`,
@@ -224,7 +238,11 @@ export class Connection implements Session {
     this.#failStatement?.(this.#lost);
   }
 
-  #submit(text: string, parameters: readonly unknown[]): Promise<pg.QueryResult> {
+  #submit(text: string, parameters: readonly unknown[]): Promise<Answer> {
+    return this.#run((done) => this.#client.query({ text, values: [...parameters] }, done));
+  }
+
+  #run(send: (done: Callback) => void): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#lost !== undefined) return reject(this.#lost);
       if (this.#failStatement !== undefined) {
@@ -235,11 +253,11 @@ export class Connection implements Session {
         done();
         reject(error);
       };
-      this.#client.query({ text, values: [...parameters] }, (error, result) => {
+      send((error, answer) => {
         if (this.#lost !== undefined) return;
         if (error === null || error === undefined) {
           done();
-          resolve(result);
+          resolve(answer);
         } else this.#refused(error);
       });
     });
@@ -259,6 +277,19 @@ export class Connection implements Session {
       this.#failStatement?.(error);
     });
   }
+}
+
+/** A message of several statements is answered for each of them. */
+type Answer = pg.QueryResult | readonly pg.QueryResult[];
+type Callback = (error: Error | null | undefined, answer: Answer) => void;
+
+function lastOf(answer: Answer): pg.QueryResult {
+  return "rows" in answer ? answer : answer.at(-1)!;
+}
+
+function resultOf<Row>(answer: Answer): Result<Row> {
+  const { rows, rowCount } = lastOf(answer);
+  return { rows: rows as Row[], rowCount };
 }
 
 /** Returns true for class 08, and for what a server says that shuts down or is not up yet. */

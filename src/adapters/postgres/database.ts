@@ -18,7 +18,7 @@ import { ensureIndex } from "./latest_index.ts";
 import { pause } from "./pause.ts";
 import { CLOSED, createPool, type Pool, type PoolOptions } from "./pool.ts";
 import { ensureTables } from "./schema.ts";
-import type { Session } from "./session.ts";
+import type { Session, Transaction } from "./session.ts";
 import { isRefusal, isSchemaGone } from "./sql_state.ts";
 
 export interface DatabaseOptions extends Omit<PoolOptions, "admit"> {
@@ -47,8 +47,10 @@ const INDEX_CONNECTIONS = 2;
  * It has the connections, with the limits of this adapter; what the driver throws is left as it is.
  */
 interface BoundedPool {
+  /** Who runs a transaction gives it up after this. */
+  readonly transactionLimitMs: number;
   run<T>(work: (session: Session) => Promise<T>): Promise<T>;
-  transaction<T>(work: (session: Session) => Promise<T>): Promise<T>;
+  transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
 }
 
 export class Database {
@@ -95,7 +97,7 @@ export class Database {
   }
 
   /** Commits when `work` resolves, rolls back when it rejects. @throws StoreError */
-  transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+  transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     return this.#call(() => this.#pool.transaction(this.#transactionLimitMs, work));
   }
 
@@ -106,12 +108,13 @@ export class Database {
    * @throws StoreError
    */
   transactionOr<T>(
-    work: (session: Session) => Promise<T>,
+    work: (transaction: Transaction) => Promise<T>,
     instead: (error: unknown, pool: BoundedPool) => Promise<T>,
   ): Promise<T> {
-    const pool = {
+    const pool: BoundedPool = {
+      transactionLimitMs: this.#transactionLimitMs,
       run: <R>(more: (session: Session) => Promise<R>) => this.#pool.run(this.callLimitMs, more),
-      transaction: <R>(more: (session: Session) => Promise<R>) =>
+      transaction: <R>(more: (transaction: Transaction) => Promise<R>) =>
         this.#pool.transaction(this.#transactionLimitMs, more),
     };
     return this.#call(() => pool.transaction(work).catch((error) => instead(error, pool)));

@@ -7,7 +7,8 @@ import { DeadlineError, withDeadline } from "../../deadline.ts";
 import { StoreUnavailableError } from "../../errors.ts";
 import { connect, type Connected, type ConnectOptions, describeHosts } from "./connect.ts";
 import type { Connection } from "./connection.ts";
-import type { Session } from "./session.ts";
+import type { Session, Transaction } from "./session.ts";
+import { inTransaction } from "./transaction.ts";
 
 export interface PoolOptions extends ConnectOptions {
   /** There are at most so many connections at a time. */
@@ -39,7 +40,7 @@ export interface Pool {
    * Commits when `work` resolves, rolls back when it rejects; the isolation is READ COMMITTED.
    * @throws StoreRefusesError behind a pooler that knows no transactions
    */
-  transaction<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T>;
+  transaction<T>(limitMs: number, work: (transaction: Transaction) => Promise<T>): Promise<T>;
   /** Names the servers, for messages: `PostgreSQL at db1:5432,db2:5432`. */
   describe(): string;
   close(): Promise<void>;
@@ -124,7 +125,7 @@ class ConnectionPool implements Pool {
     );
   }
 
-  transaction<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+  transaction<T>(limitMs: number, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     return this.#use(limitMs, ({ connection }) => inTransaction(connection, limitMs, work));
   }
 
@@ -246,30 +247,4 @@ class ConnectionPool implements Pool {
 
 function isUsable({ connection, isRetired, expiresAtMs }: Pooled): boolean {
   return !isRetired && connection.isFresh && performance.now() < expiresAtMs;
-}
-
-/**
- * Runs a transaction with limits on the server, which ends by itself what takes too long, also
- * where it cannot be told to: a statement, the wait for a lock, and a transaction whose client is
- * gone without a word, which would keep its locks.
- */
-async function inTransaction<T>(
-  connection: Connection,
-  limitMs: number,
-  work: (session: Session) => Promise<T>,
-): Promise<T> {
-  const statementMs = Math.max(limitMs - 1_000, 0.8 * limitMs);
-  await connection.begin({
-    statement_timeout: statementMs,
-    lock_timeout: statementMs / 2,
-    idle_in_transaction_session_timeout: limitMs,
-  });
-  try {
-    const result = await work(connection);
-    await connection.commit();
-    return result;
-  } catch (error) {
-    if (!connection.hasFailed) await connection.rollback();
-    throw error;
-  }
 }

@@ -15,3 +15,17 @@ export interface Result<Row> {
   /** So many rows were returned, inserted, updated or deleted. */
   readonly rowCount: number | null;
 }
+
+/** One transaction; it ends when who was given it is done. */
+export interface Transaction extends Session {
+  /**
+   * Runs a `copy … from stdin` with lines in the text format; returns the number of rows that went
+   * in. @throws as {@link Session.query}; whatever `rows` throws
+   */
+  copy(text: string, rows: Iterable<string>): Promise<number>;
+  /**
+   * Adds a statement without parameters, whose answer nobody needs: it is sent in one message with
+   * the commit.
+   */
+  atEnd(text: string): void;
+}

@@ -29,3 +29,8 @@ export function isRefusal(error: unknown): error is Error & { readonly code: str
 export function isSchemaGone(error: unknown): boolean {
   return /^(42P01|42703|3F000|3D000)$/.test(sqlStateOf(error) ?? "");
 }
+
+/** Returns true when somebody else had a lock for too long. */
+export function isLockTimeout(error: unknown): boolean {
+  return sqlStateOf(error) === "55P03";
+}

@@ -10,8 +10,8 @@ import { PostgresDeadLetters } from "./dead_letters.ts";
 import { identityOf } from "./identity.ts";
 import { LookUps } from "./look_ups.ts";
 import { PostgresIdentity } from "./store_identity.ts";
-import { putOneByOne, putTogether, RowsVanishedError } from "./put.ts";
-import { isRefusal } from "./sql_state.ts";
+import { endStrandedCopies, putOneByOne, putTogether, RowsVanishedError } from "./put.ts";
+import { isLockTimeout, isRefusal } from "./sql_state.ts";
 
 /** Makes the store, which does not connect before the first call; the server need not be up. */
 export function createPostgresStore(options: DatabaseOptions): StorePorts {
@@ -75,9 +75,13 @@ class PostgresStore implements Store {
         }
         return result;
       },
-      (error, pool) => {
+      async (error, pool) => {
+        if (isLockTimeout(error)) {
+          // Twice the time is beyond doubt, whatever the two clocks make of it.
+          await pool.run((session) => endStrandedCopies(session, 2 * pool.transactionLimitMs));
+        }
         if (!isRefusal(error) && !(error instanceof RowsVanishedError)) throw error;
-        return pool.transaction((session) =>
+        return await pool.transaction((session) =>
           putOneByOne(session, source, entries, confirmedSeq, this.#neighbours)
         );
       },

@@ -65,3 +65,25 @@ export function columnsOf(entries: readonly Entry[]): readonly (readonly (string
     entries.map(({ seq }) => seq),
   ];
 }
+
+/** Yields the entries as lines of a COPY in the text format, with columns as {@link COLUMNS}. */
+export function* linesOf(entries: readonly Entry[]): Iterable<string> {
+  for (const { userId, value, ts, acceptedMs, run, seq } of entries) {
+    const version = `${ts}\t${acceptedMs}\t${escaped(run)}\t${seq}`;
+    yield `${escaped(userId)}\t${escaped(value)}\t${version}\n`;
+  }
+}
+
+const SPECIAL = /[\\\t\n\r]/;
+const ALL_SPECIAL = /[\\\t\n\r]/g;
+const ESCAPES: Readonly<Record<string, string>> = {
+  "\\": "\\\\",
+  "\t": "\\t",
+  "\n": "\\n",
+  "\r": "\\r",
+};
+
+/** All else stands for itself; with the backslash `\N`, which is null, and `\.`, the end, are text. */
+function escaped(text: string): string {
+  return SPECIAL.test(text) ? text.replace(ALL_SPECIAL, (special) => ESCAPES[special]!) : text;
+}
