@@ -3,23 +3,13 @@
  * write readable at once. Durable values are held up to a byte budget; past it only their places
  * are, and the journal gives the value back from disk.
  */
-import { compareVersions, type Entry, newest } from "../domain.ts";
+import { compareVersions, type Entry, type Version } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { type PackedText, packText, unpackText } from "../packed.ts";
 import type { Intake } from "../ports/intake.ts";
 import { NONE, SlotTable } from "./slot_table.ts";
 import { UserKey } from "./user_key.ts";
-
-/**
- * It has a user's entries that are acknowledged and not durable yet: each may still be withdrawn,
- * and then the others count again.
- */
-interface Volatile {
-  /** They are in the order in which they were accepted. */
-  readonly entries: Entry[];
-  /** It is undefined while it has to be found out anew. */
-  newest: Entry | undefined;
-}
+import { VolatileEntries } from "./volatile_entries.ts";
 
 /**
  * Each user with a write that waits for the store costs some 100 bytes of memory; the writes
@@ -50,8 +40,7 @@ export class Pending {
   readonly #runs: string[] = [];
   readonly #runNumbers = new Map<string, number>();
   #users = 0;
-  /** All of them are of this run, as only what is accepted now can be withdrawn. */
-  readonly #volatile = new Map<string, Volatile>();
+  readonly #volatile = new VolatileEntries();
   #valueBytes = 0;
   #settlements = 0;
 
@@ -65,13 +54,7 @@ export class Pending {
    * has to follow.
    */
   addVolatile(entry: Entry): void {
-    const held = this.#volatile.get(entry.userId);
-    if (held === undefined) {
-      this.#volatile.set(entry.userId, { entries: [entry], newest: entry });
-      return;
-    }
-    held.entries.push(entry);
-    if (held.newest !== undefined) held.newest = newest(held.newest, entry);
+    this.#volatile.add(entry);
   }
 
   /**
@@ -79,44 +62,46 @@ export class Pending {
    * and is not any more.
    */
   addDurable(entry: Entry): void {
-    if (this.#volatile.size > 0) this.withdraw(entry);
+    if (!this.#volatile.isEmpty) this.#volatile.remove(entry);
     const table = this.#tableOf(entry.userId);
     table.reserve(this.#key);
-    const head = table.find(this.#key);
-    const slot = table.add(entry, this.#runNumber(entry.run));
-    if (head === NONE) {
-      table.addUser(this.#key, slot);
+    const run = this.#runNumber(entry.run);
+    let first = table.find(this.#key);
+    if (first === NONE) {
+      first = table.add(entry, run);
+      table.addUser(this.#key, first);
       this.#users++;
-    } else if (this.#compare(table, slot, head) > 0) {
-      table.replaceFirst(head, slot);
-      table.setNext(slot, this.#skipSettledEarlier(table, head, slot));
+    } else if (this.#compare(entry, table, first) <= 0) {
+      return this.#placeBehind(table, first, entry, run);
+    } else if (settledAfter(table, first, entry) >= 0) {
+      this.#valueBytes -= sizeOf(table.value(first));
+      table.set(first, entry, run);
+      table.setNext(first, this.#skipSettledEarlier(table, table.next(first), entry));
+    } else {
+      const slot = table.add(entry, run);
+      table.setNext(slot, first);
+      table.replaceFirst(first, slot);
       this.#cut(table, slot);
-    } else return this.#placeBehind(table, head, slot);
-    this.#holdValue(table, slot, entry.value);
+      first = slot;
+    }
+    this.#holdValue(table, first, entry.value);
   }
 
   /**
    * Takes back an entry that was added before it was durable and never became so. Returns true when
    * it was there.
    */
-  withdraw({ userId, run, seq }: Entry): boolean {
-    const held = this.#volatile.get(userId);
-    if (held === undefined) return false;
-    const index = held.entries.findIndex((entry) => entry.seq === seq && entry.run === run);
-    if (index < 0) return false;
-    held.entries.splice(index, 1);
-    if (held.newest?.seq === seq) held.newest = undefined;
-    if (held.entries.length === 0) this.#volatile.delete(userId);
-    return true;
+  withdraw(entry: Entry): boolean {
+    return this.#volatile.remove(entry);
   }
 
   has(userId: string): boolean {
     if (this.#users > 0 && this.#tableOf(userId).find(this.#key) !== NONE) return true;
-    return this.#volatile.size > 0 && this.#volatile.has(userId);
+    return this.#volatile.has(userId);
   }
 
   get(userId: string): Entry | undefined | Promise<Entry | undefined> {
-    const volatile = this.#volatile.size === 0 ? undefined : this.#newestVolatile(userId);
+    const volatile = this.#volatile.isEmpty ? undefined : this.#volatile.newest(userId);
     if (this.#users === 0) return volatile;
     const table = this.#tableOf(userId);
     const slot = table.find(this.#key);
@@ -183,28 +168,28 @@ export class Pending {
     table.setValue(slot, packed);
   }
 
-  /** Compares two slots as {@link compareVersions} compares entries. */
-  #compare(table: SlotTable, a: number, b: number): number {
-    const difference = table.ts(a) - table.ts(b) || table.acceptedMs(a) - table.acceptedMs(b);
+  /** Compares an entry with that of a slot, as {@link compareVersions} does. */
+  #compare({ ts, acceptedMs, run, seq }: Version, table: SlotTable, slot: number): number {
+    const difference = ts - table.ts(slot) || acceptedMs - table.acceptedMs(slot);
     if (difference !== 0) return difference;
-    if (table.run(a) === table.run(b)) return table.seq(a) - table.seq(b);
-    return this.#runs[table.run(a)]! < this.#runs[table.run(b)]! ? -1 : 1;
+    const other = this.#runs[table.run(slot)]!;
+    return run === other ? seq - table.seq(slot) : run < other ? -1 : 1;
   }
 
-  /** Keeps the order of the slots; the new one may need no place. */
-  #placeBehind(table: SlotTable, head: number, slot: number): void {
-    let at = head;
+  /** Keeps the order of the slots; the entry may need no place. */
+  #placeBehind(table: SlotTable, first: number, entry: Version, run: number): void {
+    let at = first;
     for (let place = 1; place < MAX_SLOTS_PER_USER; place++) {
-      if (isSettledBefore(table, slot, at) || isSame(table, slot, at)) break;
+      if (settledAfter(table, at, entry) <= 0) return;
       const next = table.next(at);
-      if (next === NONE || this.#compare(table, slot, next) > 0) {
-        table.setNext(slot, this.#skipSettledEarlier(table, next, slot));
+      if (next === NONE || this.#compare(entry, table, next) > 0) {
+        const slot = table.add(entry, run);
+        table.setNext(slot, this.#skipSettledEarlier(table, next, entry));
         table.setNext(at, slot);
-        return this.#cut(table, head);
+        return this.#cut(table, first);
       }
       at = next;
     }
-    table.give(slot);
   }
 
   #cut(table: SlotTable, head: number): void {
@@ -219,10 +204,10 @@ export class Pending {
     this.#give(table, beyond);
   }
 
-  /** Returns what is left of `rest`, all of it older than `slot`. */
-  #skipSettledEarlier(table: SlotTable, rest: number, slot: number): number {
+  /** Returns what is left of `rest`, all of it older than the entry. */
+  #skipSettledEarlier(table: SlotTable, rest: number, entry: Version): number {
     let at = rest;
-    while (at !== NONE && (isSettledBefore(table, at, slot) || isSame(table, at, slot))) {
+    while (at !== NONE && settledAfter(table, at, entry) >= 0) {
       const next = table.next(at);
       this.#give(table, at);
       at = next;
@@ -273,27 +258,15 @@ export class Pending {
     }
     return undefined;
   }
-
-  #newestVolatile(userId: string): Entry | undefined {
-    const held = this.#volatile.get(userId);
-    if (held === undefined || held.newest !== undefined) return held?.newest;
-    for (const entry of held.entries) held.newest = newest(held.newest, entry);
-    return held.newest;
-  }
 }
 
 /**
- * Compares two slots by when they are settled, which is in the order in which they were accepted,
- * over all runs of an instance: its acceptance times never go back, and no two runs share a
- * millisecond.
+ * Returns a positive number when the entry is settled after that of the slot, and 0 when they are
+ * the same. They are settled in the order in which they were accepted, over all runs of an
+ * instance: its acceptance times never go back, and no two runs share a millisecond.
  */
-function isSettledBefore(table: SlotTable, a: number, b: number): boolean {
-  const difference = table.acceptedMs(a) - table.acceptedMs(b);
-  return difference < 0 || (difference === 0 && table.seq(a) < table.seq(b));
-}
-
-function isSame(table: SlotTable, a: number, b: number): boolean {
-  return table.run(a) === table.run(b) && table.seq(a) === table.seq(b);
+function settledAfter(table: SlotTable, slot: number, { acceptedMs, seq }: Version): number {
+  return acceptedMs - table.acceptedMs(slot) || seq - table.seq(slot);
 }
 
 function sizeOf(value: PackedText | undefined): number {

@@ -11,17 +11,17 @@ import type { UserKey } from "./user_key.ts";
 /** It is no slot. */
 export const NONE = -1;
 
-/** A slot has three numbers in one array … */
-const NUMBERS = 3;
+/** A slot has three numbers of 64 bits … */
+const SLOT_NUMBERS = 5;
 const TS = 0;
 const ACCEPTED_MS = 1;
 const SEQ = 2;
-/** … and four in another; the last two only count in the first slot of a user. */
-const LINKS = 4;
-const RUN = 0;
-const NEXT = 1;
-const KEY_AT = 2;
-const HASH = 3;
+/** … and behind them four of 32; the last two only count in the first slot of a user. */
+const SLOT_LINKS = 2 * SLOT_NUMBERS;
+const RUN = 6;
+const NEXT = 7;
+const KEY_AT = 8;
+const HASH = 9;
 
 /** Before the bytes of a key stands their number, in two bytes. */
 const KEY_HEAD_BYTES = 2;
@@ -32,6 +32,7 @@ const FIRST_KEY_BYTES = 512;
 const KEPT_SLOTS = 256;
 
 export class SlotTable {
+  /** Both are views of the same bytes, so that a slot is in one place of the memory. */
   #numbers = new Float64Array(0);
   #links = new Int32Array(0);
   #values: (PackedText | undefined)[] = [];
@@ -52,15 +53,15 @@ export class SlotTable {
   }
 
   ts(slot: number): number {
-    return this.#numbers[slot * NUMBERS + TS]!;
+    return this.#numbers[slot * SLOT_NUMBERS + TS]!;
   }
 
   acceptedMs(slot: number): number {
-    return this.#numbers[slot * NUMBERS + ACCEPTED_MS]!;
+    return this.#numbers[slot * SLOT_NUMBERS + ACCEPTED_MS]!;
   }
 
   seq(slot: number): number {
-    return this.#numbers[slot * NUMBERS + SEQ]!;
+    return this.#numbers[slot * SLOT_NUMBERS + SEQ]!;
   }
 
   setValue(slot: number, value: PackedText): void {
@@ -69,7 +70,7 @@ export class SlotTable {
 
   /** The run is a small number that stands for its name. */
   run(slot: number): number {
-    return this.#links[slot * LINKS + RUN]!;
+    return this.#links[slot * SLOT_LINKS + RUN]!;
   }
 
   value(slot: number): PackedText | undefined {
@@ -78,19 +79,19 @@ export class SlotTable {
 
   /** It is the next slot of the same user, or {@link NONE}. */
   next(slot: number): number {
-    return this.#links[slot * LINKS + NEXT]!;
+    return this.#links[slot * SLOT_LINKS + NEXT]!;
   }
 
   setNext(slot: number, next: number): void {
-    this.#links[slot * LINKS + NEXT] = next;
+    this.#links[slot * SLOT_LINKS + NEXT] = next;
   }
 
   /** Makes room for one slot and this key. Slots have other numbers afterwards. */
   reserve({ length }: UserKey): void {
-    const isFull = this.#free === NONE && this.#taken * LINKS === this.#links.length;
+    const isFull = this.#free === NONE && this.#taken * SLOT_LINKS === this.#links.length;
     const keyBytes = this.#keyEnd + KEY_HEAD_BYTES + length;
     if (!isFull && keyBytes <= this.#keys.length) return;
-    const capacity = this.#links.length / LINKS;
+    const capacity = this.#links.length / SLOT_LINKS;
     const usedKeyBytes = keyBytes - this.#unusedKeyBytes;
     this.#rebuild(
       isFull ? Math.max(FIRST_SLOTS, Math.ceil(capacity * 1.5)) : capacity,
@@ -111,19 +112,24 @@ export class SlotTable {
   }
 
   /** Takes a slot, for which there is room, and which is nobody's yet. */
-  add({ ts, acceptedMs, seq }: Version, run: number): number {
+  add(version: Version, run: number): number {
     let slot = this.#free;
     if (slot === NONE) slot = this.#taken++;
     else this.#free = this.next(slot);
-    const numbers = this.#numbers;
-    numbers[slot * NUMBERS + TS] = ts;
-    numbers[slot * NUMBERS + ACCEPTED_MS] = acceptedMs;
-    numbers[slot * NUMBERS + SEQ] = seq;
-    this.#links[slot * LINKS + RUN] = run;
-    this.setNext(slot, NONE);
-    this.#values[slot] = undefined;
+    this.set(slot, version, run);
+    this.#links[slot * SLOT_LINKS + NEXT] = NONE;
     this.#slots++;
     return slot;
+  }
+
+  /** Lets a slot stand for another entry of its user, whose value is not held. */
+  set(slot: number, { ts, acceptedMs, seq }: Version, run: number): void {
+    const numbers = this.#numbers;
+    numbers[slot * SLOT_NUMBERS + TS] = ts;
+    numbers[slot * SLOT_NUMBERS + ACCEPTED_MS] = acceptedMs;
+    numbers[slot * SLOT_NUMBERS + SEQ] = seq;
+    this.#links[slot * SLOT_LINKS + RUN] = run;
+    this.#values[slot] = undefined;
   }
 
   /** Gives back a slot that is nobody's any more. */
@@ -136,8 +142,8 @@ export class SlotTable {
 
   /** Makes `slot` the first of a user who has none, for whose key there is room. */
   addUser(key: UserKey, slot: number): void {
-    this.#links[slot * LINKS + KEY_AT] = this.#keyEnd;
-    this.#links[slot * LINKS + HASH] = key.hash;
+    this.#links[slot * SLOT_LINKS + KEY_AT] = this.#keyEnd;
+    this.#links[slot * SLOT_LINKS + HASH] = key.hash;
     const keys = this.#keys;
     let at = this.#keyEnd;
     keys[at++] = key.length & 0xff;
@@ -151,13 +157,13 @@ export class SlotTable {
   /** Makes `slot` the first of the user whose first one is `head`. */
   replaceFirst(head: number, slot: number): void {
     this.#index[this.#placeOf(head)] = slot + 1;
-    this.#links[slot * LINKS + KEY_AT] = this.#links[head * LINKS + KEY_AT]!;
-    this.#links[slot * LINKS + HASH] = this.#links[head * LINKS + HASH]!;
+    this.#links[slot * SLOT_LINKS + KEY_AT] = this.#links[head * SLOT_LINKS + KEY_AT]!;
+    this.#links[slot * SLOT_LINKS + HASH] = this.#links[head * SLOT_LINKS + HASH]!;
   }
 
   /** Forgets the user whose first slot is `head`. */
   removeUser(head: number): void {
-    const keyAt = this.#links[head * LINKS + KEY_AT]!;
+    const keyAt = this.#links[head * SLOT_LINKS + KEY_AT]!;
     this.#unusedKeyBytes += this.#keyBytes(keyAt);
     this.#users--;
     this.#leave(this.#placeOf(head));
@@ -166,7 +172,7 @@ export class SlotTable {
 
   /** Makes the table smaller when it is nearly empty. Slots have other numbers afterwards. */
   shrink(): void {
-    const capacity = this.#links.length / LINKS;
+    const capacity = this.#links.length / SLOT_LINKS;
     const keyBytes = this.#keyEnd - this.#unusedKeyBytes;
     const isLarge = capacity > KEPT_SLOTS || this.#keys.length > KEPT_SLOTS * 64;
     if (!isLarge || this.#slots * 4 > capacity || keyBytes * 4 > this.#keys.length) return;
@@ -175,9 +181,9 @@ export class SlotTable {
 
   #isOf(slot: number, key: UserKey): boolean {
     const links = this.#links;
-    if (links[slot * LINKS + HASH] !== key.hash) return false;
+    if (links[slot * SLOT_LINKS + HASH] !== key.hash) return false;
     const keys = this.#keys;
-    let at = links[slot * LINKS + KEY_AT]!;
+    let at = links[slot * SLOT_LINKS + KEY_AT]!;
     if ((keys[at]! | keys[at + 1]! << 8) !== key.length) return false;
     at += KEY_HEAD_BYTES;
     for (let i = 0; i < key.length; i++) if (keys[at + i] !== key.bytes[i]) return false;
@@ -190,14 +196,14 @@ export class SlotTable {
 
   #placeOf(head: number): number {
     const mask = this.#index.length - 1;
-    let place = this.#links[head * LINKS + HASH]! & mask;
+    let place = this.#links[head * SLOT_LINKS + HASH]! & mask;
     while (this.#index[place] !== head + 1) place = (place + 1) & mask;
     return place;
   }
 
   #enter(head: number): void {
     const mask = this.#index.length - 1;
-    let place = this.#links[head * LINKS + HASH]! & mask;
+    let place = this.#links[head * SLOT_LINKS + HASH]! & mask;
     while (this.#index[place] !== 0) place = (place + 1) & mask;
     this.#index[place] = head + 1;
   }
@@ -207,7 +213,7 @@ export class SlotTable {
     const index = this.#index;
     const mask = index.length - 1;
     for (let place = (hole + 1) & mask; index[place] !== 0; place = (place + 1) & mask) {
-      const wanted = this.#links[(index[place]! - 1) * LINKS + HASH]! & mask;
+      const wanted = this.#links[(index[place]! - 1) * SLOT_LINKS + HASH]! & mask;
       if (((place - wanted) & mask) < ((place - hole) & mask)) continue;
       index[hole] = index[place]!;
       hole = place;
@@ -224,8 +230,8 @@ export class SlotTable {
       index: this.#index,
       keys: this.#keys,
     };
-    this.#numbers = new Float64Array(capacity * NUMBERS);
-    this.#links = new Int32Array(capacity * LINKS);
+    this.#numbers = new Float64Array(capacity * SLOT_NUMBERS);
+    this.#links = new Int32Array(this.#numbers.buffer);
     this.#values = [];
     this.#index = new Uint32Array(indexLength(capacity));
     this.#keys = new Uint8Array(keyBytes);
@@ -233,7 +239,7 @@ export class SlotTable {
     this.#free = NONE;
     for (const entered of before.index) {
       let last = NONE;
-      for (let from = entered - 1; from !== NONE; from = before.links[from * LINKS + NEXT]!) {
+      for (let from = entered - 1; from !== NONE; from = before.links[from * SLOT_LINKS + NEXT]!) {
         const slot = this.#copy(from, before);
         if (last === NONE) this.#copyUser(slot, before.keys);
         else this.setNext(last, slot);
@@ -244,26 +250,24 @@ export class SlotTable {
 
   #copy(
     from: number,
-    { numbers, links, values }: {
+    { numbers, values }: {
       readonly numbers: Float64Array;
-      readonly links: Int32Array;
       readonly values: readonly (PackedText | undefined)[];
     },
   ): number {
     const slot = this.#taken++;
-    for (let i = 0; i < NUMBERS; i++) {
-      this.#numbers[slot * NUMBERS + i] = numbers[from * NUMBERS + i]!;
+    for (let i = 0; i < SLOT_NUMBERS; i++) {
+      this.#numbers[slot * SLOT_NUMBERS + i] = numbers[from * SLOT_NUMBERS + i]!;
     }
-    for (let i = 0; i < LINKS; i++) this.#links[slot * LINKS + i] = links[from * LINKS + i]!;
     this.setNext(slot, NONE);
     this.#values.push(values[from]);
     return slot;
   }
 
   #copyUser(head: number, keys: Uint8Array): void {
-    const from = this.#links[head * LINKS + KEY_AT]!;
+    const from = this.#links[head * SLOT_LINKS + KEY_AT]!;
     const end = from + KEY_HEAD_BYTES + (keys[from]! | keys[from + 1]! << 8);
-    this.#links[head * LINKS + KEY_AT] = this.#keyEnd;
+    this.#links[head * SLOT_LINKS + KEY_AT] = this.#keyEnd;
     for (let at = from; at < end; at++) this.#keys[this.#keyEnd++] = keys[at]!;
     this.#enter(head);
   }
