@@ -3,34 +3,16 @@
  * write readable at once. Durable values are held up to a byte budget; past it only their places
  * are, and the journal gives the value back from disk.
  */
-import { compareVersions, type Entry, newest, type Version } from "../domain.ts";
+import { compareVersions, type Entry, type Version } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { type PackedText, packText, unpackText } from "../packed.ts";
 import type { Intake } from "../ports/intake.ts";
-
-interface Slot extends Version {
-  /** It is undefined when it is not held here, and the journal has to be asked. */
-  readonly value: PackedText | undefined;
-  /**
-   * It is the newest of those that are older by version and settled later: it counts when this one
-   * is settled, and above all when the store refuses it. Older ones that are settled earlier need
-   * no place.
-   */
-  next: Slot | undefined;
-}
+import { NONE, SlotTable } from "./slot_table.ts";
+import { UserKey } from "./user_key.ts";
+import { VolatileEntries } from "./volatile_entries.ts";
 
 /**
- * It has a user's entries that are acknowledged and not durable yet: each may still be withdrawn,
- * and then the others count again.
- */
-interface Volatile {
-  readonly entries: Map<number, Entry>;
-  /** It is undefined while it has to be found out anew. */
-  newest: Entry | undefined;
-}
-
-/**
- * Each user with a write that waits for the store costs some 250 bytes of memory; the writes
+ * Each user with a write that waits for the store costs some 100 bytes of memory; the writes
  * themselves are on disk.
  */
 export const PENDING_USERS_MAX = 1_000_000;
@@ -41,10 +23,24 @@ export const PENDING_USERS_MAX = 1_000_000;
  */
 const MAX_SLOTS_PER_USER = 16;
 
+/**
+ * Users are divided among so many tables, by the first bits of their hashes, so that a table of a
+ * million users is built anew in a millisecond.
+ */
+const TABLES_BITS = 6;
+
+/**
+ * A user's slots go from the newest to the oldest, and each is settled later than the one before:
+ * it counts when that one is settled, and above all when the store refuses it. Older entries that
+ * are settled earlier need no slot.
+ */
 export class Pending {
-  readonly #durable = new Map<string, Slot>();
-  /** All of them are of this run, as only what is accepted now can be withdrawn. */
-  readonly #volatile = new Map<string, Volatile>();
+  readonly #tables = Array.from({ length: 1 << TABLES_BITS }, () => new SlotTable());
+  readonly #key = new UserKey();
+  readonly #runs: string[] = [];
+  readonly #runNumbers = new Map<string, number>();
+  #users = 0;
+  readonly #volatile = new VolatileEntries();
   #valueBytes = 0;
   #settlements = 0;
 
@@ -58,13 +54,7 @@ export class Pending {
    * has to follow.
    */
   addVolatile(entry: Entry): void {
-    const held = this.#volatile.get(entry.userId);
-    if (held === undefined) {
-      this.#volatile.set(entry.userId, { entries: new Map([[entry.seq, entry]]), newest: entry });
-      return;
-    }
-    held.entries.set(entry.seq, entry);
-    if (held.newest !== undefined) held.newest = newest(held.newest, entry);
+    this.#volatile.add(entry);
   }
 
   /**
@@ -72,50 +62,60 @@ export class Pending {
    * and is not any more.
    */
   addDurable(entry: Entry): void {
-    if (this.#volatile.size > 0) this.withdraw(entry);
-    const { userId, value, ts, acceptedMs, run, seq } = entry;
-    const head = this.#durable.get(userId);
-    const isNewest = head === undefined || compareVersions(entry, head) > 0;
-    const hasRoom = this.#valueBytes + value.length * 2 <= this.valueBudgetBytes;
-    const slot: Slot = {
-      ts,
-      acceptedMs,
-      run,
-      seq,
-      value: isNewest && hasRoom ? packText(value) : undefined,
-      next: undefined,
-    };
-    if (head !== undefined && !isNewest) return this.#placeBehind(head, slot);
-    slot.next = this.#skipSettledEarlier(head, slot);
-    this.#valueBytes += sizeOf(slot.value);
-    this.#cut(slot);
-    this.#durable.set(userId, slot);
+    if (!this.#volatile.isEmpty) this.#volatile.remove(entry);
+    const table = this.#tableOf(entry.userId);
+    table.reserve(this.#key);
+    const run = this.#runNumber(entry.run);
+    let first = table.find(this.#key);
+    if (first === NONE) {
+      first = table.add(entry, run);
+      table.addUser(this.#key, first);
+      this.#users++;
+    } else if (this.#compare(entry, table, first) <= 0) {
+      return this.#placeBehind(table, first, entry, run);
+    } else if (settledAfter(table, first, entry) >= 0) {
+      this.#valueBytes -= sizeOf(table.value(first));
+      table.set(first, entry, run);
+      table.setNext(first, this.#skipSettledEarlier(table, table.next(first), entry));
+    } else {
+      const slot = table.add(entry, run);
+      table.setNext(slot, first);
+      table.replaceFirst(first, slot);
+      this.#cut(table, slot);
+      first = slot;
+    }
+    this.#holdValue(table, first, entry.value);
   }
 
   /**
    * Takes back an entry that was added before it was durable and never became so. Returns true when
    * it was there.
    */
-  withdraw({ userId, run, seq }: Entry): boolean {
-    const held = this.#volatile.get(userId);
-    if (held?.entries.get(seq)?.run !== run || !held.entries.delete(seq)) return false;
-    if (held.newest?.seq === seq) held.newest = undefined;
-    if (held.entries.size === 0) this.#volatile.delete(userId);
-    return true;
+  withdraw(entry: Entry): boolean {
+    return this.#volatile.remove(entry);
   }
 
   has(userId: string): boolean {
-    return this.#durable.has(userId) || this.#volatile.has(userId);
+    if (this.#users > 0 && this.#tableOf(userId).find(this.#key) !== NONE) return true;
+    return this.#volatile.has(userId);
   }
 
   get(userId: string): Entry | undefined | Promise<Entry | undefined> {
-    const volatile = this.#newestVolatile(userId);
-    const slot = this.#durable.get(userId);
-    if (slot === undefined) return volatile;
-    if (volatile !== undefined && compareVersions(volatile, slot) > 0) return volatile;
-    if (slot.value === undefined) return this.#read(slot);
-    const { ts, acceptedMs, run, seq, value } = slot;
-    return { userId, value: unpackText(value), ts, acceptedMs, run, seq };
+    const volatile = this.#volatile.isEmpty ? undefined : this.#volatile.newest(userId);
+    if (this.#users === 0) return volatile;
+    const table = this.#tableOf(userId);
+    const slot = table.find(this.#key);
+    if (slot === NONE) return volatile;
+    const version = {
+      ts: table.ts(slot),
+      acceptedMs: table.acceptedMs(slot),
+      run: this.#runs[table.run(slot)]!,
+      seq: table.seq(slot),
+    };
+    if (volatile !== undefined && compareVersions(volatile, version) > 0) return volatile;
+    const value = table.value(slot);
+    if (value === undefined) return this.#read(table, slot);
+    return { userId, value: unpackText(value), ...version };
   }
 
   /**
@@ -124,13 +124,12 @@ export class Pending {
    */
   settle(entries: readonly Entry[], lastSeq: number): void {
     this.#settlements++;
-    const run = entries[0]?.run;
+    const run = this.#runNumbers.get(entries[0]?.run ?? "");
+    if (run === undefined) return;
     for (const { userId } of entries) {
-      const head = this.#durable.get(userId);
-      if (head === undefined) continue;
-      const kept = this.#release(head, (slot) => slot.run === run && slot.seq <= lastSeq);
-      if (kept === undefined) this.#durable.delete(userId);
-      else if (kept !== head) this.#durable.set(userId, kept);
+      const table = this.#tableOf(userId);
+      const head = table.find(this.#key);
+      if (head !== NONE) this.#release(table, head, run, lastSeq);
     }
   }
 
@@ -144,91 +143,130 @@ export class Pending {
 
   /** So many users have a durable entry here. */
   get users(): number {
-    return this.#durable.size;
+    return this.#users;
   }
 
-  /**
-   * Keeps the order of the slots: from the newest to the oldest each is settled later than the one
-   * before.
-   */
-  #placeBehind(head: Slot, slot: Slot): void {
-    let at = head;
+  /** Sets the key to the user id, and returns the table in which the user is, or would be. */
+  #tableOf(userId: string): SlotTable {
+    this.#key.set(userId);
+    return this.#tables[this.#key.hash >>> (32 - TABLES_BITS)]!;
+  }
+
+  #runNumber(run: string): number {
+    let number = this.#runNumbers.get(run);
+    if (number === undefined) {
+      number = this.#runs.push(run) - 1;
+      this.#runNumbers.set(run, number);
+    }
+    return number;
+  }
+
+  #holdValue(table: SlotTable, slot: number, value: string): void {
+    if (this.#valueBytes + value.length * 2 > this.valueBudgetBytes) return;
+    const packed = packText(value);
+    this.#valueBytes += sizeOf(packed);
+    table.setValue(slot, packed);
+  }
+
+  /** Compares an entry with that of a slot, as {@link compareVersions} does. */
+  #compare({ ts, acceptedMs, run, seq }: Version, table: SlotTable, slot: number): number {
+    const difference = ts - table.ts(slot) || acceptedMs - table.acceptedMs(slot);
+    if (difference !== 0) return difference;
+    const other = this.#runs[table.run(slot)]!;
+    return run === other ? seq - table.seq(slot) : run < other ? -1 : 1;
+  }
+
+  /** Keeps the order of the slots; the entry may need no place. */
+  #placeBehind(table: SlotTable, first: number, entry: Version, run: number): void {
+    let at = first;
     for (let place = 1; place < MAX_SLOTS_PER_USER; place++) {
-      if (isSettledBefore(slot, at) || isSame(slot, at)) return;
-      const { next } = at;
-      if (next === undefined || compareVersions(slot, next) > 0) {
-        slot.next = this.#skipSettledEarlier(next, slot);
-        at.next = slot;
-        return this.#cut(head);
+      if (settledAfter(table, at, entry) <= 0) return;
+      const next = table.next(at);
+      if (next === NONE || this.#compare(entry, table, next) > 0) {
+        const slot = table.add(entry, run);
+        table.setNext(slot, this.#skipSettledEarlier(table, next, entry));
+        table.setNext(at, slot);
+        return this.#cut(table, first);
       }
       at = next;
     }
   }
 
-  #cut(head: Slot): void {
-    let last: Slot | undefined = head;
-    for (let place = 1; place < MAX_SLOTS_PER_USER; place++) last = last?.next;
-    if (last?.next === undefined) return;
-    this.#valueBytes -= sizeOf(last.next.value);
-    last.next = undefined;
+  #cut(table: SlotTable, head: number): void {
+    let last = head;
+    for (let place = 1; place < MAX_SLOTS_PER_USER && last !== NONE; place++) {
+      last = table.next(last);
+    }
+    if (last === NONE) return;
+    const beyond = table.next(last);
+    if (beyond === NONE) return;
+    table.setNext(last, NONE);
+    this.#give(table, beyond);
   }
 
-  /** Returns what is left of `rest`, all of it older than `slot`. */
-  #skipSettledEarlier(rest: Slot | undefined, slot: Slot): Slot | undefined {
+  /** Returns what is left of `rest`, all of it older than the entry. */
+  #skipSettledEarlier(table: SlotTable, rest: number, entry: Version): number {
     let at = rest;
-    while (at !== undefined && (isSettledBefore(at, slot) || isSame(at, slot))) {
-      this.#valueBytes -= sizeOf(at.value);
-      at = at.next;
+    while (at !== NONE && settledAfter(table, at, entry) >= 0) {
+      const next = table.next(at);
+      this.#give(table, at);
+      at = next;
     }
     return at;
   }
 
-  #release(head: Slot, isReleased: (slot: Slot) => boolean): Slot | undefined {
-    let kept: Slot | undefined;
-    let last: Slot | undefined;
-    for (let at: Slot | undefined = head; at !== undefined; at = at.next) {
-      if (isReleased(at)) this.#valueBytes -= sizeOf(at.value);
-      else {
-        if (last === undefined) kept = at;
-        else last.next = at;
+  #release(table: SlotTable, head: number, run: number, lastSeq: number): void {
+    let kept = NONE;
+    let last = NONE;
+    for (let at = head, next; at !== NONE; at = next) {
+      next = table.next(at);
+      // The first one is given back last, as it names the user.
+      if (table.run(at) !== run || table.seq(at) > lastSeq) {
+        if (last === NONE) kept = at;
+        else table.setNext(last, at);
         last = at;
-      }
+      } else if (at !== head) this.#give(table, at);
     }
-    if (last !== undefined) last.next = undefined;
-    return kept;
+    if (last !== NONE) table.setNext(last, NONE);
+    if (kept === head) return;
+    if (kept === NONE) {
+      table.removeUser(head);
+      this.#users--;
+    } else table.replaceFirst(head, kept);
+    this.#give(table, head);
+    table.shrink();
+  }
+
+  #give(table: SlotTable, slot: number): void {
+    this.#valueBytes -= sizeOf(table.value(slot));
+    table.give(slot);
   }
 
   /**
    * Reads the entry from the journal. One that is gone from there in the meantime is settled: then
    * the next one counts.
    */
-  async #read(slot: Slot): Promise<Entry | undefined> {
-    for (let at: Slot | undefined = slot; at !== undefined; at = at.next) {
-      const entry = await this.readFromJournal(at.run, at.seq);
+  async #read(table: SlotTable, slot: number): Promise<Entry | undefined> {
+    // Slots are moved and given away while the disk is asked.
+    const places: { readonly run: string; readonly seq: number }[] = [];
+    for (let at = slot; at !== NONE; at = table.next(at)) {
+      places.push({ run: this.#runs[table.run(at)]!, seq: table.seq(at) });
+    }
+    for (const { run, seq } of places) {
+      const entry = await this.readFromJournal(run, seq);
       if (entry !== undefined) return entry;
     }
     return undefined;
   }
-
-  #newestVolatile(userId: string): Entry | undefined {
-    const held = this.#volatile.get(userId);
-    if (held === undefined || held.newest !== undefined) return held?.newest;
-    for (const entry of held.entries.values()) held.newest = newest(held.newest, entry);
-    return held.newest;
-  }
 }
 
 /**
- * Compares two entries by when they are settled, which is in the order in which they were accepted,
- * over all runs of an instance: its acceptance times never go back, and no two runs share a
- * millisecond.
+ * Returns a positive number when the entry is settled after that of the slot, and 0 when they are
+ * the same. They are settled in the order in which they were accepted, over all runs of an
+ * instance: its acceptance times never go back, and no two runs share a millisecond.
  */
-function isSettledBefore(a: Version, b: Version): boolean {
-  return a.acceptedMs < b.acceptedMs || (a.acceptedMs === b.acceptedMs && a.seq < b.seq);
-}
-
-function isSame(a: Version, b: Version): boolean {
-  return a.run === b.run && a.seq === b.seq;
+function settledAfter(table: SlotTable, slot: number, { acceptedMs, seq }: Version): number {
+  return acceptedMs - table.acceptedMs(slot) || seq - table.seq(slot);
 }
 
 function sizeOf(value: PackedText | undefined): number {

@@ -77,7 +77,7 @@ export class Backlog {
 
   /** Counts a group in that is durable at the end of the segment. */
   commit(segment: Segment, group: Group): void {
-    segment.grow(group.length, group.locations());
+    segment.grow(group);
     this.#segments.grew(segment, group.length);
   }
 

@@ -11,9 +11,9 @@
  * first checksum stands where format 1 has it, so that a program that knows only format 1 reads
  * the number of the format and refuses it, instead of taking the segment for a damaged one.
  */
-import crc32c from "crc-32/crc32c";
 import { INSTANCE_ID_LENGTH } from "../domain.ts";
 import { AppError } from "../errors.ts";
+import { crc32c } from "./crc32c.ts";
 
 /**
  * In format 1 numbers go on over all runs of an instance, and write ids name the instance. In
@@ -64,7 +64,7 @@ function viewOf(bytes: Uint8Array): DataView {
 
 /** Returns the CRC-32C as an unsigned number. */
 export function checksum(bytes: Uint8Array, seed = 0): number {
-  return crc32c.buf(bytes, seed | 0) >>> 0;
+  return crc32c(bytes, 0, bytes.length, seed);
 }
 
 /** Returns where the first record of a segment begins. */

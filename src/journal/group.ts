@@ -2,7 +2,6 @@
 import type { Entry } from "../domain.ts";
 import type { AppError } from "../errors.ts";
 import { encodeRecord, endGroup, recordBytesBound } from "./record.ts";
-import type { RecordLocation } from "./segment.ts";
 
 /**
  * A boundary group is what is sent on as one: small enough for one message of a broker, large
@@ -20,7 +19,8 @@ export class Group {
   readonly receipt: { readonly resolve: () => void; readonly reject: (error: AppError) => void };
   readonly entries: Entry[] = [];
   length = 0;
-  readonly #offsets: number[] = [];
+  /** Each record begins at one of these, counted from the group's beginning. */
+  readonly offsets: number[] = [];
   #view: DataView;
   #boundaryAt = 0;
   #boundaryRecords = 0;
@@ -55,7 +55,7 @@ export class Group {
     const full = this.#boundaryRecords === BOUNDARY_RECORDS_MAX ||
       this.length + recordBytes - this.#boundaryAt > BOUNDARY_BYTES_MAX;
     if (full && this.#boundaryRecords > 0) this.#endBoundary();
-    this.#offsets.push(this.length);
+    this.offsets.push(this.length);
     this.length += recordBytes;
     this.#boundaryRecords++;
     this.entries.push(entry);
@@ -67,15 +67,8 @@ export class Group {
     return this.bytes.subarray(0, this.length);
   }
 
-  /** Says where its records are, with offsets counted from its beginning. */
-  *locations(): Iterable<RecordLocation> {
-    for (const [i, { seq, acceptedMs }] of this.entries.entries()) {
-      yield { seq, offset: this.#offsets[i]!, acceptedMs };
-    }
-  }
-
   #endBoundary(): void {
-    const lastAt = this.#offsets.at(-1)!;
+    const lastAt = this.offsets.at(-1)!;
     endGroup(this.bytes, this.#view, lastAt, this.length - lastAt, this.salt);
     this.#boundaryAt = this.length;
     this.#boundaryRecords = 0;

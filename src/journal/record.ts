@@ -13,7 +13,9 @@
  * or adopts them sends the same intervals of numbers.
  */
 import type { Entry } from "../domain.ts";
-import { checksum, type SegmentHeader, unsupported } from "./codec.ts";
+import { type SegmentHeader, unsupported } from "./codec.ts";
+import { crc32c } from "./crc32c.ts";
+import { readText, writeText } from "./text.ts";
 
 /**
  * An extension is a field that this version need not know: it is kept, and comes back as it was
@@ -57,9 +59,6 @@ export const USER_ID_BYTES_MAX = 0xffff;
 
 const NO_EXTENSIONS: readonly Extension[] = [];
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
 /**
  * Returns room that surely holds a record of this entry: a UTF-16 unit is three bytes of UTF-8 at
  * most.
@@ -94,9 +93,8 @@ export function encodeRecord(
   { tombstone = false, extensions = NO_EXTENSIONS }: Partial<JournalRecord> = {},
 ): number {
   const userIdAt = at + TEXT_AT + extensionsBytes(extensions);
-  const userIdBytes = encoder.encodeInto(entry.userId, bytes.subarray(userIdAt)).written;
-  const valueBytes =
-    encoder.encodeInto(entry.value, bytes.subarray(userIdAt + userIdBytes)).written;
+  const userIdBytes = writeText(entry.userId, bytes, userIdAt);
+  const valueBytes = writeText(entry.value, bytes, userIdAt + userIdBytes);
   const size = userIdAt + userIdBytes + valueBytes - at;
   view.setUint32(at + LENGTH_AT, size - BODY_AT);
   view.setFloat64(at + SEQ_AT, entry.seq);
@@ -141,7 +139,7 @@ export function endGroup(
 }
 
 function sign(bytes: Uint8Array, view: DataView, at: number, size: number, salt: number): void {
-  view.setUint32(at, checksum(bytes.subarray(at + LENGTH_AT, at + size), salt));
+  view.setUint32(at, crc32c(bytes, at + LENGTH_AT, at + size, salt));
 }
 
 /**
@@ -175,23 +173,26 @@ export function decodeRecord(
   size: number,
   header: SegmentHeader,
 ): JournalRecord | undefined {
-  if (view.getUint32(at) !== checksum(bytes.subarray(at + LENGTH_AT, at + size), header.salt)) {
+  if (view.getUint32(at) !== crc32c(bytes, at + LENGTH_AT, at + size, header.salt)) {
     return undefined;
   }
   const flags = view.getUint8(at + FLAGS_AT);
   if ((header.format === 1 ? flags : flags & ~KNOWN_FLAGS) !== 0) {
     throw unsupported(`a record with flags ${flags}`);
   }
-  const extended = (flags & EXTENDED) === 0
-    ? { extensions: NO_EXTENSIONS, end: at + TEXT_AT }
-    : readExtensions(bytes, view, at + TEXT_AT, at + size);
-  if (extended === undefined) return undefined;
-  const userIdAt = extended.end;
+  let extensions = NO_EXTENSIONS;
+  let userIdAt = at + TEXT_AT;
+  if ((flags & EXTENDED) !== 0) {
+    const extended = readExtensions(bytes, view, at + TEXT_AT, at + size);
+    if (extended === undefined) return undefined;
+    extensions = extended.extensions;
+    userIdAt = extended.end;
+  }
   const valueAt = userIdAt + view.getUint16(at + USER_ID_LENGTH_AT);
   return {
     entry: {
-      userId: decoder.decode(bytes.subarray(userIdAt, valueAt)),
-      value: decoder.decode(bytes.subarray(valueAt, at + size)),
+      userId: readText(bytes, userIdAt, valueAt),
+      value: readText(bytes, valueAt, at + size),
       ts: view.getFloat64(at + TS_AT),
       acceptedMs: view.getFloat64(at + ACCEPTED_MS_AT),
       run: header.format === 1 ? header.instance : header.run,
@@ -199,7 +200,7 @@ export function decodeRecord(
     },
     endsGroup: (flags & ENDS_GROUP) !== 0,
     tombstone: (flags & TOMBSTONE) !== 0,
-    extensions: extended.extensions,
+    extensions,
   };
 }
 

@@ -48,7 +48,7 @@ export interface StretchRequest {
 /**
  * One read has so many bytes: thousands of small records, and little beside the memory of a batch.
  */
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 
 /**
  * Reads up to about 1 MiB of records, in one read unless a record is larger. It ends early at

@@ -7,14 +7,9 @@ import { join } from "node:path";
 import type { Entry } from "../domain.ts";
 import { recordsBeginAt, type SegmentHeader } from "./codec.ts";
 import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
+import type { Group } from "./group.ts";
 import { type Damage, readStretch, type Stretch, type StretchRequest } from "./scan.ts";
-
-/** One record is here. */
-export interface RecordLocation {
-  readonly seq: number;
-  readonly offset: number;
-  readonly acceptedMs: number;
-}
+import { type RecordLocation, Signposts } from "./signposts.ts";
 
 /** A scan tells these, in order. */
 interface ScanListener {
@@ -27,21 +22,13 @@ interface ScanListener {
   damage(damage: Damage): number | "torn";
 }
 
-/**
- * A signpost is set at the latest after so many records, bytes, and milliseconds: this keeps the
- * index small in memory, and short to search from.
- */
-const SIGNPOST_RECORDS = 64;
-const SIGNPOST_BYTES = 256 * 1024;
-const SIGNPOST_MS = 1000;
-
 export class Segment {
   #end: number;
   #lastSeq: number;
   /** All is damaged from this number to the end. */
   #damagedFrom = Infinity;
   #indexed = true;
-  readonly #signposts: RecordLocation[] = [];
+  readonly #signposts = new Signposts();
   readonly #damage = new Map<number, Damage>();
   #handle: Promise<JournalFile> | undefined;
   #held: JournalFile | undefined;
@@ -99,14 +86,15 @@ export class Segment {
     return this.#removed;
   }
 
-  /** Is told that so many bytes more are durable, in which the records are at these places. */
-  grow(bytes: number, records: Iterable<RecordLocation>): void {
-    for (const { seq, offset, acceptedMs } of records) {
-      if (this.#damagedFrom < Infinity) this.#endDamage(seq);
-      this.#index(seq, this.#end + offset, acceptedMs);
+  /** Is told that a group is durable at its end. */
+  grow({ entries, offsets, length }: Pick<Group, "entries" | "offsets" | "length">): void {
+    if (this.#damagedFrom < Infinity) this.#endDamage(entries[0]!.seq);
+    for (let i = 0; i < entries.length; i++) {
+      const { seq, acceptedMs } = entries[i]!;
+      this.#signposts.pass(seq, this.#end + offsets[i]!, acceptedMs);
       this.#lastSeq = seq;
     }
-    this.#end += bytes;
+    this.#end += length;
   }
 
   /**
@@ -117,7 +105,7 @@ export class Segment {
     const { format, firstSeq, lastAcceptedMs } = this.header;
     this.#lastSeq = Math.max(this.#lastSeq, lastSeq);
     if (this.empty) return;
-    this.#index(firstSeq, recordsBeginAt(format), lastAcceptedMs);
+    this.#signposts.pass(firstSeq, recordsBeginAt(format), lastAcceptedMs);
     this.#indexed = false;
   }
 
@@ -140,15 +128,15 @@ export class Segment {
     const begin = recordsBeginAt(this.header.format);
     let from = begin;
     let expectedSeq = this.header.firstSeq;
-    const toIndex = !this.#indexed || this.#signposts.length === 0;
+    const toIndex = !this.#indexed || this.#signposts.count === 0;
     const end = this.#end;
     while (from < Math.min(end, this.#end)) {
       const { records, offsets, damage, next } = await this.read({ from, end, expectedSeq });
       // The signpost that stood for all records goes, or those of a scan that did not come to its
       // end.
-      if (toIndex && from === begin) this.#signposts.length = 0;
+      if (toIndex && from === begin) this.#signposts.clear();
       for (const [i, entry] of records.entries()) {
-        if (toIndex) this.#index(entry.seq, offsets[i]!, entry.acceptedMs);
+        if (toIndex) this.#signposts.pass(entry.seq, offsets[i]!, entry.acceptedMs);
         this.#lastSeq = Math.max(this.#lastSeq, entry.seq);
         listener.entry(entry);
       }
@@ -176,19 +164,19 @@ export class Segment {
 
   /** Returns the last signpost at or before `seq`; the first one when all come later. */
   signpostFor(seq: number): RecordLocation | undefined {
-    return this.#signposts[this.#signpostIndex(seq)];
+    return this.#signposts.at(this.#signposts.indexFor(seq));
   }
 
   /**
    * Returns the bytes in which record `seq` must be, and the number of the record they begin with.
    */
   rangeOf(seq: number): { from: number; end: number; expectedSeq: number } | undefined {
-    const i = this.#signpostIndex(seq);
-    const signpost = this.#signposts[i];
+    const i = this.#signposts.indexFor(seq);
+    const signpost = this.#signposts.at(i);
     return signpost &&
       {
         from: signpost.offset,
-        end: this.#signposts[i + 1]?.offset ?? this.#end,
+        end: this.#signposts.at(i + 1)?.offset ?? this.#end,
         expectedSeq: signpost.seq,
       };
   }
@@ -253,25 +241,6 @@ export class Segment {
     }
     this.noteDamage(damage);
     this.#lastSeq = Math.max(this.#lastSeq, lastLostSeq);
-  }
-
-  #index(seq: number, offset: number, acceptedMs: number): void {
-    const last = this.#signposts.at(-1);
-    const near = last !== undefined && seq - last.seq < SIGNPOST_RECORDS &&
-      offset - last.offset < SIGNPOST_BYTES &&
-      acceptedMs - last.acceptedMs < SIGNPOST_MS;
-    if (!near) this.#signposts.push({ seq, offset, acceptedMs });
-  }
-
-  #signpostIndex(seq: number): number {
-    let low = 0;
-    let high = this.#signposts.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#signposts[middle]!.seq <= seq) low = middle + 1;
-      else high = middle;
-    }
-    return Math.max(0, low - 1);
   }
 
   #open(): Promise<JournalFile> {

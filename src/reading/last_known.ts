@@ -78,8 +78,9 @@ export class LastKnown {
 
   /** An entry became durable: an older finding must not be answered any more. */
   wrote(entry: Entry): void {
-    this.#absences.delete(entry.userId);
-    const answer = this.#answers.peek(entry.userId);
+    // A start tells of a million entries, when nothing is known yet.
+    if (this.#absences.size > 0) this.#absences.delete(entry.userId);
+    const answer = this.#answers.size > 0 ? this.#answers.peek(entry.userId) : undefined;
     if (answer === undefined) return;
     // What others wrote since the answer was found is no better known than before.
     if (compareVersions(entry, answer.entry) > 0) {

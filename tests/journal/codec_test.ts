@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import oracle from "crc-32/crc32c";
 import fc from "fast-check";
 import { AppError } from "../../src/errors.ts";
 import {
@@ -9,6 +10,7 @@ import {
   recordsBeginAt,
   type SegmentHeader,
 } from "../../src/journal/codec.ts";
+import { crc32c } from "../../src/journal/crc32c.ts";
 
 const header: SegmentHeader = {
   format: 2,
@@ -104,4 +106,14 @@ Deno.test("older programs see the number of the format, and no damage", () => {
   const bytes = encodeHeader(header);
   assert.equal(formatAsBefore(bytes), 2);
   assert.equal(formatAsBefore(bytes.subarray(4096)), 2);
+});
+
+Deno.test("the checksum of a part is that of the package, for every length and seed", () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(300));
+  for (let length = 0; length < 100; length++) {
+    for (const seed of [0, 1, 0x7fffffff, 0xdeadbeef]) {
+      const part = bytes.subarray(length, 2 * length);
+      assert.equal(crc32c(bytes, length, 2 * length, seed), oracle.buf(part, seed | 0) >>> 0);
+    }
+  }
 });
