@@ -10,7 +10,6 @@ import type { UserKey } from "./user_key.ts";
 
 /** It is no slot. */
 export const NONE = -1;
-
 /** A slot has three numbers of 64 bits … */
 const SLOT_NUMBERS = 5;
 const TS = 0;
@@ -18,6 +17,7 @@ const ACCEPTED_MS = 1;
 const SEQ = 2;
 /** … and behind them four of 32; the last two only count in the first slot of a user. */
 const SLOT_LINKS = 2 * SLOT_NUMBERS;
+/** It is twice the run, and one more when the value is held. */
 const RUN = 6;
 const NEXT = 7;
 const KEY_AT = 8;
@@ -35,6 +35,7 @@ export class SlotTable {
   /** Both are views of the same bytes, so that a slot is in one place of the memory. */
   #numbers = new Float64Array(0);
   #links = new Int32Array(0);
+  /** It has room for all slots from the start, as an array with gaps would become a slow one. */
   #values: (PackedText | undefined)[] = [];
   /** Of each place the first slot of a user, plus one; 0 is a place that is free. */
   #index = new Uint32Array(1);
@@ -46,11 +47,6 @@ export class SlotTable {
   #free = NONE;
   #slots = 0;
   #users = 0;
-
-  /** So many users have a slot. */
-  get users(): number {
-    return this.#users;
-  }
 
   ts(slot: number): number {
     return this.#numbers[slot * SLOT_NUMBERS + TS]!;
@@ -65,16 +61,17 @@ export class SlotTable {
   }
 
   setValue(slot: number, value: PackedText): void {
+    this.#links[slot * SLOT_LINKS + RUN]! |= 1;
     this.#values[slot] = value;
   }
 
   /** The run is a small number that stands for its name. */
   run(slot: number): number {
-    return this.#links[slot * SLOT_LINKS + RUN]!;
+    return this.#links[slot * SLOT_LINKS + RUN]! >>> 1;
   }
 
   value(slot: number): PackedText | undefined {
-    return this.#values[slot];
+    return (this.#links[slot * SLOT_LINKS + RUN]! & 1) === 0 ? undefined : this.#values[slot];
   }
 
   /** It is the next slot of the same user, or {@link NONE}. */
@@ -88,18 +85,16 @@ export class SlotTable {
 
   /** Makes room for one slot and this key. Slots have other numbers afterwards. */
   reserve({ length }: UserKey): void {
-    const isFull = this.#free === NONE && this.#taken * SLOT_LINKS === this.#links.length;
-    const keyBytes = this.#keyEnd + KEY_HEAD_BYTES + length;
-    if (!isFull && keyBytes <= this.#keys.length) return;
-    const capacity = this.#links.length / SLOT_LINKS;
-    const usedKeyBytes = keyBytes - this.#unusedKeyBytes;
-    this.#rebuild(
-      isFull ? Math.max(FIRST_SLOTS, Math.ceil(capacity * 1.5)) : capacity,
-      // Half of it is free then, so that the next time is as far away as there are users.
-      usedKeyBytes * 2 <= this.#keys.length
-        ? this.#keys.length
-        : Math.max(FIRST_KEY_BYTES, usedKeyBytes * 2),
-    );
+    if (this.#free === NONE && this.#taken * SLOT_LINKS === this.#links.length) this.#growSlots();
+    const keyEnd = this.#keyEnd + KEY_HEAD_BYTES + length;
+    if (keyEnd <= this.#keys.length) return;
+    const usedBytes = keyEnd - this.#unusedKeyBytes;
+    if (this.#unusedKeyBytes > usedBytes) {
+      return this.#rebuild(this.#capacity, Math.max(this.#keys.length, 2 * usedBytes));
+    }
+    const keys = new Uint8Array(Math.max(FIRST_KEY_BYTES, 2 * keyEnd));
+    keys.set(this.#keys);
+    this.#keys = keys;
   }
 
   /** Returns the first slot of the user, or {@link NONE}. */
@@ -128,13 +123,13 @@ export class SlotTable {
     numbers[slot * SLOT_NUMBERS + TS] = ts;
     numbers[slot * SLOT_NUMBERS + ACCEPTED_MS] = acceptedMs;
     numbers[slot * SLOT_NUMBERS + SEQ] = seq;
-    this.#links[slot * SLOT_LINKS + RUN] = run;
-    this.#values[slot] = undefined;
+    this.#dropValue(slot);
+    this.#links[slot * SLOT_LINKS + RUN] = run * 2;
   }
 
   /** Gives back a slot that is nobody's any more. */
   give(slot: number): void {
-    this.#values[slot] = undefined;
+    this.#dropValue(slot);
     this.setNext(slot, this.#free);
     this.#free = slot;
     this.#slots--;
@@ -172,11 +167,17 @@ export class SlotTable {
 
   /** Makes the table smaller when it is nearly empty. Slots have other numbers afterwards. */
   shrink(): void {
-    const capacity = this.#links.length / SLOT_LINKS;
+    const capacity = this.#capacity;
     const keyBytes = this.#keyEnd - this.#unusedKeyBytes;
     const isLarge = capacity > KEPT_SLOTS || this.#keys.length > KEPT_SLOTS * 64;
     if (!isLarge || this.#slots * 4 > capacity || keyBytes * 4 > this.#keys.length) return;
     this.#rebuild(Math.max(FIRST_SLOTS, this.#slots * 2), Math.max(FIRST_KEY_BYTES, keyBytes * 2));
+  }
+
+  #dropValue(slot: number): void {
+    if ((this.#links[slot * SLOT_LINKS + RUN]! & 1) === 0) return;
+    this.#links[slot * SLOT_LINKS + RUN]! ^= 1;
+    this.#values[slot] = undefined;
   }
 
   #isOf(slot: number, key: UserKey): boolean {
@@ -221,6 +222,27 @@ export class SlotTable {
     index[hole] = 0;
   }
 
+  get #capacity(): number {
+    return this.#links.length / SLOT_LINKS;
+  }
+
+  #growSlots(): void {
+    const capacity = this.#capacity;
+    // The more there is, the less of it may be unused.
+    const grown = Math.max(FIRST_SLOTS, Math.ceil(capacity * (capacity < 4_096 ? 2 : 1.5)));
+    const numbers = new Float64Array(grown * SLOT_NUMBERS);
+    numbers.set(this.#numbers);
+    this.#numbers = numbers;
+    this.#links = new Int32Array(numbers.buffer);
+    const values = new Array<PackedText | undefined>(grown);
+    for (let slot = 0; slot < capacity; slot++) values[slot] = this.#values[slot];
+    this.#values = values;
+    const index = this.#index;
+    if (indexLength(grown) === index.length) return;
+    this.#index = new Uint32Array(indexLength(grown));
+    for (const entered of index) if (entered !== 0) this.#enter(entered - 1);
+  }
+
   /** Copies all that is kept into new arrays, so that no unused slot or key is among it. */
   #rebuild(capacity: number, keyBytes: number): void {
     const before = {
@@ -232,7 +254,7 @@ export class SlotTable {
     };
     this.#numbers = new Float64Array(capacity * SLOT_NUMBERS);
     this.#links = new Int32Array(this.#numbers.buffer);
-    this.#values = [];
+    this.#values = new Array<PackedText | undefined>(capacity);
     this.#index = new Uint32Array(indexLength(capacity));
     this.#keys = new Uint8Array(keyBytes);
     this.#keyEnd = this.#unusedKeyBytes = this.#taken = 0;
@@ -260,7 +282,7 @@ export class SlotTable {
       this.#numbers[slot * SLOT_NUMBERS + i] = numbers[from * SLOT_NUMBERS + i]!;
     }
     this.setNext(slot, NONE);
-    this.#values.push(values[from]);
+    this.#values[slot] = values[from];
     return slot;
   }
 
