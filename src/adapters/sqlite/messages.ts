@@ -1,5 +1,5 @@
 /** The store and its worker thread say this to each other. */
-import type { Entry } from "../../domain.ts";
+import type { EntryColumns } from "./columns.ts";
 import type { LetterKey } from "./dead_letters.ts";
 
 export type Request =
@@ -10,7 +10,7 @@ export type Request =
     readonly id: number;
     readonly call: "put";
     readonly source: string;
-    readonly entries: readonly Entry[];
+    readonly entries: EntryColumns;
     readonly confirmedSeq: number;
   }
   | { readonly id: number; readonly call: "marks"; readonly sources: readonly string[] }

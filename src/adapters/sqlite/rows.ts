@@ -47,7 +47,7 @@ export function put(
       `the mark of ${source} is ${mark}, though ${confirmedSeq} had been confirmed`,
     );
   }
-  const fresh = entries.filter(({ seq }) => seq > mark);
+  const fresh = entries[0]!.seq > mark ? entries : entries.filter(({ seq }) => seq > mark);
   const refused = insertWhatGoesIn(db, fresh);
   if (fresh.length > 0 && refused.size === fresh.length) {
     refuseWhereTableIsAtFault(db, [...refused.values()]);

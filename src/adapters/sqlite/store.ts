@@ -3,6 +3,7 @@ import type { Entry } from "../../domain.ts";
 import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import type { Identity, StoreIdentity } from "../../ports/store_identity.ts";
+import { columnsOf } from "./columns.ts";
 import { SqliteDatabase, type SqliteOptions } from "./database.ts";
 
 /** Makes the store, which does not touch the file before the first call. */
@@ -23,7 +24,8 @@ class SqliteStore implements Store {
   }
 
   async put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
-    return await this.database.call({ call: "put", source, entries, confirmedSeq }) as PutResult;
+    const call = { call: "put", source, entries: columnsOf(entries), confirmedSeq } as const;
+    return await this.database.call(call) as PutResult;
   }
 
   async marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {
