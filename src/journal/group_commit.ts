@@ -6,12 +6,13 @@
 import type { Entry } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import type { SegmentHeader } from "./codec.ts";
-import { isDiskFull, type JournalFile, type JournalFileSystem } from "../disk/file_system.ts";
+import { isDiskFull, type JournalFileSystem } from "../disk/file_system.ts";
+import { ActiveSegment } from "./active_segment.ts";
 import { Group } from "./group.ts";
 import { displacedError } from "./place.ts";
 import { recordBytesBound } from "./record.ts";
 import type { Segment } from "./segment.ts";
-import { createSegment, syncFile } from "./segment_file.ts";
+import { createSegment } from "./segment_file.ts";
 
 interface GroupCommitOptions {
   readonly fs: JournalFileSystem;
@@ -63,7 +64,9 @@ export class GroupCommit {
   readonly #waiting: Group[] = [];
   #underWay: Group | undefined;
   #working: Promise<void> | undefined;
-  #active: { readonly segment: Segment; readonly file: JournalFile } | undefined;
+  #active: ActiveSegment | undefined;
+  /** It resolves when the segments completed so far are closed. */
+  #completed: Promise<void> = Promise.resolve();
   #durableSeq = 0;
   #lastAcceptedMs: number;
   #ordinal: number;
@@ -138,7 +141,7 @@ export class GroupCommit {
     );
     this.options.onFailed(this.#failure);
     for (const group of this.#waiting.splice(0)) this.#reject(group, this.#failure);
-    if (this.#underWay === undefined) this.completeSegment();
+    if (this.#underWay === undefined) this.#abandonSegment();
   }
 
   /** Resolves when nothing waits any more. */
@@ -148,10 +151,17 @@ export class GroupCommit {
 
   /**
    * Completes the active segment; the next group begins a new one. It may be called only while
-   * nothing waits or is under way.
+   * nothing waits or is under way. It resolves when all completed segments are closed.
    */
-  completeSegment(): void {
-    this.#active?.file.close();
+  completeSegment(): Promise<void> {
+    const active = this.#active;
+    this.#active = undefined;
+    if (active !== undefined) this.#completed = this.#completed.then(() => active.complete());
+    return this.#completed;
+  }
+
+  #abandonSegment(): void {
+    this.#active?.abandon();
     this.#active = undefined;
   }
 
@@ -203,20 +213,20 @@ export class GroupCommit {
   async #append(group: Group, bytes: Uint8Array): Promise<Segment> {
     const current = this.#active?.segment;
     if (current !== undefined && current.end + group.length > this.options.segmentBytes) {
-      this.completeSegment();
+      await this.completeSegment();
     }
-    const { segment, file } = this.#active ?? await this.#nextSegment(group);
-    await file.writeAt(bytes, segment.end);
+    const active = this.#active ?? await this.#nextSegment(group);
     const startedMs = performance.now();
-    await syncFile(file, segment.name);
+    await active.append(bytes);
     this.options.onFsync(performance.now() - startedMs, group.entries.length);
-    const displaced = file.displaced();
+    const displaced = active.displaced();
     if (displaced !== undefined) throw displacedError(displaced);
-    return segment;
+    return active.segment;
   }
 
-  async #nextSegment(group: Group): Promise<{ segment: Segment; file: JournalFile }> {
-    const { fs, dir, instance, run, previousRun, previousSeq, onSegment } = this.options;
+  async #nextSegment(group: Group): Promise<ActiveSegment> {
+    const { fs, dir, instance, run, previousRun, previousSeq, segmentBytes, onSegment } =
+      this.options;
     const displaced = this.options.displaced();
     if (displaced !== undefined) throw displacedError(displaced);
     const header: SegmentHeader = {
@@ -231,8 +241,12 @@ export class GroupCommit {
       lastAcceptedMs: this.#lastAcceptedMs,
     };
     // A name is tried once: what a crash or a full disk left under it is in nobody's way.
-    this.#active = await createSegment(fs, dir, ++this.#ordinal, header);
-    onSegment(this.#active.segment);
+    const { segment, file } = await createSegment(fs, dir, ++this.#ordinal, header);
+    this.#active = new ActiveSegment(segment, file, {
+      aheadBytes: Math.min(fs.aheadBytes, segmentBytes),
+      segmentBytes,
+    });
+    onSegment(segment);
     return this.#active;
   }
 
@@ -257,11 +271,8 @@ export class GroupCommit {
    * ends here.
    */
   async #cutActiveSegment(): Promise<void> {
-    if (this.#active === undefined) return;
-    const { segment, file } = this.#active;
-    await file.truncate(segment.end);
-    await syncFile(file, segment.name);
-    this.completeSegment();
+    await this.#active?.cut();
+    this.#active = undefined;
   }
 
   /**
@@ -271,7 +282,7 @@ export class GroupCommit {
   #poison(group: Group, error: unknown): void {
     this.giveUp(error instanceof Error ? error : new Error(reasonOf(error)));
     this.#reject(group, this.#failure!);
-    this.completeSegment();
+    this.#abandonSegment();
   }
 
   #reject(group: Group, error: AppError): void {

@@ -193,7 +193,7 @@ export class Journal implements Intake, Source {
     try {
       await this.#commit.flush();
       await this.#taking;
-      this.#commit.completeSegment();
+      await this.#commit.completeSegment();
       await this.#upkeep.save();
       await this.recovered.segments.close();
     } finally {

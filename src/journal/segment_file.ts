@@ -3,9 +3,20 @@
  * durable.
  */
 import { join } from "node:path";
-import { decodeHeader, encodeHeader, HEADER_BYTES, type SegmentHeader } from "./codec.ts";
+import {
+  decodeHeader,
+  encodeHeader,
+  HEADER_BYTES,
+  recordsBeginAt,
+  type SegmentHeader,
+} from "./codec.ts";
 import type { JournalFile, JournalFileSystem } from "../disk/file_system.ts";
+import { MIN_RECORD_BYTES } from "./record.ts";
 import { Segment } from "./segment.ts";
+
+/** Most segments end with a record, which the first look at the end of the file tells. */
+const LAST_BYTES = 64;
+const PIECE_BYTES = 256 * 1024;
 
 const NAME = /^([0-9]{16})\.seg$/;
 
@@ -25,6 +36,7 @@ export function ordinalOf(name: string): number | undefined {
 
 export interface SegmentFile {
   readonly name: string;
+  /** It is without the zeros that the file was filled ahead with. */
   readonly size: number;
   /** It is undefined when it cannot be read. */
   readonly header: SegmentHeader | undefined;
@@ -34,19 +46,46 @@ export interface SegmentFile {
 export async function findSegments(fs: JournalFileSystem, dir: string): Promise<SegmentFile[]> {
   const names = (await fs.list(dir)).filter((name) => ordinalOf(name) !== undefined).sort();
   const found: SegmentFile[] = [];
-  for (const name of names) found.push(await readHeader(fs, dir, name));
+  for (const name of names) found.push(await readHeader(fs, dir, name, name === names.at(-1)));
   return found;
 }
 
-async function readHeader(fs: JournalFileSystem, dir: string, name: string): Promise<SegmentFile> {
+async function readHeader(
+  fs: JournalFileSystem,
+  dir: string,
+  name: string,
+  isLast: boolean,
+): Promise<SegmentFile> {
   const file = await fs.open(join(dir, name), "read");
   try {
     const bytes = new Uint8Array(HEADER_BYTES);
     await file.readAt(bytes, 0);
-    return { name, size: await file.size(), header: decodeHeader(bytes) };
+    const header = decodeHeader(bytes);
+    const size = await file.size();
+    if (header === undefined) return { name, size, header };
+    const written = await writtenEnd(file, recordsBeginAt(header.format), size);
+    // Fewer zeros may be those of a record whose end a crash took, which is to be reported.
+    const isFilled = !isLast || size - written >= MIN_RECORD_BYTES;
+    return { name, size: isFilled ? written : size, header };
   } finally {
     file.close();
   }
+}
+
+/**
+ * Returns where the zeros begin that fill a file up to `size`. They are no part of a record, as none
+ * ends with a zero: there is always a user id, and no NUL in any text.
+ */
+async function writtenEnd(file: JournalFile, from: number, size: number): Promise<number> {
+  let piece = new Uint8Array(LAST_BYTES);
+  for (let to = size; to > from;) {
+    const bytes = piece.subarray(0, Math.min(piece.length, to - from));
+    await file.readAt(bytes, to - bytes.length);
+    to -= bytes.length;
+    for (let at = bytes.length - 1; at >= 0; at--) if (bytes[at] !== 0) return to + at + 1;
+    piece = new Uint8Array(PIECE_BYTES);
+  }
+  return Math.min(from, size);
 }
 
 /**

@@ -26,6 +26,10 @@ export function withDiskFaults(fs: JournalFileSystem, switchPath: string): Journ
       await file.writeAt(bytes.subarray(0, bytes.length >> 1), offset);
       throw error("ENOSPC");
     },
+    overwrite: async (bytes, offset) => {
+      if (fault() === "EIO") throw error("EIO");
+      await file.overwrite(bytes, offset);
+    },
     sync: async () => {
       if (fault() === "EIO") throw error("EIO");
       await file.sync();

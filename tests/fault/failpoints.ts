@@ -69,6 +69,14 @@ function watched(file: JournalFile, name: string, at: (failpoint: Failpoint) => 
       if (isSegment && offset > 0) at("records written, not synced");
       else if (!isSegment) at("checkpoint written, not synced");
     },
+    overwrite: async (bytes, offset) => {
+      await file.writeAt(bytes.subarray(0, bytes.length >> 1), offset);
+      at("records half written");
+      await file.writeAt(bytes, offset);
+      at("records written, not synced");
+      await file.overwrite(bytes, offset);
+      at("records synced, not acknowledged");
+    },
     sync: async () => {
       await file.sync();
       if (isSegment) at("records synced, not acknowledged");

@@ -10,6 +10,8 @@ import type { SimulatedStore } from "./store.ts";
 
 export const BUGS = [
   "ack-before-fsync",
+  "overwrite-not-synced",
+  "zeros-after-records",
   "unlink-before-checkpoint-fsync",
   "retry-failed-fsync",
   "mark-without-rows",
@@ -29,7 +31,23 @@ export function buggyDisk(fs: JournalFileSystem, bug: Bug | undefined): JournalF
     case "ack-before-fsync":
       return withFiles(
         fs,
-        (path, file) => path.endsWith(".seg") ? { ...file, sync: () => syncLater(file) } : file,
+        (path, file) => path.endsWith(".seg") ? { ...file, ...acknowledgedEarly(file) } : file,
+      );
+    case "overwrite-not-synced":
+      // As if the file had been opened without O_DSYNC.
+      return withFiles(fs, (_, file) => ({ ...file, overwrite: file.writeAt }));
+    case "zeros-after-records":
+      // What is filled ahead is not waited for, and comes over what was written there meanwhile.
+      return withFiles(
+        fs,
+        (_, file) => ({
+          ...file,
+          writeAt: async (bytes, offset) => {
+            if (bytes.some((byte) => byte !== 0)) return await file.writeAt(bytes, offset);
+            file.size().then(() => file.size()).then(() => file.writeAt(bytes, offset))
+              .catch(() => {});
+          },
+        }),
       );
     case "retry-failed-fsync":
       return withFiles(
@@ -114,9 +132,17 @@ export function drawsTheSameNames(bug: Bug | undefined): boolean {
   return bug === "write-id-given-twice";
 }
 
-function syncLater(file: JournalFile): Promise<void> {
-  file.sync().catch(() => {});
-  return Promise.resolve();
+function acknowledgedEarly(file: JournalFile): Pick<JournalFile, "overwrite" | "sync"> {
+  return {
+    sync: () => {
+      file.sync().catch(() => {});
+      return Promise.resolve();
+    },
+    overwrite: (bytes, offset) => {
+      file.overwrite(bytes, offset).catch(() => {});
+      return Promise.resolve();
+    },
+  };
 }
 
 function withFiles(

@@ -35,11 +35,17 @@ export class SimulatedDisk {
   readonly #locks = new Map<string, Process>();
   readonly #underWay = new Set<Operation>();
 
-  constructor(private readonly world: World) {}
+  /** Small beside a segment, so that all ways of writing come up. */
+  readonly #aheadBytes: number;
+
+  constructor(private readonly world: World) {
+    this.#aheadBytes = world.random.pick([0, 3_000, 16_000]);
+  }
 
   /** The disk as a process sees it. */
   mount(process: Process): JournalFileSystem {
     return {
+      aheadBytes: this.#aheadBytes,
       mkdir: () => Promise.resolve(),
       list: (path) => this.#perform(process, `list ${basename(path)}`, () => this.#list(path)),
       create: (path) =>
@@ -190,6 +196,7 @@ export class SimulatedDisk {
       readAt: (into, offset) =>
         this.#perform(process, `read ${name}`, () => this.#read(inode, into, offset)),
       writeAt: (bytes, offset) => this.#write(process, name, inode, bytes.slice(), offset),
+      overwrite: (bytes, offset) => this.#overwrite(process, name, inode, bytes.slice(), offset),
       truncate: (size) =>
         this.#perform(process, `truncate ${name} ${size}`, () => this.#apply(inode, { size })),
       sync: () => this.#sync(process, name, inode),
@@ -234,6 +241,41 @@ export class SimulatedDisk {
         this.#apply(inode, { offset, bytes });
       },
       undefined,
+      writeSome,
+    );
+  }
+
+  /** In place there is room on a full disk, too. A failure leaves some of it, synced or not. */
+  #overwrite(
+    process: Process,
+    name: string,
+    inode: Inode,
+    bytes: Uint8Array,
+    offset: number,
+  ): Promise<void> {
+    const writeSome = () => {
+      this.#apply(inode, {
+        offset,
+        bytes: bytes.subarray(0, this.world.random.below(bytes.length)),
+      });
+    };
+    return this.#perform(
+      process,
+      `overwrite ${name} ${bytes.length}`,
+      () => {
+        if (offset + bytes.length > inode.durable.length) {
+          this.world.violated(`${name} is overwritten where it was not synced`);
+        }
+        const { failedSyncs, failedWrites } = this.faults;
+        if (this.world.random.chance(failedSyncs + failedWrites)) {
+          writeSome();
+          throw this.#failure("EIO", "sync failed");
+        }
+        this.#apply(inode, { offset, bytes });
+        inode.durable.apply({ offset, bytes });
+        inode.pending.pop();
+      },
+      this.#syncMs(),
       writeSome,
     );
   }

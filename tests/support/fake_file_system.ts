@@ -8,6 +8,12 @@ import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.
 interface Inode {
   content: Uint8Array;
   durable: Uint8Array;
+  /** These become durable when their syncs are done. */
+  readonly syncing: Set<Uint8Array>;
+}
+
+function inodeOf(bytes: Uint8Array = new Uint8Array(0)): Inode {
+  return { content: bytes.slice(), durable: bytes.slice(), syncing: new Set() };
 }
 
 export class FakeFileSystem implements JournalFileSystem {
@@ -24,6 +30,7 @@ export class FakeFileSystem implements JournalFileSystem {
   beforeRemove: (name: string) => void = () => {};
   /** Bytes that may still be written before the disk is full. */
   freeBytes = Infinity;
+  aheadBytes = 0;
   readonly #names: Map<string, Inode>;
   readonly #durableNames: Map<string, Inode>;
   readonly #locked = new Set<Inode>();
@@ -37,14 +44,14 @@ export class FakeFileSystem implements JournalFileSystem {
   afterPowerLoss(): FakeFileSystem {
     const files = new Map<string, Inode>();
     for (const [path, { durable }] of this.#durableNames) {
-      files.set(path, { content: durable.slice(), durable: durable.slice() });
+      files.set(path, inodeOf(durable));
     }
     return new FakeFileSystem(files);
   }
 
   /** A file that was there, and durable, before anybody looked. */
   put(path: string, content: Uint8Array): void {
-    const inode = { content: content.slice(), durable: content.slice() };
+    const inode = inodeOf(content);
     this.#names.set(path, inode);
     this.#durableNames.set(path, inode);
   }
@@ -93,7 +100,7 @@ export class FakeFileSystem implements JournalFileSystem {
   create(path: string): Promise<JournalFile> {
     if (this.#names.has(path)) return Promise.reject(new Deno.errors.AlreadyExists(path));
     this.events.push(`create ${basename(path)}`);
-    const inode = { content: new Uint8Array(0), durable: new Uint8Array(0) };
+    const inode = inodeOf();
     this.#names.set(path, inode);
     return Promise.resolve(this.#handle(path, inode));
   }
@@ -131,8 +138,7 @@ export class FakeFileSystem implements JournalFileSystem {
   }
 
   lock(path: string): Promise<JournalFile> {
-    const inode = this.#names.get(path) ??
-      { content: new Uint8Array(0), durable: new Uint8Array(0) };
+    const inode = this.#names.get(path) ?? inodeOf();
     if (this.#locked.has(inode)) return Promise.reject(new Error("locked elsewhere"));
     this.#names.set(path, inode);
     this.#locked.add(inode);
@@ -158,6 +164,14 @@ export class FakeFileSystem implements JournalFileSystem {
         return Promise.resolve(bytes.length);
       },
       writeAt: (bytes, offset) => this.#write(name, inode, bytes, offset),
+      overwrite: async (bytes, offset) => {
+        await this.beforeSync(name);
+        this.events.push(`overwrite ${name} ${bytes.length}`);
+        for (const content of [inode.content, inode.durable, ...inode.syncing]) {
+          if (offset + bytes.length > content.length) throw new Error("not filled ahead");
+          content.set(bytes, offset);
+        }
+      },
       truncate: (size) => {
         this.events.push(`truncate ${name} ${size}`);
         this.freeBytes += Math.max(0, inode.content.length - size);
@@ -166,8 +180,10 @@ export class FakeFileSystem implements JournalFileSystem {
       },
       sync: async () => {
         const synced = inode.content.slice();
+        inode.syncing.add(synced);
         await this.beforeSync(name);
         this.events.push(`sync ${name}`);
+        inode.syncing.delete(synced);
         inode.durable = synced;
       },
       displaced: () => {
