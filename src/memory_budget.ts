@@ -76,7 +76,7 @@ export const MEMORY_BUDGET = {
   batch: {
     bytes: 2 * MiB,
     residentPerByte: 6,
-    reason: "rows of one statement: read, as text, in the driver's arrays and buffers",
+    reason: "rows of one statement, and of the next: read, as text, in the driver's buffers",
   },
   bodies: {
     bytes: 32 * MiB,
