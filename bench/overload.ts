@@ -8,6 +8,8 @@ import { Dsproxy } from "../tests/support/dsproxy.ts";
 import { FaultProxy } from "../tests/support/fault_proxy.ts";
 import { startPostgres } from "../tests/support/postgres.ts";
 import { delay } from "../tests/support/services.ts";
+import { print } from "./print.ts";
+import { spread } from "./statistics.ts";
 
 const ROUNDS = 3;
 const OFFERED_PER_SECOND = [500, 1_000, 2_000, 4_000];
@@ -20,10 +22,6 @@ interface Figures {
   readonly accepted: number;
   readonly refused: number;
   readonly p99Ms: number;
-}
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(line + "\n"));
 }
 
 /** Rates a second; the time of refusals counts, too. */
@@ -89,11 +87,7 @@ try {
     }
     ratios.push(goodput.at(-1)! / Math.max(...goodput));
   }
-  ratios.sort((a, b) => a - b);
-  const [least, median, most] = [ratios[0]!, ratios[ROUNDS >> 1]!, ratios.at(-1)!].map((ratio) =>
-    ratio.toFixed(2)
-  );
-  print(`accepted at the highest load / most accepted at any: ${median} (${least}..${most})`);
+  print(`accepted at the highest load / most accepted at any: ${spread(ratios, 2)}`);
   network.weather = "pass";
   await proxy.stop();
 } finally {

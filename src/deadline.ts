@@ -11,46 +11,61 @@ export class DeadlineError extends Error {
 export function withDeadline<T>(work: Promise<T>, limitMs: number, what: string): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const timer = setTimeout(
-      () => reject(new DeadlineError(`${what} gave no answer within ${limitMs} ms`)),
+      () => reject(lateError(what, limitMs)),
       limitMs,
     );
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
 
-interface Waiting {
-  /** It is a time by `performance.now()`. */
+export function lateError(what: string, limitMs: number): DeadlineError {
+  return new DeadlineError(`${what} gave no answer within ${limitMs} ms`);
+}
+
+interface CommonDeadlineClock {
+  monotonicMs(): number;
+  setTimeout(callback: () => void, delayMs: number): () => void;
+}
+
+interface Wait {
   readonly dueMs: number;
-  readonly reject: (error: DeadlineError) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /**
- * Does as {@link withDeadline} for many calls with one limit, and has one timer for all of them: a
- * timer of its own costs a short call more than all else that is done for it.
+ * Gives each piece of work the same time. All share one timer, because one for each costs as much
+ * as the rest of a small request.
  */
-export class SharedDeadline {
-  /** These wait in the order in which they are due. */
-  readonly #waiting = new Set<Waiting>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+export class CommonDeadline {
+  /** They are due in the order in which they were added, as all have the same time. */
+  readonly #waiting = new Set<Wait>();
+  #disarm: (() => void) | undefined;
 
-  constructor(private readonly limitMs: number, private readonly what: string) {}
+  constructor(
+    private readonly limitMs: number,
+    private readonly clock: CommonDeadlineClock,
+    private readonly makeError: () => Error,
+  ) {}
 
-  /** So many calls wait. */
+  /** So many wait. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  /** Settles as `work` does, or rejects with {@link DeadlineError} after the limit. */
-  bound<T>(work: Promise<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const waiting = { dueMs: performance.now() + this.limitMs, reject };
-      this.#waiting.add(waiting);
-      this.#timer ??= setTimeout(this.#endLate, this.limitMs);
+  /**
+   * Settles as `work` does, or rejects with the error of this deadline. The work itself is not
+   * cancelled; its late result, good or bad, is dropped.
+   */
+  within<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const wait = { dueMs: this.clock.monotonicMs() + this.limitMs, reject };
+      this.#waiting.add(wait);
+      if (this.#disarm === undefined) this.#arm(this.limitMs);
       work.then((result) => {
-        this.#waiting.delete(waiting);
+        this.#waiting.delete(wait);
         resolve(result);
       }, (error) => {
-        this.#waiting.delete(waiting);
+        this.#waiting.delete(wait);
         reject(error);
       });
     });
@@ -58,20 +73,24 @@ export class SharedDeadline {
 
   /** Lets whatever still waits wait without an end: whoever calls this has ended it. */
   stop(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#disarm?.();
+    this.#disarm = undefined;
   }
 
-  readonly #endLate = () => {
-    this.#timer = undefined;
-    const nowMs = performance.now();
-    for (const waiting of this.#waiting) {
-      if (waiting.dueMs > nowMs) {
-        this.#timer = setTimeout(this.#endLate, waiting.dueMs - nowMs);
-        return;
-      }
-      this.#waiting.delete(waiting);
-      waiting.reject(new DeadlineError(`${this.what} gave no answer within ${this.limitMs} ms`));
+  /** The timer stays when its work is done: under load there is always other work by then. */
+  #arm(delayMs: number): void {
+    this.#disarm = this.clock.setTimeout(() => {
+      this.#disarm = undefined;
+      this.#rejectDue();
+    }, delayMs);
+  }
+
+  #rejectDue(): void {
+    const nowMs = this.clock.monotonicMs();
+    for (const wait of this.#waiting) {
+      if (wait.dueMs > nowMs) return this.#arm(wait.dueMs - nowMs);
+      this.#waiting.delete(wait);
+      wait.reject(this.makeError());
     }
-  };
+  }
 }

@@ -274,7 +274,7 @@ export class Service {
     const { cache, lastKnown, store, metrics, onStoreRefuses } = this.parts;
     const { pending } = this.#intake;
     return new Reader({
-      ...{ pending, cache, lastKnown, store, count: metrics.reads },
+      ...{ pending, cache, lastKnown, store, counts: metrics.reads },
       ...(onStoreRefuses && { onStoreRefuses }),
     });
   }

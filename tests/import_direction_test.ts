@@ -11,7 +11,7 @@ const WORDS = /^src\/(domain|errors|deadline|libpq|memory_budget|packed|version)
 const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: string }>> = {
   ports: { from: "", doors: "*" },
   disk: { from: "", doors: "file_system small_file" },
-  telemetry: { from: "", doors: "log metrics clock_watch loop_lag" },
+  telemetry: { from: "", doors: "families log metrics clock_watch loop_lag" },
   journal: { from: "disk", doors: "journal checkpoint place verify" },
   guarding: {
     from: "disk telemetry",

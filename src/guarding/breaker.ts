@@ -12,6 +12,9 @@ import type { Clock } from "../ports/clock.ts";
  */
 type BreakerState = 0 | 1 | 2;
 
+/** While a breaker is in this state every call is made. */
+export const CLOSED: BreakerState = 0;
+
 /**
  * The call was not made, because the last ones failed. The guards next door catch it, and say it
  * in the words of their port.
@@ -49,7 +52,7 @@ export class Breaker {
 
   get state(): BreakerState {
     const { state } = this.#policy;
-    return state === CircuitState.Closed ? 0 : state === CircuitState.HalfOpen ? 1 : 2;
+    return state === CircuitState.Closed ? CLOSED : state === CircuitState.HalfOpen ? 1 : 2;
   }
 
   /**

@@ -3,14 +3,18 @@
  * about the cache, and a close must always get through.
  */
 import type { Entry, Version } from "../domain.ts";
-import type { Cache, CachedEntry } from "../ports/cache.ts";
-import type { Breaker } from "./breaker.ts";
+import type { Cache } from "../ports/cache.ts";
+import { type Breaker, CLOSED } from "./breaker.ts";
 
 export class GuardedCache implements Cache {
   constructor(private readonly cache: Cache, private readonly breaker: Breaker) {}
 
-  get(userId: string): Promise<CachedEntry | undefined> {
-    return this.breaker.run(() => this.cache.get(userId));
+  /** What the cache has in memory says nothing about whether it can be reached. */
+  get(userId: string): ReturnType<Cache["get"]> {
+    const get = async () => await this.cache.get(userId);
+    if (this.breaker.state !== CLOSED) return this.breaker.run(get);
+    const found = this.cache.get(userId);
+    return found instanceof Promise ? this.breaker.run(() => found) : found;
   }
 
   update(entries: readonly Entry[]): Promise<void> {

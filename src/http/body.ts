@@ -2,8 +2,9 @@
  * Reads request bodies within limits: each in size and time, and all that are under way together in
  * memory.
  */
-import { MEMORY_BUDGET } from "../memory_budget.ts";
+import { CommonDeadline } from "../deadline.ts";
 import { AppError } from "../errors.ts";
+import { MEMORY_BUDGET } from "../memory_budget.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /**
@@ -21,66 +22,55 @@ const FIRST_BUFFER_BYTES = 4 * 1024;
 /** The connection of a refused body stays open for so long, for the client to read the answer. */
 const LINGER_MS = 1_000;
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-
 export class BodyReader {
   #budgetBytes: number;
+  readonly #deadline: CommonDeadline;
 
   constructor(
     private readonly maxBytes: number,
-    private readonly clock: Pick<Clock, "setTimeout">,
+    private readonly clock: Pick<Clock, "monotonicMs" | "setTimeout">,
   ) {
     // One body of the largest size must fit, whatever was configured.
     this.#budgetBytes = Math.max(MEMORY_BUDGET.bodies.bytes, maxBytes);
+    const message = `The body did not arrive within ${TIMEOUT_MS / 1000} s.`;
+    this.#deadline = new CommonDeadline(
+      TIMEOUT_MS,
+      clock,
+      () => new AppError("body-timeout", message),
+    );
   }
 
   /**
+   * Reads the whole body.
    * @throws AppError `unsupported-media-type`, `body-too-large`, `body-timeout`, `overloaded`,
    * `invalid-json`
    */
-  async readJson(request: Request): Promise<unknown> {
-    requireJsonCompatible(request.headers.get("content-type"));
-    const bytes = await this.#read(request);
-    let text: string;
+  async read(request: Request): Promise<Uint8Array> {
+    const { headers } = request;
+    requireJsonCompatible(headers.get("content-type"));
+    const declared = headers.get("content-length");
+    const length = declared === null ? undefined : Number(declared);
+    if (length !== undefined && length > this.maxBytes) throw this.#tooLarge();
     try {
-      text = utf8.decode(bytes);
-    } catch {
-      throw new AppError("invalid-json", "The body is not valid UTF-8.");
-    }
-    try {
-      return JSON.parse(text);
+      return await (length !== undefined && length <= SMALL_BYTES
+        ? this.#deadline.within(request.bytes())
+        : this.#readLarge(request, length));
     } catch (error) {
-      throw new AppError(
-        "invalid-json",
-        `The body is not valid JSON: ${(error as SyntaxError).message}`,
-      );
+      if (error instanceof AppError) throw error;
+      throw new AppError("invalid-json", "The body broke off before its end.", { cause: error });
     }
   }
 
-  async #read(request: Request): Promise<Uint8Array> {
-    const declared = request.headers.get("content-length");
-    if (declared !== null && Number(declared) > this.maxBytes) throw this.#tooLarge();
-    let stopTimer = () => {};
-    const timeout = new Promise<never>((_, reject) => {
-      const message = `The body did not arrive within ${TIMEOUT_MS / 1000} s.`;
-      stopTimer = this.clock.setTimeout(
-        () => reject(new AppError("body-timeout", message)),
-        TIMEOUT_MS,
-      );
-    });
+  async #readLarge(request: Request, length: number | undefined): Promise<Uint8Array> {
     const share = new Share(this);
     try {
       // A declared length is enforced by the HTTP layer, so that only an undeclared one has to be
       // counted here.
-      const body = declared === null
+      const body = length === undefined
         ? this.#readCounted(request.body, share)
-        : this.#readDeclared(request, Number(declared), share);
-      return await Promise.race([body, timeout]);
-    } catch (error) {
-      if (error instanceof AppError) throw error;
-      throw new AppError("invalid-json", "The body broke off before its end.", { cause: error });
+        : this.#readDeclared(request, length, share);
+      return await this.#deadline.within(body);
     } finally {
-      stopTimer();
       share.giveBack();
     }
   }
@@ -166,7 +156,7 @@ class Share {
  * text is refused.
  */
 function requireJsonCompatible(contentType: string | null): void {
-  if (contentType === null) return;
+  if (contentType === null || contentType === "application/json") return;
   const type = contentType.trim().toLowerCase();
   const charset = /;\s*charset\s*=\s*"?([^";\s]*)/.exec(type)?.[1];
   if (

@@ -8,20 +8,32 @@ import { AppError } from "../errors.ts";
  */
 export function parseQuery(query: string): Map<string, string> {
   const parameters = new Map<string, string>();
-  if (query === "") return parameters;
-  for (const pair of query.split("&")) {
-    if (pair === "") continue;
-    const equals = pair.indexOf("=");
-    const name = decode(equals < 0 ? pair : pair.slice(0, equals));
-    if (parameters.has(name)) {
-      throw new AppError("invalid-parameter", `The parameter ${name} is given more than once.`);
-    }
-    parameters.set(name, equals < 0 ? "" : decode(pair.slice(equals + 1)));
+  for (let from = 0; from < query.length;) {
+    const ampersand = query.indexOf("&", from);
+    const end = ampersand < 0 ? query.length : ampersand;
+    if (end > from) addParameter(parameters, query, from, end);
+    from = end + 1;
   }
   return parameters;
 }
 
+function addParameter(
+  parameters: Map<string, string>,
+  query: string,
+  from: number,
+  end: number,
+): void {
+  const equals = query.indexOf("=", from);
+  const hasValue = equals >= 0 && equals < end;
+  const name = decode(query.slice(from, hasValue ? equals : end));
+  if (parameters.has(name)) {
+    throw new AppError("invalid-parameter", `The parameter ${name} is given more than once.`);
+  }
+  parameters.set(name, hasValue ? decode(query.slice(equals + 1, end)) : "");
+}
+
 function decode(text: string): string {
+  if (!text.includes("%") && !text.includes("+")) return text;
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
   } catch {

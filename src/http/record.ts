@@ -4,6 +4,8 @@
  */
 import { utf8Length, type Write } from "../domain.ts";
 import { AppError } from "../errors.ts";
+import { parseJson } from "./json.ts";
+import { readPlainRecord } from "./plain_record.ts";
 
 export interface RecordLimits {
   readonly keyBytes: number;
@@ -25,18 +27,21 @@ export function parseRecord(body: unknown, limits: RecordLimits, nowMs: number):
       `The body must be a JSON object {"user_id", "value", "ts"?}, but it is ${kindOf(body)}.`,
     );
   }
-  const unknown = Object.keys(body).find((name) => !MEMBERS.has(name));
-  if (unknown !== undefined) {
-    throw invalid(
-      `Unknown member ${quote(unknown)}. A record has "user_id", "value" and, if wanted, "ts".`,
-    );
-  }
+  for (const name in body) if (!MEMBERS.has(name)) throw unknownMember(name);
   const record = body as { user_id?: unknown; value?: unknown; ts?: unknown };
   return {
     userId: parseUserId(record.user_id, limits.keyBytes),
     value: parseValue(record.value, limits.valueBytes),
     ts: parseTs(record.ts, nowMs),
   };
+}
+
+/**
+ * Reads and checks the record in the bytes of a body, as {@link parseRecord} does.
+ * @throws AppError `invalid-json` too
+ */
+export function readRecord(bytes: Uint8Array, limits: RecordLimits, nowMs: number): Write {
+  return parseRecord(readPlainRecord(bytes) ?? parseJson(bytes), limits, nowMs);
 }
 
 /**
@@ -94,6 +99,12 @@ function requirePlainText(name: string, text: string): void {
   if (!text.isWellFormed()) {
     throw invalid(`${name} has half of a surrogate pair in it, which is not a character.`);
   }
+}
+
+function unknownMember(name: string): AppError {
+  return invalid(
+    `Unknown member ${quote(name)}. A record has "user_id", "value" and, if wanted, "ts".`,
+  );
 }
 
 function invalid(message: string): AppError {

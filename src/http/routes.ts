@@ -129,8 +129,11 @@ const RESOURCES: readonly Resource[] = [...new Set(ROUTES.map(({ path }) => path
   return { path, allow: [...routes.keys()].sort().join(", "), routes };
 });
 
-const FIXED = new Map(
-  RESOURCES.filter(({ path }) => !path.includes("{")).map((resource) => [resource.path, resource]),
+const FIXED = new Map<string, FoundResource>(
+  RESOURCES.filter(({ path }) => !path.includes("{")).map((resource) => [
+    resource.path,
+    { resource, pathParameter: "" },
+  ]),
 );
 const WITH_PARAMETER = RESOURCES.flatMap((resource) => {
   const parts = /^(.*)\{\w+\}(.*)$/.exec(resource.path);
@@ -143,8 +146,8 @@ export interface FoundResource {
 }
 
 export function findResource(path: string): FoundResource | undefined {
-  const resource = FIXED.get(path);
-  if (resource !== undefined) return { resource, pathParameter: "" };
+  const fixed = FIXED.get(path);
+  if (fixed !== undefined) return fixed;
   for (const { resource, before, after } of WITH_PARAMETER) {
     if (!path.startsWith(before) || !path.endsWith(after)) continue;
     const pathParameter = path.slice(before.length, path.length - after.length);

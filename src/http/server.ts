@@ -12,6 +12,7 @@ import { requirePlainHost } from "./guards/plain_host.ts";
 import type { Door } from "./handler.ts";
 import { Listener } from "./listener.ts";
 import { problem } from "./problem.ts";
+import { RequestCounts } from "./request_counts.ts";
 import {
   findResource,
   type FoundResource,
@@ -44,9 +45,11 @@ export class Server {
   readonly #guards: Readonly<Record<Guard, (request: Request, door: Door) => void>>;
   readonly #network: Listener<Deno.NetAddr>;
   readonly #adminSocket: AdminSocket;
+  readonly #counts: RequestCounts;
 
   constructor(private readonly options: ServerOptions, private readonly parts: ServerParts) {
     const { admin, dataDir, host, origins, port } = options;
+    this.#counts = new RequestCounts(parts.metrics);
     this.#guards = {
       "cross-site": (request) => requireSameSite(request, origins),
       "admin-access": (request, door) => requireAdmin(request, door, admin.keyHashes),
@@ -60,7 +63,7 @@ export class Server {
       path: admin.socketPath,
       dataDir,
       log: parts.log,
-      handle: (request) => this.#serve(request, "admin-socket"),
+      handle: async (request) => await this.#serve(request, "admin-socket"),
     });
   }
 
@@ -100,42 +103,51 @@ export class Server {
     await Promise.all([this.#network.stop(), this.#adminSocket.stop()]);
   }
 
-  async #serve(request: Request, door: Door): Promise<Response> {
+  #serve(request: Request, door: Door): Response | Promise<Response> {
     const startedMs = performance.now();
+    const { method } = request;
     const { path, query } = splitUrl(request.url);
     const found = findResource(path);
     const route = found?.resource.path ?? "other";
-    let response: Response;
+    const finish = (response: Response): Response => {
+      this.#addCrossSiteHeaders(request, response, found);
+      this.#counts.count(route, method, response.status, performance.now() - startedMs);
+      return response;
+    };
     try {
       requirePlainHost(request);
       if (found === undefined) {
         throw new AppError("no-such-path", `There is nothing at ${path.slice(0, 128)}.`);
       }
-      response = await this.#answer(request, door, found, query);
+      const answer = this.#answer(request, method, door, found, query);
+      // Most reads are answered at once, and are worth the promise that is saved.
+      return answer instanceof Promise
+        ? answer.then(finish, (error) => finish(this.#refuse(error, route)))
+        : finish(answer);
     } catch (error) {
-      response = this.#refuse(error, route);
+      return finish(this.#refuse(error, route));
     }
+  }
+
+  #addCrossSiteHeaders(request: Request, response: Response, found?: FoundResource): void {
     const { origins } = this.options;
+    if (origins.size === 0) return;
     for (
       const [name, value] of crossSiteHeaders(request, origins, found?.resource.allow ?? "")
     ) {
       response.headers.append(name, value);
     }
-    const { metrics } = this.parts;
-    const method = knownMethod(request.method);
-    metrics.httpRequests.inc({ route, method, code: response.status });
-    metrics.httpDuration.observe({ route }, (performance.now() - startedMs) / 1000);
-    return response;
   }
 
   #answer(
     request: Request,
+    method: string,
     door: Door,
     { resource, pathParameter }: FoundResource,
     query: string,
   ): Response | Promise<Response> {
-    const route = resource.routes.get(request.method);
-    if (route === undefined) return notAllowed(request.method, resource);
+    const route = resource.routes.get(method);
+    if (route === undefined) return notAllowed(method, resource);
     for (const guard of route.guards) this.#guards[guard](request, door);
     return this.#handlerOf(route)({ request, query, pathParameter });
   }
@@ -164,22 +176,16 @@ export class Server {
 
 /** The path ends where the query or a fragment begins, and so does a host that no path follows. */
 function splitUrl(url: string): { path: string; query: string } {
-  const pathAt = seek(url, /[/?#]/g, url.indexOf("//") + 2);
-  const pathEnd = seek(url, /[?#]/g, pathAt);
-  const query = url[pathEnd] === "?" ? url.slice(pathEnd + 1, seek(url, /#/g, pathEnd)) : "";
-  return { path: url.slice(pathAt, pathEnd), query };
+  const hostAt = url.indexOf("//") + 2;
+  const end = seek(url, "#", hostAt, url.length);
+  const pathEnd = seek(url, "?", hostAt, end);
+  const pathAt = seek(url, "/", hostAt, pathEnd);
+  return { path: url.slice(pathAt, pathEnd), query: url.slice(pathEnd + 1, end) };
 }
 
-function seek(text: string, pattern: RegExp, from: number): number {
-  pattern.lastIndex = from;
-  return pattern.exec(text)?.index ?? text.length;
-}
-
-const KNOWN_METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
-
-/** A label must not take whatever a client invents. */
-function knownMethod(method: string): string {
-  return KNOWN_METHODS.has(method) ? method : "other";
+function seek(text: string, character: string, from: number, end: number): number {
+  const at = text.indexOf(character, from);
+  return at < 0 || at > end ? end : at;
 }
 
 function notAllowed(method: string, { path, allow }: FoundResource["resource"]): Response {

@@ -32,10 +32,19 @@ export class Writer {
   /** So many writes are pushed, and neither durable nor withdrawn. */
   #underWay = 0;
 
+  readonly #counts: Readonly<Record<AckLevel, { inc(): void }>>;
+
   constructor(
     private readonly parts: WriterParts,
     private readonly maxPendingUsers = PENDING_USERS_MAX,
-  ) {}
+  ) {
+    const { writes } = parts.metrics;
+    this.#counts = {
+      accepted: writes.series({ ack: "accepted" }),
+      durable: writes.series({ ack: "durable" }),
+      flushed: writes.series({ ack: "flushed" }),
+    };
+  }
 
   /**
    * Accepts a write, and resolves when its level is reached.
@@ -43,7 +52,7 @@ export class Writer {
    */
   async write(write: Write, ack: AckLevel): Promise<WriteResult> {
     this.#refuseAtLimit(write.userId);
-    const { intake, metrics, acknowledgements } = this.parts;
+    const { intake, acknowledgements } = this.parts;
     const { entry, durable } = intake.push(write);
     this.#underWay++;
     let reached = ack;
@@ -54,7 +63,7 @@ export class Writer {
       await durable;
       if (await outcome !== "stored") reached = "durable";
     }
-    metrics.writes.inc({ ack: reached });
+    this.#counts[reached].inc();
     return { entry, ack: reached };
   }
 

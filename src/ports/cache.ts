@@ -12,7 +12,8 @@ export const CACHE_LATE_EFFECT_MS = 1_000;
  * (never hangs) on a fault; callers take a fault for a miss.
  */
 export interface Cache {
-  get(userId: string): Promise<CachedEntry | undefined>;
+  /** Answers at once what it has in memory: a promise a read is worth saving. */
+  get(userId: string): CachedEntry | undefined | Promise<CachedEntry | undefined>;
   /**
    * Offers entries on the write path: each of them is durable, while the store may hold a newer
    * one. An entry stored over a complete one stays complete, because the newest of all is still the

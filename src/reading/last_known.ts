@@ -16,20 +16,32 @@ import type { Clock } from "../ports/clock.ts";
  */
 const ABSENT_MS = 1_000;
 
+/** An answer that is found again within this part of its time need not be kept anew. */
+const RENEWED_AFTER = 1 / 16;
+
+interface Answer {
+  readonly entry: PackedEntry;
+  /** It was found then, by the monotonic clock. */
+  readonly foundMs: number;
+}
+
 export class LastKnown {
-  readonly #answers: LRUCache<string, PackedEntry>;
+  readonly #answers: LRUCache<string, Answer>;
   /** These users are not there. */
   readonly #absences: LRUCache<string, true>;
 
   /** @param staleMs how long an answer may be given without asking anybody */
-  constructor(staleMs: number, clock: Pick<Clock, "monotonicMs">) {
+  constructor(
+    private readonly staleMs: number,
+    private readonly clock: Pick<Clock, "monotonicMs">,
+  ) {
     // Without a resolution of 0 the package starts timers to know when to read the clock again.
     const time = { ttlResolution: 0, perf: { now: () => clock.monotonicMs() } };
-    this.#answers = new LRUCache<string, PackedEntry>({
+    this.#answers = new LRUCache<string, Answer>({
       ...time,
       ttl: staleMs,
       maxSize: MEMORY_BUDGET.lastAnswers.bytes,
-      sizeCalculation: bytesOf,
+      sizeCalculation: ({ entry }) => bytesOf(entry),
     });
     this.#absences = new LRUCache<string, true>({
       ...time,
@@ -41,12 +53,16 @@ export class LastKnown {
 
   /** A read has just found this entry, and it is the newest there is. */
   found(entry: Entry): void {
-    this.#absences.delete(entry.userId);
-    const answer = this.#answers.peek(entry.userId);
+    if (this.#absences.size > 0) this.#absences.delete(entry.userId);
+    const answer = this.#answers.peek(entry.userId, { allowStale: true });
+    const nowMs = this.clock.monotonicMs();
     // The same entry is most often found again: what was packed is not packed anew. A row that
     // others inserted has no run, and may be changed by them.
-    const isSame = answer !== undefined && entry.run !== "" && compareVersions(answer, entry) === 0;
-    this.#answers.set(entry.userId, isSame ? answer : pack(entry));
+    const isSame = answer !== undefined && entry.run !== "" &&
+      compareVersions(answer.entry, entry) === 0;
+    if (isSame && nowMs - answer.foundMs < this.staleMs * RENEWED_AFTER) return;
+    const found = { entry: isSame ? answer.entry : pack(entry), foundMs: nowMs };
+    this.#answers.set(entry.userId, found);
   }
 
   /** A read has just found out that there is no entry. */
@@ -66,15 +82,18 @@ export class LastKnown {
     const answer = this.#answers.peek(entry.userId);
     if (answer === undefined) return;
     // What others wrote since the answer was found is no better known than before.
-    if (compareVersions(entry, answer) > 0) {
-      this.#answers.set(entry.userId, pack(entry), { noUpdateTTL: true });
+    if (compareVersions(entry, answer.entry) > 0) {
+      const { foundMs } = answer;
+      this.#answers.set(entry.userId, { entry: pack(entry), foundMs }, { noUpdateTTL: true });
     }
   }
 
   /** Drops an entry that came to nothing, so that it is not the last answer of who read it. */
   withdrew(entry: Entry): void {
     const answer = this.#answers.peek(entry.userId);
-    if (answer !== undefined && compareVersions(answer, entry) === 0) this.forget(entry.userId);
+    if (answer !== undefined && compareVersions(answer.entry, entry) === 0) {
+      this.forget(entry.userId);
+    }
   }
 
   /** Drops all that is known of the user. */
@@ -93,6 +112,6 @@ export class LastKnown {
   /** Returns the last answer, while it is not too old. */
   lastAnswer(userId: string): Entry | undefined {
     const answer = this.#answers.get(userId);
-    return answer && unpack(answer);
+    return answer && unpack(answer.entry);
   }
 }

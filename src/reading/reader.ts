@@ -3,6 +3,7 @@
  * It answers with the newest entry that any of them has to offer; a tier that is down is passed
  * over while another one can answer.
  */
+import type { CachedEntry } from "../ports/cache.ts";
 import type { CacheClient } from "./cache_client.ts";
 import { type Entry, newest } from "../domain.ts";
 import { AppError, StoreRefusesError } from "../errors.ts";
@@ -16,6 +17,10 @@ export interface ReadResult {
   readonly source: "pending" | "local" | "redis" | "store" | "stale";
 }
 
+type AnsweredBy = ReadResult["source"] | "none";
+
+const ANSWERED_BY = ["pending", "local", "redis", "store", "stale", "none"] as const;
+
 interface Flight {
   readonly settlements: number;
   readonly result: Promise<Entry | undefined>;
@@ -27,7 +32,7 @@ interface ReaderParts {
   readonly lastKnown: LastKnown;
   readonly store: Pick<Store, "latest">;
   /** It counts each read that was answered, by where the answer came from. */
-  readonly count: { inc(labels: { readonly source: ReadResult["source"] | "none" }): void };
+  readonly counts: { series(labels: { readonly source: AnsweredBy }): { inc(): void } };
   /** It is told when the store answers, and refuses the look-up. */
   readonly onStoreRefuses?: () => void;
 }
@@ -35,31 +40,45 @@ interface ReaderParts {
 export class Reader {
   readonly #flights = new Map<string, Flight>();
 
-  constructor(private readonly parts: ReaderParts) {}
+  readonly #counts: Readonly<Record<AnsweredBy, { inc(): void }>>;
 
-  /**
-   * Returns the newest entry of a user; undefined when there is none.
-   * @throws AppError `store-unavailable` when no tier can answer
-   */
-  async read(userId: string): Promise<ReadResult | undefined> {
-    const result = await this.#find(userId);
-    this.parts.count.inc({ source: result?.source ?? "none" });
-    return result;
+  constructor(private readonly parts: ReaderParts) {
+    const { counts } = parts;
+    const series = ANSWERED_BY.map((source) => [source, counts.series({ source })]);
+    this.#counts = Object.fromEntries(series);
   }
 
-  async #find(userId: string): Promise<ReadResult | undefined> {
+  /**
+   * Returns the newest entry of a user; undefined when there is none. A hot read is answered at
+   * once: a promise, and the turns of the microtask queue that it takes, are worth saving.
+   * @throws AppError `store-unavailable` when no tier can answer
+   */
+  read(userId: string): ReadResult | undefined | Promise<ReadResult | undefined> {
+    // The tiers are asked in the order in which an entry moves through them, so that none can slip
+    // past.
+    const held = this.parts.pending.get(userId);
+    if (held instanceof Promise) return this.#findBehind(userId, held);
+    const cached = this.parts.cache.get(userId);
+    if (cached instanceof Promise || !cached?.complete) {
+      return this.#findBehind(userId, held, cached);
+    }
+    return this.#answer(newest(held, cached.entry), held, cached);
+  }
+
+  /** Waits for what is not in memory, and asks the store unless the cache has all. */
+  async #findBehind(
+    userId: string,
+    held: ReturnType<Pending["get"]>,
+    asked?: ReturnType<CacheClient["get"]>,
+  ): Promise<ReadResult | undefined> {
     const { pending, cache, lastKnown } = this.parts;
     const { settlements } = pending;
     const { generation } = cache;
-    // The tiers are asked in the order in which an entry moves through them, so that none can slip
-    // past.
-    const held = pending.get(userId);
-    // Hot reads wait for nobody but the cache: a turn of the microtask queue each is worth saving.
-    const waiting = held instanceof Promise ? await held : held;
-    const cached = await cache.get(userId);
+    const waiting = await held;
+    const cached = await (held instanceof Promise ? cache.get(userId) : asked);
     let best = newest(waiting, cached?.entry);
     if (!cached?.complete) {
-      if (best === undefined && lastKnown.isAbsent(userId)) return undefined;
+      if (best === undefined && lastKnown.isAbsent(userId)) return this.#answer(best);
       let stored: Entry | undefined;
       try {
         stored = await this.#latestInStore(userId);
@@ -73,10 +92,22 @@ export class Reader {
       this.#complete(userId, known, settlements, generation);
       best = newest(best, stored);
     }
-    if (best === undefined) return undefined;
-    lastKnown.found(best);
-    if (best === waiting) return { entry: best, source: "pending" };
-    return { entry: best, source: best === cached?.entry ? cached.source : "store" };
+    return this.#answer(best, waiting, cached);
+  }
+
+  #answer(
+    best: Entry | undefined,
+    waiting?: Entry,
+    cached?: CachedEntry,
+  ): ReadResult | undefined {
+    if (best === undefined) {
+      this.#counts.none.inc();
+      return undefined;
+    }
+    this.parts.lastKnown.found(best);
+    const source = best === waiting ? "pending" : best === cached?.entry ? cached.source : "store";
+    this.#counts[source].inc();
+    return { entry: best, source };
   }
 
   /**
@@ -114,7 +145,9 @@ export class Reader {
         { cause },
       );
     }
-    return { entry, source: entry === waiting ? "pending" : "stale" };
+    const source = entry === waiting ? "pending" : "stale";
+    this.#counts[source].inc();
+    return { entry, source };
   }
 
   /**

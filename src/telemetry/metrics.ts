@@ -3,6 +3,7 @@
  * instance, and there is no global registry.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { CountFamily, DurationFamily } from "./families.ts";
 import { VERSION } from "../version.ts";
 
 const SECONDS_BUCKETS = [
@@ -39,26 +40,23 @@ export class Metrics {
   readonly #registry = new Registry();
   #scrape: Promise<unknown> = Promise.resolve();
 
-  readonly httpRequests = this.#counter("http_requests_total", "HTTP requests answered.", [
-    "route",
-    "method",
-    "code",
-  ]);
-  readonly httpDuration = this.#histogram(
-    "http_request_duration_seconds",
+  readonly httpRequests = this.#counts<"route" | "method" | "code">(
+    "http_requests_total",
+    "HTTP requests answered.",
+  );
+  readonly httpDuration = new DurationFamily<"route">(
+    this.#registry,
+    "dsproxy_http_request_duration_seconds",
     "Time to answer.",
     SECONDS_BUCKETS,
-    [
-      "route",
-    ],
   );
-  readonly writes = this.#counter("writes_total", "Writes accepted, by acknowledgement level.", [
-    "ack",
-  ]);
-  readonly reads = this.#counter(
+  readonly writes = this.#counts<"ack">(
+    "writes_total",
+    "Writes accepted, by acknowledgement level.",
+  );
+  readonly reads = this.#counts<"source">(
     "reads_total",
     "Reads, by the tier that answered (none: not found).",
-    ["source"],
   );
   readonly flushDuration = this.#histogram(
     "flush_duration_seconds",
@@ -122,9 +120,9 @@ export class Metrics {
 
   constructor(gauges: Gauges, startedMs: number) {
     // Series that exist from the first scrape let a rate() see the first event.
-    for (const ack of ["accepted", "durable", "flushed"]) this.writes.inc({ ack }, 0);
+    for (const ack of ["accepted", "durable", "flushed"]) this.writes.series({ ack });
     for (const source of ["pending", "local", "redis", "store", "stale", "none"]) {
-      this.reads.inc({ source }, 0);
+      this.reads.series({ source });
     }
     for (const outcome of ["ok", "failed", "dead"]) this.flushRows.inc({ outcome }, 0);
     for (const call of ["open", "put", "marks", "latest", "identify", "outdateCopies"]) {
@@ -222,6 +220,9 @@ export class Metrics {
     });
   }
 
+  #counts<L extends string>(name: string, help: string): CountFamily<L> {
+    return new CountFamily<L>(this.#registry, `dsproxy_${name}`, help);
+  }
   #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
     return new Counter({ name: `dsproxy_${name}`, help, labelNames, registers: [this.#registry] });
   }

@@ -139,7 +139,8 @@ export function cacheContract(
     const calls: Promise<unknown>[] = [];
     for (const [index, write] of shuffled(writes, random).entries()) {
       const instance = index % 2 === 0 ? cache : peer;
-      calls.push(instance[random() < 0.3 ? "fill" : "update"]([write]), instance.get(write.userId));
+      calls.push(instance[random() < 0.3 ? "fill" : "update"]([write]));
+      calls.push(Promise.resolve(instance.get(write.userId)));
     }
     await Promise.all(calls);
     for (const userId of users) {

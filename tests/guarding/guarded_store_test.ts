@@ -157,9 +157,9 @@ Deno.test("a cache that fails is not asked for a while, but for pings and the cl
   assert.deepEqual(await guarded.get("u"), ["get", "u"] as unknown);
   assert.deepEqual(await guarded.forget("u"), ["forget", "u", undefined] as unknown);
   state.error = new Error("down");
-  for (let i = 0; i < 5; i++) await assert.rejects(guarded.get("u"), /down/);
+  for (let i = 0; i < 5; i++) await assert.rejects(async () => await guarded.get("u"), /down/);
   state.error = undefined;
-  await assert.rejects(guarded.get("u"), /The cache is not asked/);
+  await assert.rejects(async () => await guarded.get("u"), /The cache is not asked/);
   await assert.rejects(guarded.update([]), /The cache is not asked/);
   await assert.rejects(guarded.fill([]), /The cache is not asked/);
   await assert.rejects(guarded.forget("u"), /The cache is not asked/);

@@ -19,8 +19,10 @@ function setUp() {
   const client = new CacheClient({ cache, ttlMs: TTL_MS, clock, onFault: () => {} });
   const lastKnown = new LastKnown(TTL_MS, clock);
   const counted: string[] = [];
-  const count = { inc: ({ source }: { source: string }) => void counted.push(source) };
-  const reader = new Reader({ pending, cache: client, lastKnown, store, count });
+  const counts = {
+    series: ({ source }: { source: string }) => ({ inc: () => void counted.push(source) }),
+  };
+  const reader = new Reader({ pending, cache: client, lastKnown, store, counts });
   /** What the write path does with an entry that became durable. */
   const write = (written: Entry) => {
     pending.addDurable(written);
@@ -70,7 +72,7 @@ Deno.test("an accepted write is read back while the store is down", async () => 
 Deno.test("a read fails only when no tier can answer, and then says so", async () => {
   const { store, reader } = setUp();
   store.failWith = new Error("password=secret");
-  await assert.rejects(reader.read("u"), (error: unknown) => {
+  await assert.rejects(async () => await reader.read("u"), (error: unknown) => {
     assert.ok(error instanceof AppError);
     assert.equal(error.code, "store-unavailable");
     assert.ok(!error.message.includes("secret"));
@@ -189,7 +191,7 @@ Deno.test(
     assert.deepEqual(await reader.read("u"), { entry: u(1, 100), source: "stale" });
     await clock.advance(TTL_MS + 1);
     await assert.rejects(
-      reader.read("u"),
+      async () => await reader.read("u"),
       (error: unknown) => (error as AppError).code === "store-unavailable",
     );
   },
@@ -233,7 +235,7 @@ Deno.test("each answer is counted once, by the tier that gave it", async () => {
   store.rows.push(entry(3, { userId: "stored" }));
   await reader.read("stored");
   store.failWith = new Error("down");
-  await assert.rejects(reader.read("out of reach"));
+  await assert.rejects(async () => await reader.read("out of reach"));
   assert.deepEqual(counted, ["none", "local", "pending", "store"]);
 });
 

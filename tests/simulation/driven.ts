@@ -14,7 +14,7 @@ export class Driver {
   /** The cache, whose calls come to an end by themselves. */
   cache(cache: Cache): Cache {
     return {
-      get: (userId) => this.#drive(cache.get(userId)),
+      get: (userId) => this.#drive(Promise.resolve(cache.get(userId))),
       update: (entries) => this.#drive(cache.update(entries)),
       fill: (entries) => this.#drive(cache.fill(entries)),
       forget: (userId, atLeast) => this.#drive(cache.forget(userId, atLeast)),

@@ -33,7 +33,7 @@ class FakeFront implements Front {
   async close(): Promise<void> {
     if (this.requests > 0) await this.#finished.promise;
   }
-  async carryOut<T>(request: (doors: Doors) => Promise<T>): Promise<T> {
+  async carryOut<T>(request: (doors: Doors) => T | Promise<T>): Promise<T> {
     if (this.requests++ === 0) this.#finished = Promise.withResolvers<void>();
     try {
       return await request(this.doors!);

@@ -64,12 +64,12 @@ class MemoryCache implements Cache {
     });
   }
 
-  get(userId: string): Promise<CachedEntry | undefined> {
+  get(userId: string): CachedEntry | undefined {
     const held = this.#entries.get(userId);
-    if (held === undefined) return Promise.resolve(undefined);
+    if (held === undefined) return undefined;
     const complete = held.comparedMs > -Infinity &&
       this.#clock.monotonicMs() - held.comparedMs < this.#completeMs;
-    return Promise.resolve({ entry: unpack(held.entry), complete, source: "local" });
+    return { entry: unpack(held.entry), complete, source: "local" };
   }
 
   update(entries: readonly Entry[]): Promise<void> {
@@ -108,7 +108,7 @@ class MemoryCache implements Cache {
 }
 
 const OFF: Cache = {
-  get: () => Promise.resolve(undefined),
+  get: () => undefined,
   update: () => Promise.resolve(),
   fill: () => Promise.resolve(),
   forget: () => Promise.resolve(),

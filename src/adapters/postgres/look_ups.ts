@@ -4,9 +4,10 @@
  * index.
  */
 import { setImmediate } from "node:timers";
-import { DeadlineError, SharedDeadline } from "../../deadline.ts";
+import { CommonDeadline, lateError } from "../../deadline.ts";
 import type { Entry } from "../../domain.ts";
 import { StoreRefusesError, StoreUnavailableError } from "../../errors.ts";
+import { systemClock } from "../../ports/clock.ts";
 import type { Database } from "./database.ts";
 import { INDEXED_KEY_BYTES } from "./ddl.ts";
 import { ENTRY_COLUMNS, entryOf, type EntryRow, NEWEST_FIRST } from "./user_data.ts";
@@ -50,11 +51,15 @@ export class LookUps {
   #underWay = 0;
   #isGathering = false;
   #usersMax = 1;
-  readonly #limit: SharedDeadline;
+  readonly #limit: CommonDeadline;
 
   /** @param statementsMax so many statements are under way at the same time */
   constructor(private readonly database: Database, private readonly statementsMax: number) {
-    this.#limit = new SharedDeadline(database.callLimitMs, database.describe());
+    this.#limit = new CommonDeadline(
+      database.callLimitMs,
+      systemClock,
+      () => new StoreUnavailableError(lateError(database.describe(), database.callLimitMs).message),
+    );
   }
 
   /** Returns the newest entry of a user. @throws StoreError */
@@ -63,10 +68,7 @@ export class LookUps {
       this.#waiting.push({ userId, resolve, reject });
       this.#gather();
     });
-    return this.#limit.bound(found).catch((error) => {
-      if (!(error instanceof DeadlineError)) throw error;
-      throw new StoreUnavailableError(error.message, undefined, { cause: error });
-    });
+    return this.#limit.within(found);
   }
   /** Lets whatever still waits wait without an end: it is rejected when its statement is. */
   close(): void {

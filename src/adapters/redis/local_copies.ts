@@ -62,12 +62,9 @@ export class LocalCopies {
    * Returns a copy, or asks for one.
    * @param read asks Redis
    */
-  get(userId: string, read: () => Promise<Reply>): Promise<CachedEntry | undefined> {
+  get(userId: string, read: () => Promise<Reply>): ReturnType<Cache["get"]> {
     const copy = this.#copies.get(userId);
-    if (copy !== undefined && copy.epoch === this.epoch()) {
-      const { found } = copy;
-      return Promise.resolve({ ...found, entry: unpack(found.entry) });
-    }
+    if (copy !== undefined && copy.epoch === this.epoch()) return unpackCopy(copy);
     const flying = this.#flights.get(userId);
     if (flying !== undefined) return flying.found;
     const flight: Flight = {
@@ -99,6 +96,11 @@ export class LocalCopies {
     this.#copies.clear();
     this.#flights.clear();
   }
+}
+
+function unpackCopy({ found }: Copy): CachedEntry {
+  const entry = unpack(found.entry);
+  return entry === found.entry ? found as CachedEntry : { ...found, entry };
 }
 
 /** Copies of such a cache can be kept here, because its server tells of changes. */

@@ -11,12 +11,13 @@ export type OriginPolicy = ReadonlySet<string>;
  * request
  */
 export function requireSameSite(request: Request, allowed: OriginPolicy): void {
-  const origin = request.headers.get("origin");
+  const { headers } = request;
+  const origin = headers.get("origin");
   if (origin !== null) {
     if (!allowed.has(origin) && !isSameOrigin(origin, request)) {
       throw refused(`Pages of the origin ${origin.slice(0, 128)} may not call this service.`);
     }
-  } else if (request.headers.get("sec-fetch-site") === "cross-site") {
+  } else if (headers.get("sec-fetch-site") === "cross-site") {
     throw refused("Pages of other sites may not call this service.");
   }
 }

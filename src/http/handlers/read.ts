@@ -5,7 +5,7 @@ import { AppError } from "../../errors.ts";
 import { type Handler, TEXT_HEADERS } from "../handler.ts";
 import { namesTag, preferredForm } from "../negotiation.ts";
 import { parseQuery } from "../query.ts";
-import type { Reader } from "../../reading/reader.ts";
+import type { Reader, ReadResult } from "../../reading/reader.ts";
 import { parseUserId } from "../record.ts";
 
 interface ReadHandlerParts {
@@ -14,35 +14,41 @@ interface ReadHandlerParts {
 }
 
 export function readHandler({ reader, keyBytes }: ReadHandlerParts): Handler {
-  return async ({ request, query }) => {
+  return ({ request, query }) => {
     const userId = parseUserId(parseQuery(query).get("user_id"), keyBytes);
-    const result = await reader.read(userId);
-    if (result === undefined) {
-      throw new AppError(
-        "user-not-found",
-        `Nothing has been written for user_id ${JSON.stringify(userId)}.`,
-      );
-    }
-    const { entry, source } = result;
-    const asJson = preferredForm(request.headers.get("accept")) === "json";
-    const etag = entityTag(entry, asJson);
-    const headers = {
-      "content-type": asJson ? "application/json" : TEXT_HEADERS["content-type"],
-      "cache-control": "no-cache",
-      "x-content-type-options": "nosniff",
-      vary: "accept",
-      etag,
-      "dsproxy-ts": String(entry.ts),
-      "dsproxy-source": source,
-    };
-    if (namesTag(request.headers.get("if-none-match"), etag)) {
-      return new Response(null, { status: 304, headers });
-    }
-    const body = asJson
-      ? JSON.stringify({ user_id: entry.userId, value: entry.value, ts: entry.ts })
-      : entry.value;
-    return new Response(body, { headers });
+    const result = reader.read(userId);
+    return result instanceof Promise
+      ? result.then((found) => answer(request, userId, found))
+      : answer(request, userId, result);
   };
+}
+
+function answer(request: Request, userId: string, result: ReadResult | undefined): Response {
+  if (result === undefined) {
+    throw new AppError(
+      "user-not-found",
+      `Nothing has been written for user_id ${JSON.stringify(userId)}.`,
+    );
+  }
+  const { entry, source } = result;
+  const asJson = preferredForm(request.headers.get("accept")) === "json";
+  const etag = entityTag(entry, asJson);
+  const headers = {
+    "content-type": asJson ? "application/json" : TEXT_HEADERS["content-type"],
+    "cache-control": "no-cache",
+    "x-content-type-options": "nosniff",
+    vary: "accept",
+    etag,
+    "dsproxy-ts": String(entry.ts),
+    "dsproxy-source": source,
+  };
+  if (namesTag(request.headers.get("if-none-match"), etag)) {
+    return new Response(null, { status: 304, headers });
+  }
+  const body = asJson
+    ? JSON.stringify({ user_id: entry.userId, value: entry.value, ts: entry.ts })
+    : entry.value;
+  return new Response(body, { headers });
 }
 
 /**

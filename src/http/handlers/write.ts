@@ -6,13 +6,13 @@ import type { Clock } from "../../ports/clock.ts";
 import { BodyReader } from "../body.ts";
 import { type Handler, TEXT_HEADERS } from "../handler.ts";
 import { parseQuery } from "../query.ts";
-import { parseRecord, type RecordLimits } from "../record.ts";
+import { readRecord, type RecordLimits } from "../record.ts";
 
 interface WriteHandlerParts {
   readonly writer: Pick<Writer, "write">;
   readonly limits: RecordLimits & { readonly bodyBytes: number };
   readonly defaultAck: AckLevel;
-  readonly clock: Pick<Clock, "now" | "setTimeout">;
+  readonly clock: Pick<Clock, "now" | "monotonicMs" | "setTimeout">;
 }
 
 export function writeHandler(
@@ -21,7 +21,7 @@ export function writeHandler(
   const bodies = new BodyReader(limits.bodyBytes, clock);
   return async ({ request, query }) => {
     const wanted = parseAck(query, defaultAck);
-    const record = parseRecord(await bodies.readJson(request), limits, clock.now());
+    const record = readRecord(await bodies.read(request), limits, clock.now());
     const { entry, ack } = await writer.write(record, wanted);
     const id = writeId(entry);
     const headers: Record<string, string> = { ...TEXT_HEADERS, "dsproxy-write-id": id };

@@ -220,7 +220,7 @@ async function isRefused(test: RedisTest, named: RegExp): Promise<void> {
       () => cache.ping(),
     ]
   ) {
-    await assert.rejects(call, named);
+    await assert.rejects(async () => await call(), named);
   }
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   assert.ok(errors.length < 10, `${errors.length} attempts in a second`);
@@ -248,7 +248,7 @@ onRedis("a node of a cluster is refused by name", async (test) => {
 onRedis("a node of a cluster is named by its answers where INFO is forbidden", async (test) => {
   await admit(test, [...NEEDED, ...OPTIONAL.filter((right) => right !== "+info")]);
   const { cache } = open(test);
-  await assert.rejects(cache.get(USER), CLUSTER);
+  await assert.rejects(async () => await cache.get(USER), CLUSTER);
   await assert.rejects(cache.fill([v1]), CLUSTER);
   const { problems } = await check(test);
   assert.ok(
