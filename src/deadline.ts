@@ -18,52 +18,54 @@ export function withDeadline<T>(work: Promise<T>, limitMs: number, what: string)
   });
 }
 
-/** It is what {@link withDeadline} rejects with. */
 export function lateError(what: string, limitMs: number): DeadlineError {
   return new DeadlineError(`${what} gave no answer within ${limitMs} ms`);
 }
 
-interface DeadlineClock {
+interface CommonDeadlineClock {
   monotonicMs(): number;
   setTimeout(callback: () => void, delayMs: number): () => void;
 }
 
-interface Waiting {
+interface Wait {
   readonly dueMs: number;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Does as {@link withDeadline} for many pieces of work with one limit, and has one timer for all of
- * them: a timer of its own costs a short piece more than all else that is done for it.
+ * Gives each piece of work the same time. All share one timer, because one for each costs as much
+ * as the rest of a small request.
  */
-export class SharedDeadline {
-  /** These wait in the order in which they are due. */
-  readonly #waiting = new Set<Waiting>();
-  #cancelTimer: (() => void) | undefined;
+export class CommonDeadline {
+  /** They are due in the order in which they were added, as all have the same time. */
+  readonly #waiting = new Set<Wait>();
+  #disarm: (() => void) | undefined;
 
   constructor(
     private readonly limitMs: number,
-    private readonly clock: DeadlineClock,
+    private readonly clock: CommonDeadlineClock,
     private readonly makeError: () => Error,
   ) {}
 
-  /** So many pieces of work are under way. */
+  /** So many wait. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  /** Settles as `work` does, or rejects with the error of this deadline after the limit. */
-  bound<T>(work: Promise<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const waiting = { dueMs: this.clock.monotonicMs() + this.limitMs, reject };
-      this.#waiting.add(waiting);
-      if (this.#cancelTimer === undefined) this.#setTimer(this.limitMs);
+  /**
+   * Settles as `work` does, or rejects with the error of this deadline. The work itself is not
+   * cancelled; its late result, good or bad, is dropped.
+   */
+  within<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const wait = { dueMs: this.clock.monotonicMs() + this.limitMs, reject };
+      this.#waiting.add(wait);
+      if (this.#disarm === undefined) this.#arm(this.limitMs);
       work.then((result) => {
-        this.#waiting.delete(waiting);
+        this.#waiting.delete(wait);
         resolve(result);
       }, (error) => {
-        this.#waiting.delete(waiting);
+        this.#waiting.delete(wait);
         reject(error);
       });
     });
@@ -71,24 +73,24 @@ export class SharedDeadline {
 
   /** Lets whatever still waits wait without an end: whoever calls this has ended it. */
   stop(): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
+    this.#disarm?.();
+    this.#disarm = undefined;
   }
 
-  /** The timer outlives the work it was set for: under load there is always more by then. */
-  #setTimer(delayMs: number): void {
-    this.#cancelTimer = this.clock.setTimeout(() => {
-      this.#cancelTimer = undefined;
-      this.#rejectLate();
+  /** The timer stays when its work is done: under load there is always other work by then. */
+  #arm(delayMs: number): void {
+    this.#disarm = this.clock.setTimeout(() => {
+      this.#disarm = undefined;
+      this.#rejectDue();
     }, delayMs);
   }
 
-  #rejectLate(): void {
+  #rejectDue(): void {
     const nowMs = this.clock.monotonicMs();
-    for (const waiting of this.#waiting) {
-      if (waiting.dueMs > nowMs) return this.#setTimer(waiting.dueMs - nowMs);
-      this.#waiting.delete(waiting);
-      waiting.reject(this.makeError());
+    for (const wait of this.#waiting) {
+      if (wait.dueMs > nowMs) return this.#arm(wait.dueMs - nowMs);
+      this.#waiting.delete(wait);
+      wait.reject(this.makeError());
     }
   }
 }

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
-import { SharedDeadline } from "../src/deadline.ts";
+import { CommonDeadline } from "../src/deadline.ts";
 import { FakeClock, settle } from "./support/fake_clock.ts";
 
 const LIMIT_MS = 100;
 
 function setUp() {
   const clock = new FakeClock();
-  const deadline = new SharedDeadline(LIMIT_MS, clock, () => new Error("late"));
+  const deadline = new CommonDeadline(LIMIT_MS, clock, () => new Error("late"));
   const outcomes: string[] = [];
   const bound = (name: string) => {
     const work = Promise.withResolvers<string>();
-    void deadline.bound(work.promise).then(
+    void deadline.within(work.promise).then(
       (result) => outcomes.push(`${name}: ${result}`),
       (error) => outcomes.push(`${name}: ${error.message}`),
     );
@@ -19,7 +19,7 @@ function setUp() {
   return { clock, deadline, outcomes, bound };
 }
 
-Deno.test("each piece of work has its own time under a shared deadline", async () => {
+Deno.test("each piece of work has its own time under a common deadline", async () => {
   const { clock, deadline, outcomes, bound } = setUp();
   bound("first");
   await clock.advance(60);

@@ -2,7 +2,7 @@
  * Reads request bodies within limits: each in size and time, and all that are under way together in
  * memory.
  */
-import { SharedDeadline } from "../deadline.ts";
+import { CommonDeadline } from "../deadline.ts";
 import { AppError } from "../errors.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -24,7 +24,7 @@ const LINGER_MS = 1_000;
 
 export class BodyReader {
   #budgetBytes: number;
-  readonly #deadline: SharedDeadline;
+  readonly #deadline: CommonDeadline;
 
   constructor(
     private readonly maxBytes: number,
@@ -33,7 +33,7 @@ export class BodyReader {
     // One body of the largest size must fit, whatever was configured.
     this.#budgetBytes = Math.max(MEMORY_BUDGET.bodies.bytes, maxBytes);
     const message = `The body did not arrive within ${TIMEOUT_MS / 1000} s.`;
-    this.#deadline = new SharedDeadline(
+    this.#deadline = new CommonDeadline(
       TIMEOUT_MS,
       clock,
       () => new AppError("body-timeout", message),
@@ -53,7 +53,7 @@ export class BodyReader {
     if (length !== undefined && length > this.maxBytes) throw this.#tooLarge();
     try {
       return await (length !== undefined && length <= SMALL_BYTES
-        ? this.#deadline.bound(request.bytes())
+        ? this.#deadline.within(request.bytes())
         : this.#readLarge(request, length));
     } catch (error) {
       if (error instanceof AppError) throw error;
@@ -69,7 +69,7 @@ export class BodyReader {
       const body = length === undefined
         ? this.#readCounted(request.body, share)
         : this.#readDeclared(request, length, share);
-      return await this.#deadline.bound(body);
+      return await this.#deadline.within(body);
     } finally {
       share.giveBack();
     }

@@ -4,7 +4,7 @@
  * index.
  */
 import { setImmediate } from "node:timers";
-import { DeadlineError, lateError, SharedDeadline } from "../../deadline.ts";
+import { CommonDeadline, lateError } from "../../deadline.ts";
 import type { Entry } from "../../domain.ts";
 import { StoreRefusesError, StoreUnavailableError } from "../../errors.ts";
 import { systemClock } from "../../ports/clock.ts";
@@ -51,14 +51,14 @@ export class LookUps {
   #underWay = 0;
   #isGathering = false;
   #usersMax = 1;
-  readonly #limit: SharedDeadline;
+  readonly #limit: CommonDeadline;
 
   /** @param statementsMax so many statements are under way at the same time */
   constructor(private readonly database: Database, private readonly statementsMax: number) {
-    this.#limit = new SharedDeadline(
+    this.#limit = new CommonDeadline(
       database.callLimitMs,
       systemClock,
-      () => lateError(database.describe(), database.callLimitMs),
+      () => new StoreUnavailableError(lateError(database.describe(), database.callLimitMs).message),
     );
   }
 
@@ -68,12 +68,8 @@ export class LookUps {
       this.#waiting.push({ userId, resolve, reject });
       this.#gather();
     });
-    return this.#limit.bound(found).catch((error) => {
-      if (!(error instanceof DeadlineError)) throw error;
-      throw new StoreUnavailableError(error.message, undefined, { cause: error });
-    });
+    return this.#limit.within(found);
   }
-
   /** Lets whatever still waits wait without an end: it is rejected when its statement is. */
   close(): void {
     this.#limit.stop();

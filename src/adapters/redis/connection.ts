@@ -4,9 +4,9 @@
  * What the server's user may not do is done without where that is possible, and said once.
  */
 import { ErrorReply } from "@redis/client";
-import { systemClock } from "../../ports/clock.ts";
-import { DeadlineError, lateError, SharedDeadline, withDeadline } from "../../deadline.ts";
+import { CommonDeadline, DeadlineError, lateError, withDeadline } from "../../deadline.ts";
 import { reasonOf } from "../../errors.ts";
+import { systemClock } from "../../ports/clock.ts";
 import {
   type Features,
   openClient,
@@ -55,7 +55,7 @@ const MAX_CALLS = 5_000;
 export class Connection {
   readonly #target: Target;
   readonly #server: string;
-  readonly #limit: SharedDeadline;
+  readonly #limit: CommonDeadline;
   #firstAttempt: Promise<void> = Promise.resolve();
   readonly #noticed = new Set<string>();
   #features: Features;
@@ -74,7 +74,7 @@ export class Connection {
   constructor(private readonly options: ConnectionOptions) {
     this.#target = targetOf(options.address);
     this.#server = `Redis at ${this.#target.label}`;
-    this.#limit = new SharedDeadline(
+    this.#limit = new CommonDeadline(
       options.callTimeoutMs,
       systemClock,
       () => lateError(this.#server, options.callTimeoutMs),
@@ -109,7 +109,7 @@ export class Connection {
     if (this.#limit.waiting >= MAX_CALLS) {
       return Promise.reject(new Error(`${this.#server}: ${MAX_CALLS} calls wait for it already`));
     }
-    return this.#limit.bound(work(client, peer)).catch((error) => {
+    return this.#limit.within(work(client, peer)).catch((error) => {
       if (!(error instanceof DeadlineError)) {
         throw this.#isUsed(client) ? this.fault(error) : this.#outage ?? error;
       }
