@@ -8,7 +8,7 @@ import { isDiskFull, type JournalFile } from "../disk/file_system.ts";
 import type { Segment } from "./segment.ts";
 import { syncFile } from "./segment_file.ts";
 
-/** The zeros are written in pieces, as a write keeps others out of the file. */
+/** The zeros are synced in pieces, as a group's sync takes along what of them is not synced yet. */
 const PIECE_BYTES = 256 * 1024;
 /** The first zeros are this part of what is written ahead later: the second group waits for them. */
 const FIRST_PART = 16;
@@ -104,16 +104,17 @@ export class ActiveSegment {
   async #fill(to: number): Promise<void> {
     const { file, segment } = this;
     try {
-      for (let at = this.#allocated; at < to; at += PIECE_BYTES) {
-        await file.writeAt(zeros.subarray(0, Math.min(PIECE_BYTES, to - at)), at);
+      while (this.#allocated < to) {
+        const piece = zeros.subarray(0, Math.min(PIECE_BYTES, to - this.#allocated));
+        await file.writeAt(piece, this.#allocated);
+        await syncFile(file, segment.name);
+        this.#allocated += piece.length;
       }
     } catch (error) {
       if (!isDiskFull(error)) throw error;
       // Others need this room more.
       this.#isFull = true;
-      return await file.truncate(this.#allocated);
+      await file.truncate(this.#allocated);
     }
-    await syncFile(file, segment.name);
-    this.#allocated = to;
   }
 }

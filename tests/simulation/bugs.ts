@@ -34,7 +34,7 @@ export function buggyDisk(fs: JournalFileSystem, bug: Bug | undefined): JournalF
         (path, file) => path.endsWith(".seg") ? { ...file, ...acknowledgedEarly(file) } : file,
       );
     case "overwrite-not-synced":
-      // As if the file had been opened without O_DSYNC.
+      // As if an overwrite were a write, and no sync.
       return withFiles(fs, (_, file) => ({ ...file, overwrite: file.writeAt }));
     case "zeros-after-records":
       // What is filled ahead is not waited for, and comes over what was written there meanwhile.
