@@ -12,8 +12,8 @@ import { UserKey } from "./user_key.ts";
 import { VolatileEntries } from "./volatile_entries.ts";
 
 /**
- * Each user with a write that waits for the store costs some 100 bytes of memory; the writes
- * themselves are on disk.
+ * Each user with a write that waits for the store costs some 100 bytes of memory, and the id; the
+ * writes themselves are on disk.
  */
 export const PENDING_USERS_MAX = 1_000_000;
 

@@ -68,6 +68,7 @@ export class ActiveSegment {
   /** Cuts the file back to its last durable byte, durably. */
   async cut(): Promise<void> {
     await this.#allocating;
+    if (this.#failure !== undefined) throw this.#failure;
     await this.file.truncate(this.segment.end);
     await syncFile(this.file, this.segment.name);
     this.file.close();

@@ -5,7 +5,6 @@
 import { basename, dirname } from "node:path";
 import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
 import { type Change, Inode, type NameChange, removal, renaming } from "./unsynced.ts";
-import type { GrowingBytes } from "./growing_bytes.ts";
 import type { Process, World } from "./world.ts";
 
 interface DiskFaults {
@@ -22,7 +21,6 @@ interface Operation {
   readonly partly: () => void;
 }
 
-const SECTOR_BYTES = 512;
 /** Flips in one header copy are survived, in both they are not: one a file. */
 const HEADER_COPIES_END = 4096 + 84;
 
@@ -84,10 +82,7 @@ export class SimulatedDisk {
     this.#nameChanges = [];
     this.#names = new Map(this.#durableNames);
     for (const inode of new Set(this.#names.values())) {
-      inode.wholeBytes = Math.min(inode.wholeBytes, inode.durable.length);
-      for (const { change } of inode.pending) this.#keepSome(inode.durable, change);
-      inode.pending = [];
-      inode.visible.become(inode.durable);
+      inode.losePower(random);
     }
   }
 
@@ -288,41 +283,18 @@ export class SimulatedDisk {
   #sync(process: Process, name: string, inode: Inode): Promise<void> {
     // Only what was written before the call is covered.
     const before = this.#order;
-    const covered = () => inode.pending.filter(({ order }) => order < before);
-    const commit = () => {
-      for (const { change } of covered()) inode.durable.apply(change);
-      inode.pending = inode.pending.filter(({ order }) => order >= before);
-    };
+    const commit = () => inode.sync(before);
     return this.#perform(
       process,
       `sync ${name}`,
       () => {
         if (!this.world.random.chance(this.faults.failedSyncs)) return commit();
-        // As Linux does it: the pages are called clean, and whether a reader still sees them
-        // differs by file system.
-        inode.pending = inode.pending.filter(({ order }) => order >= before);
-        if (this.world.random.chance(0.5)) {
-          inode.visible.become(inode.durable);
-          for (const { change } of inode.pending) inode.visible.apply(change);
-        }
+        inode.failSync(before, this.world.random);
         throw this.#failure("EIO", "sync failed");
       },
       this.#syncMs(),
       commit,
     );
-  }
-
-  #keepSome(durable: GrowingBytes, change: Change): void {
-    const { random } = this.world;
-    if (random.chance(0.3)) return;
-    if (!("bytes" in change) || random.chance(0.3)) return durable.apply(change);
-    for (let at = 0; at < change.bytes.length; at += SECTOR_BYTES) {
-      if (random.chance(0.3)) continue;
-      durable.apply({
-        offset: change.offset + at,
-        bytes: change.bytes.subarray(at, at + SECTOR_BYTES),
-      });
-    }
   }
 
   #diskFull(): Error {
