@@ -56,7 +56,7 @@ async function serve(config: Config): Promise<number> {
     new Log(config.log.level, config.log.format),
     () => Deno.exit(EXIT_FAILURE),
   );
-  const app = createApp(config);
+  const app = await createApp(config);
   try {
     await app.start();
   } catch (error) {

@@ -21,7 +21,8 @@ import { writeHandler } from "./http/handlers/write.ts";
 import { writeStatusHandler } from "./http/handlers/write_status.ts";
 import { Server } from "./http/server.ts";
 import { type JournalObserver, openJournal } from "./journal/journal.ts";
-import { createCache, createStore } from "./parts.ts";
+import { createCache, loadStore } from "./parts.ts";
+import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { Intake, IntakeListener } from "./ports/intake.ts";
 import type { Source } from "./ports/source.ts";
@@ -70,8 +71,12 @@ export interface Surroundings {
   readonly segmentBytes?: number;
 }
 
-export function createApp(config: Config, surroundings: Partial<Surroundings> = {}): App {
-  return new Application(config, { clock: systemClock, fs: denoFileSystem, ...surroundings });
+export async function createApp(
+  config: Config,
+  surroundings: Partial<Surroundings> = {},
+): Promise<App> {
+  const replaced = { clock: systemClock, fs: denoFileSystem, ...surroundings };
+  return new Application(config, replaced, await loadStore(config));
 }
 
 class Application implements App {
@@ -80,6 +85,7 @@ class Application implements App {
   readonly #breakers: Readonly<Record<"store" | "store-reads" | "cache", Breaker>>;
   readonly #store: StorePorts;
   readonly #cache: CacheClient;
+  readonly #unguardedCache: Cache;
   readonly #server: Server;
   readonly #clockWatch: ClockWatch;
   readonly #gate: StoreGate;
@@ -91,7 +97,11 @@ class Application implements App {
    */
   #lastAcceptedMs = 0;
 
-  constructor(private readonly config: Config, private readonly surroundings: Surroundings) {
+  constructor(
+    private readonly config: Config,
+    private readonly surroundings: Surroundings,
+    makeStore: Awaited<ReturnType<typeof loadStore>>,
+  ) {
     const { clock } = surroundings;
     this.#log = new Log(config.log.level, config.log.format);
     this.#breakers = {
@@ -101,7 +111,7 @@ class Application implements App {
     };
     this.#metrics = this.#makeMetrics();
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
-    const unguarded = createStore(config, {
+    const unguarded = makeStore({
       gate: this.#gate,
       onIndexFault: (error) =>
         this.#log.warn("The index for reads could not be made; it is tried again", { error }),
@@ -115,7 +125,20 @@ class Application implements App {
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
     const namespace = new CacheNamespace(this.#store.identity, clock);
     const lastKnown = new LastKnown(config.cache.ttlMs, clock);
-    this.#cache = this.#makeCache(namespace, lastKnown);
+    const onFault = this.#cacheFaults();
+    this.#unguardedCache = createCache(config, {
+      namespace: () => namespace.text,
+      onFault,
+      onNotice: (message) => this.#log.warn(message),
+    }, clock);
+    this.#cache = new CacheClient({
+      cache: new GuardedCache(this.#unguardedCache, this.#breakers.cache),
+      ttlMs: config.cache.ttlMs,
+      clock,
+      onFault,
+      ...(config.cache.kind !== "memory" && { sharing: namespace }),
+      onForget: (userId) => lastKnown.forget(userId),
+    });
     this.#server = this.#makeServer();
     this.#service = this.#makeService(namespace, lastKnown);
   }
@@ -171,6 +194,7 @@ class Application implements App {
       },
       admitStore: () => this.#admitStore(),
       onStoreRefuses: () => this.#firstContact.start(),
+      observe: (event) => event === "journal open" && this.#loadCache(),
     });
   }
 
@@ -263,29 +287,24 @@ class Application implements App {
     }, clock.now());
   }
 
-  #makeCache(namespace: CacheNamespace, lastKnown: LastKnown): CacheClient {
-    const { config } = this;
+  /**
+   * Loads the cache while the store is waited for, when whoever asks whether this lives has an
+   * answer already. What goes wrong is told as any fault of the cache.
+   */
+  #loadCache(): void {
+    this.#unguardedCache.ping().catch(() => {});
+  }
+
+  /** Returns what is told of each fault of the cache. */
+  #cacheFaults(): (error: unknown) => void {
     const { clock } = this.surroundings;
     const logFault = limitRate(clock, FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
     });
-    const onFault = (error: unknown) => {
+    return (error) => {
       this.#metrics.cacheErrors.inc();
       logFault(error);
     };
-    const unguarded = createCache(config, {
-      namespace: () => namespace.text,
-      onFault,
-      onNotice: (message) => this.#log.warn(message),
-    }, clock);
-    return new CacheClient({
-      cache: new GuardedCache(unguarded, this.#breakers.cache),
-      ttlMs: config.cache.ttlMs,
-      clock,
-      onFault,
-      ...(config.cache.kind !== "memory" && { sharing: namespace }),
-      onForget: (userId) => lastKnown.forget(userId),
-    });
   }
 
   #journalObserver(): JournalObserver {

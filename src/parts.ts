@@ -1,13 +1,13 @@
-/** Makes the adapters that the configuration chooses. Nothing else imports adapters. */
+/**
+ * Makes the adapters that the configuration chooses. Nothing else imports adapters. Those that
+ * bring a driver along are loaded when they are chosen: the drivers take longer to load than all
+ * else, and a tenth of the memory.
+ */
 import { createMemoryCache } from "./adapters/memory/cache.ts";
-import { checkPostgres } from "./adapters/postgres/check.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
-import { createPool } from "./adapters/postgres/pool.ts";
 import type { DatabaseOptions } from "./adapters/postgres/database.ts";
 import { findIdentity } from "./adapters/postgres/identity.ts";
-import { createPostgresStore } from "./adapters/postgres/store.ts";
-import { createRedisCache } from "./adapters/redis/cache.ts";
-import { checkRedis } from "./adapters/redis/check.ts";
+import { createRedisCacheLater } from "./adapters/redis/loaded_later.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { MEMORY_BUDGET } from "./memory_budget.ts";
@@ -22,16 +22,19 @@ import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
  */
 const UNSHARED_COPY_MS = 1_000;
 
+/** It watches a store that others can change and exchange, which the embedded one is not. */
+type StoreWatcher = Pick<DatabaseOptions, "gate" | "onIndexFault">;
+
 /**
- * Makes the configured store, which connects to nothing before its first call.
- * @param watcher watches a store that others can change and exchange, which the embedded one is not
+ * Loads the configured store.
+ * @returns what makes it; it connects to nothing before its first call
  */
-export function createStore(
+export async function loadStore(
   { store }: Config,
-  watcher: Pick<DatabaseOptions, "gate" | "onIndexFault"> = {},
-): StorePorts {
-  if (store.kind === "sqlite") return createSqliteStore({ path: store.path });
-  return createPostgresStore({ ...store, ...watcher });
+): Promise<(watcher: StoreWatcher) => StorePorts> {
+  if (store.kind === "sqlite") return () => createSqliteStore({ path: store.path });
+  const { createPostgresStore } = await import("./adapters/postgres/store.ts");
+  return (watcher) => createPostgresStore({ ...store, ...watcher });
 }
 
 /** The cache tells these, and is told by them under which name it keeps copies. */
@@ -54,7 +57,7 @@ export function createCache(
 ): Cache {
   const local = { maxEntries: cache.localMax, maxBytes: MEMORY_BUDGET.localCopies.bytes };
   if (cache.kind === "redis") {
-    return createRedisCache({ ...cache, local, namespace, onError: onFault, onNotice });
+    return createRedisCacheLater({ ...cache, local, namespace, onError: onFault, onNotice });
   }
   // The embedded store is this instance's alone, so that nobody else can outdate a copy.
   const unshared = store.kind === "sqlite" ? {} : { completeMs: UNSHARED_COPY_MS };
@@ -79,6 +82,10 @@ export async function checkStore(config: Config): Promise<Findings> {
   const { store, dataDir } = config;
   if (store.kind === "sqlite") return await checkSqlite(config, store.path);
   const bound = await checkStoreBinding(dataDir, store.kind);
+  const [{ checkPostgres }, { createPool }] = await Promise.all([
+    import("./adapters/postgres/check.ts"),
+    import("./adapters/postgres/pool.ts"),
+  ]);
   const pool = createPool({
     ...store,
     poolSize: 1,
@@ -101,7 +108,7 @@ async function checkSqlite(config: Config, path: string): Promise<Findings> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     return { problems: [], notes: [], found: "not there yet; it is made at the first start" };
   }
-  const { store } = createStore(config);
+  const { store } = (await loadStore(config))({});
   try {
     await store.ping();
     return { problems: [], notes: [], found: "answers" };
@@ -111,8 +118,9 @@ async function checkSqlite(config: Config, path: string): Promise<Findings> {
 }
 
 export async function checkCache({ cache }: Config): Promise<Findings> {
-  if (cache.kind === "redis") return await checkRedis({ ...cache, tracking: cache.localMax > 0 });
-  return { problems: [], notes: [], found: "needs nothing" };
+  if (cache.kind !== "redis") return { problems: [], notes: [], found: "needs nothing" };
+  const { checkRedis } = await import("./adapters/redis/check.ts");
+  return await checkRedis({ ...cache, tracking: cache.localMax > 0 });
 }
 
 /** Returns what `--print-schema` prints; undefined where the store makes its own schema. */

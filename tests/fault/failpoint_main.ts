@@ -26,7 +26,7 @@ const disk = withDiskFaults(denoFileSystem, `${config.dataDir}/fault`);
 const fs = failpoint === undefined
   ? disk
   : withFailpoint(disk, failpoint, () => armed && Deno.kill(Deno.pid, "SIGKILL"));
-const app = createApp(config, {
+const app = await createApp(config, {
   clock: { ...systemClock, now: () => Date.now() + aheadMs },
   fs,
   // Small segments, so that they are begun and removed often.

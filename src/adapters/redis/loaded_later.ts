@@ -1,0 +1,23 @@
+/**
+ * Stands for the cache in Redis until it is loaded: the driver takes longer to load than the rest
+ * of the program, and nobody needs it to listen, to recover, or to accept a write.
+ */
+import type { Cache } from "../../ports/cache.ts";
+import type { RedisCacheOptions } from "./cache.ts";
+
+/** Returns the cache, which is loaded, and begins to connect, at the first call. */
+export function createRedisCacheLater(options: RedisCacheOptions): Cache {
+  let loading: Promise<Cache> | undefined;
+  let cache: Cache | undefined;
+  const load = async () => cache = (await import("./cache.ts")).createRedisCache(options);
+  const loaded = () => loading ??= load();
+  return {
+    get: (userId) =>
+      cache === undefined ? loaded().then((it) => it.get(userId)) : cache.get(userId),
+    update: async (entries) => (await loaded()).update(entries),
+    fill: async (entries) => (await loaded()).fill(entries),
+    forget: async (userId, atLeast) => (await loaded()).forget(userId, atLeast),
+    ping: async () => (await loaded()).ping(),
+    close: async () => (await loading)?.close(),
+  };
+}
