@@ -77,7 +77,7 @@ export class Model {
     this.#refuseSecondUse(entry);
     if (ack !== "accepted") this.acknowledged++;
     // Whoever waited for a flush is told after the settlement, of a refused row, too.
-    if (ack === "flushed" || write.deadLetters > 0) write.settledMs = this.world.nowMs;
+    if (ack === "flushed" || write.deadLetters > 0) write.settledMs ??= this.world.nowMs;
     if (ack === "flushed" && write.rows !== 1 && !write.isGone) {
       this.world.violated(`${nameOf(write)} was answered flushed, and is not stored`);
     }
