@@ -9,14 +9,26 @@ const OFFERS: Readonly<Record<string, Form>> = {
   "application/json; charset=utf-8": "json",
 };
 
+/** Clients of one kind send the same header with each request: it is read once. */
+const REMEMBERED_MAX = 100;
+const REMEMBERED_LENGTH_MAX = 512;
+const remembered = new Map<string, Form>();
+
 /**
  * Text is what the original answers, so also to who accepts neither form; JSON is for those who
  * prefer it.
  */
 export function preferredForm(accept: string | null): Form {
   if (accept === null || accept === "*/*") return "text";
+  const known = remembered.get(accept);
+  if (known !== undefined) return known;
   const preferred = new Negotiator({ headers: { accept } }).mediaType(Object.keys(OFFERS));
-  return OFFERS[preferred ?? ""] ?? "text";
+  const form = OFFERS[preferred ?? ""] ?? "text";
+  if (accept.length <= REMEMBERED_LENGTH_MAX) {
+    if (remembered.size >= REMEMBERED_MAX) remembered.clear();
+    remembered.set(accept, form);
+  }
+  return form;
 }
 
 /**

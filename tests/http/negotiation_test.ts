@@ -53,3 +53,12 @@ Deno.test("If-None-Match names a tag alone, in a list, weakly, or with all other
     assert.ok(!namesTag(header, tag), String(header));
   }
 });
+
+Deno.test("a header that was read before is answered as it was, however many there are", () => {
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < 150; i++) {
+      assert.equal(preferredForm(`application/json, text/x-${i}`), "json");
+      assert.equal(preferredForm(`text/plain, application/x-${i}`), "text");
+    }
+  }
+});
