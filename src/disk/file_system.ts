@@ -127,7 +127,12 @@ class DenoFile implements JournalFile {
     const file = this.#overwriting ??= this.#openAgain();
     file.seekSync(offset, Deno.SeekMode.Start);
     for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-    await file.syncData();
+    try {
+      await file.syncData();
+    } catch (cause) {
+      // Whatever it says, it is not the error of a write: nobody knows what the disk has.
+      throw new Error(`fsync of ${this.path} failed: ${reasonOf(cause)}`, { cause });
+    }
   }
 
   truncate(size: number): Promise<void> {
@@ -171,7 +176,7 @@ class DenoFile implements JournalFile {
   }
 }
 
-/** It is a tenth of a second's writes, and little beside a segment. */
+/** It is some seconds of small writes, and little beside a segment. */
 const AHEAD_BYTES = 4 * 1024 * 1024;
 
 export const denoFileSystem: JournalFileSystem = {
