@@ -4,6 +4,7 @@
  * like the service, once the row is committed.
  */
 import pg from "pg";
+import { listen } from "./listen.ts";
 
 const CONNECTIONS = 8;
 const RUN = "directdirect";
@@ -48,11 +49,4 @@ async function read(url: string): Promise<Response> {
   });
 }
 
-if (import.meta.main) {
-  Deno.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    onListen: ({ port }) =>
-      Deno.stdout.writeSync(new TextEncoder().encode(`listening on http://127.0.0.1:${port}\n`)),
-  }, (request) => request.method === "POST" ? write(request) : read(request.url));
-}
+if (import.meta.main) listen(write, read);

@@ -3,6 +3,8 @@
  * status, headers and bytes, and has nothing behind. Nothing that runs in this runtime does more;
  * tests/bench/same_answer_test.ts compares its answers with the service's.
  */
+import { listen } from "./listen.ts";
+
 const RUN = "floorfloorfl";
 const TEXT = "text/plain; charset=utf-8";
 let writes = 0;
@@ -31,11 +33,4 @@ function read(url: string): Response {
   });
 }
 
-if (import.meta.main) {
-  Deno.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    onListen: ({ port }) =>
-      Deno.stdout.writeSync(new TextEncoder().encode(`listening on http://127.0.0.1:${port}\n`)),
-  }, (request) => request.method === "POST" ? write(request) : read(request.url));
-}
+if (import.meta.main) listen(write, read);

@@ -11,8 +11,9 @@ export class GuardedCache implements Cache {
 
   /** What the cache has in memory says nothing about whether it can be reached. */
   get(userId: string): ReturnType<Cache["get"]> {
-    const get = async () => await this.cache.get(userId);
-    if (this.breaker.state !== CLOSED) return this.breaker.run(get);
+    if (this.breaker.state !== CLOSED) {
+      return this.breaker.run(async () => await this.cache.get(userId));
+    }
     const found = this.cache.get(userId);
     return found instanceof Promise ? this.breaker.run(() => found) : found;
   }

@@ -70,6 +70,7 @@ export class LookUps {
     });
     return this.#limit.within(found);
   }
+
   /** Lets whatever still waits wait without an end: it is rejected when its statement is. */
   close(): void {
     this.#limit.stop();
