@@ -6,6 +6,7 @@ import { CommonDeadline } from "../deadline.ts";
 import { AppError } from "../errors.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import type { Clock } from "../ports/clock.ts";
+import { headerField } from "./header_field.ts";
 
 /**
  * A client may take so long to send a body: it is enough for 64 MiB, the largest that can be
@@ -46,9 +47,8 @@ export class BodyReader {
    * `invalid-json`
    */
   async read(request: Request): Promise<Uint8Array> {
-    const { headers } = request;
-    requireJsonCompatible(headers.get("content-type"));
-    const declared = headers.get("content-length");
+    requireJsonCompatible(headerField(request, "content-type"));
+    const declared = headerField(request, "content-length");
     const length = declared === null ? undefined : Number(declared);
     if (length !== undefined && length > this.maxBytes) throw this.#tooLarge();
     try {

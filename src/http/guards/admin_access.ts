@@ -4,6 +4,7 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { AppError } from "../../errors.ts";
+import { headerField } from "../header_field.ts";
 import type { Door } from "../handler.ts";
 
 const BEARER = /^Bearer +(\S+)$/i;
@@ -22,7 +23,7 @@ export function requireAdmin(request: Request, door: Door, keyHashes: readonly s
         "command line (dsproxy --help) or the admin socket on the machine, or set ADMIN_KEY.",
     );
   }
-  const key = BEARER.exec(request.headers.get("authorization") ?? "")?.[1];
+  const key = BEARER.exec(headerField(request, "authorization") ?? "")?.[1];
   if (key !== undefined && isKnown(key, keyHashes)) return;
   throw new AppError(
     "unauthorized",

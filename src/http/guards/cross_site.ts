@@ -2,6 +2,7 @@
  * Web pages may call when they are of this origin, or of one that the operator names.
  */
 import { AppError } from "../../errors.ts";
+import { headerField } from "../header_field.ts";
 
 /** It holds origins as browsers send them, such as `https://example.org`. */
 export type OriginPolicy = ReadonlySet<string>;
@@ -11,13 +12,12 @@ export type OriginPolicy = ReadonlySet<string>;
  * request
  */
 export function requireSameSite(request: Request, allowed: OriginPolicy): void {
-  const { headers } = request;
-  const origin = headers.get("origin");
+  const origin = headerField(request, "origin");
   if (origin !== null) {
     if (!allowed.has(origin) && !isSameOrigin(origin, request)) {
       throw refused(`Pages of the origin ${origin.slice(0, 128)} may not call this service.`);
     }
-  } else if (headers.get("sec-fetch-site") === "cross-site") {
+  } else if (headerField(request, "sec-fetch-site") === "cross-site") {
     throw refused("Pages of other sites may not call this service.");
   }
 }
@@ -30,7 +30,7 @@ function refused(what: string): AppError {
 }
 
 function isSameOrigin(origin: string, request: Request): boolean {
-  return origin.slice(origin.indexOf("//") + 2) === request.headers.get("host");
+  return origin.slice(origin.indexOf("//") + 2) === headerField(request, "host");
 }
 
 /**
@@ -43,7 +43,7 @@ export function crossSiteHeaders(
   methods: string,
 ): [string, string][] {
   if (allowed.size === 0) return [];
-  const origin = request.headers.get("origin");
+  const origin = headerField(request, "origin");
   if (origin === null || !allowed.has(origin)) return [["vary", "origin"]];
   const headers: [string, string][] = [
     ["vary", "origin"],

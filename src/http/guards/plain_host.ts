@@ -1,5 +1,6 @@
 /** The Host header names a host and nothing else. */
 import { AppError } from "../../errors.ts";
+import { headerField } from "../header_field.ts";
 
 /**
  * The runtime puts the Host header in front of the target, whatever is in it: a path in it would be
@@ -7,7 +8,7 @@ import { AppError } from "../../errors.ts";
  * @throws AppError `invalid-host`
  */
 export function requirePlainHost(request: Request): void {
-  const host = request.headers.get("host");
+  const host = headerField(request, "host");
   if (host !== null && /[/?#\\@\s]/.test(host)) {
     throw new AppError("invalid-host", `Host: ${host.slice(0, 64)} is not a host and port.`);
   }

@@ -3,6 +3,7 @@ import crc32c from "crc-32/crc32c";
 import { type Entry, writeId } from "../../domain.ts";
 import { AppError } from "../../errors.ts";
 import { type Handler, TEXT_HEADERS } from "../handler.ts";
+import { headerField } from "../header_field.ts";
 import { namesTag, preferredForm } from "../negotiation.ts";
 import { parseQuery } from "../query.ts";
 import type { Reader, ReadResult } from "../../reading/reader.ts";
@@ -31,7 +32,7 @@ function answer(request: Request, userId: string, result: ReadResult | undefined
     );
   }
   const { entry, source } = result;
-  const asJson = preferredForm(request.headers.get("accept")) === "json";
+  const asJson = preferredForm(headerField(request, "accept")) === "json";
   const etag = entityTag(entry, asJson);
   const headers = {
     "content-type": asJson ? "application/json" : TEXT_HEADERS["content-type"],
@@ -42,7 +43,7 @@ function answer(request: Request, userId: string, result: ReadResult | undefined
     "dsproxy-ts": String(entry.ts),
     "dsproxy-source": source,
   };
-  if (namesTag(request.headers.get("if-none-match"), etag)) {
+  if (namesTag(headerField(request, "if-none-match"), etag)) {
     return new Response(null, { status: 304, headers });
   }
   const body = asJson
