@@ -40,6 +40,16 @@ interface ServerParts {
   readonly log: Log;
 }
 
+/** A request that is being answered. */
+interface Call {
+  readonly request: Request;
+  readonly method: string;
+  readonly found: FoundResource | undefined;
+  /** It is the path of a resource, or one name for all that are none. */
+  readonly route: string;
+  readonly startedMs: number;
+}
+
 export class Server {
   readonly #handlers: Partial<Handlers> = {};
   readonly #guards: Readonly<Record<Guard, (request: Request, door: Door) => void>>;
@@ -108,12 +118,7 @@ export class Server {
     const { method } = request;
     const { path, query } = splitUrl(request.url);
     const found = findResource(path);
-    const route = found?.resource.path ?? "other";
-    const finish = (response: Response): Response => {
-      this.#addCrossSiteHeaders(request, response, found);
-      this.#counts.count(route, method, response.status, performance.now() - startedMs);
-      return response;
-    };
+    const call = { request, method, found, route: found?.resource.path ?? "other", startedMs };
     try {
       requirePlainHost(request);
       if (found === undefined) {
@@ -122,19 +127,25 @@ export class Server {
       const answer = this.#answer(request, method, door, found, query);
       // Most reads are answered at once, and are worth the promise that is saved.
       return answer instanceof Promise
-        ? answer.then(finish, (error) => finish(this.#refuse(error, route)))
-        : finish(answer);
+        ? answer.then(
+          (response) => this.#finish(call, response),
+          (error) => this.#finish(call, this.#refuse(error, call.route)),
+        )
+        : this.#finish(call, answer);
     } catch (error) {
-      return finish(this.#refuse(error, route));
+      return this.#finish(call, this.#refuse(error, call.route));
     }
   }
 
+  #finish({ request, method, found, route, startedMs }: Call, response: Response): Response {
+    if (this.options.origins.size > 0) this.#addCrossSiteHeaders(request, response, found);
+    this.#counts.count(route, method, response.status, performance.now() - startedMs);
+    return response;
+  }
+
   #addCrossSiteHeaders(request: Request, response: Response, found?: FoundResource): void {
-    const { origins } = this.options;
-    if (origins.size === 0) return;
-    for (
-      const [name, value] of crossSiteHeaders(request, origins, found?.resource.allow ?? "")
-    ) {
+    const allow = found?.resource.allow ?? "";
+    for (const [name, value] of crossSiteHeaders(request, this.options.origins, allow)) {
       response.headers.append(name, value);
     }
   }

@@ -24,6 +24,8 @@ const ENDED_MAX = 10_000;
 
 export class CacheNamespace implements CacheSharing {
   #known: Identity | undefined;
+  /** Every hot read asks for it, so that it is made once a generation. */
+  #text: string | undefined;
   /** It counts what this instance changed: an answer that was overtaken by that is not news. */
   #turn = 0;
   /** Questions are numbered, as their answers may come in another order. */
@@ -47,7 +49,7 @@ export class CacheNamespace implements CacheSharing {
 
   /** It names what is {@link known}, and is undefined with it. */
   get text(): string | undefined {
-    return this.#known && `${this.#known.id.slice(0, ID_LENGTH)}.${this.#known.cacheGeneration}`;
+    return this.#text;
   }
 
   get isSure(): boolean {
@@ -59,7 +61,7 @@ export class CacheNamespace implements CacheSharing {
    * @param known what an earlier run learned last, for as long as the store cannot be asked
    */
   start(known?: Identity): void {
-    this.#known ??= known;
+    if (this.#known === undefined && known !== undefined) this.#know(known);
     this.#stopPolling = this.clock.setInterval(() => void this.#ask(), POLL_MS);
     void this.#ask();
   }
@@ -104,8 +106,15 @@ export class CacheNamespace implements CacheSharing {
     if (ended !== undefined && ended !== identity.cacheGeneration) this.#ended.add(ended);
     const [oldest] = this.#ended;
     if (this.#ended.size > ENDED_MAX) this.#ended.delete(oldest!);
-    this.#known = identity;
+    this.#know(identity);
     this.#toldMs = askedMs;
+  }
+
+  #know(identity: Identity): void {
+    const { id, cacheGeneration } = identity;
+    this.#known = identity;
+    const text = `${id.slice(0, ID_LENGTH)}.${cacheGeneration}`;
+    if (text !== this.#text) this.#text = text;
   }
 
   async #ask(): Promise<void> {

@@ -77,6 +77,7 @@ class RedisCache implements TrackedCache {
   readonly #keys: KeyLayout;
   readonly #callTimeoutMs: number;
   readonly #connection: Connection;
+  #lastEpoch = { namespace: "", server: "", text: "" };
 
   constructor(private readonly options: RedisCacheOptions) {
     this.#keys = new KeyLayout(options.prefix);
@@ -273,9 +274,15 @@ class RedisCache implements TrackedCache {
     return [this.#keys.ofValue(userId), this.#keys.ofVersion(userId)];
   }
 
+  /** Every hot read asks for it, so that it is put together once for as long as it is the same. */
   #epoch(): string | undefined {
     const namespace = this.options.namespace();
-    return namespace === undefined ? undefined : this.#connection.epoch + namespace;
+    if (namespace === undefined) return undefined;
+    const server = this.#connection.epoch;
+    const last = this.#lastEpoch;
+    if (namespace === last.namespace && server === last.server) return last.text;
+    this.#lastEpoch = { namespace, server, text: server + namespace };
+    return this.#lastEpoch.text;
   }
 }
 
