@@ -208,6 +208,7 @@ class Application implements App {
       now: () => clock.now(),
       monotonicMs: () => clock.monotonicMs(),
       setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
+      setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
       observer: this.#journalObserver(),
     });
   }

@@ -53,14 +53,16 @@ export class Writer {
   async write(write: Write, ack: AckLevel): Promise<WriteResult> {
     this.#refuseAtLimit(write.userId);
     const { intake, acknowledgements } = this.parts;
-    const { entry, durable } = intake.push(write);
+    const receipt = intake.push(write);
+    const { entry } = receipt;
     this.#underWay++;
     let reached = ack;
-    if (ack === "accepted") this.#readableAtOnce(entry, durable);
-    else if (ack === "durable") await durable;
+    // Nobody waits for it to be durable; a loss is reported with its whole group.
+    if (ack === "accepted") this.#readableAtOnce(entry);
+    else if (ack === "durable") await receipt.durable;
     else {
       const outcome = acknowledgements.wait(entry, FLUSHED_TIMEOUT_MS);
-      await durable;
+      await receipt.durable;
       if (await outcome !== "stored") reached = "durable";
     }
     this.#counts[reached].inc();
@@ -86,12 +88,10 @@ export class Writer {
     );
   }
 
-  #readableAtOnce(entry: Entry, durable: Promise<void>): void {
+  #readableAtOnce(entry: Entry): void {
     const { pending, lastKnown } = this.parts;
     pending.addVolatile(entry);
     lastKnown.accepted(entry.userId);
-    // Nobody waits for it; a loss is reported with its whole group.
-    durable.catch(() => {});
   }
 
   #refuseAtLimit(userId: string): void {

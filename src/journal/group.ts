@@ -1,5 +1,6 @@
 /** Collects the records that become durable together, as they will stand in the segment. */
 import type { Entry } from "../domain.ts";
+import type { Receipt } from "../ports/intake.ts";
 import type { AppError } from "../errors.ts";
 import { encodeRecord, endGroup, recordBytesBound } from "./record.ts";
 
@@ -15,7 +16,10 @@ const BOUNDARY_RECORDS_MAX = 1_000;
  * more, the last of which ends with it.
  */
 export class Group {
-  readonly durable: Promise<void>;
+  readonly #durable: Promise<void>;
+  /** It is called when the first one waits for this to be durable. */
+  #onAwaited: (() => void) | undefined;
+  #isAwaited = false;
   readonly receipt: { readonly resolve: () => void; readonly reject: (error: AppError) => void };
   readonly entries: Entry[] = [];
   length = 0;
@@ -30,8 +34,27 @@ export class Group {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     // Who does not wait for durability need not handle its failure.
     promise.catch(() => {});
-    this.durable = promise;
+    this.#durable = promise;
     this.receipt = { resolve, reject };
+  }
+
+  /** Resolves when it is durable. Whoever asks for it waits: then it is not put off any longer. */
+  get durable(): Promise<void> {
+    if (!this.#isAwaited) {
+      this.#isAwaited = true;
+      this.#onAwaited?.();
+    }
+    return this.#durable;
+  }
+
+  /** Somebody waits for it. */
+  get isAwaited(): boolean {
+    return this.#isAwaited;
+  }
+
+  /** Calls back when the first one waits for it. */
+  whenAwaited(callback: () => void): void {
+    this.#onAwaited = callback;
   }
 
   get first(): Entry {
@@ -79,5 +102,14 @@ export class Group {
     grown.set(this.bytes.subarray(0, this.length));
     this.bytes = grown;
     this.#view = new DataView(grown.buffer);
+  }
+}
+
+/** Is what a push returns. Its group is asked only when its holder asks. */
+export class GroupReceipt implements Receipt {
+  constructor(readonly entry: Entry, private readonly group: Group) {}
+
+  get durable(): Promise<void> {
+    return this.group.durable;
   }
 }

@@ -7,6 +7,7 @@ import type { Entry } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import type { SegmentHeader } from "./codec.ts";
 import { isDiskFull, type JournalFileSystem } from "../disk/file_system.ts";
+import type { Clock } from "../ports/clock.ts";
 import { ActiveSegment } from "./active_segment.ts";
 import { Group } from "./group.ts";
 import { displacedError } from "./place.ts";
@@ -28,6 +29,7 @@ interface GroupCommitOptions {
   readonly lastAcceptedMs: number;
   /** It is the highest number in the name of a segment. */
   readonly ordinal: number;
+  readonly setTimeout: Clock["setTimeout"] | undefined;
   /** It says of the directory what {@link JournalFile.displaced} says of a file. */
   readonly displaced: () => string | undefined;
   /** Makes room for so many bytes, where that is possible; never rejects. */
@@ -49,10 +51,17 @@ interface GroupCommitOptions {
 
 /** A group has at most so many bytes, so that nobody waits long for the writes of others. */
 const GROUP_BYTES = 2 * 1024 * 1024;
+/**
+ * A group that nobody waits for is put off so long, for others to join it: a crash takes some more
+ * of what is in memory only, and a sync each would cost more than the writes themselves.
+ */
+const GATHER_MS = 5;
 /** A buffer begins with room for some hundred small records, and grows. */
 const BUFFER_BYTES = 64 * 1024;
 /** A buffer that grew beyond this is not kept for the next group: twice a full group is enough. */
 const SPARE_BUFFER_BYTES = 4 * 1024 * 1024;
+/** One is written while the other one fills. */
+const SPARE_BUFFERS = 2;
 
 export class GroupCommit {
   /**
@@ -71,7 +80,8 @@ export class GroupCommit {
   #lastAcceptedMs: number;
   #ordinal: number;
   #failure: AppError | undefined;
-  #spare: Uint8Array | undefined;
+  readonly #spares: Uint8Array[] = [];
+  #endGathering: (() => void) | undefined;
 
   constructor(private readonly options: GroupCommitOptions) {
     this.#groupBytes = Math.min(GROUP_BYTES, options.segmentBytes);
@@ -122,7 +132,11 @@ export class GroupCommit {
     const recordBytes = group.encode(entry);
     if (recordBytes > room) return undefined;
     group.keep(entry, recordBytes);
-    if (group !== this.#waiting.at(-1)) this.#waiting.push(group);
+    if (group !== this.#waiting.at(-1)) {
+      this.#waiting.push(group);
+      // The one before it is full.
+      if (this.#waiting.length > 1) this.#endGathering?.();
+    }
     this.#working ??= this.#commitAll();
     return { group, recordBytes };
   }
@@ -146,6 +160,7 @@ export class GroupCommit {
 
   /** Resolves when nothing waits any more. */
   async flush(): Promise<void> {
+    this.#endGathering?.();
     while (this.#working !== undefined) await this.#working;
   }
 
@@ -168,8 +183,10 @@ export class GroupCommit {
   async #commitAll(): Promise<void> {
     // What else is pushed in this turn joins the first group.
     await Promise.resolve();
-    while ((this.#underWay = this.#waiting.shift()) !== undefined) {
-      const group = this.#underWay;
+    for (;;) {
+      if (this.#waiting[0]?.isAwaited === false) await this.#gather(this.#waiting[0]);
+      const group = this.#underWay = this.#waiting.shift();
+      if (group === undefined) break;
       try {
         const segment = await this.#write(group);
         if (this.#failure !== undefined) throw this.#failure;
@@ -180,11 +197,26 @@ export class GroupCommit {
       } catch (error) {
         await this.#fail(group, error);
       }
-      if (group.bytes.length <= SPARE_BUFFER_BYTES) this.#spare = group.bytes;
+      if (group.bytes.length <= SPARE_BUFFER_BYTES && this.#spares.length < SPARE_BUFFERS) {
+        this.#spares.push(group.bytes);
+      }
     }
     // This comes in the same turn as the last look at what waits, so that nothing pushed later is
     // left lying.
     this.#working = undefined;
+  }
+
+  /** Resolves when the group is not to be put off any longer. */
+  async #gather(group: Group): Promise<void> {
+    const { setTimeout } = this.options;
+    if (setTimeout === undefined) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = setTimeout(resolve, GATHER_MS);
+    group.whenAwaited(resolve);
+    this.#endGathering = resolve;
+    await promise;
+    this.#endGathering = undefined;
+    cancel();
   }
 
   async #write(group: Group): Promise<Segment> {
@@ -291,8 +323,6 @@ export class GroupCommit {
   }
 
   #buffer(): Uint8Array {
-    const buffer = this.#spare ?? new Uint8Array(BUFFER_BYTES);
-    this.#spare = undefined;
-    return buffer;
+    return this.#spares.pop() ?? new Uint8Array(BUFFER_BYTES);
   }
 }

@@ -12,7 +12,7 @@ import { Admission } from "./admission.ts";
 import { Backlog } from "./backlog.ts";
 import { type Checkpoint, type LastRecord, randomId } from "./checkpoint.ts";
 import { denoFileSystem, type JournalFile } from "../disk/file_system.ts";
-import type { Group } from "./group.ts";
+import { type Group, GroupReceipt } from "./group.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { type JournalObserver, type JournalOptions, segmentBytesOf } from "./options.ts";
 import { lockJournal, makeDirectory } from "./place.ts";
@@ -127,7 +127,7 @@ export class Journal implements Intake, Source {
     this.#lastAcceptedMs = entry.acceptedMs;
     this.#waitingBytes += appended.recordBytes;
     this.#backlog.accept(entry.seq);
-    return { entry, durable: appended.group.durable };
+    return new GroupReceipt(entry, appended.group);
   }
 
   async read(run: string, seq: number): Promise<Entry | undefined> {
@@ -202,7 +202,7 @@ export class Journal implements Intake, Source {
   }
 
   #startCommit(): GroupCommit {
-    const { fs, dir, listener } = this.options;
+    const { fs, dir, listener, setTimeout } = this.options;
     const { instance, last, lastAcceptedMs, ordinal, segments } = this.recovered;
     return new GroupCommit({
       fs,
@@ -214,6 +214,7 @@ export class Journal implements Intake, Source {
       previousSeq: last.seq,
       lastAcceptedMs,
       ordinal,
+      setTimeout,
       displaced: () => this.lock.displaced(),
       makeRoom: (bytes) => this.#upkeep.makeRoom(bytes),
       freeDisk: (bytes) => this.#upkeep.freeDisk(bytes),

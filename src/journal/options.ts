@@ -34,6 +34,8 @@ export interface JournalOptions {
    * enough; without it that is done with writes and settlements only.
    */
   readonly setInterval?: Clock["setInterval"];
+  /** Without it no group is put off for more to join it. */
+  readonly setTimeout?: Clock["setTimeout"];
   readonly observer?: JournalObserver;
 }
 

@@ -10,7 +10,8 @@ export interface Intake {
    */
   readonly run: string;
   /**
-   * Accepts a write and gives it its version at once; `durable` settles later.
+   * Accepts a write and gives it its version at once; `durable` settles later, and may be put off
+   * for some milliseconds while nobody has asked for it.
    * @throws AppError `queue-full` at the byte cap or on a full disk, `journal-failed` when nothing
    *   can be made durable any more, `shutting-down` once closed, `body-too-large` for more than a
    *   record can hold.

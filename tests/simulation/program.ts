@@ -159,6 +159,7 @@ export class Program {
       now: () => clock.now(),
       monotonicMs: () => clock.monotonicMs(),
       setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
+      setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
       observer: {
         onDamage: ({ kind, segment, offset }) => {
           if (kind === "torn-tail") return world.trace(`torn tail of ${segment} at ${offset}`);
