@@ -1,8 +1,7 @@
 /**
  * Reads one header field of a request. `request.headers` would do the same, but the server of the
- * runtime then makes objects of all fields, and answers a turn later, which costs a hot read a
- * quarter of its time. So what the server itself asks is asked where it is there; it is no part of
- * the runtime's interface, and a test compares the two.
+ * runtime then makes objects of all fields, twice. So what the server itself asks is asked where it
+ * is there; it is no part of the runtime's interface, and a test compares the two.
  */
 
 interface ServedRequest {

@@ -20,6 +20,7 @@ import {
   type Handlers,
   type Route,
 } from "./routes.ts";
+import { endOfTurn } from "./turn.ts";
 
 export interface ServerOptions {
   readonly host: string;
@@ -124,17 +125,21 @@ export class Server {
       if (found === undefined) {
         throw new AppError("no-such-path", `There is nothing at ${path.slice(0, 128)}.`);
       }
-      const answer = this.#answer(request, method, door, found, query);
-      // Most reads are answered at once, and are worth the promise that is saved.
-      return answer instanceof Promise
-        ? answer.then(
-          (response) => this.#finish(call, response),
-          (error) => this.#finish(call, this.#refuse(error, call.route)),
-        )
-        : this.#finish(call, answer);
+      return this.#atEndOfTurn(call, this.#answer(request, method, door, found, query));
     } catch (error) {
       return this.#finish(call, this.#refuse(error, call.route));
     }
+  }
+
+  async #atEndOfTurn(call: Call, answer: Response | Promise<Response>): Promise<Response> {
+    let response: Response;
+    try {
+      response = answer instanceof Promise ? await answer : answer;
+    } catch (error) {
+      response = this.#refuse(error, call.route);
+    }
+    await endOfTurn();
+    return this.#finish(call, response);
   }
 
   #finish({ request, method, found, route, startedMs }: Call, response: Response): Response {

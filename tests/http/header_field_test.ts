@@ -40,7 +40,7 @@ Deno.test("a field has the value that Headers gives it, whatever was sent", asyn
   assert.equal(fields![NAMES.indexOf("origin")], "one, two");
 });
 
-Deno.test("a request of the server is asked without its Headers, which cost an answer its speed", async () => {
+Deno.test("a request of the server is asked without its Headers", async () => {
   const fields = await served((request) => {
     Object.defineProperty(request, "headers", {
       get() {
