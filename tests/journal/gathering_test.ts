@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { FakeClock } from "../support/fake_clock.ts";
+import { FakeFileSystem } from "../support/fake_file_system.ts";
+import { open } from "../support/journals.ts";
+
+async function opened() {
+  const fs = new FakeFileSystem();
+  const clock = new FakeClock();
+  const groups: number[] = [];
+  const { journal, durable } = await open(fs, {
+    setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
+    observer: { onFsync: (_, records) => groups.push(records) },
+  });
+  const push = (value = "v") => journal.push({ userId: "u", value, ts: 1 });
+  return { journal, clock, groups, durable, push };
+}
+
+Deno.test("writes that nobody waits for share one sync, after 5 ms", async () => {
+  const { journal, clock, groups, durable, push } = await opened();
+  push();
+  await clock.advance(3);
+  push();
+  await clock.advance(1);
+  assert.deepEqual(groups, []);
+  await clock.advance(1);
+  assert.deepEqual(groups, [2]);
+  assert.equal(durable.length, 2);
+  assert.equal(clock.timers, 0);
+  await journal.close();
+});
+
+Deno.test("who waits takes along at once what nobody waits for", async () => {
+  const { journal, clock, groups, push } = await opened();
+  push();
+  await clock.advance(1);
+  await push().durable;
+  assert.deepEqual(groups, [2]);
+  assert.equal(clock.timers, 0);
+  await journal.close();
+});
+
+Deno.test("a write of a group that is put off may be waited for later", async () => {
+  const { journal, clock, groups, push } = await opened();
+  const receipt = push();
+  await clock.advance(1);
+  await receipt.durable;
+  assert.deepEqual(groups, [1]);
+  await journal.close();
+});
+
+Deno.test("a group that is full is not put off", async () => {
+  const { journal, clock, groups, push } = await opened();
+  for (let i = 0; i < 5; i++) push("x".repeat(600_000));
+  await clock.advance(0);
+  assert.deepEqual(groups, [3], "three of them fit into 2 MiB");
+  await clock.advance(5);
+  assert.deepEqual(groups, [3, 2]);
+  await journal.close();
+});
+
+Deno.test("a close does not wait for others to join", async () => {
+  const { journal, clock, groups, push } = await opened();
+  push();
+  await clock.advance(1);
+  await journal.close();
+  assert.deepEqual(groups, [1]);
+  assert.equal(clock.timers, 0);
+});
