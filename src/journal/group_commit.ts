@@ -184,7 +184,8 @@ export class GroupCommit {
     // What else is pushed in this turn joins the first group.
     await Promise.resolve();
     for (;;) {
-      if (this.#waiting[0]?.isAwaited === false) await this.#gather(this.#waiting[0]);
+      const [next, another] = this.#waiting;
+      if (next?.isAwaited === false && another === undefined) await this.#gather(next);
       const group = this.#underWay = this.#waiting.shift();
       if (group === undefined) break;
       try {
