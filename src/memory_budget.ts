@@ -66,7 +66,7 @@ export const MEMORY_BUDGET = {
   redisCommands: {
     bytes: 2 * MiB,
     residentPerByte: 4,
-    reason: "one round trip of updates, as text and as the driver sends it",
+    reason: "two round trips of updates, as text and as the driver sends them",
   },
   journalGroups: {
     bytes: 16 * MiB,

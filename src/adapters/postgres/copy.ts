@@ -3,15 +3,22 @@
  * server is ready to take it. The driver leaves that to packages; this is the part of them that is
  * needed, for data that is in memory already (ADR 1).
  */
+import { setImmediate } from "node:timers/promises";
 import pg from "pg";
 
-/** The driver's types leave out this part of its connection. */
+/** The driver's types leave out this part of its connection, and the next one of its statements. */
 type CopyConnection = pg.Connection & {
   endCopyFrom(): void;
   sendCopyFail(reason: string): void;
 };
 
 type Callback = (error: Error | null | undefined, result: pg.QueryResult) => void;
+
+interface CopyQuery extends pg.Query {
+  handleError(error: Error, connection: CopyConnection): void;
+}
+
+const Query = pg.Query as unknown as new (text: string, callback: Callback) => CopyQuery;
 
 const HEAD_BYTES = 5;
 const COPY_DATA = "d".charCodeAt(0);
@@ -22,9 +29,10 @@ const MESSAGE_UNITS = 32 * 1024;
 
 const encoder = new TextEncoder();
 
-export class CopyIn extends pg.Query {
+export class CopyIn extends Query {
   readonly #rows: Iterable<string>;
   #failure: unknown;
+  #isOver = false;
 
   /** @param rows lines in the text format, each with its end; each is asked for in its turn */
   constructor(text: string, rows: Iterable<string>, callback: Callback) {
@@ -37,14 +45,29 @@ export class CopyIn extends pg.Query {
     return this.#failure;
   }
 
-  handleCopyInResponse(connection: CopyConnection): void {
+  /**
+   * Lets the event loop go on after each message: to make all of them takes longer than a client
+   * should wait for the answer to a write.
+   */
+  async handleCopyInResponse(connection: CopyConnection): Promise<void> {
     try {
-      for (const message of messages(this.#rows)) connection.stream.write(message);
+      for (const message of messages(this.#rows)) {
+        if (this.#isOver) return;
+        connection.stream.write(message);
+        await setImmediate();
+      }
     } catch (error) {
       this.#failure = error;
-      return connection.sendCopyFail("the rows cannot be written");
+      if (!this.#isOver) connection.sendCopyFail("the rows cannot be written");
+      return;
     }
-    connection.endCopyFrom();
+    if (!this.#isOver) connection.endCopyFrom();
+  }
+
+  /** After an error, of the server or of the connection, nothing is to be sent any more. */
+  override handleError(error: Error, connection: CopyConnection): void {
+    this.#isOver = true;
+    super.handleError(error, connection);
   }
 }
 

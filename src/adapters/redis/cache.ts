@@ -12,7 +12,7 @@ import type { Entry, Version } from "../../domain.ts";
 import { CacheStaleError, reasonOf } from "../../errors.ts";
 import type { Cache, CachedEntry } from "../../ports/cache.ts";
 import { systemClock } from "../../ports/clock.ts";
-import { chunksOf, newestOfEach } from "./chunks.ts";
+import { CHUNKS_AT_ONCE, chunksOf, newestOfEach } from "./chunks.ts";
 import { Connection } from "./connection.ts";
 import type { RedisAddress, RedisClient } from "./handshake.ts";
 import { decode, encodeVersion, KeyLayout } from "./keys.ts";
@@ -133,18 +133,25 @@ class RedisCache implements TrackedCache {
   }
 
   async #setMany(entries: readonly Entry[], complete: boolean): Promise<void> {
-    const left = [...newestOfEach(entries)];
+    const chunks = chunksOf(newestOfEach(entries));
     const refused: Refused[] = [];
-    try {
-      for (const chunk of chunksOf(left.slice())) {
-        refused.push(...await this.#offerAll(chunk, complete));
-        left.splice(0, chunk.length);
+    const unknown: string[] = [];
+    let failure: unknown;
+    const lane = async () => {
+      for (const chunk of chunks) {
+        try {
+          if (failure === undefined) refused.push(...await this.#offerAll(chunk, complete));
+        } catch (error) {
+          failure ??= error;
+        }
+        if (failure !== undefined) unknown.push(...chunk.map(({ userId }) => userId));
       }
-    } catch (error) {
-      const unknown = left.map(({ userId }) => userId);
-      throw new CacheStaleError([...unknown, ...stale(refused)], reasonOf(error), { cause: error });
-    }
-    this.#report(refused);
+    };
+    await Promise.all(Array.from({ length: CHUNKS_AT_ONCE }, lane));
+    if (failure === undefined) return this.#report(refused);
+    throw new CacheStaleError([...unknown, ...stale(refused)], reasonOf(failure), {
+      cause: failure,
+    });
   }
 
   /**

@@ -7,8 +7,10 @@ import { MEMORY_BUDGET } from "../../memory_budget.ts";
  * about two milliseconds (19 µs each, measured).
  */
 const MAX_CHUNK_ENTRIES = 100;
+/** Redis works on one while the answer to the other is on its way. */
+export const CHUNKS_AT_ONCE = 2;
 /** A unit of text takes up to two bytes. */
-const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / 2;
+const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / CHUNKS_AT_ONCE / 2;
 
 /** Returns the newest of the entries of each user. */
 export function newestOfEach(entries: readonly Entry[]): Iterable<Entry> {
