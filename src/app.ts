@@ -7,6 +7,7 @@ import { withDeadline } from "./deadline.ts";
 import { StoreSink } from "./delivery/store_sink.ts";
 import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
 import { Breaker } from "./guarding/breaker.ts";
+import { cacheFaults } from "./guarding/cache_faults.ts";
 import { FirstContact } from "./guarding/first_contact.ts";
 import { GuardedCache } from "./guarding/guarded_cache.ts";
 import { guardStore } from "./guarding/guarded_store.ts";
@@ -20,7 +21,8 @@ import { readHandler } from "./http/handlers/read.ts";
 import { writeHandler } from "./http/handlers/write.ts";
 import { writeStatusHandler } from "./http/handlers/write_status.ts";
 import { Server } from "./http/server.ts";
-import { type JournalObserver, openJournal } from "./journal/journal.ts";
+import { openJournal } from "./journal/journal.ts";
+import { journalObserver } from "./journal_observer.ts";
 import { createCache, loadStore } from "./parts.ts";
 import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
@@ -35,13 +37,11 @@ import { LastKnown } from "./reading/last_known.ts";
 import { Service } from "./service.ts";
 import type { Doors, Front } from "./service_parts.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
-import { limitRate, Log } from "./telemetry/log.ts";
+import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
 
-/** An outage is seen with so many lines, and nothing else is buried under them. */
-const FAULT_LOG_INTERVAL_MS = 10_000;
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
@@ -125,7 +125,7 @@ class Application implements App {
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
     const namespace = new CacheNamespace(this.#store.identity, clock);
     const lastKnown = new LastKnown(config.cache.ttlMs, clock);
-    const onFault = this.#cacheFaults();
+    const onFault = cacheFaults(this.#metrics, this.#log, clock);
     this.#unguardedCache = createCache(config, {
       namespace: () => namespace.text,
       onFault,
@@ -209,7 +209,10 @@ class Application implements App {
       monotonicMs: () => clock.monotonicMs(),
       setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
       setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
-      observer: this.#journalObserver(),
+      observer: {
+        ...journalObserver(this.#metrics, this.#log, clock),
+        onOpened: (lastAcceptedMs) => this.#lastAcceptedMs = lastAcceptedMs,
+      },
     });
   }
 
@@ -294,36 +297,5 @@ class Application implements App {
    */
   #loadCache(): void {
     this.#unguardedCache.ping().catch(() => {});
-  }
-
-  /** Returns what is told of each fault of the cache. */
-  #cacheFaults(): (error: unknown) => void {
-    const { clock } = this.surroundings;
-    const logFault = limitRate(clock, FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
-      this.#log.warn("The cache failed; taken for a miss", { error, suppressed });
-    });
-    return (error) => {
-      this.#metrics.cacheErrors.inc();
-      logFault(error);
-    };
-  }
-
-  #journalObserver(): JournalObserver {
-    return {
-      onFsync: (durationMs) => this.#metrics.fsyncDuration.observe(durationMs / 1000),
-      onDamage: (damage) => {
-        this.#metrics.journalDamage.inc({ kind: damage.kind }, 1);
-        this.#log.error("The journal has a damaged stretch; what could be read around it is kept", {
-          ...damage,
-        });
-      },
-      onFault: limitRate(
-        this.surroundings.clock,
-        FAULT_LOG_INTERVAL_MS,
-        (suppressed, reason) => this.#log.warn(String(reason), { suppressed }),
-      ),
-      onFailed: (reason) => this.#log.error("No write is accepted any more", { reason }),
-      onOpened: (lastAcceptedMs) => this.#lastAcceptedMs = lastAcceptedMs,
-    };
   }
 }

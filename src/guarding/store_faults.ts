@@ -2,13 +2,10 @@
  * Tells an operator of calls of the store that failed: a count of each, and a line now and then.
  */
 import { reasonOf } from "../errors.ts";
-import { limitRate, type Log } from "../telemetry/log.ts";
+import { FAULT_LOG_INTERVAL_MS, limitRate, type Log } from "../telemetry/log.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { StoreCall } from "./guarded_store.ts";
-
-/** An outage is seen with so many lines, and nothing else is buried under them. */
-const LOG_INTERVAL_MS = 10_000;
 
 /** Delivery tells of these by itself, with the rows that wait: a second line would say less. */
 const TOLD_BY_DELIVERY: ReadonlySet<StoreCall> = new Set(["open", "put", "marks"]);
@@ -32,7 +29,7 @@ export class StoreFaults {
   #lineOf(call: StoreCall): (error: unknown) => void {
     const known = this.#lines.get(call);
     if (known !== undefined) return known;
-    const line = limitRate(this.clock, LOG_INTERVAL_MS, (suppressed, error) => {
+    const line = limitRate(this.clock, FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
       this.log.warn("A call of the store failed", { call, error: reasonOf(error), suppressed });
     });
     this.#lines.set(call, line);

@@ -9,7 +9,9 @@ import type { SegmentHeader } from "./codec.ts";
 import { isDiskFull, type JournalFileSystem } from "../disk/file_system.ts";
 import type { Clock } from "../ports/clock.ts";
 import { ActiveSegment } from "./active_segment.ts";
+import { Gathering } from "./gathering.ts";
 import { Group } from "./group.ts";
+import { GroupBuffers } from "./group_buffers.ts";
 import { displacedError } from "./place.ts";
 import { recordBytesBound } from "./record.ts";
 import type { Segment } from "./segment.ts";
@@ -51,18 +53,6 @@ interface GroupCommitOptions {
 
 /** A group has at most so many bytes, so that nobody waits long for the writes of others. */
 const GROUP_BYTES = 2 * 1024 * 1024;
-/**
- * A group that nobody waits for is put off so long, for others to join it: a crash takes some more
- * of what is in memory only, and a sync each would cost more than the writes themselves.
- */
-const GATHER_MS = 5;
-/** A buffer begins with room for some hundred small records, and grows. */
-const BUFFER_BYTES = 64 * 1024;
-/** A buffer that grew beyond this is not kept for the next group: twice a full group is enough. */
-const SPARE_BUFFER_BYTES = 4 * 1024 * 1024;
-/** One is written while the other one fills. */
-const SPARE_BUFFERS = 2;
-
 export class GroupCommit {
   /**
    * A run has one salt: within the run a sequence number never comes twice, so that an old record
@@ -80,13 +70,14 @@ export class GroupCommit {
   #lastAcceptedMs: number;
   #ordinal: number;
   #failure: AppError | undefined;
-  readonly #spares: Uint8Array[] = [];
-  #endGathering: (() => void) | undefined;
+  readonly #buffers = new GroupBuffers();
+  readonly #gathering: Gathering;
 
   constructor(private readonly options: GroupCommitOptions) {
     this.#groupBytes = Math.min(GROUP_BYTES, options.segmentBytes);
     this.#lastAcceptedMs = options.lastAcceptedMs;
     this.#ordinal = options.ordinal;
+    this.#gathering = new Gathering(options.setTimeout);
   }
 
   /** It says why nothing can become durable any more; its cause says it all. */
@@ -127,7 +118,7 @@ export class GroupCommit {
       group === undefined ||
       group.length + recordBytesBound(entry.userId, entry.value) > this.#groupBytes
     ) {
-      group = new Group(this.#buffer(), this.#salt);
+      group = new Group(this.#buffers.take(), this.#salt);
     }
     const recordBytes = group.encode(entry);
     if (recordBytes > room) return undefined;
@@ -135,7 +126,7 @@ export class GroupCommit {
     if (group !== this.#waiting.at(-1)) {
       this.#waiting.push(group);
       // The one before it is full.
-      if (this.#waiting.length > 1) this.#endGathering?.();
+      if (this.#waiting.length > 1) this.#gathering.end();
     }
     this.#working ??= this.#commitAll();
     return { group, recordBytes };
@@ -160,7 +151,7 @@ export class GroupCommit {
 
   /** Resolves when nothing waits any more. */
   async flush(): Promise<void> {
-    this.#endGathering?.();
+    this.#gathering.end();
     while (this.#working !== undefined) await this.#working;
   }
 
@@ -185,7 +176,7 @@ export class GroupCommit {
     await Promise.resolve();
     for (;;) {
       const [next, another] = this.#waiting;
-      if (next?.isAwaited === false && another === undefined) await this.#gather(next);
+      if (next?.isAwaited === false && another === undefined) await this.#gathering.wait(next);
       const group = this.#underWay = this.#waiting.shift();
       if (group === undefined) break;
       try {
@@ -198,26 +189,11 @@ export class GroupCommit {
       } catch (error) {
         await this.#fail(group, error);
       }
-      if (group.bytes.length <= SPARE_BUFFER_BYTES && this.#spares.length < SPARE_BUFFERS) {
-        this.#spares.push(group.bytes);
-      }
+      this.#buffers.giveBack(group.bytes);
     }
     // This comes in the same turn as the last look at what waits, so that nothing pushed later is
     // left lying.
     this.#working = undefined;
-  }
-
-  /** Resolves when the group is not to be put off any longer. */
-  async #gather(group: Group): Promise<void> {
-    const { setTimeout } = this.options;
-    if (setTimeout === undefined) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const cancel = setTimeout(resolve, GATHER_MS);
-    group.whenAwaited(resolve);
-    this.#endGathering = resolve;
-    await promise;
-    this.#endGathering = undefined;
-    cancel();
   }
 
   async #write(group: Group): Promise<Segment> {
@@ -321,9 +297,5 @@ export class GroupCommit {
   #reject(group: Group, error: AppError): void {
     this.options.onRejected(group);
     group.receipt.reject(error);
-  }
-
-  #buffer(): Uint8Array {
-    return this.#spares.pop() ?? new Uint8Array(BUFFER_BYTES);
   }
 }

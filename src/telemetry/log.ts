@@ -64,6 +64,9 @@ function writeToStderr(line: string): void {
   }
 }
 
+/** An outage is seen with so many lines, and nothing else is buried under them. */
+export const FAULT_LOG_INTERVAL_MS = 10_000;
+
 /**
  * Lets at most one message through every `intervalMs`, and says how many were held back, for faults
  * that repeat a lot.
