@@ -16,7 +16,8 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   guarding: {
     from: "disk telemetry",
     doors:
-      "breaker first_contact guarded_cache guarded_store store_binding store_faults store_gate",
+      "breaker cache_faults first_contact guarded_cache guarded_store store_binding store_faults " +
+      "store_gate",
   },
   intake: { from: "telemetry reading", doors: "intake_half writer pending" },
   reading: {
@@ -34,6 +35,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   readiness: { from: "http service_parts", doors: "readiness" },
   config: { from: "", doors: "config options" },
   parts: { from: "config guarding adapters", doors: "parts" },
+  journal_observer: { from: "journal telemetry", doors: "journal_observer" },
   cli: { from: "config disk guarding http journal parts telemetry", doors: "*" },
   app: { from: "*", doors: "app" },
   main: { from: "*", doors: "" },
