@@ -82,7 +82,10 @@ export class IntakeHalf implements IntakeListener {
 
   durable(entries: readonly Entry[]): void {
     this.#writer?.durable(entries);
-    for (const entry of entries) this.#becameDurable(entry);
+    for (const entry of entries) {
+      this.pending.addDurable(entry);
+      this.parts.lastKnown.wrote(entry);
+    }
     this.parts.onDurable(entries);
   }
 
@@ -101,7 +104,8 @@ export class IntakeHalf implements IntakeListener {
     const { maxPendingUsers = PENDING_USERS_MAX, log } = this.parts;
     if (this.pending.users < maxPendingUsers || this.pending.has(entry.userId)) {
       this.#isFull = false;
-      return this.#becameDurable(entry);
+      this.pending.addFromJournal(entry);
+      return this.parts.lastKnown.wrote(entry);
     }
     if (this.#isFull) return;
     this.#isFull = true;
@@ -123,11 +127,6 @@ export class IntakeHalf implements IntakeListener {
   #forgetRefused({ entries, stored }: Batch & Delivered): void {
     const rows = new Set(stored.map(({ seq }) => seq));
     for (const entry of entries) if (!rows.has(entry.seq)) this.parts.lastKnown.withdrew(entry);
-  }
-
-  #becameDurable(entry: Entry): void {
-    this.pending.addDurable(entry);
-    this.parts.lastKnown.wrote(entry);
   }
 
   get #opened(): Intake {

@@ -57,11 +57,21 @@ export class Pending {
     this.#volatile.add(entry);
   }
 
-  /**
-   * Adds an entry that is durable, also one that an earlier run accepted, or that was settled once
-   * and is not any more.
-   */
+  /** Adds an entry that has just become durable. */
   addDurable(entry: Entry): void {
+    this.#add(entry, true);
+  }
+
+  /**
+   * Adds an entry that an earlier run accepted, or that was settled once and is not any more. Its
+   * value is left on disk: a start adds a million, and to hold values of some would take it a
+   * quarter longer.
+   */
+  addFromJournal(entry: Entry): void {
+    this.#add(entry, false);
+  }
+
+  #add(entry: Entry, holdsValue: boolean): void {
     if (!this.#volatile.isEmpty) this.#volatile.remove(entry);
     const table = this.#tableOf(entry.userId);
     table.reserve(this.#key);
@@ -84,7 +94,7 @@ export class Pending {
       this.#cut(table, slot);
       first = slot;
     }
-    this.#holdValue(table, first, entry.value);
+    if (holdsValue) this.#holdValue(table, first, entry.value);
   }
 
   /**

@@ -185,9 +185,9 @@ Deno.test("what the store refused is not what readers found last", async () => {
 });
 
 Deno.test("users for whom there is no place are passed over, which is said once", async () => {
-  const { half, lines, settleAll } = setUp(2);
-  for (let seq = 1; seq <= 4; seq++) half.unsettled(entry(seq));
-  half.unsettled(entry(5, { userId: "user1" }));
+  const { half, journal, lines, settleAll } = setUp(2);
+  for (let seq = 1; seq <= 4; seq++) journal.add(entry(seq));
+  journal.add(entry(5, { userId: "user1" }));
   assert.equal(half.pending.users, 2);
   assert.equal((await half.pending.get("user1"))?.seq, 5);
   assert.equal(await half.pending.get("user3"), undefined);

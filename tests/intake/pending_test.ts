@@ -200,3 +200,16 @@ Deno.test(
     assert.equal((await pending.get("other"))?.value, next.value);
   },
 );
+
+Deno.test("the value of an entry that the journal told of is read from the journal", async () => {
+  const asked: number[] = [];
+  const pending = new Pending((_, seq) => {
+    asked.push(seq);
+    return Promise.resolve(entry(seq, { userId: "u", value: `value ${seq}` }));
+  });
+  pending.addFromJournal(entry(1, { userId: "u", value: "value 1" }));
+  assert.equal((await pending.get("u"))?.value, "value 1");
+  pending.addDurable(entry(2, { userId: "u", value: "value 2" }));
+  assert.equal((await pending.get("u"))?.value, "value 2");
+  assert.deepEqual(asked, [1], "of what became durable here the value is at hand");
+});
