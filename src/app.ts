@@ -40,7 +40,6 @@ import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
-import { endOfTurn } from "./turn.ts";
 import { VERSION } from "./version.ts";
 
 /** A scrape must not wait for a store that is away. */
@@ -210,7 +209,6 @@ class Application implements App {
       monotonicMs: () => clock.monotonicMs(),
       setInterval: (callback, intervalMs) => clock.setInterval(callback, intervalMs),
       setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
-      endOfTurn,
       observer: {
         ...journalObserver(this.#metrics, this.#log, clock),
         onOpened: (lastAcceptedMs) => this.#lastAcceptedMs = lastAcceptedMs,

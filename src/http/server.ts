@@ -20,7 +20,7 @@ import {
   type Handlers,
   type Route,
 } from "./routes.ts";
-import { endOfTurn } from "../turn.ts";
+import { endOfTurn } from "./turn.ts";
 
 export interface ServerOptions {
   readonly host: string;
@@ -131,11 +131,6 @@ export class Server {
     }
   }
 
-  /**
-   * Answers at the end of the turn of the event loop: a client or a proxy that sleeps is woken by
-   * the first of the answers that leave together. When each leaves alone, each wakes it again, which
-   * costs more than the rest of a small answer.
-   */
   async #atEndOfTurn(call: Call, answer: Response | Promise<Response>): Promise<Response> {
     let response: Response;
     try {

@@ -1,35 +1,24 @@
-/** Lets a group fill for a little, as each takes a write and a sync, however small it is. */
+/** Lets a group fill that nobody waits for, as each takes a write and a sync, however small it is. */
 import type { Clock } from "../ports/clock.ts";
 import type { Group } from "./group.ts";
 
 /**
- * A group that nobody waits for is put off so long for others to join it: a crash takes some more
- * of what is in memory only, and a sync each would cost more than the writes themselves.
+ * It is put off so long for others to join it: a crash takes some more of what is in memory only,
+ * and a sync each would cost more than the writes themselves.
  */
 const GATHER_MS = 5;
-
-export interface GatheringOptions {
-  /** Without it nothing is put off that nobody waits for. */
-  readonly setTimeout?: Clock["setTimeout"] | undefined;
-  /**
-   * Resolves when all that came in this turn of the event loop was looked at; without it a group is
-   * written as soon as the one before it is durable.
-   */
-  readonly endOfTurn?: (() => Promise<void>) | undefined;
-}
 
 export class Gathering {
   #end: (() => void) | undefined;
 
-  constructor(private readonly options: GatheringOptions) {}
+  /** @param setTimeout without it nothing is put off */
+  constructor(private readonly setTimeout: Clock["setTimeout"] | undefined) {}
 
-  /** Resolves when the group is not to be put off any longer. */
+  /** Resolves when the group is not to be put off any longer: somebody waits, or its time is up. */
   async wait(group: Group): Promise<void> {
-    if (group.isAwaited) return await this.options.endOfTurn?.();
-    const { setTimeout } = this.options;
-    if (setTimeout === undefined) return;
+    if (this.setTimeout === undefined) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const cancel = setTimeout(resolve, GATHER_MS);
+    const cancel = this.setTimeout(resolve, GATHER_MS);
     group.whenAwaited(resolve);
     this.#end = resolve;
     await promise;
@@ -37,7 +26,7 @@ export class Gathering {
     cancel();
   }
 
-  /** Puts off no longer the group that nobody waits for. */
+  /** Puts off the group no longer that is being put off, if one is. */
   end(): void {
     this.#end?.();
   }

@@ -7,8 +7,9 @@ import type { Entry } from "../domain.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import type { SegmentHeader } from "./codec.ts";
 import { isDiskFull, type JournalFileSystem } from "../disk/file_system.ts";
+import type { Clock } from "../ports/clock.ts";
 import { ActiveSegment } from "./active_segment.ts";
-import { Gathering, type GatheringOptions } from "./gathering.ts";
+import { Gathering } from "./gathering.ts";
 import { Group } from "./group.ts";
 import { GroupBuffers } from "./group_buffers.ts";
 import { displacedError } from "./place.ts";
@@ -16,7 +17,7 @@ import { recordBytesBound } from "./record.ts";
 import type { Segment } from "./segment.ts";
 import { createSegment } from "./segment_file.ts";
 
-interface GroupCommitOptions extends GatheringOptions {
+interface GroupCommitOptions {
   readonly fs: JournalFileSystem;
   readonly dir: string;
   readonly segmentBytes: number;
@@ -30,6 +31,7 @@ interface GroupCommitOptions extends GatheringOptions {
   readonly lastAcceptedMs: number;
   /** It is the highest number in the name of a segment. */
   readonly ordinal: number;
+  readonly setTimeout: Clock["setTimeout"] | undefined;
   /** It says of the directory what {@link JournalFile.displaced} says of a file. */
   readonly displaced: () => string | undefined;
   /** Makes room for so many bytes, where that is possible; never rejects. */
@@ -75,7 +77,7 @@ export class GroupCommit {
     this.#groupBytes = Math.min(GROUP_BYTES, options.segmentBytes);
     this.#lastAcceptedMs = options.lastAcceptedMs;
     this.#ordinal = options.ordinal;
-    this.#gathering = new Gathering(options);
+    this.#gathering = new Gathering(options.setTimeout);
   }
 
   /** It says why nothing can become durable any more; its cause says it all. */
@@ -174,7 +176,7 @@ export class GroupCommit {
     await Promise.resolve();
     for (;;) {
       const [next, another] = this.#waiting;
-      if (next !== undefined && another === undefined) await this.#gathering.wait(next);
+      if (next?.isAwaited === false && another === undefined) await this.#gathering.wait(next);
       const group = this.#underWay = this.#waiting.shift();
       if (group === undefined) break;
       try {

@@ -202,7 +202,7 @@ export class Journal implements Intake, Source {
   }
 
   #startCommit(): GroupCommit {
-    const { fs, dir, listener, setTimeout, endOfTurn } = this.options;
+    const { fs, dir, listener, setTimeout } = this.options;
     const { instance, last, lastAcceptedMs, ordinal, segments } = this.recovered;
     return new GroupCommit({
       fs,
@@ -215,7 +215,6 @@ export class Journal implements Intake, Source {
       lastAcceptedMs,
       ordinal,
       setTimeout,
-      endOfTurn,
       displaced: () => this.lock.displaced(),
       makeRoom: (bytes) => this.#upkeep.makeRoom(bytes),
       freeDisk: (bytes) => this.#upkeep.freeDisk(bytes),

@@ -2,7 +2,6 @@
 import type { Clock } from "../ports/clock.ts";
 import type { IntakeListener } from "../ports/intake.ts";
 import type { JournalFileSystem } from "../disk/file_system.ts";
-import type { GatheringOptions } from "./gathering.ts";
 import type { DamageReport } from "./survey.ts";
 
 /** A segment is small enough to give its space back soon, and large enough that few are open. */
@@ -10,7 +9,7 @@ const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Each segment takes a file descriptor, so that a journal larger than so many gets larger ones. */
 const SEGMENTS_MAX = 256;
 
-export interface JournalOptions extends GatheringOptions {
+export interface JournalOptions {
   readonly dir: string;
   /** Pushes are refused above it. */
   readonly maxBytes: number;
@@ -35,6 +34,8 @@ export interface JournalOptions extends GatheringOptions {
    * enough; without it that is done with writes and settlements only.
    */
   readonly setInterval?: Clock["setInterval"];
+  /** Without it no group is put off for more to join it. */
+  readonly setTimeout?: Clock["setTimeout"];
   readonly observer?: JournalObserver;
 }
 

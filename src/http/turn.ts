@@ -1,7 +1,7 @@
 /**
- * Says when a turn of the event loop is over, for what is better done once for all that came in it:
- * answers leave together, so that a client that sleeps is woken once and not by each; writes share
- * a sync.
+ * Lets all answers of one turn of the event loop leave together. A client or a proxy that sleeps is
+ * woken by the first one, and has the others when it looks; when each leaves alone, each wakes it
+ * again, which costs more than the rest of a small answer.
  */
 import { setImmediate } from "node:timers";
 

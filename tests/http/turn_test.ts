@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
-import { endOfTurn } from "../src/turn.ts";
+import { endOfTurn } from "../../src/http/turn.ts";
 
 Deno.test("all that ask in one turn go on together, before whoever asks in a later one", async () => {
   const order: string[] = [];
