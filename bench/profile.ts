@@ -40,14 +40,16 @@ async function main(behind: string, name: keyof typeof REQUESTS, connections: nu
     await closedLoop(service.url, REQUESTS[name], { connections, seconds, users: USERS });
   await load(WARM_UP_SECONDS);
 
-  const before = { processes: ofProcesses(), threads: ofThreads(program.pid) };
+  const before = { processes: await ofProcesses(), threads: await ofThreads(program.pid) };
   const { perSecond } = await load(SECONDS);
   print(`${behind}, ${name}, ${connections} connections: ${Math.round(perSecond)} a second`);
   const requests = perSecond * SECONDS;
   show("all processes (deno: the service, and this program with wrk)", requests, [
-    ...since(before.processes, ofProcesses()),
+    ...since(before.processes, await ofProcesses()),
   ]);
-  show("threads of the service", requests, [...since(before.threads, ofThreads(program.pid))]);
+  show("threads of the service", requests, [
+    ...since(before.threads, await ofThreads(program.pid)),
+  ]);
 
   using inspector = await Inspector.connect(inspectorPort);
   let profiled = 0;
