@@ -10,13 +10,14 @@ const GATHER_MS = 5;
 
 export class Gathering {
   #end: (() => void) | undefined;
+  #isStopped = false;
 
   /** @param setTimeout without it nothing is put off */
   constructor(private readonly setTimeout: Clock["setTimeout"] | undefined) {}
 
   /** Resolves when the group is not to be put off any longer: somebody waits, or its time is up. */
   async wait(group: Group): Promise<void> {
-    if (this.setTimeout === undefined) return;
+    if (this.setTimeout === undefined || this.#isStopped) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancel = this.setTimeout(resolve, GATHER_MS);
     group.whenAwaited(resolve);
@@ -29,5 +30,11 @@ export class Gathering {
   /** Puts off the group no longer that is being put off, if one is. */
   end(): void {
     this.#end?.();
+  }
+
+  /** Puts off nothing any more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.end();
   }
 }

@@ -53,6 +53,7 @@ interface GroupCommitOptions {
 
 /** A group has at most so many bytes, so that nobody waits long for the writes of others. */
 const GROUP_BYTES = 2 * 1024 * 1024;
+
 export class GroupCommit {
   /**
    * A run has one salt: within the run a sequence number never comes twice, so that an old record
@@ -149,9 +150,9 @@ export class GroupCommit {
     if (this.#underWay === undefined) this.#abandonSegment();
   }
 
-  /** Resolves when nothing waits any more. */
+  /** Resolves when nothing waits any more. Nothing may be appended after this. */
   async flush(): Promise<void> {
-    this.#gathering.end();
+    this.#gathering.stop();
     while (this.#working !== undefined) await this.#working;
   }
 

@@ -76,3 +76,11 @@ Deno.test("a close does not wait for others to join", async () => {
   assert.deepEqual(groups, [1]);
   assert.equal(clock.timers, 0);
 });
+
+Deno.test("a close that comes in the same turn as a write does not wait either", async () => {
+  const { journal, clock, groups, push } = await opened();
+  push();
+  await journal.close();
+  assert.deepEqual(groups, [1]);
+  assert.equal(clock.timers, 0);
+});
