@@ -41,8 +41,8 @@ function rowOf(figure: Figure): string {
   return `| ${name} | ${middle} ${unit} | ${least}..${most} | ${of} | ${met} |`;
 }
 
-function targetText({ atLeast, atMost }: Target): string {
-  return atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
+function targetText({ atLeast, atMost = NaN }: Target): string {
+  return atLeast === undefined ? `≤ ${Number(atMost.toFixed(2))}` : `≥ ${atLeast}`;
 }
 
 /** A target is for the median. */
