@@ -15,6 +15,7 @@ import { print } from "./print.ts";
 import { Program } from "./sides/program.ts";
 import { commandOf, Service } from "./sides/service.ts";
 import { Servers } from "./sides/servers.ts";
+import { startFloor } from "./sides/started.ts";
 
 const CHECKOUT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
 const BEHIND = ["embedded", "postgres", "redis", "floor"];
@@ -33,11 +34,11 @@ const FUNCTIONS_SHOWN = 40;
 async function main(behind: string, name: keyof typeof REQUESTS, connections: number) {
   await using servers = await Servers.start();
   const inspectorPort = freePort();
-  const program = new Program(await command(servers, behind, inspectorPort));
-  await using service = new Service(behind, await program.listening(), program);
-  if (behind !== "floor") await writeEveryUser(service, USERS);
+  await using side = await start(servers, behind, `--inspect=127.0.0.1:${inspectorPort}`);
+  const { program } = side;
+  if (behind !== "floor") await writeEveryUser(side, USERS);
   const load = async (seconds: number) =>
-    await closedLoop(service.url, REQUESTS[name], { connections, seconds, users: USERS });
+    await closedLoop(side.url, REQUESTS[name], { connections, seconds, users: USERS });
   await load(WARM_UP_SECONDS);
 
   const before = { processes: await ofProcesses(), threads: await ofThreads(program.pid) };
@@ -59,19 +60,15 @@ async function main(behind: string, name: keyof typeof REQUESTS, connections: nu
   show("functions of its main thread, profiled", profiled, [...times]);
 }
 
-async function command(servers: Servers, behind: string, inspectorPort: number) {
-  const inspect = `--inspect=127.0.0.1:${inspectorPort}`;
-  if (behind === "floor") {
-    const file = fileURLToPath(new URL("sides/floor.ts", import.meta.url));
-    const args = ["run", inspect, "--allow-net", "--allow-env", file];
-    return { command: Deno.execPath(), args };
-  }
+async function start(servers: Servers, behind: string, inspect: string) {
+  if (behind === "floor") return await startFloor([inspect]);
   const service = commandOf(CHECKOUT, {
     DATA_DIR: `${servers.folder}/data`,
     ...(behind === "embedded" ? {} : { DATABASE_URL: await servers.database() }),
     ...(behind === "redis" ? { REDIS_URL: servers.redis.url } : {}),
   });
-  return { ...service, args: ["run", inspect, ...service.args.slice(1)] };
+  const program = new Program({ ...service, args: ["run", inspect, ...service.args.slice(1)] });
+  return new Service(behind, await program.listening(), program);
 }
 
 function show(title: string, requests: number, times: [string, number][]): void {

@@ -1,5 +1,7 @@
 /** Reads from /proc how much of the processors' time processes and threads took. */
 
+import { output } from "../../tests/support/services.ts";
+
 /** The kernel counts in hundredths of a second. */
 const TICKS_PER_SECOND = 100;
 
@@ -23,10 +25,10 @@ export function since(before: ProcessorTime, after: ProcessorTime): ProcessorTim
 
 /** A program reads the files, as this runtime gives them to who may do everything only. */
 async function timeOf(files: string, fields: number, main?: number): Promise<ProcessorTime> {
-  const { stdout } = await new Deno.Command("sh", { args: ["-c", `cat ${files} 2>/dev/null`] })
-    .output();
+  // Some end while they are read.
+  const text = await output("sh", ["-c", `cat ${files} 2>/dev/null || true`]);
   const times = new Map<string, number>();
-  for (const line of new TextDecoder().decode(stdout).trimEnd().split("\n")) {
+  for (const line of text.trimEnd().split("\n")) {
     const [id, name, rest] = /^([0-9]+) \((.*)\) (.*)$/.exec(line)!.slice(1);
     // Behind the name come the state and ten numbers, then the time: user, system, and of children.
     const ticks = rest!.split(" ").slice(11, 11 + fields).map(Number);

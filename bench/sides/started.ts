@@ -13,8 +13,9 @@ export interface ProgramSide extends Side {
   readonly program: Program;
 }
 
-export function startFloor(): Promise<ProgramSide> {
-  return startBeside("floor", "floor.ts", {});
+/** @param flags further ones of the runtime */
+export function startFloor(flags: readonly string[] = []): Promise<ProgramSide> {
+  return startBeside("floor", "floor.ts", {}, flags);
 }
 
 /** @param databaseUrl a database that has the service's tables; a new one unless given */
@@ -32,12 +33,14 @@ async function startBeside(
   name: string,
   file: string,
   env: Readonly<Record<string, string>>,
+  flags: readonly string[] = [],
 ): Promise<ProgramSide> {
   const program = new Program({
     command: Deno.execPath(),
     args: [
       "run",
       V8_FLAGS,
+      ...flags,
       "--allow-net",
       "--allow-env",
       fileURLToPath(new URL(file, import.meta.url)),

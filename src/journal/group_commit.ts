@@ -122,7 +122,10 @@ export class GroupCommit {
       group = new Group(this.#buffers.take(), this.#salt);
     }
     const recordBytes = group.encode(entry);
-    if (recordBytes > room) return undefined;
+    if (recordBytes > room) {
+      if (group !== this.#waiting.at(-1)) this.#buffers.giveBack(group.bytes);
+      return undefined;
+    }
     group.keep(entry, recordBytes);
     if (group !== this.#waiting.at(-1)) {
       this.#waiting.push(group);

@@ -113,8 +113,7 @@ export class CacheNamespace implements CacheSharing {
   #know(identity: Identity): void {
     const { id, cacheGeneration } = identity;
     this.#known = identity;
-    const text = `${id.slice(0, ID_LENGTH)}.${cacheGeneration}`;
-    if (text !== this.#text) this.#text = text;
+    this.#text = `${id.slice(0, ID_LENGTH)}.${cacheGeneration}`;
   }
 
   async #ask(): Promise<void> {

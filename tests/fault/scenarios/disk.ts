@@ -7,12 +7,8 @@ import { delay } from "../../support/services.ts";
 import type { DiskFault } from "../disk_faults.ts";
 import { type Scenario, tryFaultOnDatabase } from "../scenario.ts";
 
-/** @param met resolves when the fault was met; however busy the machine is, it lasts until then */
-function scenario(
-  fault: DiskFault,
-  met: (proxy: Dsproxy) => Promise<void>,
-  end: (proxy: Dsproxy) => Promise<void>,
-): Scenario["run"] {
+/** @param end resolves when the fault may be over, however busy the machine is */
+function scenario(fault: DiskFault, end: (proxy: Dsproxy) => Promise<void>): Scenario["run"] {
   return (rounds: number, random: Random) =>
     tryFaultOnDatabase(
       {
@@ -21,9 +17,8 @@ function scenario(
           const switchPath = `${proxy.settings.DATA_DIR}/fault`;
           await Deno.writeTextFile(switchPath, fault);
           await delay(random.between(50, 500));
-          await met(proxy);
-          await Deno.remove(switchPath);
           await end(proxy);
+          await Deno.remove(switchPath);
         },
       },
       rounds,
@@ -31,25 +26,22 @@ function scenario(
     );
 }
 
-function isNotReady(proxy: Dsproxy): Promise<void> {
-  return eventually(
-    "it says that it is not ready",
-    async () => await proxy.status("/readyz") === 503,
-  );
-}
-
 export const DISK: readonly Scenario[] = [
   {
     fault: "the disk is full",
     how: "writes fail half way with ENOSPC for up to 0.5 s",
     rounds: { few: 5, many: 50 },
-    run: scenario("ENOSPC", () => Promise.resolve(), () => Promise.resolve()),
+    run: scenario("ENOSPC", () => Promise.resolve()),
   },
   {
     fault: "the disk does not sync",
     how: "fsync fails with EIO; the instance reports that it is not ready, and is killed " +
       "and started anew",
     rounds: { few: 3, many: 20 },
-    run: scenario("EIO", isNotReady, (proxy) => proxy.kill()),
+    run: scenario("EIO", async (proxy) => {
+      const isNotReady = async () => await proxy.status("/readyz") === 503;
+      await eventually("it says that it is not ready", isNotReady);
+      await proxy.kill();
+    }),
   },
 ];
