@@ -1,6 +1,7 @@
 /**
  * Carries out one step of delivery: take, sink, cache, settled. What was taken stays in hand until
- * all of that is done, however often it fails: nothing is dropped, nothing overtakes.
+ * all of that is done, however often it fails: nothing is dropped, nothing overtakes. Of a backlog
+ * the sink has the next batch while the cache is told of this one, and it is settled.
  */
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { bytesOf } from "../packed.ts";
@@ -17,10 +18,10 @@ interface DeliveryParts {
   readonly sink: Sink;
   readonly cache: Pick<CacheClient, "update" | "forget" | "outdateAll">;
   readonly feed: Pick<CacheFeed, "leaveTo">;
-  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly clock: Pick<Clock, "monotonicMs" | "turn">;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** It is told of each batch once its source has let go of it. */
+  /** It is told of each batch, or one piece after the other, once its source has let go of it. */
   readonly onSettled: (settlement: Settlement) => void;
 }
 
@@ -32,6 +33,8 @@ export interface Settlement extends Batch, Delivered {}
 
 /** A hand to which more is added has less than a second batch of the largest size. */
 const HAND_BYTES_MAX = 2 * MEMORY_BUDGET.batch.bytes;
+/** To let go of so many takes less than a millisecond. */
+const PIECE_ROWS = 500;
 /**
  * A store that went back while nothing is delivered shows by nothing but its marks. They are asked
  * for this often then: so long a read may find what is older than what was settled, and one look-up
@@ -43,6 +46,11 @@ export class Delivery {
   #hand: Batch | undefined;
   /** It was taken while another one was in hand, and comes after that. */
   #next: Batch | undefined;
+  /**
+   * The sink has been given `#next`, which is in hand with the next step: what comes of it counts
+   * only then. Nothing else is asked of the sink before.
+   */
+  #ahead: Promise<Delivered> | undefined;
   /** Each source is settled so far, as far as it can be sent again. */
   readonly #settled = new Map<string, number>();
   /** It is true when the source gives what follows the last that was taken. */
@@ -85,9 +93,19 @@ export class Delivery {
       if (this.refusal !== undefined) await this.#takeNeighbours(this.#hand);
       return await this.#bring(this.#hand);
     } catch (error) {
+      await this.rest();
       this.#failed();
       throw error;
     }
+  }
+
+  /**
+   * Resolves when the sink is at work on nothing any more. What it has got ahead of its turn is
+   * brought there once more by the next step: that it is there already does no harm.
+   */
+  async rest(): Promise<void> {
+    await this.#ahead?.catch(() => {});
+    this.#ahead = undefined;
   }
 
   /**
@@ -107,12 +125,49 @@ export class Delivery {
   }
 
   async #bring(batch: Batch): Promise<Settlement> {
+    const delivered = await this.#toSink(batch);
+    // Had the store gone back before the first batch of a source, nothing would have shown it.
+    const isFirstOfSource = (this.#settled.get(batch.source) ?? 0) === 0;
+    if (!isFirstOfSource) await this.#sendAhead();
+    await this.#settle(batch, delivered);
+    if (isFirstOfSource) this.#marksAreSure = false;
+    const settlement = { ...batch, ...delivered };
+    await this.#tell(settlement);
+    return settlement;
+  }
+
+  /** Tells of a large batch in pieces, between which others have their turn. */
+  async #tell(settlement: Settlement): Promise<void> {
+    const { onSettled, clock } = this.parts;
+    const { entries, stored } = settlement;
+    if (stored !== entries) return onSettled(settlement);
+    for (let from = 0; from < entries.length; from += PIECE_ROWS) {
+      if (from > 0) await clock.turn();
+      const piece = entries.slice(from, from + PIECE_ROWS);
+      onSettled({ ...settlement, entries: piece, stored: piece, lastSeq: piece.at(-1)!.seq });
+    }
+  }
+
+  async #toSink(batch: Batch): Promise<Delivered> {
     const reading = this.#readAhead(batch);
     try {
-      return await this.#bringAndSettle(batch);
+      return await (this.#ahead ?? this.parts.sink.deliver(batch));
     } finally {
+      this.#ahead = undefined;
       await reading;
     }
+  }
+
+  /**
+   * Gives the sink what is next, and resolves when it is on its way: the other side works on it from
+   * then on, while there is time for what is to be done here.
+   */
+  async #sendAhead(): Promise<void> {
+    if (this.#next === undefined) return;
+    const sent = Promise.withResolvers<void>();
+    this.#ahead = this.parts.sink.deliver(this.#next, sent.resolve);
+    // The next step is told of what it comes to.
+    await Promise.race([sent.promise, this.#ahead.catch(() => {})]);
   }
 
   /**
@@ -129,22 +184,14 @@ export class Delivery {
     }
   }
 
-  async #bringAndSettle(batch: Batch): Promise<Settlement> {
-    const { sink, feed, onSettled } = this.parts;
-    const delivered = await sink.deliver(batch);
-    feed.leaveTo(batch);
+  async #settle(batch: Batch, delivered: Delivered): Promise<void> {
+    this.parts.feed.leaveTo(batch);
     await this.#updateCache(batch, delivered);
-    const isFirstOfSource = (this.#settled.get(batch.source) ?? 0) === 0;
     // This comes before intake lets go of it: who finds it no longer pending must find it in the
     // store.
     await this.#source.settle(batch);
     this.#settled.set(batch.source, batch.lastSeq);
     this.#hand = undefined;
-    // Had the store gone back before the first batch of a source, nothing would have shown it.
-    if (isFirstOfSource) this.#marksAreSure = false;
-    const settlement = { ...batch, ...delivered };
-    onSettled(settlement);
-    return settlement;
   }
 
   async #take(): Promise<Batch | undefined> {

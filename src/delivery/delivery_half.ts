@@ -68,6 +68,7 @@ export class DeliveryHalf {
    */
   async stop(): Promise<void> {
     await this.#batcher.stop();
+    await this.#delivery.rest();
     await this.#feed.stop();
   }
 

@@ -79,7 +79,7 @@ export class StoreSink implements Sink {
     }
   }
 
-  async deliver(batch: Batch): Promise<Delivered> {
+  async deliver(batch: Batch, onSent?: () => void): Promise<Delivered> {
     const { source, entries } = batch;
     const progress = this.#progressOf(batch);
     try {
@@ -89,7 +89,7 @@ export class StoreSink implements Sink {
         const end = progress.next + this.#sliceRows;
         const isAll = progress.next === 0 && end >= entries.length;
         const slice = isAll ? entries : entries.slice(progress.next, end);
-        this.#landed(progress, slice, await this.#put(source, slice));
+        this.#landed(progress, slice, await this.#put(source, slice, onSent));
       }
     } catch (error) {
       this.#failed(error, batch);
@@ -135,11 +135,11 @@ export class StoreSink implements Sink {
     progress.next = Math.max(progress.next, first === -1 ? entries.length : first);
   }
 
-  async #put(source: string, slice: readonly Entry[]): Promise<PutResult> {
+  async #put(source: string, slice: readonly Entry[], onSent?: () => void): Promise<PutResult> {
     const { store, clock, metrics } = this.parts;
     this.#sent.set(source, Math.max(this.#sent.get(source) ?? 0, slice.at(-1)!.seq));
     const startedMs = clock.monotonicMs();
-    const result = await store.put(source, slice, this.#confirmedOf(source));
+    const result = await store.put(source, slice, this.#confirmedOf(source), onSent);
     metrics.flushDuration.observe((clock.monotonicMs() - startedMs) / 1000);
     return result;
   }

@@ -72,8 +72,8 @@ class GuardedStore implements Store {
     return this.guard.call("open", () => this.store.open(source));
   }
 
-  put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
-    return this.guard.call("put", () => this.store.put(source, entries, confirmedSeq));
+  put(...what: Parameters<Store["put"]>): Promise<PutResult> {
+    return this.guard.call("put", () => this.store.put(...what));
   }
 
   marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {

@@ -17,8 +17,10 @@ export interface Sink {
   /**
    * Resolves once the other side has all of it for good. The call may be repeated after a failure,
    * with the same batch or one that was grown at its end: nothing is there twice.
+   * @param onSent is called when some of it is on its way and its answer is waited for, where that
+   *   takes long
    */
-  deliver(batch: Batch): Promise<Delivered>;
+  deliver(batch: Batch, onSent?: () => void): Promise<Delivered>;
 }
 
 export interface Delivered {

@@ -30,10 +30,16 @@ export interface Store {
    * twice. A row that is refused while others go through is kept among the dead letters, in that
    * same transaction.
    * @param confirmedSeq the mark that the caller has been told of, or found, before
+   * @param onSent is called when all of it is on its way, where that is long before the answer
    * @throws StoreRefusesError when every row is refused alike, as the table then is at fault;
    *   StoreWentBackError when the mark is below `confirmedSeq`; nothing is written then
    */
-  put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult>;
+  put(
+    source: string,
+    entries: readonly Entry[],
+    confirmedSeq: number,
+    onSent?: () => void,
+  ): Promise<PutResult>;
   /**
    * Returns the marks of these sources; one that has none is left out. It makes no mark, but makes
    * the schema where it is missing, as {@link open} does: whoever asks is about to write.

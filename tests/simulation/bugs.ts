@@ -22,6 +22,7 @@ export const BUGS = [
   "local-copy-kept",
   "settled-segment-not-kept",
   "write-id-given-twice",
+  "sent-ahead-taken-for-stored",
 ] as const;
 
 export type Bug = typeof BUGS[number];
@@ -71,9 +72,9 @@ export function buggyStore(store: Store, server: SimulatedStore, bug: Bug | unde
       return {
         ...store,
         // The mark moves although the transaction of its rows failed.
-        put: async (source, entries, confirmedSeq) => {
+        put: async (source, entries, ...others) => {
           try {
-            return await store.put(source, entries, confirmedSeq);
+            return await store.put(source, entries, ...others);
           } catch (error) {
             server.moveMark(source, entries.at(-1)!.seq);
             throw error;
@@ -84,8 +85,8 @@ export function buggyStore(store: Store, server: SimulatedStore, bug: Bug | unde
       return {
         ...store,
         // What the transaction comes to is not waited for.
-        put: (source, entries, confirmedSeq) => {
-          store.put(source, entries, confirmedSeq).catch(() => {});
+        put: (source, entries, ...others) => {
+          store.put(source, entries, ...others).catch(() => {});
           return Promise.resolve({ rows: entries.length, dead: [] });
         },
       };

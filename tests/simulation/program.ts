@@ -7,6 +7,7 @@ import { GuardedCache } from "../../src/guarding/guarded_cache.ts";
 import { guardStore } from "../../src/guarding/guarded_store.ts";
 import { openJournal } from "../../src/journal/journal.ts";
 import type { Intake, IntakeListener } from "../../src/ports/intake.ts";
+import type { Sink } from "../../src/ports/sink.ts";
 import type { Source } from "../../src/ports/source.ts";
 import { CacheClient, type CacheSharing } from "../../src/reading/cache_client.ts";
 import { CacheNamespace } from "../../src/reading/cache_namespace.ts";
@@ -22,6 +23,7 @@ import type { SimulatedDisk } from "./disk.ts";
 import type { Model } from "./model.ts";
 import type { SimulatedStore } from "./store.ts";
 import { WatchedJournal } from "./watched_journal.ts";
+import { WatchedSink } from "./watched_sink.ts";
 import { type Process, SimulatedClock, type World } from "./world.ts";
 
 export interface ProgramParts {
@@ -40,6 +42,7 @@ export interface Settings {
   /** How long settled segments are kept. */
   readonly retainMs: number;
   readonly batchSize: number;
+  readonly batchMax: number;
   readonly batchIntervalMs: number;
   readonly pendingBytes: number;
   readonly cacheTtlMs: number;
@@ -48,7 +51,6 @@ export interface Settings {
 const DATA_DIR = "/data";
 const DIR = `${DATA_DIR}/journal`;
 const GRACE_MS = 5_000;
-const BATCH_MAX = 200;
 
 const log = new Log("error", "json", () => {});
 // One for all runs: to make one takes longer than most runs.
@@ -66,6 +68,8 @@ export class Program {
   requests = 0;
   /** Something was settled, and was to be sent again. */
   hasRewound = false;
+  /** Each source through this number, by this run. */
+  readonly #settled = new Map<string, number>();
   readonly #clock: SimulatedClock;
   readonly #fs: JournalFileSystem;
   /** The journal has never held an entry. */
@@ -86,7 +90,7 @@ export class Program {
 
   #makeService(): Service {
     const { world, store: server, bug } = this.parts;
-    const { batchSize, batchIntervalMs, pendingBytes, cacheTtlMs } = this.settings;
+    const { batchSize, batchMax, batchIntervalMs, pendingBytes, cacheTtlMs } = this.settings;
     const clock = this.#clock;
     const client = server.client(this.process);
     const { store, identity } = guardStore(
@@ -101,11 +105,11 @@ export class Program {
       openJournal: (listener) => this.#openJournal(listener),
       openCacheNote: () => openCacheNote(this.#fs, DATA_DIR, this.#isFresh),
       store,
-      makeSink: () => new StoreSink(BATCH_MAX, { store, clock, metrics, log }),
+      makeSink: () => this.#watchedSink(new StoreSink(batchMax, { store, clock, metrics, log })),
       cache: this.#makeCache(namespace, lastKnown),
       namespace,
       lastKnown,
-      batch: { size: batchSize, intervalMs: batchIntervalMs, max: BATCH_MAX },
+      batch: { size: batchSize, intervalMs: batchIntervalMs, max: batchMax },
       pendingBytes,
       graceMs: GRACE_MS,
       ...{ clock, metrics, log },
@@ -183,12 +187,22 @@ export class Program {
     return this.#watched(journal);
   }
 
+  #watchedSink(sink: Sink): WatchedSink {
+    return new WatchedSink(
+      sink,
+      (source) => this.#settled.get(source) ?? 0,
+      () => this.parts.world.fault("sent ahead"),
+      this.parts.bug === "sent-ahead-taken-for-stored",
+    );
+  }
+
   #watched(journal: Intake & Source): WatchedJournal {
     const { world, model } = this.parts;
     return new WatchedJournal(journal, {
       settling: (batch) => {
         if (!this.process.alive) return;
         model.settled(batch);
+        this.#settled.set(batch.source, batch.lastSeq);
         this.#checkSharedCopies();
       },
       rewound: (source, seq, { entries, missingThrough }) => {

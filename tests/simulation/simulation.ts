@@ -111,11 +111,13 @@ function writeOnceMore(world: World, machine: Machine): void {
 
 function settingsOf({ random }: World): Settings {
   const segmentBytes = random.pick([16_384, 65_536]);
+  const batchSize = random.pick([1, 5, 50]);
   return {
     segmentBytes,
     journalBytes: segmentBytes * random.pick([4, 8, 1_000]),
     retainMs: random.pick([0, 2_000, 3_600_000]),
-    batchSize: random.pick([1, 5, 50]),
+    batchSize,
+    batchMax: Math.max(batchSize, random.pick([4, 20, 200])),
     batchIntervalMs: random.pick([50, 300, 2_000]),
     pendingBytes: random.pick([0, 500, 1_000_000]),
     cacheTtlMs: random.pick([1_000, 5_000, 300_000]),

@@ -10,7 +10,7 @@ const SEEDS_FOR_A_BUG = 300;
 /** Each of these has to have happened, or what held was never tried. */
 const FAULTS = [
   ...["kill", "power loss", "stop", "restart after a failed disk", "clock step", "bit flipped"],
-  ...["intake stopped", "delivery stopped", "store went back", "sent again"],
+  ...["intake stopped", "delivery stopped", "store went back", "sent again", "sent ahead"],
   ...["disk full", "write failed", "sync failed", "read failed"],
   ...[
     "store refused",

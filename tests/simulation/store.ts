@@ -62,8 +62,11 @@ export class SimulatedStore extends SimulatedServer {
     return {
       store: {
         open: (source) => call("open", () => tables.open(source)),
-        put: (source, entries, confirmedSeq) =>
-          call(`put ${entries.length}`, () => this.#put(source, entries, confirmedSeq)),
+        put: (source, entries, confirmedSeq, onSent = () => {}) => {
+          const { random } = this.world;
+          if (random.chance(0.8)) this.world.after(random.between(0, 3), "sent", onSent);
+          return call(`put ${entries.length}`, () => this.#put(source, entries, confirmedSeq));
+        },
         marks: (sources) => call("marks", () => tables.marks(sources)),
         latest: (userId) => call("latest", () => tables.latest(userId)),
         ping: () => call("ping", () => {}),

@@ -118,6 +118,10 @@ export class SimulatedClock implements Clock {
     return this.world.after(delayMs, "timer", () => this.process.alive && callback());
   }
 
+  turn(): Promise<void> {
+    return new Promise((resolve) => this.setTimeout(resolve, 0));
+  }
+
   setInterval(callback: () => void, intervalMs: number): () => void {
     let cancel = () => {};
     const next = () => {

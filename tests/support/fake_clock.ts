@@ -25,6 +25,9 @@ export class FakeClock implements Clock {
   setTimeout(callback: () => void, delayMs: number): () => void {
     return this.#add({ dueMs: this.nowMs + delayMs, everyMs: undefined, callback });
   }
+  turn(): Promise<void> {
+    return Promise.resolve();
+  }
   get timers(): number {
     return this.#timers.size;
   }

@@ -55,7 +55,7 @@ export class FakeStore implements Store {
     return this.tables.open(source);
   }
 
-  async put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
+  async put(...[source, entries, confirmedSeq]: Parameters<Store["put"]>): Promise<PutResult> {
     await this.#failIfDown();
     const result = this.tables.put(source, entries, confirmedSeq);
     this.batches.push(entries.length);

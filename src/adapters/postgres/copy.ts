@@ -3,8 +3,8 @@
  * server is ready to take it. The driver leaves that to packages; this is the part of them that is
  * needed, for data that is in memory already (ADR 1).
  */
-import { setImmediate } from "node:timers/promises";
 import pg from "pg";
+import { systemClock } from "../../ports/clock.ts";
 
 /** The driver's types leave out this part of its connection, and the next one of its statements. */
 type CopyConnection = pg.Connection & {
@@ -54,7 +54,7 @@ export class CopyIn extends Query {
       for (const message of messages(this.#rows)) {
         if (this.#isOver) return;
         connection.stream.write(message);
-        await setImmediate();
+        await systemClock.turn();
       }
     } catch (error) {
       this.#failure = error;

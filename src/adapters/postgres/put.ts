@@ -30,11 +30,12 @@ export async function putTogether(
   source: string,
   entries: readonly Entry[],
   confirmedSeq: number,
+  onSent?: () => void,
 ): Promise<PutResult> {
   const { mark, takesCopy } = await lockMark(transaction, source, confirmedSeq);
   const fresh = freshOf(entries, mark);
   if (fresh.length > 0) {
-    const rows = await (takesCopy ? copy(transaction, fresh) : insert(transaction, fresh));
+    const rows = await (takesCopy ? copy(transaction, fresh, onSent) : insert(transaction, fresh));
     if (rows !== fresh.length) {
       throw new RowsVanishedError(`${rows} of ${fresh.length} rows were inserted`);
     }
@@ -51,8 +52,18 @@ const INSERT = `insert into user_data (${COLUMN_NAMES}) select * from unnest(${
   COLUMN_ARRAYS.join(", ")
 })`;
 
-function copy(transaction: Transaction, entries: readonly Entry[]): Promise<number> {
-  return transaction.copy(COPY, linesOf(entries));
+function copy(
+  transaction: Transaction,
+  entries: readonly Entry[],
+  onSent: () => void = () => {},
+): Promise<number> {
+  return transaction.copy(COPY, withEnd(linesOf(entries), onSent));
+}
+
+/** Calls `onEnd` when the last row was taken. */
+function* withEnd(rows: Iterable<string>, onEnd: () => void): Iterable<string> {
+  yield* rows;
+  onEnd();
 }
 
 async function insert(session: Session, entries: readonly Entry[]): Promise<number> {

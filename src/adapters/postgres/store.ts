@@ -66,10 +66,15 @@ class PostgresStore implements Store {
     });
   }
 
-  put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
+  put(
+    source: string,
+    entries: readonly Entry[],
+    confirmedSeq: number,
+    onSent?: () => void,
+  ): Promise<PutResult> {
     return this.database.transactionOr(
       async (session) => {
-        const result = await putTogether(session, source, entries, confirmedSeq);
+        const result = await putTogether(session, source, entries, confirmedSeq, onSent);
         if (result.rows === entries.length) {
           this.#neighbours = entries.slice(-NEIGHBOURS).filter(isSmall);
         }

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { DeliverySetUp, upTo } from "../support/delivery.ts";
+import { settle } from "../support/fake_clock.ts";
+
+/** Batches of four; a put sends at once, and is answered when its gate is opened. */
+class Backlog extends DeliverySetUp {
+  readonly begun: number[] = [];
+  readonly gates = new Map<number, PromiseWithResolvers<void>>();
+
+  constructor(last: number) {
+    super({ size: 1, intervalMs: 1_000, max: 4 });
+    this.fill(1, last);
+    const put = this.store.put.bind(this.store);
+    this.store.put = async (source, entries, confirmedSeq, onSent) => {
+      const lastSeq = entries.at(-1)!.seq;
+      this.begun.push(lastSeq);
+      const gate = Promise.withResolvers<void>();
+      this.gates.set(lastSeq, gate);
+      onSent?.();
+      await gate.promise;
+      return await put(source, entries, confirmedSeq, onSent);
+    };
+  }
+
+  async answer(lastSeq: number): Promise<void> {
+    this.gates.get(lastSeq)!.resolve();
+    await settle();
+  }
+}
+
+Deno.test("the store has the next batch of a backlog while the one before is settled", async () => {
+  const up = new Backlog(16);
+  up.half.start();
+  await settle();
+  await up.answer(4);
+  assert.deepEqual([up.begun, up.settledSeq], [[4, 8], 4], "but not beside a source's first one");
+  await up.answer(8);
+  assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
+  const events = up.events.length;
+  await up.answer(12);
+  assert.deepEqual(
+    up.events.slice(events).map((event) => event.split(",")[0]),
+    ["cache has 12", "told 12"],
+  );
+  await up.answer(16);
+  assert.deepEqual([up.storedSeqs, up.settledSeq], [upTo(16), 16]);
+  await up.half.stop();
+});
+
+Deno.test("what was sent ahead is not settled before its answer", async () => {
+  const up = new Backlog(16);
+  up.half.start();
+  await settle();
+  for (const lastSeq of [4, 8]) await up.answer(lastSeq);
+  await up.clock.advance(60_000);
+  assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
+  for (const lastSeq of [12, 16]) await up.answer(lastSeq);
+  assert.equal(up.settledSeq, 16);
+  await up.half.stop();
+});
+
+Deno.test("what was sent ahead and failed is sent again, once it is its turn", async () => {
+  const up = new Backlog(12);
+  up.half.start();
+  await settle();
+  await up.answer(4);
+  await up.answer(8);
+  up.gates.get(12)!.reject(new Error("connection refused"));
+  await settle();
+  assert.equal(up.settledSeq, 8);
+  await up.clock.advance(1_000);
+  assert.deepEqual(up.begun, [4, 8, 12, 10], "half of it first, as always after a failure");
+  for (const lastSeq of [10, 12]) await up.answer(lastSeq);
+  assert.deepEqual([up.storedSeqs, up.settledSeq], [upTo(12), 12]);
+  await up.half.stop();
+});
+
+Deno.test("a batch that cannot be settled is tried again after what was sent ahead", async () => {
+  const up = new Backlog(12);
+  up.half.start();
+  await settle();
+  await up.answer(4);
+  up.cacheRefuses = true;
+  up.outdate = () => Promise.reject(new Error("the store is away"));
+  await up.answer(8);
+  await up.clock.advance(60_000);
+  assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 4], "no two puts at a time");
+  up.cacheRefuses = false;
+  await up.answer(12);
+  await up.clock.advance(10_000);
+  for (const lastSeq of [8, 12]) await up.answer(lastSeq);
+  assert.deepEqual([up.storedSeqs, up.settledSeq], [upTo(12), 12], "each is there once");
+  await up.half.stop();
+});
+
+Deno.test("stopping waits for what was sent ahead, and leaves it to whoever comes next", async () => {
+  const up = new Backlog(16);
+  up.half.start();
+  await settle();
+  await up.answer(4);
+  const release = Promise.withResolvers<void>();
+  const update = up.cache.update.bind(up.cache);
+  up.cache.update = async (entries) => {
+    await release.promise;
+    await update(entries);
+  };
+  await up.answer(8);
+  let isStopped = false;
+  const stopped = up.half.stop().then(() => isStopped = true);
+  release.resolve();
+  await settle();
+  assert.deepEqual([up.begun, up.settledSeq, isStopped], [[4, 8, 12], 8, false]);
+  await up.answer(12);
+  await stopped;
+  assert.equal(up.settledSeq, 8);
+  up.newHalf().start();
+  for (let i = 0; i < 4; i++) {
+    await settle();
+    for (const gate of up.gates.values()) gate.resolve();
+  }
+  await settle();
+  assert.deepEqual([up.storedSeqs, up.settledSeq], [upTo(16), 16]);
+  await up.half.stop();
+});
