@@ -18,8 +18,8 @@ export class GuardedCache implements Cache {
     return found instanceof Promise ? this.breaker.run(() => found) : found;
   }
 
-  update(entries: readonly Entry[]): Promise<void> {
-    return this.breaker.run(() => this.cache.update(entries));
+  update(entries: readonly Entry[], areStored?: boolean): Promise<void> {
+    return this.breaker.run(() => this.cache.update(entries, areStored));
   }
 
   fill(entries: readonly Entry[]): Promise<void> {

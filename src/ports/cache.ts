@@ -21,10 +21,12 @@ export interface Cache {
    *
    * Of each user the newest wins against what is there. Resolves once nothing older is held of
    * these users: each entry is there, or what was there is dropped.
+   * @param areStored the store has them, so that one may be left out of whose user nothing is held;
+   *   what a look-up has found that began before is kept out all the same
    * @throws CacheStaleError naming the users of whom something older may be held; any other error
    *   means all of them
    */
-  update(entries: readonly Entry[]): Promise<void>;
+  update(entries: readonly Entry[], areStored?: boolean): Promise<void>;
   /**
    * Offers entries after a look-up: each is the newest that the store has, so what is held of its
    * user is complete from here on. Otherwise it does as {@link update} does.

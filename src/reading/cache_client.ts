@@ -107,7 +107,9 @@ export class CacheClient {
    */
   async update(entries: readonly Entry[]): Promise<void> {
     if (entries.length === 0) return;
-    await this.#underPresentGeneration(() => this.#succeeds(this.#cache.update(entries), entries));
+    await this.#underPresentGeneration(() =>
+      this.#succeeds(this.#cache.update(entries, true), entries)
+    );
   }
 
   /**

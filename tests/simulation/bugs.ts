@@ -23,6 +23,7 @@ export const BUGS = [
   "settled-segment-not-kept",
   "write-id-given-twice",
   "sent-ahead-taken-for-stored",
+  "left-out-not-guarded",
 ] as const;
 
 export type Bug = typeof BUGS[number];
@@ -118,8 +119,8 @@ export function buggyCache(
       return {
         ...cache,
         // A copy that may be lost at any moment is taken for the store's.
-        update: async (entries) => {
-          await cache.update(entries);
+        update: async (entries, areStored) => {
+          await cache.update(entries, areStored);
           release(entries);
         },
       };

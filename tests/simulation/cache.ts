@@ -12,6 +12,7 @@ import {
 import { compareVersions, type Entry, type Version } from "../../src/domain.ts";
 import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../../src/ports/cache.ts";
 import type { Clock } from "../../src/ports/clock.ts";
+import type { Identity } from "../../src/ports/store_identity.ts";
 import { SimulatedServer } from "./network.ts";
 import type { Process, World } from "./world.ts";
 
@@ -29,6 +30,10 @@ interface Guard {
 }
 
 const GUARD_MS = 10_000;
+/** A look-up and the fill after it take no longer. */
+export const FILL_LATE_MS = 300;
+/** What is evicted was not used for longer than a look-up takes, and goes within this time. */
+const EVICTED_MS = 800;
 const NOBODYS = "nobody knows yet whose copies these are";
 /** What the program promises of copies in other processes: Redis's word comes within a second. */
 const INVALIDATION_LATE_MS = 1_000;
@@ -54,6 +59,13 @@ interface ClientOptions {
    * comes.
    */
   readonly keepsCopiesOfUpdated?: boolean;
+  /** A planted bug: what look-ups find of users who were left out is not kept out. */
+  readonly guardsNobody?: boolean;
+}
+
+/** Copies of this store, and of this generation, have this name. */
+export function cacheNameOf({ id, cacheGeneration }: Identity): string {
+  return `${id.slice(0, 8)}.${cacheGeneration}`;
 }
 
 export class SimulatedCache extends SimulatedServer {
@@ -61,28 +73,40 @@ export class SimulatedCache extends SimulatedServer {
   readOnly = false;
   readonly #guards = new Map<string, Guard>();
   readonly #held = new Map<string, Held>();
+  /** It grows each time that everything was lost. */
+  losses = 0;
   readonly #channels = new Set<Channel>();
   /** Of this run: how late the server's word may be. */
   readonly #lateMs: number;
+  /** Of this run: of what the store has, users of whom nothing is held are left out. */
+  readonly #leavesOut: boolean;
+  /** Of this run: it has less room than there are copies. */
+  readonly #evicts: boolean;
 
   /** @param deadlineMs of a call; default: the program's */
   constructor(world: World, private readonly ttlMs: number, deadlineMs = 250) {
     super(world, "cache", 0.4, deadlineMs, true);
     this.#lateMs = world.random.pick([1, 50, INVALIDATION_LATE_MS]);
+    this.#leavesOut = world.random.chance(0.5);
+    this.#evicts = world.random.chance(0.5);
   }
 
   client(process: Process, options: ClientOptions): Cache {
-    const { namespace, clock, keepsCopiesOfUpdated = false } = options;
+    const { namespace, clock, keepsCopiesOfUpdated = false, guardsNobody = false } = options;
     const copies = new LocalCopies(LOCAL_LIMITS, this.ttlMs, namespace, clock);
     const channel: Channel = { process, copies, tracked: new Set(), broken: false };
     this.#channels.add(channel);
-    const remote = this.#remote(channel, namespace);
+    const remote = this.#remote(channel, namespace, guardsNobody);
     const cache = withLocalCopies(remote, copies);
-    return keepsCopiesOfUpdated ? { ...cache, update: (entries) => remote.update(entries) } : cache;
+    return keepsCopiesOfUpdated ? { ...cache, update: (...what) => remote.update(...what) } : cache;
   }
 
   /** As the real adapter: after a call that failed, nothing is sure of what was read before it. */
-  #remote(channel: Channel, namespace: () => string | undefined): TrackedCache {
+  #remote(
+    channel: Channel,
+    namespace: () => string | undefined,
+    guardsNobody: boolean,
+  ): TrackedCache {
     const { process, copies } = channel;
     const call = <T>(what: string, work: () => T) =>
       this.call(process, what, work).catch((error) => {
@@ -96,21 +120,22 @@ export class SimulatedCache extends SimulatedServer {
         return { found: this.#get(userId, epoch), epoch };
       });
     };
-    const setMany = (entries: readonly Entry[], complete: boolean) => {
+    const setMany = (entries: readonly Entry[], complete: boolean, leavesOut = false) => {
       const notAfterMs = this.world.nowMs + CACHE_LATE_EFFECT_MS;
       const name = namespace();
       return call(`set ${entries.length}`, () => {
         if (name === undefined) throw new Error(NOBODYS);
         if (this.world.nowMs > notAfterMs) throw new Error("the set came too late");
         this.#refuseReadOnly();
-        this.#set(entries, complete, name);
+        const offered = leavesOut ? this.#leaveOut(entries, name, guardsNobody) : entries;
+        this.#set(offered, complete, name);
       });
     };
     return {
       tracks: true,
       read,
       get: async (userId) => (await read(userId)).found,
-      update: (entries) => setMany(entries, false),
+      update: (entries, areStored = false) => setMany(entries, false, areStored && this.#leavesOut),
       fill: (entries) => setMany(entries, true),
       forget: (userId, atLeast) => {
         const name = namespace();
@@ -127,6 +152,7 @@ export class SimulatedCache extends SimulatedServer {
 
   /** FLUSHALL, a restart, or a failover, after which nothing from before is answered any more. */
   flush(): void {
+    this.losses++;
     this.#held.clear();
     this.#guards.clear();
     for (const channel of this.#channels) this.#break(channel);
@@ -170,6 +196,21 @@ export class SimulatedCache extends SimulatedServer {
     );
   }
 
+  /** Returns the entries of whose users something is held, and guards the others. */
+  #leaveOut(entries: readonly Entry[], namespace: string, guardsNobody: boolean): Entry[] {
+    return entries.filter((entry) => {
+      const { userId } = entry;
+      const { nowMs } = this.world;
+      const isHeld = (this.#held.get(userId)?.expiresMs ?? 0) > nowMs;
+      const isGuarded = (this.#guards.get(userId)?.untilMs ?? 0) > nowMs;
+      if (isHeld || isGuarded) return true;
+      this.world.fault("cache left out");
+      if (guardsNobody) return false;
+      this.#guards.set(userId, { atLeast: entry, namespace, untilMs: nowMs + GUARD_MS });
+      return false;
+    });
+  }
+
   #forget(userId: string, atLeast: Version | undefined, namespace: string | undefined): void {
     const present = this.#held.get(userId);
     this.#held.delete(userId);
@@ -189,6 +230,20 @@ export class SimulatedCache extends SimulatedServer {
       atLeast: versions.at(-1)!,
       namespace,
       untilMs: this.world.nowMs + GUARD_MS,
+    });
+  }
+
+  /** An instance that knows `namespace` fills in what it found in the store. */
+  fillFromElsewhere(entry: Entry, namespace: string): void {
+    if (!this.readOnly) this.#set([entry], true, namespace);
+  }
+
+  /** Nobody has looked at it for a while, and there is no room. */
+  #evictLater(userId: string, held: Held): void {
+    this.world.after(this.world.random.between(FILL_LATE_MS, EVICTED_MS), "evicted", () => {
+      if (this.#held.get(userId) !== held) return;
+      this.#held.delete(userId);
+      this.#tellOf(userId);
     });
   }
 
@@ -229,7 +284,9 @@ export class SimulatedCache extends SimulatedServer {
           cached.complete ? "complete" : "incomplete"
         }`,
       );
-      this.#held.set(entry.userId, { cached, namespace, expiresMs });
+      const held: Held = { cached, namespace, expiresMs };
+      this.#held.set(entry.userId, held);
+      if (this.#evicts) this.#evictLater(entry.userId, held);
       this.#tellOf(entry.userId);
     }
   }

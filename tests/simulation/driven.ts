@@ -15,7 +15,7 @@ export class Driver {
   cache(cache: Cache): Cache {
     return {
       get: (userId) => this.#drive(Promise.resolve(cache.get(userId))),
-      update: (entries) => this.#drive(cache.update(entries)),
+      update: (...what) => this.#drive(cache.update(...what)),
       fill: (entries) => this.#drive(cache.fill(entries)),
       forget: (userId, atLeast) => this.#drive(cache.forget(userId, atLeast)),
       ping: () => this.#drive(cache.ping()),

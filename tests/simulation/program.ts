@@ -18,7 +18,7 @@ import type { Doors, Front } from "../../src/service_parts.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { idleMetrics } from "../support/fakes.ts";
 import { type Bug, buggyCache, buggyDisk, buggyStore } from "./bugs.ts";
-import type { SimulatedCache } from "./cache.ts";
+import { cacheNameOf, type SimulatedCache } from "./cache.ts";
 import type { SimulatedDisk } from "./disk.ts";
 import type { Model } from "./model.ts";
 import type { SimulatedStore } from "./store.ts";
@@ -124,6 +124,7 @@ export class Program {
       namespace: () => namespace.text,
       clock,
       keepsCopiesOfUpdated: bug === "local-copy-kept",
+      guardsNobody: bug === "left-out-not-guarded",
     });
     const release = (entries: readonly Entry[]) => {
       for (const entry of entries) this.doors?.intake.pending.settle([entry], entry.seq);
@@ -220,9 +221,9 @@ export class Program {
    */
   #checkSharedCopies(): void {
     const { model, store, cache, world } = this.parts;
-    const { id, cacheGeneration } = store.identity;
+    const name = cacheNameOf(store.identity);
     for (const userId of model.users) {
-      const copy = cache.complete(userId, `${id.slice(0, 8)}.${cacheGeneration}`);
+      const copy = cache.complete(userId, name);
       const settled = model.settledEntry(userId);
       if (copy === undefined || settled === undefined || compareVersions(copy, settled) >= 0) {
         continue;

@@ -9,6 +9,7 @@ import { SimulatedDisk } from "./disk.ts";
 import { Machine } from "./machine.ts";
 import { Model } from "./model.ts";
 import type { Settings } from "./program.ts";
+import { OtherInstance } from "./other_instance.ts";
 import { REFUSED, SimulatedStore } from "./store.ts";
 import { Weather } from "./weather.ts";
 import { Violation, World } from "./world.ts";
@@ -75,6 +76,7 @@ async function run(
   const weather = new Weather({ world, model, disk, store, cache, machine }, ACTIVE_MS);
   weather.plan();
   planRequests(world, machine);
+  new OtherInstance({ world, store, cache, users: USERS }).plan(ACTIVE_MS);
   machine.boot();
   const step = async () => {
     await world.step();

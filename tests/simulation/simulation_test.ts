@@ -11,6 +11,7 @@ const SEEDS_FOR_A_BUG = 300;
 const FAULTS = [
   ...["kill", "power loss", "stop", "restart after a failed disk", "clock step", "bit flipped"],
   ...["intake stopped", "delivery stopped", "store went back", "sent again", "sent ahead"],
+  ...["cache left out", "filled in by another instance"],
   ...["disk full", "write failed", "sync failed", "read failed"],
   ...[
     "store refused",

@@ -13,12 +13,12 @@ export const CHUNKS_AT_ONCE = 2;
 const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / CHUNKS_AT_ONCE / 2;
 
 /** Returns the newest of the entries of each user. */
-export function newestOfEach(entries: readonly Entry[]): Iterable<Entry> {
+export function newestOfEach(entries: readonly Entry[]): Entry[] {
   const byUser = new Map<string, Entry>();
   for (const entry of entries) {
     byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
   }
-  return byUser.values();
+  return [...byUser.values()];
 }
 
 export function* chunksOf(entries: Iterable<Entry>): Iterable<Entry[]> {

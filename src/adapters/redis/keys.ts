@@ -13,6 +13,10 @@ import type { CachedEntry } from "../../ports/cache.ts";
 export class KeyLayout {
   constructor(private readonly prefix: string) {}
 
+  of(userId: string): [value: string, version: string] {
+    return [this.ofValue(userId), this.ofVersion(userId)];
+  }
+
   ofValue(userId: string): string {
     return this.prefix + userId;
   }

@@ -14,7 +14,7 @@ export function createRedisCacheLater(options: RedisCacheOptions): Cache {
   return {
     get: (userId) =>
       cache === undefined ? loaded().then((it) => it.get(userId)) : cache.get(userId),
-    update: async (entries) => (await loaded()).update(entries),
+    update: async (entries, areStored) => (await loaded()).update(entries, areStored),
     fill: async (entries) => (await loaded()).fill(entries),
     forget: async (userId, atLeast) => (await loaded()).forget(userId, atLeast),
     ping: async () => (await loaded()).ping(),

@@ -129,7 +129,7 @@ export function withLocalCopies(cache: TrackedCache, copies: LocalCopies): Cache
   return {
     get: (userId) =>
       cache.tracks ? copies.get(userId, () => cache.read(userId)) : cache.get(userId),
-    update: (entries) => dropping(usersOf(entries), cache.update(entries)),
+    update: (entries, areStored) => dropping(usersOf(entries), cache.update(entries, areStored)),
     fill: (entries) => dropping(usersOf(entries), cache.fill(entries)),
     forget: (userId, atLeast) => dropping([userId], cache.forget(userId, atLeast)),
     ping: () => cache.ping(),

@@ -62,6 +62,23 @@ end
 return 'dropped'
 `);
 
+/**
+ * Leaves the versions of entries, for a while and without a value, of users of whom nothing is held.
+ * KEYS are the value and the version of each. ARGV has the epoch, then the versions. It may run
+ * twice, and late: where something came meanwhile it does nothing. It answers the places of all
+ * other users, those among them of whom it was refused.
+ */
+export const GUARD = script(`
+local epoch = ARGV[1]
+local others = {}
+for i = 1, #KEYS / 2 do
+  local set = redis.call('TYPE', KEYS[2 * i - 1]).ok == 'none'
+    and redis.pcall('SET', KEYS[2 * i], ARGV[i + 1] .. '0' .. epoch, 'PX', ${GUARD_MS}, 'NX')
+  if not set or set.err then others[#others + 1] = i - 1 end
+end
+return others
+`);
+
 /** It says how an offer went; a blank and the reason follow it. */
 export type Outcome =
   /** It, or what is newer, is there. */

@@ -65,3 +65,69 @@ onRedis(
     assert.equal(notices.length, 1);
   },
 );
+
+const MANY = Array.from({ length: 2_500 }, (_, index) => `m${index}`);
+const backlog = (seq: number) => MANY.map((userId) => entry(seq, { userId }));
+
+onRedis(
+  "of a backlog that the store has, users get a value whose copy is there, and no others",
+  async (test) => {
+    const { cache, errors } = test.open({ local: LOCAL });
+    const raw = await test.raw();
+    await cache.fill(["m7", "m2499"].map((userId) => entry(1, { userId })));
+    await raw.set("m8", "the original's");
+    await cache.update(backlog(2), true);
+    for (const userId of ["m7", "m2499", "m8"]) {
+      assert.equal((await cache.get(userId))?.entry.seq, 2, userId);
+    }
+    assert.equal((await cache.get("m7"))?.complete, true);
+    for (const userId of ["m0", "m6", "m2498"]) {
+      assert.equal(await cache.get(userId), undefined, userId);
+      assert.equal(await raw.exists(userId), 0);
+    }
+    assert.deepEqual(errors, []);
+  },
+);
+
+onRedis("of a backlog that the store does not have yet everybody gets a value", async (test) => {
+  const { cache } = test.open();
+  await cache.update(backlog(2));
+  assert.equal((await cache.get("m2498"))?.entry.seq, 2);
+});
+
+onRedis(
+  "what a look-up under way has found is kept out of a backlog's users, not what came after",
+  async (test) => {
+    const { cache } = test.open();
+    const other = test.open().cache;
+    await cache.update(backlog(2), true);
+    await other.fill([entry(1, { userId: "m3" })]);
+    assert.equal(await cache.get("m3"), undefined, "it is older than what the store has");
+    await other.fill([entry(2, { userId: "m3" })]);
+    assert.equal((await cache.get("m3"))?.complete, true);
+    await cache.update(backlog(3), true);
+    assert.equal((await other.get("m3"))?.entry.seq, 3);
+  },
+);
+
+onRedis("where Redis takes no keys of many users a backlog is brought as ever", async (test) => {
+  const raw = await test.raw();
+  await raw.aclSetUser("app", ["on", ">pw", "+@all", "-info", "~*"]);
+  const { cache, errors } = test.open({ username: "app", password: "pw", callTimeoutMs: 5_000 });
+  await cache.update(backlog(2), true);
+  assert.equal((await cache.get("m2498"))?.entry.seq, 2);
+  assert.deepEqual(errors, []);
+});
+
+onRedis(
+  "nobody reads what is older where a full server cannot even guard a backlog's users",
+  async (test) => {
+    const { cache } = test.open();
+    const raw = await test.raw();
+    await cache.fill([entry(1, { userId: "m7" })]);
+    await raw.configSet("maxmemory-policy", "noeviction");
+    await raw.configSet("maxmemory", "1");
+    await cache.update(backlog(2), true);
+    assert.equal(await cache.get("m7"), undefined, "what was there is dropped");
+  },
+);

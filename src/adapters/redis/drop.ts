@@ -1,0 +1,34 @@
+/** Drops what Redis holds of a user. */
+import { ErrorReply } from "@redis/client";
+import type { Version } from "../../domain.ts";
+import type { RedisClient } from "./handshake.ts";
+import { encodeVersion, type KeyLayout } from "./keys.ts";
+import type { Peer } from "./peer.ts";
+import { evaluate, FORGET } from "./scripts.ts";
+
+export const NOBODYS = "Nobody knows yet whose copies Redis has: an older one may come late";
+
+/**
+ * @param epoch without it nothing can be kept out
+ * @param atLeast no offer with this version, or an older one, takes effect for a while
+ */
+export async function drop(
+  client: RedisClient,
+  peer: Peer,
+  keys: KeyLayout,
+  userId: string,
+  epoch?: string,
+  atLeast?: Version,
+): Promise<void> {
+  // One more, as what is forgotten is not to come back either; an entry that follows it may be just
+  // this version.
+  const guard = atLeast === undefined || epoch === undefined
+    ? []
+    : [encodeVersion({ ...atLeast, seq: atLeast.seq + 1, value: "" }), epoch];
+  try {
+    await evaluate(client, FORGET, keys.of(userId), guard, peer.untracks);
+  } catch (error) {
+    if (!(error instanceof ErrorReply)) throw error;
+    await client.sendCommand(["DEL", keys.ofVersion(userId)]);
+  }
+}
