@@ -201,9 +201,10 @@ export class SimulatedCache extends SimulatedServer {
     return entries.filter((entry) => {
       const { userId } = entry;
       const { nowMs } = this.world;
-      const isHeld = (this.#held.get(userId)?.expiresMs ?? 0) > nowMs;
-      const isGuarded = (this.#guards.get(userId)?.untilMs ?? 0) > nowMs;
-      if (isHeld || isGuarded) return true;
+      if ((this.#held.get(userId)?.expiresMs ?? 0) > nowMs) return true;
+      const guard = this.#guards.get(userId);
+      const isGuarded = guard?.namespace === namespace && guard.untilMs > nowMs;
+      if (isGuarded && compareVersions(entry, guard.atLeast) < 0) return true;
       this.world.fault("cache left out");
       if (guardsNobody) return false;
       this.#guards.set(userId, { atLeast: entry, namespace, untilMs: nowMs + GUARD_MS });

@@ -36,9 +36,11 @@ const OLDER = `
 local function older(a, b)
   local x, y = a:sub(1, ${RUN_AT}), b:sub(1, ${RUN_AT})
   if x ~= y then return x < y end
-  for i = ${RUN_AT + 1}, ${SEQ_AT} do
-    local x, y = a:byte(i), b:byte(i)
-    if x ~= y then return x < y end
+  if a:sub(${RUN_AT + 1}, ${SEQ_AT}) ~= b:sub(${RUN_AT + 1}, ${SEQ_AT}) then
+    for i = ${RUN_AT + 1}, ${SEQ_AT} do
+      local x, y = a:byte(i), b:byte(i)
+      if x ~= y then return x < y end
+    end
   end
   return a:sub(${SEQ_AT + 1}, ${VERSION_LENGTH}) < b:sub(${SEQ_AT + 1}, ${VERSION_LENGTH})
 end
@@ -63,18 +65,26 @@ return 'dropped'
 `);
 
 /**
- * Leaves the versions of entries, for a while and without a value, of users of whom nothing is held.
- * KEYS are the value and the version of each. ARGV has the epoch, then the versions. It may run
- * twice, and late: where something came meanwhile it does nothing. It answers the places of all
- * other users, those among them of whom it was refused.
+ * Leaves the versions of entries, for a while, with users of whom no value is held. KEYS are the
+ * value and the version of each. ARGV has the epoch, then the versions. It may run twice, and late:
+ * a newer version stays. It answers the places of all other users, those among them of whom it was
+ * refused.
  */
-export const GUARD = script(`
+export const GUARD = script(`${OLDER}
 local epoch = ARGV[1]
+local function guard(value_key, version_key, version)
+  if redis.pcall('GET', value_key) then return false end
+  local stored = redis.pcall('GET', version_key)
+  if stored then
+    if type(stored) ~= 'string' then return false end
+    -- Whether it can be read is not looked at: what only looks newer is left to an offer.
+    if stored:sub(#version + 2) == epoch and older(version, stored) then return false end
+  end
+  return not redis.pcall('SET', version_key, version .. '0' .. epoch, 'PX', ${GUARD_MS}).err
+end
 local others = {}
 for i = 1, #KEYS / 2 do
-  local set = redis.call('TYPE', KEYS[2 * i - 1]).ok == 'none'
-    and redis.pcall('SET', KEYS[2 * i], ARGV[i + 1] .. '0' .. epoch, 'PX', ${GUARD_MS}, 'NX')
-  if not set or set.err then others[#others + 1] = i - 1 end
+  if not guard(KEYS[2 * i - 1], KEYS[2 * i], ARGV[i + 1]) then others[#others + 1] = i - 1 end
 end
 return others
 `);
