@@ -7,7 +7,7 @@ import type { Servers } from "./servers.ts";
 import type { Side } from "./side.ts";
 
 /** The service has the same one. */
-const V8_FLAGS = "--v8-flags=--heap-growing-percent=100";
+const V8_FLAGS = "--v8-flags=--heap-growing-percent=100,--gc-memory-reducer-start-delay-ms=1000";
 
 export interface ProgramSide extends Side {
   readonly program: Program;
