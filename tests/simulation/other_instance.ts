@@ -40,7 +40,7 @@ export class OtherInstance {
     const { losses } = cache;
     if (found === undefined) return;
     world.after(world.random.between(0, FILL_LATE_MS), "another instance fills in", () => {
-      // What the cache has lost since cannot keep out what is older: docs/limits.md.
+      // What the cache has lost since cannot keep out what is older (ADR 6).
       if (cache.losses !== losses) return;
       world.fault("filled in by another instance");
       cache.fillFromElsewhere(found, name);
