@@ -10,27 +10,20 @@ interface OtherInstanceParts {
   readonly world: World;
   readonly store: SimulatedStore;
   readonly cache: SimulatedCache;
-  readonly users: readonly string[];
 }
 
-const LOOK_UPS_MAX = 200;
+/** Of the batches, when it matters most. */
+const LOOKS_UP_BEFORE = 0.3;
 
 export class OtherInstance {
   constructor(private readonly parts: OtherInstanceParts) {}
 
-  /** Plans its look-ups over the whole time. */
-  plan(activeMs: number): void {
-    const { world, users } = this.parts;
-    const { random } = world;
-    const lookUps = random.below(LOOK_UPS_MAX);
-    for (let i = 0; i < lookUps; i++) {
-      const userId = random.pick(users);
-      world.after(
-        random.between(0, activeMs),
-        "another instance looks up",
-        () => this.#lookUp(userId),
-      );
-    }
+  /** Looks users up now and then just before something of theirs is stored. */
+  begin(): void {
+    const { world: { random }, store } = this.parts;
+    store.beforePut = (userIds) => {
+      if (random.chance(LOOKS_UP_BEFORE)) this.#lookUp(random.pick(userIds));
+    };
   }
 
   #lookUp(userId: string): void {
@@ -40,8 +33,9 @@ export class OtherInstance {
     const { losses } = cache;
     if (found === undefined) return;
     world.after(world.random.between(0, FILL_LATE_MS), "another instance fills in", () => {
-      // What the cache has lost since cannot keep out what is older (ADR 6).
-      if (cache.losses !== losses) return;
+      // What the cache has lost since cannot keep out what is older, and who has not heard of a new
+      // generation takes the place of its copies (ADR 6).
+      if (cache.losses !== losses || cacheNameOf(store.identity) !== name) return;
       world.fault("filled in by another instance");
       cache.fillFromElsewhere(found, name);
     });

@@ -76,7 +76,7 @@ async function run(
   const weather = new Weather({ world, model, disk, store, cache, machine }, ACTIVE_MS);
   weather.plan();
   planRequests(world, machine);
-  new OtherInstance({ world, store, cache, users: USERS }).plan(ACTIVE_MS);
+  new OtherInstance({ world, store, cache }).begin();
   machine.boot();
   const step = async () => {
     await world.step();

@@ -32,6 +32,8 @@ export class SimulatedStore extends SimulatedServer {
   conflicts = 0;
   /** What the server holds, for whoever looks into it without a network in between. */
   readonly tables: MemoryStore;
+  /** It is called just before rows of these users come. */
+  beforePut: (userIds: readonly string[]) => void = () => {};
 
   /** @param onRow told of each row at the moment of its commit */
   constructor(world: World, onRow: (row: StoredRow) => void) {
@@ -136,6 +138,7 @@ export class SimulatedStore extends SimulatedServer {
   #put(source: string, entries: readonly Entry[], confirmedSeq: number): PutResult {
     this.#mayConflict();
     try {
+      this.beforePut(entries.map(({ userId }) => userId));
       return this.tables.put(source, entries, confirmedSeq);
     } catch (error) {
       if (error instanceof StoreRefusesError) this.world.fault("every row refused");
