@@ -8,17 +8,19 @@ import { bytesOf } from "../packed.ts";
 import type { CacheClient } from "../reading/cache_client.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Delivered, Sink } from "../ports/sink.ts";
-import type { Batch, Rewound, Source } from "../ports/source.ts";
+import type { Batch, Source } from "../ports/source.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { CacheFeed } from "./cache_feed.ts";
+import { SentAhead } from "./sent_ahead.ts";
+import { reportWentBack } from "./went_back.ts";
 
 interface DeliveryParts {
   readonly source: Source;
   readonly sink: Sink;
   readonly cache: Pick<CacheClient, "update" | "forget" | "outdateAll">;
   readonly feed: Pick<CacheFeed, "leaveTo">;
-  readonly clock: Pick<Clock, "monotonicMs" | "turn">;
+  readonly clock: Pick<Clock, "monotonicMs" | "setTimeout" | "turn">;
   readonly metrics: Metrics;
   readonly log: Log;
   /** It is told of each batch, or one piece after the other, once its source has let go of it. */
@@ -46,11 +48,8 @@ export class Delivery {
   #hand: Batch | undefined;
   /** It was taken while another one was in hand, and comes after that. */
   #next: Batch | undefined;
-  /**
-   * The sink has been given `#next`, which is in hand with the next step: what comes of it counts
-   * only then. Nothing else is asked of the sink before.
-   */
-  #ahead: Promise<Delivered> | undefined;
+  /** It is `#next`, if it is there. */
+  readonly #ahead: SentAhead;
   /** Each source is settled so far, as far as it can be sent again. */
   readonly #settled = new Map<string, number>();
   /** It is true when the source gives what follows the last that was taken. */
@@ -59,12 +58,15 @@ export class Delivery {
   #marksAreSure = false;
   #marksAskedMs = -Infinity;
   #isGivenUp = false;
+  #isEnding = false;
 
   /**
    * Delivers nothing before the first {@link step}.
    * @param maxRows of one batch
    */
-  constructor(private readonly maxRows: number, private readonly parts: DeliveryParts) {}
+  constructor(private readonly maxRows: number, private readonly parts: DeliveryParts) {
+    this.#ahead = new SentAhead(parts.sink, parts.clock);
+  }
 
   /** So many entries in hand are not in the sink yet, for all that is known. */
   get rowsInHand(): number {
@@ -93,19 +95,26 @@ export class Delivery {
       if (this.refusal !== undefined) await this.#takeNeighbours(this.#hand);
       return await this.#bring(this.#hand);
     } catch (error) {
-      await this.rest();
+      // It is brought there once more in its turn: that it may be there already does no harm.
+      await this.#ahead.drop();
       this.#failed();
       throw error;
     }
   }
 
-  /**
-   * Resolves when the sink is at work on nothing any more. What it has got ahead of its turn is
-   * brought there once more by the next step: that it is there already does no harm.
-   */
-  async rest(): Promise<void> {
-    await this.#ahead?.catch(() => {});
-    this.#ahead = undefined;
+  /** Sends nothing ahead any more: the last steps are under way. */
+  end(): void {
+    this.#isEnding = true;
+  }
+
+  /** Settles what was sent ahead, where that can be, once no step is under way. */
+  async finish(): Promise<void> {
+    if (!this.#ahead.isThere) return;
+    try {
+      await this.step();
+    } catch {
+      // Whoever comes next brings it there again.
+    }
   }
 
   /**
@@ -128,7 +137,7 @@ export class Delivery {
     const delivered = await this.#toSink(batch);
     // Had the store gone back before the first batch of a source, nothing would have shown it.
     const isFirstOfSource = (this.#settled.get(batch.source) ?? 0) === 0;
-    if (!isFirstOfSource) await this.#sendAhead();
+    if (!isFirstOfSource) await this.#sendNext();
     await this.#settle(batch, delivered);
     if (isFirstOfSource) this.#marksAreSure = false;
     const settlement = { ...batch, ...delivered };
@@ -136,7 +145,10 @@ export class Delivery {
     return settlement;
   }
 
-  /** Tells of a large batch in pieces, between which others have their turn. */
+  /**
+   * Tells of a large batch in pieces, between which others have their turn; of one that has dead
+   * letters, or was brought there in several transactions, at once.
+   */
   async #tell(settlement: Settlement): Promise<void> {
     const { onSettled, clock } = this.parts;
     const { entries, stored } = settlement;
@@ -151,23 +163,16 @@ export class Delivery {
   async #toSink(batch: Batch): Promise<Delivered> {
     const reading = this.#readAhead(batch);
     try {
-      return await (this.#ahead ?? this.parts.sink.deliver(batch));
+      return await (this.#ahead.take() ?? this.parts.sink.deliver(batch));
     } finally {
-      this.#ahead = undefined;
       await reading;
     }
   }
 
-  /**
-   * Gives the sink what is next, and resolves when it is on its way: the other side works on it from
-   * then on, while there is time for what is to be done here.
-   */
-  async #sendAhead(): Promise<void> {
-    if (this.#next === undefined) return;
-    const sent = Promise.withResolvers<void>();
-    this.#ahead = this.parts.sink.deliver(this.#next, sent.resolve);
-    // The next step is told of what it comes to.
-    await Promise.race([sent.promise, this.#ahead.catch(() => {})]);
+  /** From then on the other side works on it, while there is time for what is to be done here. */
+  async #sendNext(): Promise<void> {
+    if (this.#next === undefined || this.#isEnding || this.#isGivenUp) return;
+    await this.#ahead.send(this.#next);
   }
 
   /**
@@ -272,7 +277,7 @@ export class Delivery {
     const rewound = await this.#source.rewind(source, mark);
     this.#isOpen = false;
     this.#settled.set(source, mark);
-    this.#reportWentBack(source, settledSeq, mark, rewound);
+    reportWentBack(this.parts, { source, settledSeq, mark, rewound });
   }
 
   #failed(): void {
@@ -281,30 +286,5 @@ export class Delivery {
     if (this.#hand === undefined) return;
     metrics.flushRetries.inc();
     metrics.flushRows.inc({ outcome: "failed" }, this.rowsInHand);
-  }
-
-  #reportWentBack(source: string, settledSeq: number, mark: number, rewound: Rewound): void {
-    const { metrics, log } = this.parts;
-    metrics.storeWentBackWrites.inc(settledSeq - mark);
-    const isGone = rewound.missingThrough !== undefined;
-    log.error(
-      "The database went back: writes that it had confirmed are no longer in it. An older backup " +
-        "was restored, a replica that was behind took over, or it was made anew. " +
-        (isGone
-          ? "What the journal still has is sent again; the others are in the former database or " +
-            "a newer backup, and nowhere else"
-          : rewound.entries === settledSeq - mark
-          ? "The journal still has all of them, and sends them again"
-          : "The journal sends again what it has of them: the other numbers were withdrawn, or " +
-            "belong to a former store"),
-      {
-        source,
-        firstLostSeq: mark + 1,
-        lastLostSeq: settledSeq,
-        writes: settledSeq - mark,
-        sentAgain: rewound.entries,
-        ...(isGone && { goneThroughSeq: rewound.missingThrough }),
-      },
-    );
   }
 }

@@ -67,8 +67,9 @@ export class DeliveryHalf {
    * calls {@link giveUp}.
    */
   async stop(): Promise<void> {
+    this.#delivery.end();
     await this.#batcher.stop();
-    await this.#delivery.rest();
+    await this.#delivery.finish();
     await this.#feed.stop();
   }
 

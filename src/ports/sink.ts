@@ -17,8 +17,8 @@ export interface Sink {
   /**
    * Resolves once the other side has all of it for good. The call may be repeated after a failure,
    * with the same batch or one that was grown at its end: nothing is there twice.
-   * @param onSent is called when some of it is on its way and its answer is waited for, where that
-   *   takes long
+   * @param onSent is called when the other side has something to work on, where its answer takes
+   *   long
    */
   deliver(batch: Batch, onSent?: () => void): Promise<Delivered>;
 }

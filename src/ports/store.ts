@@ -30,7 +30,7 @@ export interface Store {
    * twice. A row that is refused while others go through is kept among the dead letters, in that
    * same transaction.
    * @param confirmedSeq the mark that the caller has been told of, or found, before
-   * @param onSent is called when all of it is on its way, where that is long before the answer
+   * @param onSent is called when the store has something to work on, where its answer takes long
    * @throws StoreRefusesError when every row is refused alike, as the table then is at fault;
    *   StoreWentBackError when the mark is below `confirmedSeq`; nothing is written then
    */

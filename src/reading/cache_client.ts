@@ -19,9 +19,25 @@ const MAX_SUSPECTS = 100_000;
 /** As many may be trusted; whoever is not among them has to be looked up. */
 const MAX_TRUSTED = 100_000;
 
+/** Each is a call of its own, and all calls under way have one deadline. */
+const FORGOTTEN_AT_ONCE = 100;
+
 interface Suspicion {
   /** The copy has expired then at the latest, by the monotonic clock. */
   readonly untilMs: number;
+}
+
+/**
+ * What a look-up found longer ago is not filled in: whoever was stopped meanwhile, and goes on, may
+ * have found what is older than anything that still keeps it out.
+ */
+const FILL_WITHIN_MS = 5_000;
+
+/** It is taken before a look-up. */
+export interface Generation {
+  readonly text: string | undefined;
+  /** By the monotonic clock. */
+  readonly takenMs: number;
 }
 
 /** Those who share a cache tell one another by the store, through this. */
@@ -124,7 +140,13 @@ export class CacheClient {
     if (newestOf.size === 0) return;
     await this.#underPresentGeneration(async () => {
       const users = [...newestOf.values()];
-      return !(await Promise.all(users.map((entry) => this.#forget(entry)))).includes(false);
+      let areForgotten = true;
+      for (let from = 0; from < users.length; from += FORGOTTEN_AT_ONCE) {
+        const some = users.slice(from, from + FORGOTTEN_AT_ONCE);
+        const done = await Promise.all(some.map((entry) => this.#forget(entry)));
+        areForgotten &&= !done.includes(false);
+      }
+      return areForgotten;
     });
   }
 
@@ -168,8 +190,8 @@ export class CacheClient {
    * It has to be read before a look-up in the store, and given to {@link fill} with what that
    * found.
    */
-  get generation(): string | undefined {
-    return this.#sharing.text;
+  get generation(): Generation {
+    return { text: this.#sharing.text, takenMs: this.parts.clock.monotonicMs() };
   }
 
   /**
@@ -177,8 +199,9 @@ export class CacheClient {
    * waiting. What was found in an earlier generation is left out, as it may be just what that one
    * was ended for, and so is what finds no room: the next reader looks it up again.
    */
-  fill(entry: Entry, generation: string | undefined): void {
-    if (generation !== this.#sharing.text) return;
+  fill(entry: Entry, { text, takenMs }: Generation): void {
+    if (text !== this.#sharing.text) return;
+    if (this.parts.clock.monotonicMs() - takenMs > FILL_WITHIN_MS) return;
     const bytes = bytesOf(entry);
     if (this.#fillBytes + bytes > MEMORY_BUDGET.cacheFills.bytes) return;
     this.#fillBytes += bytes;

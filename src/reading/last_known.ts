@@ -11,8 +11,8 @@ import { bytesOf, pack, type PackedEntry, unpack } from "../packed.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /**
- * An absence is believed for so long, as another instance may write the user: the shared cache
- * tells of that at once, the store within this time.
+ * An absence is believed for so long, as another instance may write the user. The shared cache most
+ * often tells of that before; of a backlog it does not tell of users whom it has no value of.
  */
 const ABSENT_MS = 1_000;
 

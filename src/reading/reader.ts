@@ -4,7 +4,7 @@
  * over while another one can answer.
  */
 import type { CachedEntry } from "../ports/cache.ts";
-import type { CacheClient } from "./cache_client.ts";
+import type { CacheClient, Generation } from "./cache_client.ts";
 import { type Entry, newest } from "../domain.ts";
 import { AppError, StoreRefusesError } from "../errors.ts";
 import type { Pending } from "../intake/pending.ts";
@@ -118,7 +118,7 @@ export class Reader {
     userId: string,
     newestKnown: Entry | undefined,
     settlements: number,
-    generation: string | undefined,
+    generation: Generation,
   ): void {
     const { pending, cache, lastKnown } = this.parts;
     if (pending.settlements !== settlements) return;

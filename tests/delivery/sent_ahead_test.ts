@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { StoreWentBackError } from "../../src/errors.ts";
 import { DeliverySetUp, upTo } from "../support/delivery.ts";
 import { settle } from "../support/fake_clock.ts";
 
@@ -93,32 +94,100 @@ Deno.test("a batch that cannot be settled is tried again after what was sent ahe
   await up.half.stop();
 });
 
-Deno.test("stopping waits for what was sent ahead, and leaves it to whoever comes next", async () => {
-  const up = new Backlog(16);
+Deno.test("stopping settles what was sent ahead, and sends nothing more", async () => {
+  const up = new Backlog(20);
   up.half.start();
   await settle();
   await up.answer(4);
-  const release = Promise.withResolvers<void>();
-  const update = up.cache.update.bind(up.cache);
-  up.cache.update = async (entries) => {
-    await release.promise;
-    await update(entries);
-  };
   await up.answer(8);
+  assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
   let isStopped = false;
   const stopped = up.half.stop().then(() => isStopped = true);
-  release.resolve();
   await settle();
-  assert.deepEqual([up.begun, up.settledSeq, isStopped], [[4, 8, 12], 8, false]);
+  assert.equal(isStopped, false);
   await up.answer(12);
   await stopped;
-  assert.equal(up.settledSeq, 8);
+  assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 12]);
+  assert.equal(up.clock.timers, 0);
+});
+
+Deno.test("who is given up sends nothing ahead, and settles nothing that was", async () => {
+  const up = new Backlog(20);
+  up.half.start();
+  await settle();
+  for (const lastSeq of [4, 8]) await up.answer(lastSeq);
+  up.half.giveUp();
+  await up.answer(12);
+  assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
+  const stopped = up.half.stop();
+  const { gates } = up;
   up.newHalf().start();
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 8; i++) {
     await settle();
+    for (const gate of gates.values()) gate.resolve();
+  }
+  await stopped;
+  assert.deepEqual([up.storedSeqs, up.settledSeq], [upTo(20), 20]);
+  await up.half.stop();
+});
+
+Deno.test("a sink that does not say when it has a batch keeps nobody waiting for long", async () => {
+  const up = new Backlog(16);
+  const put = up.store.put.bind(up.store);
+  up.store.put = (source, entries, confirmedSeq) => put(source, entries, confirmedSeq, () => {});
+  up.half.start();
+  await settle();
+  await up.answer(4);
+  await up.answer(8);
+  assert.equal(up.settledSeq, 4);
+  await up.clock.advance(50);
+  assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
+  for (const lastSeq of [12, 16]) {
+    await up.answer(lastSeq);
+    await up.clock.advance(50);
+  }
+  await up.half.stop();
+});
+
+Deno.test("a batch is not settled when the store says with the next one that it went back", async () => {
+  const up = new Backlog(12);
+  up.half.start();
+  await settle();
+  await up.answer(4);
+  const { put } = up.store;
+  up.store.put = (_, entries) => {
+    up.begun.push(entries.at(-1)!.seq);
+    return Promise.reject(new StoreWentBackError("0 is below 8"));
+  };
+  await up.answer(8);
+  assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 4]);
+  up.store.put = put;
+  for (let i = 0; i < 8; i++) {
+    await up.clock.advance(1_000);
     for (const gate of up.gates.values()) gate.resolve();
   }
+  assert.deepEqual([up.storedSeqs, up.settledSeq], [upTo(12), 12]);
+  await up.half.stop();
+});
+
+Deno.test("of a batch that is settled in pieces every write is told what became of it", async () => {
+  const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 5_000 });
+  up.fill(1, 1_200);
+  const turns: (() => void)[] = [];
+  up.clock.turn = () => new Promise((resolve) => turns.push(resolve));
+  const outcomes: string[] = [];
+  for (const seq of [500, 501, 1_200]) {
+    void up.wait(seq).then((outcome) => outcomes.push(`${seq} ${outcome}`));
+  }
+  up.half.start();
   await settle();
-  assert.deepEqual([up.storedSeqs, up.settledSeq], [upTo(16), 16]);
+  assert.deepEqual(outcomes, ["500 stored"]);
+  assert.equal(up.pending.has("user501"), true);
+  while (turns.length > 0) {
+    turns.shift()!();
+    await settle();
+  }
+  assert.deepEqual(outcomes, ["500 stored", "501 stored", "1200 stored"]);
+  assert.equal(up.pending.users, 0);
   await up.half.stop();
 });

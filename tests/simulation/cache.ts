@@ -22,7 +22,7 @@ interface Held {
   readonly expiresMs: number;
 }
 
-/** Left by a forget. */
+/** A forget leaves it, and an update that leaves a user out. */
 interface Guard {
   readonly atLeast: Version;
   readonly namespace: string;
@@ -203,8 +203,10 @@ export class SimulatedCache extends SimulatedServer {
       const { nowMs } = this.world;
       if ((this.#held.get(userId)?.expiresMs ?? 0) > nowMs) return true;
       const guard = this.#guards.get(userId);
-      const isGuarded = guard?.namespace === namespace && guard.untilMs > nowMs;
-      if (isGuarded && compareVersions(entry, guard.atLeast) < 0) return true;
+      if (guard !== undefined && guard.untilMs > nowMs) {
+        const isOurs = guard.namespace === namespace;
+        if (!isOurs || compareVersions(entry, guard.atLeast) < 0) return true;
+      }
       this.world.fault("cache left out");
       if (guardsNobody) return false;
       this.#guards.set(userId, { atLeast: entry, namespace, untilMs: nowMs + GUARD_MS });

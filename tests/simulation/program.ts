@@ -209,6 +209,7 @@ export class Program {
       rewound: (source, seq, { entries, missingThrough }) => {
         if (!this.process.alive) return;
         this.hasRewound = true;
+        this.#settled.set(source, seq);
         if (entries > 0) world.fault("sent again");
         if (missingThrough !== undefined) model.notKept(source, seq, missingThrough);
       },

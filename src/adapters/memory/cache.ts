@@ -75,9 +75,13 @@ class MemoryCache implements Cache {
     return { entry: unpack(held.entry), complete, source: "local" };
   }
 
-  async update(entries: readonly Entry[]): Promise<void> {
+  /**
+   * Takes in pieces only what the store has: of others one may turn out to be refused, and be
+   * forgotten, before its piece has come.
+   */
+  async update(entries: readonly Entry[], areStored = false): Promise<void> {
     for (const [i, entry] of entries.entries()) {
-      if (i > 0 && i % PIECE_ENTRIES === 0) await this.#clock.turn();
+      if (areStored && i > 0 && i % PIECE_ENTRIES === 0) await this.#clock.turn();
       this.#offer(entry, false);
     }
   }

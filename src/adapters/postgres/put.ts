@@ -30,12 +30,13 @@ export async function putTogether(
   source: string,
   entries: readonly Entry[],
   confirmedSeq: number,
-  onSent?: () => void,
+  onSent: () => void = () => {},
 ): Promise<PutResult> {
   const { mark, takesCopy } = await lockMark(transaction, source, confirmedSeq);
   const fresh = freshOf(entries, mark);
   if (fresh.length > 0) {
-    const rows = await (takesCopy ? copy(transaction, fresh, onSent) : insert(transaction, fresh));
+    const rows =
+      await (takesCopy ? copy(transaction, fresh, onSent) : insert(transaction, fresh, onSent));
     if (rows !== fresh.length) {
       throw new RowsVanishedError(`${rows} of ${fresh.length} rows were inserted`);
     }
@@ -55,7 +56,7 @@ const INSERT = `insert into user_data (${COLUMN_NAMES}) select * from unnest(${
 function copy(
   transaction: Transaction,
   entries: readonly Entry[],
-  onSent: () => void = () => {},
+  onSent: () => void,
 ): Promise<number> {
   return transaction.copy(COPY, withEnd(linesOf(entries), onSent));
 }
@@ -66,8 +67,14 @@ function* withEnd(rows: Iterable<string>, onEnd: () => void): Iterable<string> {
   onEnd();
 }
 
-async function insert(session: Session, entries: readonly Entry[]): Promise<number> {
-  return (await session.query(INSERT, columnsOf(entries))).rowCount ?? 0;
+async function insert(
+  session: Session,
+  entries: readonly Entry[],
+  onSent: () => void,
+): Promise<number> {
+  const inserted = session.query(INSERT, columnsOf(entries));
+  onSent();
+  return (await inserted).rowCount ?? 0;
 }
 
 /** Returns the entries above the mark, which most often are all. */

@@ -6,9 +6,12 @@ import { encodeVersion, type KeyLayout } from "./keys.ts";
 import type { Peer } from "./peer.ts";
 import { evaluate, FORGET } from "./scripts.ts";
 
+/** It is the reason while the namespace is not known, as the store has not answered yet. */
 export const NOBODYS = "Nobody knows yet whose copies Redis has: an older one may come late";
 
 /**
+ * Drops the user's value and version; where the script cannot run, at least the version, without
+ * which the value is a miss.
  * @param epoch without it nothing can be kept out
  * @param atLeast no offer with this version, or an older one, takes effect for a while
  */

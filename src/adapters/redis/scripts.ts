@@ -77,8 +77,9 @@ local function guard(value_key, version_key, version)
   local stored = redis.pcall('GET', version_key)
   if stored then
     if type(stored) ~= 'string' then return false end
-    -- Whether it can be read is not looked at: what only looks newer is left to an offer.
-    if stored:sub(#version + 2) == epoch and older(version, stored) then return false end
+    -- Whether it can be read is not looked at: what only looks newer is left to an offer, and so
+    -- is what others left under another epoch.
+    if stored:sub(#version + 2) ~= epoch or older(version, stored) then return false end
   end
   return not redis.pcall('SET', version_key, version .. '0' .. epoch, 'PX', ${GUARD_MS}).err
 end

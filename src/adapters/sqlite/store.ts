@@ -23,9 +23,16 @@ class SqliteStore implements Store {
     return await this.database.call({ call: "open", source }) as number;
   }
 
-  async put(source: string, entries: readonly Entry[], confirmedSeq: number): Promise<PutResult> {
+  async put(
+    source: string,
+    entries: readonly Entry[],
+    confirmedSeq: number,
+    onSent: () => void = () => {},
+  ): Promise<PutResult> {
     const call = { call: "put", source, entries: columnsOf(entries), confirmedSeq } as const;
-    return await this.database.call(call) as PutResult;
+    const answer = this.database.call(call);
+    onSent();
+    return await answer as PutResult;
   }
 
   async marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {

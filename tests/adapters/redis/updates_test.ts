@@ -129,5 +129,8 @@ onRedis(
     await raw.configSet("maxmemory", "1");
     await cache.update(backlog(2), true);
     assert.equal(await cache.get("m7"), undefined, "what was there is dropped");
+    await raw.configSet("maxmemory", "0");
+    await test.open().cache.fill([entry(1, { userId: "m3" })]);
+    assert.equal(await cache.get("m3"), undefined, "what is older is kept out, as after a refusal");
   },
 );
