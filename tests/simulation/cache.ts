@@ -250,6 +250,11 @@ export class SimulatedCache extends SimulatedServer {
     });
   }
 
+  /** Returns when the copy of this user expires; Infinity when there is none. */
+  expiresMs(userId: string): number {
+    return this.#held.get(userId)?.expiresMs ?? Infinity;
+  }
+
   /** What an instance that knows `namespace` is told. */
   complete(userId: string, namespace: string): Entry | undefined {
     const held = this.#get(userId, namespace);

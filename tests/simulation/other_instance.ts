@@ -31,11 +31,13 @@ export class OtherInstance {
     const found = store.tables.latest(userId);
     const name = cacheNameOf(store.identity);
     const { losses } = cache;
+    const expiresMs = cache.expiresMs(userId);
     if (found === undefined) return;
     world.after(world.random.between(0, FILL_LATE_MS), "another instance fills in", () => {
       // What the cache has lost since cannot keep out what is older, and who has not heard of a new
       // generation takes the place of its copies (ADR 6).
-      if (cache.losses !== losses || cacheNameOf(store.identity) !== name) return;
+      const isLost = cache.losses !== losses || expiresMs <= world.nowMs;
+      if (isLost || cacheNameOf(store.identity) !== name) return;
       world.fault("filled in by another instance");
       cache.fillFromElsewhere(found, name);
     });
