@@ -69,6 +69,15 @@ export function newest(a: Entry | undefined, b: Entry | undefined): Entry | unde
   return compareVersions(a, b) >= 0 ? a : b;
 }
 
+/** Returns the newest of the entries of each user. */
+export function newestOfEach(entries: readonly Entry[]): Entry[] {
+  const byUser = new Map<string, Entry>();
+  for (const entry of entries) {
+    byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
+  }
+  return [...byUser.values()];
+}
+
 /** Returns `<run>-<seq>`, which names one accepted write for ever. */
 export function writeId(version: Version): string {
   return `${version.run}-${version.seq}`;

@@ -102,7 +102,7 @@ export class Delivery {
     }
   }
 
-  /** Sends nothing ahead any more: the last steps are under way. */
+  /** Reads and sends nothing ahead any more: the last steps are under way. */
   end(): void {
     this.#isEnding = true;
   }
@@ -181,7 +181,8 @@ export class Delivery {
    */
   async #readAhead({ entries }: Batch): Promise<void> {
     const waiting = this.unsettled - entries.length;
-    if (this.#next !== undefined || this.refusal !== undefined || waiting < this.maxRows) return;
+    if (this.#next !== undefined || this.#isEnding || waiting < this.maxRows) return;
+    if (this.refusal !== undefined) return;
     try {
       this.#next = await this.#source.take(this.maxRows);
     } catch {

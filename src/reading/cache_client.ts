@@ -4,7 +4,7 @@
  * expired. After a start that does not know what the last run failed to update, that holds for
  * every user.
  */
-import { type Entry, newest } from "../domain.ts";
+import { type Entry, newestOfEach } from "../domain.ts";
 import { CacheStaleError } from "../errors.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { bytesOf } from "../packed.ts";
@@ -133,13 +133,9 @@ export class CacheClient {
    * @throws as {@link update}
    */
   async forget(entries: readonly Entry[]): Promise<void> {
-    const newestOf = new Map<string, Entry>();
-    for (const entry of entries) {
-      newestOf.set(entry.userId, newest(newestOf.get(entry.userId), entry) ?? entry);
-    }
-    if (newestOf.size === 0) return;
+    const users = newestOfEach(entries);
+    if (users.length === 0) return;
     await this.#underPresentGeneration(async () => {
-      const users = [...newestOf.values()];
       let areForgotten = true;
       for (let from = 0; from < users.length; from += FORGOTTEN_AT_ONCE) {
         const some = users.slice(from, from + FORGOTTEN_AT_ONCE);

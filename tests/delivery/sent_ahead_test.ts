@@ -23,6 +23,13 @@ class Backlog extends DeliverySetUp {
     };
   }
 
+  /** Starts, and answers these puts in turn. */
+  async begin(...lastSeqs: readonly number[]): Promise<void> {
+    this.half.start();
+    await settle();
+    for (const lastSeq of lastSeqs) await this.answer(lastSeq);
+  }
+
   async answer(lastSeq: number): Promise<void> {
     this.gates.get(lastSeq)!.resolve();
     await settle();
@@ -31,9 +38,7 @@ class Backlog extends DeliverySetUp {
 
 Deno.test("the store has the next batch of a backlog while the one before is settled", async () => {
   const up = new Backlog(16);
-  up.half.start();
-  await settle();
-  await up.answer(4);
+  await up.begin(4);
   assert.deepEqual([up.begun, up.settledSeq], [[4, 8], 4], "but not beside a source's first one");
   await up.answer(8);
   assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
@@ -50,9 +55,7 @@ Deno.test("the store has the next batch of a backlog while the one before is set
 
 Deno.test("what was sent ahead is not settled before its answer", async () => {
   const up = new Backlog(16);
-  up.half.start();
-  await settle();
-  for (const lastSeq of [4, 8]) await up.answer(lastSeq);
+  await up.begin(4, 8);
   await up.clock.advance(60_000);
   assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
   for (const lastSeq of [12, 16]) await up.answer(lastSeq);
@@ -62,10 +65,7 @@ Deno.test("what was sent ahead is not settled before its answer", async () => {
 
 Deno.test("what was sent ahead and failed is sent again, once it is its turn", async () => {
   const up = new Backlog(12);
-  up.half.start();
-  await settle();
-  await up.answer(4);
-  await up.answer(8);
+  await up.begin(4, 8);
   up.gates.get(12)!.reject(new Error("connection refused"));
   await settle();
   assert.equal(up.settledSeq, 8);
@@ -78,9 +78,7 @@ Deno.test("what was sent ahead and failed is sent again, once it is its turn", a
 
 Deno.test("a batch that cannot be settled is tried again after what was sent ahead", async () => {
   const up = new Backlog(12);
-  up.half.start();
-  await settle();
-  await up.answer(4);
+  await up.begin(4);
   up.cacheRefuses = true;
   up.outdate = () => Promise.reject(new Error("the store is away"));
   await up.answer(8);
@@ -96,10 +94,7 @@ Deno.test("a batch that cannot be settled is tried again after what was sent ahe
 
 Deno.test("stopping settles what was sent ahead, and sends nothing more", async () => {
   const up = new Backlog(20);
-  up.half.start();
-  await settle();
-  await up.answer(4);
-  await up.answer(8);
+  await up.begin(4, 8);
   assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
   let isStopped = false;
   const stopped = up.half.stop().then(() => isStopped = true);
@@ -113,9 +108,7 @@ Deno.test("stopping settles what was sent ahead, and sends nothing more", async 
 
 Deno.test("who is given up sends nothing ahead, and settles nothing that was", async () => {
   const up = new Backlog(20);
-  up.half.start();
-  await settle();
-  for (const lastSeq of [4, 8]) await up.answer(lastSeq);
+  await up.begin(4, 8);
   up.half.giveUp();
   await up.answer(12);
   assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
@@ -135,10 +128,7 @@ Deno.test("a sink that does not say when it has a batch keeps nobody waiting for
   const up = new Backlog(16);
   const put = up.store.put.bind(up.store);
   up.store.put = (source, entries, confirmedSeq) => put(source, entries, confirmedSeq, () => {});
-  up.half.start();
-  await settle();
-  await up.answer(4);
-  await up.answer(8);
+  await up.begin(4, 8);
   assert.equal(up.settledSeq, 4);
   await up.clock.advance(50);
   assert.deepEqual([up.begun, up.settledSeq], [[4, 8, 12], 8]);
@@ -151,9 +141,7 @@ Deno.test("a sink that does not say when it has a batch keeps nobody waiting for
 
 Deno.test("a batch is not settled when the store says with the next one that it went back", async () => {
   const up = new Backlog(12);
-  up.half.start();
-  await settle();
-  await up.answer(4);
+  await up.begin(4);
   const { put } = up.store;
   up.store.put = (_, entries) => {
     up.begun.push(entries.at(-1)!.seq);

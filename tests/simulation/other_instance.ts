@@ -12,7 +12,7 @@ interface OtherInstanceParts {
   readonly cache: SimulatedCache;
 }
 
-/** Of the batches, when it matters most. */
+/** It does so before this part of the batches, as what it finds is older from then on. */
 const LOOKS_UP_BEFORE = 0.3;
 
 export class OtherInstance {

@@ -7,7 +7,7 @@ export class WatchedSink implements Sink {
 
   /**
    * @param settledThrough says how far a source is settled
-   * @param onSentAhead is told of a batch that follows one which the sink has, and which is not
+   * @param onSentAhead is called for a batch that follows one which the sink has, and which is not
    *   settled yet
    */
   constructor(

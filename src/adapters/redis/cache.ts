@@ -63,6 +63,7 @@ export function createRedisCache(options: RedisCacheOptions): Cache {
 
 /** It is far more than Redis takes, and short enough for a reader, who asks the store then. */
 const DEFAULT_CALL_TIMEOUT_MS = 250;
+
 class RedisCache implements TrackedCache {
   /** It is undefined where copies are turned off. */
   readonly copies: LocalCopies | undefined;

@@ -1,5 +1,5 @@
 /** Decides how many entries go to Redis together. */
-import { type Entry, newest } from "../../domain.ts";
+import type { Entry } from "../../domain.ts";
 import { MEMORY_BUDGET } from "../../memory_budget.ts";
 
 /**
@@ -11,15 +11,6 @@ const MAX_CHUNK_ENTRIES = 100;
 export const CHUNKS_AT_ONCE = 2;
 /** A unit of text takes up to two bytes. */
 const MAX_CHUNK_UNITS = MEMORY_BUDGET.redisCommands.bytes / CHUNKS_AT_ONCE / 2;
-
-/** Returns the newest of the entries of each user. */
-export function newestOfEach(entries: readonly Entry[]): Entry[] {
-  const byUser = new Map<string, Entry>();
-  for (const entry of entries) {
-    byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
-  }
-  return [...byUser.values()];
-}
 
 export function* chunksOf(entries: Iterable<Entry>): Iterable<Entry[]> {
   let chunk: Entry[] = [];

@@ -3,9 +3,9 @@
  * together, and where Redis refuses one the others go in all the same.
  */
 import { ErrorReply } from "@redis/client";
-import type { Entry } from "../../domain.ts";
+import { type Entry, newestOfEach } from "../../domain.ts";
 import { CacheStaleError, reasonOf } from "../../errors.ts";
-import { CHUNKS_AT_ONCE, chunksOf, newestOfEach } from "./chunks.ts";
+import { CHUNKS_AT_ONCE, chunksOf } from "./chunks.ts";
 import type { Connection } from "./connection.ts";
 import { drop, NOBODYS } from "./drop.ts";
 import type { RedisClient } from "./handshake.ts";
@@ -154,7 +154,7 @@ export class Offers {
     const keys: string[] = [];
     const args = [complete ? "1" : "0", String(this.options.ttlMs), epoch, notAfterMs];
     for (const entry of entries) {
-      keys.push(this.options.keys.ofValue(entry.userId), this.options.keys.ofVersion(entry.userId));
+      keys.push(...this.options.keys.of(entry.userId));
       args.push(entry.value, encodeVersion(entry));
     }
     const answer = await evaluate<string[]>(client, OFFER, keys, args, peer.untracks);
