@@ -48,7 +48,9 @@ function sqliteRows(dataDir: string): number {
   } catch {
     return 0; // No such file: no such rows.
   }
-  const database = new DatabaseSync(path, { readOnly: true });
+  // Not opened for reading only: a process that is killed while it makes its tables leaves a
+  // transaction that whoever opens the file next has to roll back.
+  const database = new DatabaseSync(path);
   try {
     // A process that is killed at once may have made the file and not its tables.
     const tables = database.prepare("select 1 from sqlite_master where name = 'user_data'").all();
