@@ -137,6 +137,7 @@ export class Service {
       source: this.#openedJournal,
       sink: parts.makeSink(),
       onSettled: (settlement) => this.#intake.settled(settlement),
+      isAwaited: () => this.#intake.isFlushAwaited,
     });
     this.#delivery.start();
     this.#tell("delivery started");

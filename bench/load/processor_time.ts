@@ -27,13 +27,21 @@ export function since(before: ProcessorTime, after: ProcessorTime): ProcessorTim
 async function timeOf(files: string, fields: number, main?: number): Promise<ProcessorTime> {
   // Some end while they are read.
   const text = await output("sh", ["-c", `cat ${files} 2>/dev/null || true`]);
+  return timesIn(text, fields, main);
+}
+
+/** Reads lines as /proc has them, of which so many numbers are times. */
+export function timesIn(lines: string, fields: number, main?: number): ProcessorTime {
   const times = new Map<string, number>();
-  for (const line of text.trimEnd().split("\n")) {
+  for (const line of lines.trimEnd().split("\n")) {
     const [id, name, rest] = /^([0-9]+) \((.*)\) (.*)$/.exec(line)!.slice(1);
     // Behind the name come the state and ten numbers, then the time: user, system, and of children.
     const ticks = rest!.split(" ").slice(11, 11 + fields).map(Number);
     const seconds = ticks.reduce((sum, each) => sum + each, 0) / TICKS_PER_SECOND;
-    const known = Number(id) === main ? "main" : name!;
+    // A worker of the kernel is called after what it did last: by that name one that has worked
+    // since the machine's start would seem to have done all of it just now.
+    const lasting = name!.startsWith("kworker/") ? "kworker" : name!;
+    const known = Number(id) === main ? "main" : lasting;
     times.set(known, (times.get(known) ?? 0) + seconds);
   }
   return times;

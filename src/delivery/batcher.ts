@@ -24,6 +24,8 @@ interface BatcherParts {
   /** It returns a number in [0, 1), by which the retries of many instances are spread. */
   readonly random: () => number;
   readonly log: Log;
+  /** It is true while somebody waits until what they wrote is in the sink. */
+  readonly isAwaited: () => boolean;
 }
 
 /**
@@ -62,14 +64,17 @@ const RETRY_BOUNDS = new ExponentialBackoff({
 
 /**
  * Under load a flush begins this long after the one before it: what a transaction costs, here and in
- * the store, is shared by more rows then. By COPY a row of a flush of 50 cost 37 µs of both, one of a
- * flush of 1,000 cost 9.
+ * the store, is shared by more rows then, and what a user wrote several times is brought to the
+ * cache once. By COPY a row of a flush of 50 cost 37 µs of both, one of a flush of 1,000 cost 9, and
+ * one of 5,000 cost 5.5.
  */
-const GATHER_MS = 20;
-/** While it gathers it looks this often whether anything still comes. */
+const GATHER_MS = 200;
+/** … or this long, as long as somebody waits for it. */
+const AWAITED_GATHER_MS = 20;
+/** While it gathers it looks this often whether it is to go on. */
 const GATHER_STEP_MS = 2;
-/** More rows in one flush make a row hardly cheaper. */
-const ENOUGH_ROWS = 1_000;
+/** More rows in one flush make a row no cheaper. */
+const ENOUGH_ROWS = 5_000;
 
 export class Batcher {
   #state: BatcherState = "stopped";
@@ -99,7 +104,7 @@ export class Batcher {
 
   /**
    * Is told that something became durable, and flushes if a batch is full; under load it lets the
-   * batch grow for some milliseconds.
+   * batch grow for a moment.
    */
   notify(): void {
     if (this.#state === "idle" && this.#isBatchFull()) this.#beginWhenGathered();
@@ -178,17 +183,22 @@ export class Batcher {
     if (this.#lastRows < size || this.#lastRows >= max) return true;
     if (this.parts.delivery.unsettled >= Math.min(ENOUGH_ROWS, max)) return true;
     const sinceMs = this.parts.clock.monotonicMs() - this.#begunMs;
-    return sinceMs >= Math.min(GATHER_MS, intervalMs);
+    const gatherMs = this.parts.isAwaited() ? AWAITED_GATHER_MS : GATHER_MS;
+    return sinceMs >= Math.min(gatherMs, intervalMs);
   }
 
-  /** Waits until the batch is large enough, or nothing comes: clients may wait for this very flush. */
+  /**
+   * Waits until the batch is large enough. Where nothing more comes, all clients may be waiting for
+   * this very flush.
+   */
   #gather(): void {
-    const { delivery, clock } = this.parts;
+    const { delivery, clock, isAwaited } = this.parts;
     const { unsettled } = delivery;
     this.#state = "gathering";
     this.#cancelTimer = clock.setTimeout(() => {
       this.#cancelTimer = undefined;
-      if (delivery.unsettled === unsettled || this.#isGathered()) this.#begin();
+      const nothingComes = delivery.unsettled === unsettled;
+      if ((nothingComes && isAwaited()) || this.#isGathered()) this.#begin();
       else this.#gather();
     }, GATHER_STEP_MS);
   }

@@ -15,7 +15,7 @@ import type { Batch } from "../ports/source.ts";
  * then, and the flush brings it; of the others each user's newest goes out once. Other instances
  * may see a write a second late, and see it after this pause and a call's deadline.
  */
-const PAUSE_MS = 200;
+const PAUSE_MS = 400;
 
 export class CacheFeed {
   #waiting: Entry[] = [];

@@ -23,6 +23,8 @@ interface DeliveryHalfParts {
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly onSettled: (settlement: Settlement) => void;
+  /** It is true while somebody waits until what they wrote is in the sink. */
+  readonly isAwaited: () => boolean;
 }
 
 export class DeliveryHalf {

@@ -18,6 +18,11 @@ export class Acknowledgements {
 
   constructor(private readonly clock: Pick<Clock, "setTimeout">) {}
 
+  /** It is true while somebody waits. */
+  get isAwaited(): boolean {
+    return this.#waiting.size > 0;
+  }
+
   /**
    * Waits for what becomes of a write. It has to be called when that was accepted, before anything
    * can have become of it.

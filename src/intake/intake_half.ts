@@ -62,6 +62,11 @@ export class IntakeHalf implements IntakeListener {
     this.#acknowledgements.start();
   }
 
+  /** It is true while somebody waits until the store has their write. */
+  get isFlushAwaited(): boolean {
+    return this.#acknowledgements.isAwaited;
+  }
+
   /** Accepts no more; who waits for the store is answered. */
   stop(): void {
     this.#isStarted = false;

@@ -35,16 +35,17 @@ class FakeDelivery {
   }
 }
 
-function setUp(size = 10) {
+function setUp({ size = 10, intervalMs = 2_000, max = 1_000 } = {}) {
   const clock = new FakeClock();
   const delivery = new FakeDelivery();
+  const waiters = { isAwaited: false };
   const lines: string[] = [];
   const log = new Log("warn", "json", (line) => lines.push(line));
   const batcher = new Batcher(
-    { size, intervalMs: 2_000, max: 100 },
-    { delivery, clock, log, random: () => 0.5 },
+    { size, intervalMs, max },
+    { delivery, clock, log, random: () => 0.5, isAwaited: () => waiters.isAwaited },
   );
-  return { clock, delivery, batcher, lines };
+  return { clock, delivery, batcher, waiters, lines };
 }
 
 Deno.test("what the batcher does has a name at each moment", async () => {
@@ -101,8 +102,8 @@ Deno.test("a backlog is flushed until less than a batch is left", async () => {
 });
 
 /** A flush of a full batch was begun a moment ago. */
-async function underLoad() {
-  const up = setUp();
+async function underLoad(options: Parameters<typeof setUp>[0] = {}) {
+  const up = setUp(options);
   up.delivery.settles = 10;
   up.delivery.unsettled = 10;
   up.batcher.start();
@@ -111,39 +112,58 @@ async function underLoad() {
   return up;
 }
 
-Deno.test("under load a full batch grows for 20 ms, so that flushes are few and large", async () => {
-  const { clock, delivery, batcher } = await underLoad();
+/** Lets a batch grow by an entry a millisecond; returns after how many of them it is flushed. */
+async function msUntilFlushed({ clock, delivery, batcher }: Awaited<ReturnType<typeof underLoad>>) {
   delivery.unsettled = 10;
   batcher.notify();
   assert.equal(batcher.state, "gathering");
-  for (let ms = 1; ms < 20; ms++) {
+  for (let ms = 1;; ms++) {
     delivery.unsettled++;
     await clock.advance(1);
-    assert.equal(delivery.steps, 1, `at ${ms} ms`);
+    if (delivery.steps > 1) return ms;
+    assert.ok(ms < 1_000, "it is not flushed");
   }
-  delivery.unsettled++;
-  await clock.advance(1);
-  assert.equal(delivery.steps, 2);
-  await batcher.stop();
+}
+
+Deno.test("under load a full batch grows for 200 ms, so that flushes are few and large", async () => {
+  const up = await underLoad();
+  assert.equal(await msUntilFlushed(up), 200);
+  await up.batcher.stop();
 });
 
-Deno.test("a batch that does not grow any more is flushed: somebody may wait for it", async () => {
-  const { clock, delivery, batcher } = await underLoad();
+Deno.test("a batch for which somebody waits grows for 20 ms only", async () => {
+  const up = await underLoad();
+  up.waiters.isAwaited = true;
+  assert.equal(await msUntilFlushed(up), 20);
+  await up.batcher.stop();
+});
+
+Deno.test("a batch does not grow for longer than the interval", async () => {
+  const up = await underLoad({ intervalMs: 50 });
+  assert.equal(await msUntilFlushed(up), 50);
+  await up.batcher.stop();
+});
+
+Deno.test("a batch that does not grow is flushed when somebody waits for it", async () => {
+  const { clock, delivery, batcher, waiters } = await underLoad();
   delivery.unsettled = 10;
   batcher.notify();
+  await clock.advance(100);
+  assert.equal(delivery.steps, 1);
+  waiters.isAwaited = true;
   await clock.advance(2);
   assert.equal(delivery.steps, 2);
   await batcher.stop();
 });
 
 Deno.test("a batch that is large enough does not wait, and neither does one after a pause", async () => {
-  const { clock, delivery, batcher } = await underLoad();
+  const { clock, delivery, batcher } = await underLoad({ max: 100 });
   delivery.unsettled = 100;
   batcher.notify();
   await settle();
   assert.ok(delivery.steps > 1, "it is of the largest size");
   delivery.unsettled = 0;
-  await clock.advance(20);
+  await clock.advance(200);
   const { steps } = delivery;
   delivery.unsettled = 10;
   batcher.notify();

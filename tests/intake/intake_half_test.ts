@@ -64,6 +64,17 @@ Deno.test("an accepted write is answered and readable before it is durable", asy
   assert.equal(await count("accepted"), 1);
 });
 
+Deno.test("a flush is awaited from the moment of such a write until it is answered", async () => {
+  const { half, journal, settleAll } = setUp();
+  await half.write(write("u"), "durable");
+  assert.equal(half.isFlushAwaited, false);
+  const writing = half.write(write("u"), "flushed");
+  assert.equal(half.isFlushAwaited, true);
+  settleAll(journal.entries);
+  assert.equal((await writing).ack, "flushed");
+  assert.equal(half.isFlushAwaited, false);
+});
+
 Deno.test("a durable write is answered once it is on disk, and readable then", async () => {
   const { half, journal, count } = setUp();
   journal.hold();

@@ -20,6 +20,8 @@ interface Held {
   readonly cached: CachedEntry;
   readonly namespace: string;
   readonly expiresMs: number;
+  /** Somebody looked at it last then. */
+  usedMs: number;
 }
 
 /** A forget leaves it, and an update that leaves a user out. */
@@ -75,6 +77,8 @@ export class SimulatedCache extends SimulatedServer {
   readonly #held = new Map<string, Held>();
   /** It grows each time that everything was lost. */
   losses = 0;
+  /** How often the copy of a user took the place of one of another name. */
+  readonly #displaced = new Map<string, number>();
   readonly #channels = new Set<Channel>();
   /** Of this run: how late the server's word may be. */
   readonly #lateMs: number;
@@ -117,6 +121,7 @@ export class SimulatedCache extends SimulatedServer {
       const epoch = namespace();
       return call("get", (): Reply => {
         if (!channel.broken) channel.tracked.add(userId);
+        this.#use(userId);
         return { found: this.#get(userId, epoch), epoch };
       });
     };
@@ -201,6 +206,7 @@ export class SimulatedCache extends SimulatedServer {
     return entries.filter((entry) => {
       const { userId } = entry;
       const { nowMs } = this.world;
+      this.#use(userId);
       if ((this.#held.get(userId)?.expiresMs ?? 0) > nowMs) return true;
       const guard = this.#guards.get(userId);
       if (guard !== undefined && guard.untilMs > nowMs) {
@@ -245,14 +251,26 @@ export class SimulatedCache extends SimulatedServer {
   #evictLater(userId: string, held: Held): void {
     this.world.after(this.world.random.between(FILL_LATE_MS, EVICTED_MS), "evicted", () => {
       if (this.#held.get(userId) !== held) return;
+      if (this.world.nowMs - held.usedMs < FILL_LATE_MS) return this.#evictLater(userId, held);
       this.#held.delete(userId);
       this.#tellOf(userId);
     });
   }
 
+  /** Keeps what is there from being evicted for a while. */
+  #use(userId: string): void {
+    const held = this.#held.get(userId);
+    if (held !== undefined) held.usedMs = this.world.nowMs;
+  }
+
   /** Returns when the copy of this user expires; Infinity when there is none. */
   expiresMs(userId: string): number {
     return this.#held.get(userId)?.expiresMs ?? Infinity;
+  }
+
+  /** Returns how often the copy of this user took the place of one of another name. */
+  displaced(userId: string): number {
+    return this.#displaced.get(userId) ?? 0;
   }
 
   /** What an instance that knows `namespace` is told. */
@@ -276,6 +294,11 @@ export class SimulatedCache extends SimulatedServer {
   #set(entries: readonly Entry[], complete: boolean, namespace: string): void {
     const expiresMs = this.world.nowMs + this.ttlMs;
     for (const entry of entries) {
+      this.#use(entry.userId);
+      const { namespace: former = namespace } = this.#held.get(entry.userId) ?? {};
+      if (former !== namespace) {
+        this.#displaced.set(entry.userId, this.displaced(entry.userId) + 1);
+      }
       const guard = this.#guards.get(entry.userId);
       const isGuarded = guard?.namespace === namespace && guard.untilMs > this.world.nowMs;
       if (isGuarded && compareVersions(entry, guard.atLeast) < 0) continue;
@@ -292,7 +315,7 @@ export class SimulatedCache extends SimulatedServer {
           cached.complete ? "complete" : "incomplete"
         }`,
       );
-      const held: Held = { cached, namespace, expiresMs };
+      const held: Held = { cached, namespace, expiresMs, usedMs: this.world.nowMs };
       this.#held.set(entry.userId, held);
       if (this.#evicts) this.#evictLater(entry.userId, held);
       this.#tellOf(entry.userId);

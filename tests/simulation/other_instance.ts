@@ -31,12 +31,14 @@ export class OtherInstance {
     const found = store.tables.latest(userId);
     const name = cacheNameOf(store.identity);
     const { losses } = cache;
+    const displaced = cache.displaced(userId);
     const expiresMs = cache.expiresMs(userId);
     if (found === undefined) return;
     world.after(world.random.between(0, FILL_LATE_MS), "another instance fills in", () => {
       // What the cache has lost since cannot keep out what is older, and who has not heard of a new
       // generation takes the place of its copies (ADR 6).
-      const isLost = cache.losses !== losses || expiresMs <= world.nowMs;
+      const isLost = cache.losses !== losses || expiresMs <= world.nowMs ||
+        cache.displaced(userId) !== displaced;
       if (isLost || cacheNameOf(store.identity) !== name) return;
       world.fault("filled in by another instance");
       cache.fillFromElsewhere(found, name);

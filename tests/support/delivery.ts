@@ -65,6 +65,7 @@ export class DeliverySetUp {
       sink: new StoreSink(this.options.max, { store, clock, metrics, log }),
       random: () => 0.5,
       onSettled: (settlement) => this.#settled(settlement),
+      isAwaited: () => this.#acknowledgements.isAwaited,
       ...{ cache, clock, metrics, log },
     });
   }

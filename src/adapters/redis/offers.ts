@@ -27,8 +27,8 @@ interface Refused extends Omit<Refusal, "index"> {
   readonly userId: string;
 }
 
-/** Entries of more users than this are a backlog. */
-const BACKLOG_USERS = 2_000;
+/** Entries of more users than this are a backlog: hardly anybody is among them twice. */
+const BACKLOG_USERS = 4_500;
 
 export class Offers {
   constructor(

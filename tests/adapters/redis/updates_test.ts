@@ -66,7 +66,7 @@ onRedis(
   },
 );
 
-const MANY = Array.from({ length: 2_500 }, (_, index) => `m${index}`);
+const MANY = Array.from({ length: 4_600 }, (_, index) => `m${index}`);
 const backlog = (seq: number) => MANY.map((userId) => entry(seq, { userId }));
 
 onRedis(
