@@ -8,6 +8,7 @@ import { StoreError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Delivery } from "./delivery.ts";
+import { Pace } from "./pace.ts";
 
 export interface BatcherOptions {
   /** A flush starts as soon as this many rows wait … */
@@ -30,14 +31,15 @@ interface BatcherParts {
 
 /**
  * `stopped` has not started yet, or was stopped; `idle` waits for a full batch or its time;
- * `gathering` has a full batch, and lets it grow; `flushing` has a flush under way; after a failed
- * flush `backing off` waits for the next one; `draining` flushes only as {@link Batcher.drain} says.
+ * `gathering` has a full batch, and lets it grow; `flushing` has a flush under way; between two of a
+ * backlog `resting` leaves the processors to those who write meanwhile; after a failed flush `backing off` waits for the next one; `draining` flushes only as {@link Batcher.drain} says.
  */
 export type BatcherState =
   | "stopped"
   | "idle"
   | "gathering"
   | "flushing"
+  | "resting"
   | "backing off"
   | "draining";
 
@@ -82,12 +84,15 @@ export class Batcher {
   #begunMs = -Infinity;
   /** The last flush had so many rows. */
   #lastRows = 0;
+  readonly #pace: Pace;
   #retryBound: IBackoff<unknown> | undefined;
   #flushing: Promise<unknown> | undefined;
   #stopTicking: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
 
-  constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {}
+  constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {
+    this.#pace = new Pace(options.max, parts.clock);
+  }
 
   get state(): BatcherState {
     return this.#state;
@@ -156,16 +161,22 @@ export class Batcher {
   async #flushWhileFull(): Promise<void> {
     let outcome: FlushOutcome;
     do outcome = await this.#flush(); while (
-      outcome === "stored" && this.#isBatchFull() && this.#isGathered() &&
-      this.#state === "flushing"
+      outcome === "stored" && this.#pace.restMs === 0 && this.#isBatchFull() &&
+      this.#isGathered() && this.#state === "flushing"
     );
     // It was stopped meanwhile, or is draining.
     if (this.#state !== "flushing") return;
     if (outcome === "failed") this.#backOff();
+    else if (outcome === "stored" && this.#pace.restMs > 0) this.#rest();
     else {
       this.#state = "idle";
       if (outcome === "stored") this.notify();
     }
+  }
+
+  #rest(): void {
+    this.#state = "resting";
+    this.#beginIn(this.#pace.restMs);
   }
 
   #beginWhenGathered(): void {
@@ -207,8 +218,11 @@ export class Batcher {
     const { delivery, clock, log } = this.parts;
     this.#begunMs = clock.monotonicMs();
     try {
-      const settlement = await delivery.step();
+      const settlement = await delivery.step(this.#pace.restMs === 0);
       this.#lastRows = settlement?.entries.length ?? 0;
+      const { unsettled } = delivery;
+      this.#pace.flushed({ begunMs: this.#begunMs, rows: this.#lastRows, unsettled });
+      if (this.parts.isAwaited()) this.#pace.hurry();
       if (settlement !== undefined && this.#failures > 0) {
         log.info("The store takes writes again", { failures: this.#failures });
       }
@@ -236,9 +250,13 @@ export class Batcher {
   #backOff(): void {
     this.#state = "backing off";
     this.#retryBound = (this.#retryBound ?? RETRY_BOUNDS).next(undefined);
+    this.#beginIn(this.parts.random() * this.#retryBound.duration);
+  }
+
+  #beginIn(delayMs: number): void {
     this.#cancelTimer = this.parts.clock.setTimeout(() => {
       this.#cancelTimer = undefined;
       this.#begin();
-    }, this.parts.random() * this.#retryBound.duration);
+    }, delayMs);
   }
 }

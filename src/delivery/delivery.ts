@@ -85,15 +85,16 @@ export class Delivery {
 
   /**
    * Brings the next batch where it belongs; undefined when there is none.
+   * @param sendsAhead the sink may have the batch after it at once
    * @throws whatever source, sink or cache say; the batch stays in hand for the next call
    */
-  async step(): Promise<Settlement | undefined> {
+  async step(sendsAhead = true): Promise<Settlement | undefined> {
     try {
       await this.#compareMarks();
       this.#hand ??= await this.#take();
       if (this.#hand === undefined) return this.#nothingToDo();
       if (this.refusal !== undefined) await this.#takeNeighbours(this.#hand);
-      return await this.#bring(this.#hand);
+      return await this.#bring(this.#hand, sendsAhead);
     } catch (error) {
       // It is brought there once more in its turn: that it may be there already does no harm.
       await this.#ahead.drop();
@@ -133,11 +134,11 @@ export class Delivery {
     return this.parts.source;
   }
 
-  async #bring(batch: Batch): Promise<Settlement> {
+  async #bring(batch: Batch, sendsAhead: boolean): Promise<Settlement> {
     const delivered = await this.#toSink(batch);
     // Had the store gone back before the first batch of a source, nothing would have shown it.
     const isFirstOfSource = (this.#settled.get(batch.source) ?? 0) === 0;
-    if (!isFirstOfSource) await this.#sendNext();
+    if (sendsAhead && !isFirstOfSource) await this.#sendNext();
     await this.#settle(batch, delivered);
     if (isFirstOfSource) this.#marksAreSure = false;
     const settlement = { ...batch, ...delivered };

@@ -172,6 +172,28 @@ Deno.test("a batch that is large enough does not wait, and neither does one afte
   await batcher.stop();
 });
 
+Deno.test("between two flushes of a backlog it rests while clients write", async () => {
+  const { clock, delivery, batcher } = setUp({ max: 10 });
+  delivery.settles = 10;
+  delivery.unsettled = 1_000;
+  const { step } = delivery;
+  delivery.step = async () => {
+    await new Promise<void>((resolve) => clock.setTimeout(resolve, 30));
+    delivery.unsettled++;
+    return await step.call(delivery);
+  };
+  batcher.start();
+  await clock.advance(60);
+  assert.deepEqual([delivery.steps, batcher.state], [2, "resting"]);
+  await clock.advance(29);
+  assert.equal(batcher.state, "resting");
+  await clock.advance(1);
+  assert.equal(batcher.state, "flushing");
+  const stopping = batcher.stop();
+  await clock.advance(30);
+  await stopping;
+});
+
 Deno.test("a batch that gathers is drained at once, and no timer is left behind", async () => {
   const { clock, delivery, batcher } = await underLoad();
   delivery.unsettled = 10;
