@@ -78,9 +78,12 @@ export function newestOfEach(entries: readonly Entry[]): Entry[] {
   return [...byUser.values()];
 }
 
-/** Returns `<run>-<seq>`, which names one accepted write for ever. */
-export function writeId(version: Version): string {
-  return `${version.run}-${version.seq}`;
+/** It names one accepted write for ever. */
+export type WriteId = Pick<Version, "run" | "seq">;
+
+/** Returns `<run>-<seq>`. */
+export function writeId({ run, seq }: WriteId): string {
+  return `${run}-${seq}`;
 }
 
 /**
@@ -90,7 +93,7 @@ export function writeId(version: Version): string {
 const WRITE_ID = new RegExp(`^([0-9a-z]{${INSTANCE_ID_LENGTH}})-([1-9][0-9]{0,15})$`);
 
 /** Returns the parts of a write id; undefined when `id` is not one. */
-export function parseWriteId(id: string): { run: string; seq: number } | undefined {
+export function parseWriteId(id: string): WriteId | undefined {
   const match = WRITE_ID.exec(id);
   return match ? { run: match[1]!, seq: Number(match[2]) } : undefined;
 }

@@ -25,6 +25,7 @@ export type ErrorCode =
   | "invalid-host"
   | "user-not-found"
   | "write-not-found"
+  | "write-not-stored"
   | "dead-letter-not-found"
   | "replay-refused"
   | "admin-only"

@@ -12,6 +12,7 @@ import { IntakeHalf } from "./intake/intake_half.ts";
 import type { Intake, IntakeStatus } from "./ports/intake.ts";
 import type { Source } from "./ports/source.ts";
 import type { CacheNote } from "./reading/cache_note.ts";
+import { Arrivals } from "./reading/arrivals.ts";
 import { Reader } from "./reading/reader.ts";
 import type { Part, Phase, ServiceEvent, ServiceParts } from "./service_parts.ts";
 
@@ -29,6 +30,7 @@ const CLOSING_MS = 1_750;
 
 export class Service {
   readonly #intake: IntakeHalf;
+  readonly #arrivals: Arrivals;
   readonly #closing: ClosingList<Part>;
   #phase: Phase = "starting";
   #isListening = false;
@@ -43,6 +45,7 @@ export class Service {
       ...parts,
       onDurable: (entries) => this.#delivery?.durable(entries),
     });
+    this.#arrivals = new Arrivals(parts);
     this.#closing = new ClosingList<Part>((event) => this.#tell(event), log);
     this.#closing.add("store", () => store.close());
     this.#closing.add("cache", () => cache.close());
@@ -171,6 +174,7 @@ export class Service {
     const cancelGrace = clock.setTimeout(() => grace.abort(), flushMs);
     const lameDuckMs = Math.min(LAME_DUCK_MS, graceMs / 10);
     await this.#sleep(lameDuckMs);
+    this.#arrivals.stop();
     const outcome = await this.#drainAndFinish(grace.signal, graceMs - lameDuckMs);
     this.#tell(outcome === "drained" ? "drained" : "not drained");
     await this.stopDelivery();
@@ -276,6 +280,8 @@ export class Service {
     const { pending } = this.#intake;
     return new Reader({
       ...{ pending, cache, lastKnown, store, counts: metrics.reads },
+      intake: this.#openedJournal,
+      arrivals: this.#arrivals,
       ...(onStoreRefuses && { onStoreRefuses }),
     });
   }

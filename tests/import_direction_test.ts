@@ -22,7 +22,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   intake: { from: "telemetry reading", doors: "intake_half writer pending" },
   reading: {
     from: "disk intake telemetry",
-    doors: "reader cache_client cache_namespace cache_note last_known",
+    doors: "reader arrivals cache_client cache_namespace cache_note last_known",
   },
   delivery: { from: "telemetry reading", doors: "batcher delivery_half store_sink" },
   service_parts: { from: "intake reading delivery telemetry", doors: "service_parts" },

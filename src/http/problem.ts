@@ -37,6 +37,11 @@ const ANSWERS: Record<ErrorCode, Answer> = {
     title: "The database cannot be reached",
     retryAfterSeconds: 2,
   },
+  "write-not-stored": {
+    status: 503,
+    title: "The database does not have the write yet",
+    retryAfterSeconds: 1,
+  },
   "shutting-down": { status: 503, title: "Shutting down", retryAfterSeconds: 1, closes: true },
   "overloaded": { status: 503, title: "Too much at once", retryAfterSeconds: 2, closes: true },
   "not-ready": { status: 503, title: "Not ready yet", retryAfterSeconds: 1 },

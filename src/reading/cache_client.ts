@@ -191,28 +191,34 @@ export class CacheClient {
   }
 
   /**
-   * Keeps what a read found in the store, where `entry` is the newest, and does not keep the reader
-   * waiting. What was found in an earlier generation is left out, as it may be just what that one
-   * was ended for, and so is what finds no room: the next reader looks it up again.
+   * Keeps what a read found in the store, where `entry` is the newest; few readers have to wait for
+   * that. What was found in an earlier generation is left out, as it may be just what that one was
+   * ended for, and so is what finds no room: the next reader looks it up again.
+   * @returns false where it is not kept, so that an older copy may still be there; never rejects
    */
-  fill(entry: Entry, { text, takenMs }: Generation): void {
-    if (text !== this.#sharing.text) return;
-    if (this.parts.clock.monotonicMs() - takenMs > FILL_WITHIN_MS) return;
+  async fill(entry: Entry, { text, takenMs }: Generation): Promise<boolean> {
+    if (text !== this.#sharing.text) return false;
+    if (this.parts.clock.monotonicMs() - takenMs > FILL_WITHIN_MS) return false;
     const bytes = bytesOf(entry);
-    if (this.#fillBytes + bytes > MEMORY_BUDGET.cacheFills.bytes) return;
+    if (this.#fillBytes + bytes > MEMORY_BUDGET.cacheFills.bytes) return false;
     this.#fillBytes += bytes;
     const { userId } = entry;
     const suspicion = this.#suspects.get(userId);
     const distrust = this.#distrustAllUntilMs;
-    void this.#succeeds(this.#cache.fill([entry]), [entry]).then((done) => {
-      this.#fillBytes -= bytes;
-      // A doubt that arose meanwhile is about a newer write.
-      const sameDoubt = this.#suspects.get(userId) === suspicion &&
-        this.#distrustAllUntilMs === distrust;
-      if (done && sameDoubt && this.#isOver(suspicion?.untilMs) && this.#isOver(distrust)) {
-        this.#trust(userId);
-      }
-    });
+    const done = await this.#succeeds(this.#cache.fill([entry]), [entry]);
+    this.#fillBytes -= bytes;
+    // A doubt that arose meanwhile is about a newer write.
+    const sameDoubt = this.#suspects.get(userId) === suspicion &&
+      this.#distrustAllUntilMs === distrust;
+    if (done && sameDoubt && this.#isOver(suspicion?.untilMs) && this.#isOver(distrust)) {
+      this.#trust(userId);
+    }
+    return done;
+  }
+
+  /** Believes no copy of this user until a fill has put it right: a newer one was given out. */
+  doubt(userId: string): void {
+    this.#suspect([{ userId }]);
   }
 
   /**

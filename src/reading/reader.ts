@@ -5,9 +5,11 @@
  */
 import type { CachedEntry } from "../ports/cache.ts";
 import type { CacheClient, Generation } from "./cache_client.ts";
-import { type Entry, newest } from "../domain.ts";
-import { AppError, StoreRefusesError } from "../errors.ts";
+import { type Entry, newest, type WriteId } from "../domain.ts";
+import { AppError, StoreError, StoreRefusesError } from "../errors.ts";
 import type { Pending } from "../intake/pending.ts";
+import type { Intake } from "../ports/intake.ts";
+import type { Arrivals } from "./arrivals.ts";
 import type { LastKnown } from "./last_known.ts";
 import type { Store } from "../ports/store.ts";
 
@@ -28,9 +30,11 @@ interface Flight {
 
 interface ReaderParts {
   readonly pending: Pick<Pending, "get" | "has" | "settlements">;
-  readonly cache: Pick<CacheClient, "get" | "fill" | "generation">;
+  readonly cache: Pick<CacheClient, "get" | "fill" | "generation" | "doubt">;
   readonly lastKnown: LastKnown;
   readonly store: Pick<Store, "latest">;
+  readonly intake: Pick<Intake, "stageOf">;
+  readonly arrivals: Pick<Arrivals, "wait">;
   /** It counts each read that was answered, by where the answer came from. */
   readonly counts: { series(labels: { readonly source: AnsweredBy }): { inc(): void } };
   /** It is told when the store answers, and refuses the look-up. */
@@ -65,6 +69,36 @@ export class Reader {
     return this.#answer(newest(held, cached.entry), held, cached);
   }
 
+  /**
+   * Returns the newest entry of a user as {@link read} does, and none that is older than this write,
+   * whichever instance accepted it: what another one did is waited for until the store has it, and
+   * is read there. Later reads here find nothing older either.
+   * @throws AppError as {@link Arrivals.wait}; `store-unavailable` when the store cannot be asked
+   */
+  async readAfter(userId: string, write: WriteId): Promise<ReadResult | undefined> {
+    const { pending, cache, intake, arrivals } = this.parts;
+    // Of its own writes an instance knows that no tier here has anything older.
+    if (intake.stageOf(write.run, write.seq) !== "unknown") return await this.read(userId);
+    await arrivals.wait(write);
+    const { settlements } = pending;
+    const { generation } = cache;
+    const waiting = await pending.get(userId);
+    const stored = await this.#askStore(userId);
+    if (!await this.#complete(userId, stored, settlements, generation)) cache.doubt(userId);
+    return this.#answer(newest(waiting, stored), waiting);
+  }
+
+  async #askStore(userId: string): Promise<Entry | undefined> {
+    try {
+      return await this.parts.store.latest(userId);
+    } catch (error) {
+      if (error instanceof StoreRefusesError) this.parts.onStoreRefuses?.();
+      if (!(error instanceof StoreError)) throw error;
+      const detail = "The database cannot be read, and no cache is asked after a write. Try again.";
+      throw new AppError("store-unavailable", detail, { cause: error });
+    }
+  }
+
   /** Waits for what is not in memory, and asks the store unless the cache has all. */
   async #findBehind(
     userId: string,
@@ -89,7 +123,7 @@ export class Reader {
       // The store may refuse what waits here, and the cache have forgotten it by now: a copy of it
       // counts as complete once the older row is filled in, and is not brought back.
       const known = pending.has(userId) ? stored : newest(stored, cached?.entry);
-      this.#complete(userId, known, settlements, generation);
+      void this.#complete(userId, known, settlements, generation);
       best = newest(best, stored);
     }
     return this.#answer(best, waiting, cached);
@@ -113,17 +147,19 @@ export class Reader {
   /**
    * Keeps what a look-up learned. That is nothing when a batch was settled meanwhile: the cache may
    * have lost it since, and this may be older.
+   * @returns false when an older copy may still be there
    */
-  #complete(
+  async #complete(
     userId: string,
     newestKnown: Entry | undefined,
     settlements: number,
     generation: Generation,
-  ): void {
+  ): Promise<boolean> {
     const { pending, cache, lastKnown } = this.parts;
-    if (pending.settlements !== settlements) return;
-    if (newestKnown !== undefined) cache.fill(newestKnown, generation);
-    else if (!pending.has(userId)) lastKnown.foundNothing(userId);
+    if (pending.settlements !== settlements) return false;
+    if (newestKnown !== undefined) return await cache.fill(newestKnown, generation);
+    if (!pending.has(userId)) lastKnown.foundNothing(userId);
+    return true;
   }
 
   /**

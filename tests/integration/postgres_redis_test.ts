@@ -288,3 +288,42 @@ Deno.test("the variables of the original select PostgreSQL and Redis", () =>
     assert.match(proxy.log, /"store":"postgres","cache":"redis"/);
     await proxy.stop();
   }));
+
+Deno.test("Dsproxy-After makes a write at one instance visible at another, with Redis and without", () =>
+  withInstances(async (settings) => {
+    for (const unset of [[], ["REDIS_URL"]]) {
+      const with_ = (name: string) =>
+        Object.fromEntries(
+          Object.entries(settings(`${name}${unset.length}`)).filter(([key]) =>
+            !unset.includes(key)
+          ),
+        );
+      await using a = await Dsproxy.start({ ...with_("a"), BATCH_INTERVAL: "200ms" });
+      await using b = await Dsproxy.start(with_("b"));
+      const user = `u${unset.length}`;
+      for (let i = 0; i < 5; i++) {
+        // It is in the caches of both by then, as it was.
+        await b.read(user);
+        const id = await a.accept({ user_id: user, value: `v${i}`, ts: 1_700_000_000 });
+        assert.deepEqual(await b.read(user, id), { status: 200, value: `v${i}`, source: "store" });
+        assert.equal((await b.read(user)).value, `v${i}`, "and what was seen stays");
+        assert.equal((await a.read(user, id)).value, `v${i}`, "where it was accepted");
+      }
+      const dead = await b.read(user, "no write id");
+      assert.deepEqual([dead.status, JSON.parse(dead.value).type], [400, "invalid-parameter"]);
+      await a.stop();
+      await b.stop();
+    }
+  }));
+
+Deno.test("a read that waits for a write does not keep its instance from stopping", () =>
+  withInstances(async (settings) => {
+    await using proxy = await Dsproxy.start(settings("a"));
+    await proxy.accept({ user_id: "u", value: "v" }, "?ack=flushed");
+    const waiting = proxy.read("u", "zzzzzzzzzzzz-1");
+    // It has arrived once another one, sent after it, is answered.
+    await proxy.read("u");
+    await proxy.stop();
+    const { status, value } = await waiting;
+    assert.deepEqual([status, JSON.parse(value).type], [503, "shutting-down"]);
+  }));

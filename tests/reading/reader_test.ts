@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { CacheClient } from "../../src/reading/cache_client.ts";
-import { AppError } from "../../src/errors.ts";
+import { AppError, StoreUnavailableError } from "../../src/errors.ts";
 import { Pending } from "../../src/intake/pending.ts";
-import type { Entry } from "../../src/domain.ts";
+import { type Entry, writeId } from "../../src/domain.ts";
+import type { Stage } from "../../src/ports/intake.ts";
 import { LastKnown } from "../../src/reading/last_known.ts";
 import { Reader } from "../../src/reading/reader.ts";
 import { FakeCache } from "../support/fake_cache.ts";
@@ -22,7 +23,14 @@ function setUp() {
   const counts = {
     series: ({ source }: { source: string }) => ({ inc: () => void counted.push(source) }),
   };
-  const reader = new Reader({ pending, cache: client, lastKnown, store, counts });
+  /** Writes of other instances that the store does not have yet. */
+  const missing = new Map<string, Promise<void>>();
+  const stages = new Map<string, Stage>();
+  const reader = new Reader({
+    ...{ pending, cache: client, lastKnown, store, counts },
+    intake: { stageOf: (run, seq) => stages.get(writeId({ run, seq })) ?? "unknown" },
+    arrivals: { wait: async (id) => await missing.get(writeId(id)) },
+  });
   /** What the write path does with an entry that became durable. */
   const write = (written: Entry) => {
     pending.addDurable(written);
@@ -30,7 +38,7 @@ function setUp() {
     void client.offer([written]);
   };
   const { held } = cache;
-  return { clock, store, pending, held, write, lastKnown, counted, reader };
+  return { clock, store, pending, cache, held, write, lastKnown, counted, missing, stages, reader };
 }
 
 const u = (seq: number, ts: number) => entry(seq, { userId: "u", ts });
@@ -273,4 +281,77 @@ Deno.test("a row that was refused does not come back by a reader that was under 
   pending.settle([refused], 2);
   await clock.advance(1);
   assert.deepEqual((await reader.read("u"))?.entry, good);
+});
+
+const ELSEWHERE = { run: "zzzzzzzzzzzz", seq: 7 };
+
+Deno.test("a write of another instance is waited for, and read past the caches", async () => {
+  const { store, held, missing, counted, reader } = setUp();
+  held.set("u", { entry: u(1, 100), complete: true, source: "local" });
+  const arrival = Promise.withResolvers<void>();
+  missing.set(writeId(ELSEWHERE), arrival.promise);
+  const reading = reader.readAfter("u", ELSEWHERE);
+  await settle();
+  assert.deepEqual(counted, []);
+  store.rows.push(u(2, 200));
+  arrival.resolve();
+  assert.deepEqual(await reading, { entry: u(2, 200), source: "store" });
+  // And nobody here reads the older one after that.
+  assert.deepEqual((await reader.read("u"))?.entry, u(2, 200));
+});
+
+Deno.test("a copy that cannot be put right after such a read is not believed", async () => {
+  const { store, cache, held, reader } = setUp();
+  held.set("u", { entry: u(1, 100), complete: true, source: "local" });
+  store.rows.push(u(2, 200));
+  cache.fill = () => Promise.reject(new Error("OOM"));
+  assert.deepEqual((await reader.readAfter("u", ELSEWHERE))?.entry, u(2, 200));
+  assert.deepEqual((await reader.read("u"))?.entry, u(2, 200));
+});
+
+Deno.test("neither is one beside which a batch was settled", async () => {
+  const { store, pending, held, reader } = setUp();
+  held.set("u", { entry: u(1, 100), complete: true, source: "local" });
+  store.rows.push(u(2, 200));
+  pending.addDurable(entry(3, { userId: "x" }));
+  const { latest } = store;
+  store.latest = async (userId) => {
+    const found = await latest.call(store, userId);
+    pending.settle([entry(3, { userId: "x" })], 3);
+    return found;
+  };
+  assert.deepEqual((await reader.readAfter("u", ELSEWHERE))?.entry, u(2, 200));
+  store.latest = latest;
+  assert.deepEqual((await reader.read("u"))?.entry, u(2, 200));
+});
+
+Deno.test("what waits here is newer than the row of the other instance, or it is not", async () => {
+  for (const [ts, source] of [[50, "store"], [300, "pending"]] as const) {
+    const { store, pending, reader } = setUp();
+    store.rows.push(u(2, 200));
+    pending.addDurable(u(3, ts));
+    assert.equal((await reader.readAfter("u", ELSEWHERE))?.source, source);
+  }
+});
+
+Deno.test("its own writes an instance does not wait for", async () => {
+  for (const stage of ["accepted", "durable", "settled", "withdrawn"] as const) {
+    const { missing, stages, held, store, reader } = setUp();
+    stages.set(writeId(ELSEWHERE), stage);
+    missing.set(writeId(ELSEWHERE), Promise.reject(new Error("waited for")));
+    missing.get(writeId(ELSEWHERE))!.catch(() => {});
+    held.set("u", { entry: u(1, 100), complete: true, source: "local" });
+    assert.equal((await reader.readAfter("u", ELSEWHERE))?.source, "local");
+    assert.equal(store.lookUps, 0);
+  }
+});
+
+Deno.test("after a write nobody else answers for a store that cannot be asked", async () => {
+  const { store, held, reader } = setUp();
+  held.set("u", { entry: u(1, 100), complete: true, source: "local" });
+  store.failWith = new StoreUnavailableError("away");
+  await assert.rejects(
+    reader.readAfter("u", ELSEWHERE),
+    (error) => error instanceof AppError && error.code === "store-unavailable",
+  );
 });

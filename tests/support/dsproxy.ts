@@ -125,8 +125,14 @@ export class Dsproxy implements AsyncDisposable {
     return response.headers.get("dsproxy-write-id")!;
   }
 
-  async read(userId: string): Promise<{ status: number; value: string; source: string | null }> {
-    const response = await fetch(`${this.url}/read?user_id=${encodeURIComponent(userId)}`);
+  /** @param after the id of a write that is to be seen, whichever instance accepted it */
+  async read(
+    userId: string,
+    after?: string,
+  ): Promise<{ status: number; value: string; source: string | null }> {
+    const response = await fetch(`${this.url}/read?user_id=${encodeURIComponent(userId)}`, {
+      ...(after !== undefined && { headers: { "dsproxy-after": after } }),
+    });
     return {
       status: response.status,
       value: await response.text(),

@@ -56,7 +56,7 @@ export function crossSiteHeaders(
   if (request.method === "OPTIONS") {
     headers.push(["access-control-allow-methods", methods], [
       "access-control-allow-headers",
-      "content-type, if-none-match",
+      "content-type, if-none-match, dsproxy-after",
     ]);
   }
   return headers;

@@ -1,6 +1,6 @@
 /** `GET /read?user_id=` answers with the latest value of a user, as text or by `Accept` as JSON. */
 import crc32c from "crc-32/crc32c";
-import { type Entry, writeId } from "../../domain.ts";
+import { type Entry, parseWriteId, type WriteId, writeId } from "../../domain.ts";
 import { AppError } from "../../errors.ts";
 import { type Handler, TEXT_HEADERS } from "../handler.ts";
 import { headerField } from "../header_field.ts";
@@ -10,18 +10,30 @@ import type { Reader, ReadResult } from "../../reading/reader.ts";
 import { parseUserId } from "../record.ts";
 
 interface ReadHandlerParts {
-  readonly reader: Pick<Reader, "read">;
+  readonly reader: Pick<Reader, "read" | "readAfter">;
   readonly keyBytes: number;
 }
 
 export function readHandler({ reader, keyBytes }: ReadHandlerParts): Handler {
   return ({ request, query }) => {
     const userId = parseUserId(parseQuery(query).get("user_id"), keyBytes);
-    const result = reader.read(userId);
+    const after = writeToSee(headerField(request, "dsproxy-after"));
+    const result = after === undefined ? reader.read(userId) : reader.readAfter(userId, after);
     return result instanceof Promise
       ? result.then((found) => answer(request, userId, found))
       : answer(request, userId, result);
   };
+}
+
+/** @throws AppError `invalid-parameter` */
+function writeToSee(text: string | null): WriteId | undefined {
+  if (text === null) return undefined;
+  const id = parseWriteId(text);
+  if (id !== undefined) return id;
+  throw new AppError(
+    "invalid-parameter",
+    `Dsproxy-After: ${text.slice(0, 64)} is not a write id such as 0123456789ab-42.`,
+  );
 }
 
 function answer(request: Request, userId: string, result: ReadResult | undefined): Response {

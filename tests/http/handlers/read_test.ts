@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { Entry } from "../../../src/domain.ts";
+import type { Entry, WriteId } from "../../../src/domain.ts";
+import { AppError } from "../../../src/errors.ts";
 import { readHandler } from "../../../src/http/handlers/read.ts";
 import type { ReadResult } from "../../../src/reading/reader.ts";
 
@@ -14,10 +15,18 @@ const OURS: Entry = {
 /** Another program has inserted it, so it has no write id. */
 const FOREIGN: Entry = { ...OURS, acceptedMs: 0, run: "", seq: 0 };
 
+const waitedFor: WriteId[] = [];
+
 async function read(entry: Entry | undefined, headers: Record<string, string> = {}) {
   const result: ReadResult | undefined = entry && { entry, source: "store" };
   const handler = readHandler({
-    reader: { read: () => Promise.resolve(result) },
+    reader: {
+      read: () => Promise.resolve(result),
+      readAfter: (_, write) => {
+        waitedFor.push(write);
+        return Promise.resolve(result);
+      },
+    },
     keyBytes: 16,
   });
   const request = new Request("http://localhost/read", { headers });
@@ -61,4 +70,19 @@ Deno.test("a tag is of one version in one form, and names it for a 304", async (
 
 Deno.test("of a user without a value nothing is found", async () => {
   await assert.rejects(read(undefined), { code: "user-not-found" });
+});
+
+Deno.test("Dsproxy-After names the write that is to be seen, and nothing else is taken for one", async () => {
+  waitedFor.length = 0;
+  const { status, text } = await read(OURS, { "dsproxy-after": "zzzzzzzzzzzz-7" });
+  assert.deepEqual([status, text, waitedFor], [200, "välue", [{ run: "zzzzzzzzzzzz", seq: 7 }]]);
+  await read(OURS);
+  assert.equal(waitedFor.length, 1);
+  for (const after of ["", "7", "zzzzzzzzzzzz", "zzzzzzzzzzzz-0", "zzzzzzzzzzzz-7, x"]) {
+    await assert.rejects(
+      read(OURS, { "dsproxy-after": after }),
+      (error) => error instanceof AppError && error.code === "invalid-parameter",
+      after,
+    );
+  }
 });
