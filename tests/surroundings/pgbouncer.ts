@@ -52,4 +52,10 @@ export const PGBOUNCER: readonly Surrounding[] = [
       settings: { server_reset_query_always: "1" },
     }, 8),
   },
+  {
+    name: "PgBouncer, one connection for all",
+    how: "`pool_mode=transaction`, two instances with a connection each share one; DDL meanwhile",
+    rounds: { few: 1, many: 5 },
+    run: behind({ poolMode: "transaction", poolSize: 1 }, 1),
+  },
 ];
