@@ -31,8 +31,9 @@ interface BatcherParts {
 
 /**
  * `stopped` has not started yet, or was stopped; `idle` waits for a full batch or its time;
- * `gathering` has a full batch, and lets it grow; `flushing` has a flush under way; between two of a
- * backlog `resting` leaves the processors to those who write meanwhile; after a failed flush `backing off` waits for the next one; `draining` flushes only as {@link Batcher.drain} says.
+ * `gathering` has a full batch, and lets it grow; `flushing` has a flush under way; between two of
+ * a backlog `resting` leaves the processors to those who write meanwhile; after a failed flush
+ * `backing off` waits for the next one; `draining` flushes only as {@link Batcher.drain} says.
  */
 export type BatcherState =
   | "stopped"
@@ -65,8 +66,8 @@ const RETRY_BOUNDS = new ExponentialBackoff({
 });
 
 /**
- * Under load a flush begins this long after the one before it: what a transaction costs, here and in
- * the store, is shared by more rows then, and what a user wrote several times is brought to the
+ * Under load a flush begins this long after the one before it: what a transaction costs, here and
+ * in the store, is shared by more rows then, and what a user wrote several times is brought to the
  * cache once. By COPY a row of a flush of 50 cost 37 µs of both, one of a flush of 1,000 cost 9, and
  * one of 5,000 cost 5.5.
  */
