@@ -3,6 +3,7 @@
  * for all that wait in one statement, ten times a second: a notification would fail behind a pooler,
  * and make commits take turns.
  */
+import { CommonDeadline, DeadlineError, lateError } from "../deadline.ts";
 import { type WriteId, writeId } from "../domain.ts";
 import { AppError, StoreError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -15,7 +16,6 @@ const WAITING_MAX = 10_000;
 
 interface Wait {
   readonly id: WriteId;
-  readonly dueMs: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -26,8 +26,8 @@ interface ArrivalsParts {
 }
 
 export class Arrivals {
-  /** They are due in this order, as all may wait for the same time. */
   readonly #waiting = new Set<Wait>();
+  readonly #deadline: CommonDeadline;
   #isAsking = false;
   #cameMeanwhile = false;
   #isStopped = false;
@@ -35,33 +35,50 @@ export class Arrivals {
   /** Why the store did not answer last. */
   #fault: StoreError | undefined;
 
-  constructor(private readonly parts: ArrivalsParts) {}
+  constructor(private readonly parts: ArrivalsParts) {
+    this.#deadline = new CommonDeadline(
+      LIMIT_MS,
+      parts.clock,
+      () => lateError("the store", LIMIT_MS),
+    );
+  }
 
   /**
    * Resolves when the store has the write, as a row or a dead letter.
    * @throws AppError `write-not-stored` or `store-unavailable` after ten seconds, `overloaded` when
    *   too many wait
    */
-  wait(id: WriteId): Promise<void> {
-    if (this.#isStopped) return Promise.reject(stoppedError());
+  async wait(id: WriteId): Promise<void> {
+    if (this.#isStopped) throw stoppedError();
     if (this.#waiting.size >= WAITING_MAX) {
-      const detail = "Too many reads wait for the database. Retry later.";
-      return Promise.reject(new AppError("overloaded", detail));
+      throw new AppError("overloaded", "Too many reads wait for the database. Retry later.");
     }
-    return new Promise((resolve, reject) => {
-      const dueMs = this.parts.clock.monotonicMs() + LIMIT_MS;
-      this.#waiting.add({ id, dueMs, resolve, reject });
-      // It may be too late for an answer that is under way.
-      this.#cameMeanwhile = true;
-      if (!this.#isAsking) void this.#askUntilAnswered();
-    });
+    const { promise: arrival, resolve, reject } = Promise.withResolvers<void>();
+    const wait: Wait = { id, resolve, reject };
+    this.#waiting.add(wait);
+    // It may be too late for an answer that is under way.
+    this.#cameMeanwhile = true;
+    if (!this.#isAsking) void this.#askUntilAnswered();
+    try {
+      await this.#deadline.within(arrival);
+    } catch (error) {
+      throw error instanceof DeadlineError ? this.#lateError(id) : error;
+    } finally {
+      this.#waiting.delete(wait);
+      if (this.#waiting.size === 0) this.#stopTimers();
+    }
   }
 
   /** Turns away who waits, and whoever comes. */
   stop(): void {
     this.#isStopped = true;
-    for (const wait of this.#waiting) this.#end(wait, () => wait.reject(stoppedError()));
+    for (const { reject } of this.#waiting) reject(stoppedError());
+  }
+
+  #stopTimers(): void {
+    this.#deadline.stop();
     this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   async #askUntilAnswered(): Promise<void> {
@@ -87,21 +104,10 @@ export class Arrivals {
     try {
       const marks = await this.parts.store.marks([...new Set(asked.map(({ id }) => id.run))]);
       this.#fault = undefined;
-      for (const wait of asked) {
-        if ((marks.get(wait.id.run) ?? 0) >= wait.id.seq) this.#end(wait, wait.resolve);
-      }
+      for (const { id, resolve } of asked) if ((marks.get(id.run) ?? 0) >= id.seq) resolve();
     } catch (error) {
       if (error instanceof StoreError) this.#fault = error;
-      else for (const wait of asked) this.#end(wait, () => wait.reject(error));
-    }
-    this.#rejectDue();
-  }
-
-  #rejectDue(): void {
-    const nowMs = this.parts.clock.monotonicMs();
-    for (const wait of this.#waiting) {
-      if (wait.dueMs > nowMs) return;
-      this.#end(wait, () => wait.reject(this.#lateError(wait.id)));
+      else for (const { reject } of asked) reject(error);
     }
   }
 
@@ -116,11 +122,6 @@ export class Arrivals {
       `The database does not have ${writeId(id)} after ${LIMIT_MS / 1_000} s. Retry, or read at ` +
         "the instance that accepted it.",
     );
-  }
-
-  #end(wait: Wait, tell: () => void): void {
-    this.#waiting.delete(wait);
-    tell();
   }
 }
 

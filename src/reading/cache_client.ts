@@ -205,7 +205,7 @@ export class CacheClient {
     const { userId } = entry;
     const suspicion = this.#suspects.get(userId);
     const distrust = this.#distrustAllUntilMs;
-    const done = await this.#succeeds(this.#cache.fill([entry]), [entry]);
+    const done = await this.#succeeds(Promise.try(() => this.#cache.fill([entry])), [entry]);
     this.#fillBytes -= bytes;
     // A doubt that arose meanwhile is about a newer write.
     const sameDoubt = this.#suspects.get(userId) === suspicion &&

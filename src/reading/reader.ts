@@ -83,16 +83,15 @@ export class Reader {
     const { settlements } = pending;
     const { generation } = cache;
     const waiting = await pending.get(userId);
-    const stored = await this.#askStore(userId);
+    const stored = await this.#pastCaches(userId);
     if (!await this.#complete(userId, stored, settlements, generation)) cache.doubt(userId);
     return this.#answer(newest(waiting, stored), waiting);
   }
 
-  async #askStore(userId: string): Promise<Entry | undefined> {
+  async #pastCaches(userId: string): Promise<Entry | undefined> {
     try {
-      return await this.parts.store.latest(userId);
+      return await this.#answerOf(this.parts.store.latest(userId));
     } catch (error) {
-      if (error instanceof StoreRefusesError) this.parts.onStoreRefuses?.();
       if (!(error instanceof StoreError)) throw error;
       const detail = "The database cannot be read, and no cache is asked after a write. Try again.";
       throw new AppError("store-unavailable", detail, { cause: error });
@@ -115,9 +114,8 @@ export class Reader {
       if (best === undefined && lastKnown.isAbsent(userId)) return this.#answer(best);
       let stored: Entry | undefined;
       try {
-        stored = await this.#latestInStore(userId);
+        stored = await this.#answerOf(this.#latestInStore(userId));
       } catch (error) {
-        if (error instanceof StoreRefusesError) this.parts.onStoreRefuses?.();
         return this.#withoutStore(userId, best, waiting, error);
       }
       // The store may refuse what waits here, and the cache have forgotten it by now: a copy of it
@@ -184,6 +182,16 @@ export class Reader {
     const source = entry === waiting ? "pending" : "stale";
     this.#counts[source].inc();
     return { entry, source };
+  }
+
+  /** Waits for a look-up, and tells it when the store refuses that. */
+  async #answerOf(lookUp: Promise<Entry | undefined>): Promise<Entry | undefined> {
+    try {
+      return await lookUp;
+    } catch (error) {
+      if (error instanceof StoreRefusesError) this.parts.onStoreRefuses?.();
+      throw error;
+    }
   }
 
   /**

@@ -292,14 +292,14 @@ Deno.test("the variables of the original select PostgreSQL and Redis", () =>
 Deno.test("Dsproxy-After makes a write at one instance visible at another, with Redis and without", () =>
   withInstances(async (settings) => {
     for (const unset of [[], ["REDIS_URL"]]) {
-      const with_ = (name: string) =>
+      const settingsOf = (name: string) =>
         Object.fromEntries(
           Object.entries(settings(`${name}${unset.length}`)).filter(([key]) =>
             !unset.includes(key)
           ),
         );
-      await using a = await Dsproxy.start({ ...with_("a"), BATCH_INTERVAL: "200ms" });
-      await using b = await Dsproxy.start(with_("b"));
+      await using a = await Dsproxy.start({ ...settingsOf("a"), BATCH_INTERVAL: "200ms" });
+      await using b = await Dsproxy.start(settingsOf("b"));
       const user = `u${unset.length}`;
       for (let i = 0; i < 5; i++) {
         // It is in the caches of both by then, as it was.
@@ -309,8 +309,11 @@ Deno.test("Dsproxy-After makes a write at one instance visible at another, with 
         assert.equal((await b.read(user)).value, `v${i}`, "and what was seen stays");
         assert.equal((await a.read(user, id)).value, `v${i}`, "where it was accepted");
       }
-      const dead = await b.read(user, "no write id");
-      assert.deepEqual([dead.status, JSON.parse(dead.value).type], [400, "invalid-parameter"]);
+      const refused = await b.read(user, "no write id");
+      assert.deepEqual([refused.status, JSON.parse(refused.value).type], [
+        400,
+        "invalid-parameter",
+      ]);
       await a.stop();
       await b.stop();
     }
