@@ -296,6 +296,6 @@ class Application implements App {
    * answer already. What goes wrong is told as any fault of the cache.
    */
   #loadCache(): void {
-    this.#unguardedCache.ping().catch(() => {});
+    this.#unguardedCache.token().catch(() => {});
   }
 }

@@ -1,9 +1,8 @@
 /**
- * Puts a circuit breaker in front of a cache. `ping` and `close` have none: a ping is a question
- * about the cache, and a close must always get through.
+ * Puts a circuit breaker in front of a cache. `close` has none, as it must always get through.
  */
 import type { Entry, Version } from "../domain.ts";
-import type { Cache } from "../ports/cache.ts";
+import type { Cache, FillToken } from "../ports/cache.ts";
 import { type Breaker, CLOSED } from "./breaker.ts";
 
 export class GuardedCache implements Cache {
@@ -22,16 +21,16 @@ export class GuardedCache implements Cache {
     return this.breaker.run(() => this.cache.update(entries, areStored));
   }
 
-  fill(entries: readonly Entry[]): Promise<void> {
-    return this.breaker.run(() => this.cache.fill(entries));
+  token(): Promise<FillToken | undefined> {
+    return this.breaker.run(() => this.cache.token());
+  }
+
+  fill(entries: readonly Entry[], token: FillToken): Promise<boolean> {
+    return this.breaker.run(() => this.cache.fill(entries, token));
   }
 
   forget(userId: string, atLeast?: Version): Promise<void> {
     return this.breaker.run(() => this.cache.forget(userId, atLeast));
-  }
-
-  ping(): Promise<void> {
-    return this.cache.ping();
   }
 
   close(): Promise<void> {

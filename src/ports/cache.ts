@@ -6,6 +6,9 @@ import type { Entry, Version } from "../domain.ts";
  */
 export const CACHE_LATE_EFFECT_MS = 1_000;
 
+/** Only the cache that gave it out reads it. */
+export type FillToken = string;
+
 /**
  * Keeps a bounded, expiring copy of the latest entries. It never lets an older entry replace a
  * newer one. It may forget at any time, but never goes back to what it had before. It rejects
@@ -22,23 +25,29 @@ export interface Cache {
    * Of each user the newest wins against what is there. Resolves once nothing older is held of
    * these users: each entry is there, or what was there is dropped.
    * @param areStored the store has them, so that one may be left out of whose user nothing is held;
-   *   what a look-up has found that began before is kept out all the same
+   *   tokens that were given out before are good for nothing from here on
    * @throws CacheStaleError naming the users of whom something older may be held; any other error
    *   means all of them
    */
   update(entries: readonly Entry[], areStored?: boolean): Promise<void>;
   /**
+   * Gives out what {@link fill} needs, before a look-up.
+   * @returns undefined while nothing can be filled in
+   */
+  token(): Promise<FillToken | undefined>;
+  /**
    * Offers entries after a look-up: each is the newest that the store has, so what is held of its
    * user is complete from here on. Otherwise it does as {@link update} does.
+   * @returns false when none was taken, as what was found may be outdated: since the token was given
+   *   out the store got other entries, or what kept older ones out was lost
    */
-  fill(entries: readonly Entry[]): Promise<void>;
+  fill(entries: readonly Entry[], token: FillToken): Promise<boolean>;
   /**
    * Drops what is held of a user, whatever its version.
    * @param atLeast of updates and fills that are still under way, here or in another instance, none
    *   with this entry or an older one may take effect after it
    */
   forget(userId: string, atLeast?: Version): Promise<void>;
-  ping(): Promise<void>;
   close(): Promise<void>;
 }
 

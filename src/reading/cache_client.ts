@@ -8,7 +8,12 @@ import { type Entry, newestOfEach } from "../domain.ts";
 import { CacheStaleError } from "../errors.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { bytesOf } from "../packed.ts";
-import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../ports/cache.ts";
+import {
+  type Cache,
+  CACHE_LATE_EFFECT_MS,
+  type CachedEntry,
+  type FillToken,
+} from "../ports/cache.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /**
@@ -33,11 +38,13 @@ interface Suspicion {
  */
 const FILL_WITHIN_MS = 5_000;
 
-/** It is taken before a look-up. */
-export interface Generation {
-  readonly text: string | undefined;
+/** It says when a look-up in the store began, in the words of those who share the cache. */
+export interface LookUp {
+  /** Copies were made of this generation then. */
+  readonly generation: string | undefined;
+  readonly token: FillToken | undefined;
   /** By the monotonic clock. */
-  readonly takenMs: number;
+  readonly begunMs: number;
 }
 
 /** Those who share a cache tell one another by the store, through this. */
@@ -183,11 +190,17 @@ export class CacheClient {
   }
 
   /**
-   * It has to be read before a look-up in the store, and given to {@link fill} with what that
-   * found.
+   * Has to be asked before a look-up in the store, and {@link fill} is given its answer with what
+   * that found. It never rejects.
    */
-  get generation(): Generation {
-    return { text: this.#sharing.text, takenMs: this.parts.clock.monotonicMs() };
+  async beginLookUp(): Promise<LookUp> {
+    const begun = { generation: this.#sharing.text, begunMs: this.parts.clock.monotonicMs() };
+    try {
+      return { ...begun, token: await this.#cache.token() };
+    } catch (error) {
+      this.parts.onFault(error);
+      return { ...begun, token: undefined };
+    }
   }
 
   /**
@@ -196,16 +209,17 @@ export class CacheClient {
    * ended for, and so is what finds no room: the next reader looks it up again.
    * @returns false where it is not kept, so that an older copy may still be there; never rejects
    */
-  async fill(entry: Entry, { text, takenMs }: Generation): Promise<boolean> {
-    if (text !== this.#sharing.text) return false;
-    if (this.parts.clock.monotonicMs() - takenMs > FILL_WITHIN_MS) return false;
+  async fill(entry: Entry, { generation, token, begunMs }: LookUp): Promise<boolean> {
+    if (token === undefined || generation !== this.#sharing.text) return false;
+    if (this.parts.clock.monotonicMs() - begunMs > FILL_WITHIN_MS) return false;
     const bytes = bytesOf(entry);
     if (this.#fillBytes + bytes > MEMORY_BUDGET.cacheFills.bytes) return false;
     this.#fillBytes += bytes;
     const { userId } = entry;
     const suspicion = this.#suspects.get(userId);
     const distrust = this.#distrustAllUntilMs;
-    const done = await this.#succeeds(Promise.try(() => this.#cache.fill([entry])), [entry]);
+    const filling = Promise.try(() => this.#cache.fill([entry], token));
+    const done = await this.#succeeds(filling, [entry]);
     this.#fillBytes -= bytes;
     // A doubt that arose meanwhile is about a newer write.
     const sameDoubt = this.#suspects.get(userId) === suspicion &&
@@ -241,10 +255,10 @@ export class CacheClient {
     return this.#cache.close();
   }
 
-  async #succeeds(call: Promise<void>, entries: readonly Entry[]): Promise<boolean> {
+  /** Returns what the call does, or true where that is nothing; false after a fault. */
+  async #succeeds(call: Promise<boolean | void>, entries: readonly Entry[]): Promise<boolean> {
     try {
-      await call;
-      return true;
+      return await call ?? true;
     } catch (error) {
       this.parts.onFault(error);
       // It may still arrive, after something newer was there and was lost again.

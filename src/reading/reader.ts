@@ -4,7 +4,7 @@
  * over while another one can answer.
  */
 import type { CachedEntry } from "../ports/cache.ts";
-import type { CacheClient, Generation } from "./cache_client.ts";
+import type { CacheClient, LookUp } from "./cache_client.ts";
 import { type Entry, newest, type WriteId } from "../domain.ts";
 import { AppError, StoreError, StoreRefusesError } from "../errors.ts";
 import type { Pending } from "../intake/pending.ts";
@@ -23,14 +23,20 @@ type AnsweredBy = ReadResult["source"] | "none";
 
 const ANSWERED_BY = ["pending", "local", "redis", "store", "stale", "none"] as const;
 
+/** A look-up found this, or nothing. */
+interface Found {
+  readonly stored: Entry | undefined;
+  readonly lookUp: LookUp;
+}
+
 interface Flight {
   readonly settlements: number;
-  readonly result: Promise<Entry | undefined>;
+  readonly result: Promise<Found>;
 }
 
 interface ReaderParts {
   readonly pending: Pick<Pending, "get" | "has" | "settlements">;
-  readonly cache: Pick<CacheClient, "get" | "fill" | "generation" | "doubt">;
+  readonly cache: Pick<CacheClient, "get" | "fill" | "beginLookUp" | "doubt">;
   readonly lastKnown: LastKnown;
   readonly store: Pick<Store, "latest">;
   readonly intake: Pick<Intake, "stageOf">;
@@ -81,16 +87,15 @@ export class Reader {
     if (intake.stageOf(write.run, write.seq) !== "unknown") return await this.read(userId);
     await arrivals.wait(write);
     const { settlements } = pending;
-    const { generation } = cache;
     const waiting = await pending.get(userId);
-    const stored = await this.#pastCaches(userId);
-    if (!await this.#complete(userId, stored, settlements, generation)) cache.doubt(userId);
+    const { stored, lookUp } = await this.#pastCaches(userId);
+    if (!await this.#complete(userId, stored, settlements, lookUp)) cache.doubt(userId);
     return this.#answer(newest(waiting, stored), waiting);
   }
 
-  async #pastCaches(userId: string): Promise<Entry | undefined> {
+  async #pastCaches(userId: string): Promise<Found> {
     try {
-      return await this.#answerOf(this.parts.store.latest(userId));
+      return await this.#answerOf(this.#lookUp(userId));
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       const detail = "The database cannot be read, and no cache is asked after a write. Try again.";
@@ -106,22 +111,22 @@ export class Reader {
   ): Promise<ReadResult | undefined> {
     const { pending, cache, lastKnown } = this.parts;
     const { settlements } = pending;
-    const { generation } = cache;
     const waiting = await held;
     const cached = await (held instanceof Promise ? cache.get(userId) : asked);
     let best = newest(waiting, cached?.entry);
     if (!cached?.complete) {
       if (best === undefined && lastKnown.isAbsent(userId)) return this.#answer(best);
-      let stored: Entry | undefined;
+      let found: Found;
       try {
-        stored = await this.#answerOf(this.#latestInStore(userId));
+        found = await this.#answerOf(this.#latestInStore(userId));
       } catch (error) {
         return this.#withoutStore(userId, best, waiting, error);
       }
+      const { stored, lookUp } = found;
       // The store may refuse what waits here, and the cache have forgotten it by now: a copy of it
       // counts as complete once the older row is filled in, and is not brought back.
       const known = pending.has(userId) ? stored : newest(stored, cached?.entry);
-      void this.#complete(userId, known, settlements, generation);
+      void this.#complete(userId, known, settlements, lookUp);
       best = newest(best, stored);
     }
     return this.#answer(best, waiting, cached);
@@ -151,11 +156,11 @@ export class Reader {
     userId: string,
     newestKnown: Entry | undefined,
     settlements: number,
-    generation: Generation,
+    lookUp: LookUp,
   ): Promise<boolean> {
     const { pending, cache, lastKnown } = this.parts;
     if (pending.settlements !== settlements) return false;
-    if (newestKnown !== undefined) return await cache.fill(newestKnown, generation);
+    if (newestKnown !== undefined) return await cache.fill(newestKnown, lookUp);
     if (!pending.has(userId)) lastKnown.foundNothing(userId);
     return true;
   }
@@ -185,9 +190,9 @@ export class Reader {
   }
 
   /** Waits for a look-up, and tells it when the store refuses that. */
-  async #answerOf(lookUp: Promise<Entry | undefined>): Promise<Entry | undefined> {
+  async #answerOf(found: Promise<Found>): Promise<Found> {
     try {
-      return await lookUp;
+      return await found;
     } catch (error) {
       if (error instanceof StoreRefusesError) this.parts.onStoreRefuses?.();
       throw error;
@@ -198,17 +203,21 @@ export class Reader {
    * Asks the store, with one look-up at a time for a user; but none is joined that began before the
    * last settlement, as it may be too old.
    */
-  #latestInStore(userId: string): Promise<Entry | undefined> {
+  #latestInStore(userId: string): Promise<Found> {
     const { settlements } = this.parts.pending;
     const flying = this.#flights.get(userId);
     if (flying?.settlements === settlements) return flying.result;
     const flight: Flight = {
       settlements,
-      result: this.parts.store.latest(userId).finally(() => {
+      result: this.#lookUp(userId).finally(() => {
         if (this.#flights.get(userId) === flight) this.#flights.delete(userId);
       }),
     };
     this.#flights.set(userId, flight);
     return flight.result;
+  }
+  async #lookUp(userId: string): Promise<Found> {
+    const lookUp = await this.parts.cache.beginLookUp();
+    return { stored: await this.parts.store.latest(userId), lookUp };
   }
 }

@@ -7,6 +7,7 @@ import { compareVersions, type Entry } from "../../src/domain.ts";
 import type { Cache } from "../../src/ports/cache.ts";
 import { eventually } from "../support/dsproxy.ts";
 import { entry } from "../support/fakes.ts";
+import { fillIn, offer } from "../support/fill_in.ts";
 
 export interface CacheUnderTest {
   readonly cache: Cache;
@@ -33,7 +34,7 @@ export function cacheContract(
     Deno.test(`${name}: ${behaviour}`, async () => {
       const { cache, peer } = makeCache(ttlMs);
       try {
-        await cache.ping();
+        await cache.token();
         await run(cache, peer ?? cache);
       } finally {
         await cache.close();
@@ -51,7 +52,7 @@ export function cacheContract(
       const entries = AWKWARD_TEXTS.map((text, index) =>
         entry(index + 1, { userId: text === "" ? "empty" : text.slice(0, 100), value: text })
       );
-      await cache.fill(entries);
+      await fillIn(cache, entries);
       for (const reader of [cache, cache, peer]) {
         for (const expected of entries) {
           const found = await reader.get(expected.userId);
@@ -76,7 +77,7 @@ export function cacheContract(
     "rows that others inserted, without acceptance time and instance, come back unchanged",
     async (cache, peer) => {
       const foreign = entry(0, { userId: "u", ts: 0, acceptedMs: 0, run: "", seq: 0 });
-      await cache.fill([foreign]);
+      await fillIn(cache, [foreign]);
       for (const reader of [cache, cache, peer]) {
         assert.deepEqual(
           (await reader.get("u"))?.entry,
@@ -121,7 +122,7 @@ export function cacheContract(
   );
 
   test("an empty call is no fault", async (cache) => {
-    await cache.fill([]);
+    await fillIn(cache, []);
   });
 
   test("calls that run at the same time, in any order, leave the newest", async (cache, peer) => {
@@ -139,7 +140,7 @@ export function cacheContract(
     const calls: Promise<unknown>[] = [];
     for (const [index, write] of shuffled(writes, random).entries()) {
       const instance = index % 2 === 0 ? cache : peer;
-      calls.push(instance[random() < 0.3 ? "fill" : "update"]([write]));
+      calls.push(offer(instance, write, random() < 0.3));
       calls.push(Promise.resolve(instance.get(write.userId)));
     }
     await Promise.all(calls);
@@ -171,7 +172,7 @@ export function cacheContract(
       await cache.update([older]);
       await cache.update([newer]);
       assert.deepEqual(await state(cache), [2, false]);
-      await cache.fill([newer]);
+      await fillIn(cache, [newer]);
       await cache.update([{ ...newer, seq: 3 }]);
       assert.deepEqual(await state(cache), [3, true]);
     },
@@ -179,7 +180,7 @@ export function cacheContract(
 
   test("an older write changes nothing", async (cache) => {
     for (const complete of [false, true]) {
-      await cache[complete ? "fill" : "update"]([newer]);
+      await offer(cache, newer, complete);
       await cache.update([older]);
       assert.deepEqual(await state(cache), [2, complete]);
     }
@@ -191,18 +192,38 @@ export function cacheContract(
     async (cache) => {
       await cache.update([newer]);
       assert.deepEqual(await state(cache), [2, false]);
-      await cache.fill([older]);
+      await fillIn(cache, [older]);
       assert.deepEqual(await state(cache), [2, true]);
     },
   );
 
   test("the same entry offered again as complete becomes complete, and stays so", async (cache) => {
-    for (const complete of [false, true, false]) await cache[complete ? "fill" : "update"]([older]);
+    for (const complete of [false, true, false]) await offer(cache, older, complete);
     assert.deepEqual(await state(cache), [1, true]);
   });
 
+  test(
+    "what a look-up found is not taken once the store has got other entries since",
+    async (cache, peer) => {
+      const tokens = [await cache.token(), await peer.token()];
+      await cache.update([entry(7, { userId: "another" })], true);
+      assert.equal(await cache.fill([older], tokens[0]!), false);
+      assert.equal(await peer.fill([older], tokens[1]!), false);
+      assert.equal(await state(cache), undefined);
+      assert.equal(await fillIn(peer, [older]), true, "a look-up that began later");
+      assert.deepEqual(await state(cache), [1, true]);
+    },
+  );
+
+  test("entries that the store does not have yet outdate no look-up", async (cache) => {
+    const token = await cache.token();
+    await cache.update([newer]);
+    assert.equal(await cache.fill([older], token!), true);
+    assert.deepEqual(await state(cache), [2, true]);
+  });
+
   test("a forgotten user is a miss, and an older entry may come after", async (cache) => {
-    await cache.fill([newer, entry(9, { userId: "v" })]);
+    await fillIn(cache, [newer, entry(9, { userId: "v" })]);
     await cache.forget("u");
     await cache.forget("nobody");
     assert.equal(await cache.get("u"), undefined);
@@ -214,7 +235,7 @@ export function cacheContract(
   if (!expires) return;
   test("entries expire, while they are read too", async (cache) => {
     const users = Array.from({ length: 50 }, (_, index) => `user${index}`);
-    await cache.fill(users.map((userId, index) => entry(index + 1, { userId })));
+    await fillIn(cache, users.map((userId, index) => entry(index + 1, { userId })));
     const read = () => Promise.all(users.map((userId) => cache.get(userId)));
     await read(); // May leave copies, which expire likewise.
     await eventually(

@@ -9,6 +9,7 @@ import { SimulatedClock, World } from "../simulation/world.ts";
 import { FakeCache } from "../support/fake_cache.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { entry } from "../support/fakes.ts";
+import { fillIn } from "../support/fill_in.ts";
 import {
   REDIS_VERSIONS,
   type RedisServer,
@@ -51,14 +52,14 @@ Deno.test(
   async () => {
     const clock = new FakeClock();
     const cache = memoryCache({ completeMs: 1_000, clock });
-    await cache.fill([entry(1, { userId: "u" })]);
+    await fillIn(cache, [entry(1, { userId: "u" })]);
     for (let seq = 2; seq < 6; seq++) {
       await clock.advance(300);
       await cache.update([entry(seq, { userId: "u" })]);
       assert.equal((await cache.get("u"))?.complete, (seq - 1) * 300 < 1_000, `of entry ${seq}`);
     }
     assert.equal((await cache.get("u"))?.entry.seq, 5);
-    await cache.fill([entry(4, { userId: "u" })]);
+    await fillIn(cache, [entry(4, { userId: "u" })]);
     assert.deepEqual(await cache.get("u"), {
       entry: entry(5, { userId: "u" }),
       complete: true,
@@ -105,7 +106,7 @@ function redisPair(url: string, ttlMs: number, maxEntries: number): CacheUnderTe
 Deno.test("memory: an entry's time starts again when it is set, not when it is read", async () => {
   const clock = new FakeClock();
   const cache = memoryCache({ ttlMs: 100, clock });
-  await cache.fill([entry(1)]);
+  await fillIn(cache, [entry(1)]);
   await clock.advance(90);
   await cache.update([entry(1)]);
   await clock.advance(90);
@@ -117,7 +118,7 @@ Deno.test("memory: an entry's time starts again when it is set, not when it is r
 Deno.test("memory: what expired counts for nothing in the next write", async () => {
   const clock = new FakeClock();
   const cache = memoryCache({ ttlMs: 100, clock });
-  await cache.fill([entry(2, { userId: "u" })]);
+  await fillIn(cache, [entry(2, { userId: "u" })]);
   await clock.advance(101);
   await cache.update([entry(1, { userId: "u" })]);
   const found = await cache.get("u");
@@ -148,15 +149,15 @@ Deno.test(
 Deno.test("memory: setting the machine's clock makes no entry expire", async () => {
   const clock = new FakeClock();
   const cache = memoryCache({ ttlMs: 100, clock });
-  await cache.fill([entry(1)]);
+  await fillIn(cache, [entry(1)]);
   clock.step(3_600_000);
   assert.equal((await cache.get("user1"))?.complete, true);
 });
 
 Deno.test("memory: a cache of no entries stores nothing", async () => {
   const cache = memoryCache({ maxEntries: 0 });
-  await cache.ping();
-  await cache.fill([entry(1)]);
+  await cache.token();
+  await fillIn(cache, [entry(1)]);
   assert.equal(await cache.get("user1"), undefined);
   await cache.close();
 });

@@ -146,10 +146,10 @@ Deno.test("a fault is a call that was made and failed, no answer, no call held b
   assert.deepEqual(faults, ["latest", "find", "find", "find", "find", "find"]);
 });
 
-Deno.test("a cache that fails is not asked for a while, but for pings and the close", async () => {
+Deno.test("a cache that fails is not asked for a while, but for the close", async () => {
   const state = { error: undefined as Error | undefined };
   const cache = echo<Cache>(
-    ["get", "update", "fill", "forget", "ping", "close"],
+    ["get", "update", "token", "fill", "forget", "close"],
     () => state.error,
   );
   const breaker = new Breaker("The cache", new FakeClock());
@@ -161,8 +161,8 @@ Deno.test("a cache that fails is not asked for a while, but for pings and the cl
   state.error = undefined;
   await assert.rejects(async () => await guarded.get("u"), /The cache is not asked/);
   await assert.rejects(guarded.update([]), /The cache is not asked/);
-  await assert.rejects(guarded.fill([]), /The cache is not asked/);
+  await assert.rejects(guarded.token(), /The cache is not asked/);
+  await assert.rejects(guarded.fill([], ""), /The cache is not asked/);
   await assert.rejects(guarded.forget("u"), /The cache is not asked/);
-  await guarded.ping();
   await guarded.close();
 });

@@ -99,21 +99,21 @@ Deno.test("of an update that failed for some users only these are suspect", asyn
 
 Deno.test("what a look-up found in an earlier generation is not filled in", async () => {
   const { held, sharing, client } = setUp();
-  const { generation } = client;
+  const lookUp = await client.beginLookUp();
   sharing.text = "g2";
-  client.fill(entry(1, { userId: "u" }), generation);
+  client.fill(entry(1, { userId: "u" }), lookUp);
   await settle();
   assert.equal(held.size, 0);
-  client.fill(entry(1, { userId: "u" }), client.generation);
+  client.fill(entry(1, { userId: "u" }), await client.beginLookUp());
   await settle();
   assert.equal(held.size, 1);
 });
 
 Deno.test("what was found long ago is not filled in: whoever was stopped meanwhile may be behind", async () => {
   const { clock, held, client } = setUp();
-  const { generation } = client;
+  const lookUp = await client.beginLookUp();
   await clock.advance(5_001);
-  client.fill(entry(1, { userId: "u" }), generation);
+  client.fill(entry(1, { userId: "u" }), lookUp);
   await settle();
   assert.equal(held.size, 0);
 });
@@ -139,8 +139,9 @@ Deno.test("setting the machine's clock does not make a stale copy readable", asy
 
 Deno.test("a fill that failed may arrive late, and so makes its user suspect, too", async () => {
   const { cache, held, client } = setUp();
+  const lookUp = await client.beginLookUp();
   cache.failWith = DOWN;
-  client.fill(entry(1, { userId: "u" }), client.generation);
+  client.fill(entry(1, { userId: "u" }), lookUp);
   await settle();
   cache.failWith = undefined;
   held.set("u", { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
@@ -157,7 +158,7 @@ Deno.test(
     assert.equal(client.current, false);
     assert.equal(await client.get("u"), undefined);
     await clock.advance(CACHE_LATE_EFFECT_MS);
-    client.fill(entry(3, { userId: "u" }), client.generation);
+    client.fill(entry(3, { userId: "u" }), await client.beginLookUp());
     await settle();
     assert.equal((await client.get("u"))?.entry.seq, 3);
     assert.equal(await client.get("v"), undefined);
@@ -169,7 +170,7 @@ Deno.test(
 
 Deno.test("a fill does not clear a doubt that arose while it was under way", async () => {
   const { clock, cache, held, client } = setUp();
-  client.fill(entry(1, { userId: "u" }), client.generation);
+  client.fill(entry(1, { userId: "u" }), await client.beginLookUp());
   cache.failWith = DOWN;
   const failing = client.update([entry(2, { userId: "u" })]);
   await Promise.all([failing, settle()]);
@@ -187,11 +188,11 @@ Deno.test(
     cache.failWith = DOWN;
     await client.update([entry(1, { userId: "u" })]);
     cache.failWith = undefined;
-    client.fill(entry(1, { userId: "u" }), client.generation);
+    client.fill(entry(1, { userId: "u" }), await client.beginLookUp());
     await settle();
     assert.equal(await client.get("u"), undefined);
     await clock.advance(CACHE_LATE_EFFECT_MS);
-    client.fill(entry(1, { userId: "u" }), client.generation);
+    client.fill(entry(1, { userId: "u" }), await client.beginLookUp());
     await settle();
     assert.deepEqual(await client.get("u"), {
       entry: entry(1, { userId: "u" }),

@@ -23,7 +23,7 @@ export const BUGS = [
   "settled-segment-not-kept",
   "write-id-given-twice",
   "sent-ahead-taken-for-stored",
-  "left-out-not-guarded",
+  "fence-not-renewed",
 ] as const;
 
 export type Bug = typeof BUGS[number];
@@ -105,15 +105,20 @@ export function buggyCache(
   switch (bug) {
     case "older-ts-wins": {
       // The last to come wins, whatever its version.
-      const overwrite = (cameFromStore: boolean) => async (entries: readonly Entry[]) => {
+      const overwrite = async (entries: readonly Entry[], cameFromStore: boolean) => {
         for (const entry of entries) {
           const present = await cache.get(entry.userId);
           await cache.forget(entry.userId);
           const isComplete = cameFromStore || present?.complete === true;
-          await (isComplete ? cache.fill([entry]) : cache.update([entry]));
+          const token = isComplete ? await cache.token() : undefined;
+          await (token === undefined ? cache.update([entry]) : cache.fill([entry], token));
         }
       };
-      return { ...cache, update: overwrite(false), fill: overwrite(true) };
+      return {
+        ...cache,
+        update: (entries) => overwrite(entries, false),
+        fill: (entries) => overwrite(entries, true).then(() => true),
+      };
     }
     case "pending-released-by-cache":
       return {

@@ -10,7 +10,12 @@ import {
   withLocalCopies,
 } from "../../src/adapters/redis/local_copies.ts";
 import { compareVersions, type Entry, type Version } from "../../src/domain.ts";
-import { type Cache, CACHE_LATE_EFFECT_MS, type CachedEntry } from "../../src/ports/cache.ts";
+import {
+  type Cache,
+  CACHE_LATE_EFFECT_MS,
+  type CachedEntry,
+  type FillToken,
+} from "../../src/ports/cache.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { Identity } from "../../src/ports/store_identity.ts";
 import { SimulatedServer } from "./network.ts";
@@ -20,11 +25,9 @@ interface Held {
   readonly cached: CachedEntry;
   readonly namespace: string;
   readonly expiresMs: number;
-  /** Somebody looked at it last then. */
-  usedMs: number;
 }
 
-/** A forget leaves it, and an update that leaves a user out. */
+/** A forget leaves it. */
 interface Guard {
   readonly atLeast: Version;
   readonly namespace: string;
@@ -32,10 +35,10 @@ interface Guard {
 }
 
 const GUARD_MS = 10_000;
-/** A look-up and the fill after it take no longer. */
-export const FILL_LATE_MS = 300;
-/** What is evicted was not used for longer than a look-up takes, and goes within this time. */
+/** What is evicted goes within this time. */
 const EVICTED_MS = 800;
+/** Each time, the fence goes as well. */
+const FENCE_EVICTED = 0.1;
 const NOBODYS = "nobody knows yet whose copies these are";
 /** What the program promises of copies in other processes: Redis's word comes within a second. */
 const INVALIDATION_LATE_MS = 1_000;
@@ -61,8 +64,8 @@ interface ClientOptions {
    * comes.
    */
   readonly keepsCopiesOfUpdated?: boolean;
-  /** A planted bug: what look-ups find of users who were left out is not kept out. */
-  readonly guardsNobody?: boolean;
+  /** A planted bug: what look-ups found before an update is not kept out. */
+  readonly renewsNoFence?: boolean;
 }
 
 /** Copies of this store, and of this generation, have this name. */
@@ -74,11 +77,12 @@ export class SimulatedCache extends SimulatedServer {
   /** Answers reads, and refuses whatever would change it. */
   readOnly = false;
   readonly #guards = new Map<string, Guard>();
-  readonly #held = new Map<string, Held>();
+  readonly #copies = new Map<string, Held>();
   /** It grows each time that everything was lost. */
   losses = 0;
-  /** How often the copy of a user took the place of one of another name. */
-  readonly #displaced = new Map<string, number>();
+  /** Fills are compared with it; undefined while there is none. */
+  #fence: number | undefined;
+  #lastFence = 0;
   readonly #channels = new Set<Channel>();
   /** Of this run: how late the server's word may be. */
   readonly #lateMs: number;
@@ -96,11 +100,11 @@ export class SimulatedCache extends SimulatedServer {
   }
 
   client(process: Process, options: ClientOptions): Cache {
-    const { namespace, clock, keepsCopiesOfUpdated = false, guardsNobody = false } = options;
+    const { namespace, clock, keepsCopiesOfUpdated = false, renewsNoFence = false } = options;
     const copies = new LocalCopies(LOCAL_LIMITS, this.ttlMs, namespace, clock);
     const channel: Channel = { process, copies, tracked: new Set(), broken: false };
     this.#channels.add(channel);
-    const remote = this.#remote(channel, namespace, guardsNobody);
+    const remote = this.#remote(channel, namespace, renewsNoFence);
     const cache = withLocalCopies(remote, copies);
     return keepsCopiesOfUpdated ? { ...cache, update: (...what) => remote.update(...what) } : cache;
   }
@@ -109,7 +113,7 @@ export class SimulatedCache extends SimulatedServer {
   #remote(
     channel: Channel,
     namespace: () => string | undefined,
-    guardsNobody: boolean,
+    renewsNoFence: boolean,
   ): TrackedCache {
     const { process, copies } = channel;
     const call = <T>(what: string, work: () => T) =>
@@ -121,27 +125,32 @@ export class SimulatedCache extends SimulatedServer {
       const epoch = namespace();
       return call("get", (): Reply => {
         if (!channel.broken) channel.tracked.add(userId);
-        this.#use(userId);
         return { found: this.#get(userId, epoch), epoch };
       });
     };
-    const setMany = (entries: readonly Entry[], complete: boolean, leavesOut = false) => {
+    const change = <T>(what: string, work: (name: string) => T) => {
       const notAfterMs = this.world.nowMs + CACHE_LATE_EFFECT_MS;
       const name = namespace();
-      return call(`set ${entries.length}`, () => {
+      return call(what, () => {
         if (name === undefined) throw new Error(NOBODYS);
         if (this.world.nowMs > notAfterMs) throw new Error("the set came too late");
         this.#refuseReadOnly();
-        const offered = leavesOut ? this.#leaveOut(entries, name, guardsNobody) : entries;
-        this.#set(offered, complete, name);
+        return work(name);
       });
     };
     return {
       tracks: true,
       read,
       get: async (userId) => (await read(userId)).found,
-      update: (entries, areStored = false) => setMany(entries, false, areStored && this.#leavesOut),
-      fill: (entries) => setMany(entries, true),
+      update: (entries, areStored = false) =>
+        change(`set ${entries.length}`, (name) => {
+          if (areStored && !renewsNoFence) this.#renewFence();
+          const leavesOut = areStored && this.#leavesOut;
+          this.#set(leavesOut ? this.#held(entries) : entries, false, name);
+        }),
+      token: () => call("token", () => this.token()),
+      fill: (entries, token) =>
+        change(`fill ${entries.length}`, (name) => this.#fill(entries, token, name)),
       forget: (userId, atLeast) => {
         const name = namespace();
         return call("forget", () => {
@@ -150,7 +159,6 @@ export class SimulatedCache extends SimulatedServer {
           if (atLeast !== undefined && name === undefined) throw new Error(NOBODYS);
         });
       },
-      ping: () => call("ping", () => {}),
       close: () => Promise.resolve(),
     };
   }
@@ -158,7 +166,8 @@ export class SimulatedCache extends SimulatedServer {
   /** FLUSHALL, a restart, or a failover, after which nothing from before is answered any more. */
   flush(): void {
     this.losses++;
-    this.#held.clear();
+    this.#fence = undefined;
+    this.#copies.clear();
     this.#guards.clear();
     for (const channel of this.#channels) this.#break(channel);
   }
@@ -201,28 +210,37 @@ export class SimulatedCache extends SimulatedServer {
     );
   }
 
-  /** Returns the entries of whose users something is held, and guards the others. */
-  #leaveOut(entries: readonly Entry[], namespace: string, guardsNobody: boolean): Entry[] {
-    return entries.filter((entry) => {
-      const { userId } = entry;
-      const { nowMs } = this.world;
-      this.#use(userId);
-      if ((this.#held.get(userId)?.expiresMs ?? 0) > nowMs) return true;
-      const guard = this.#guards.get(userId);
-      if (guard !== undefined && guard.untilMs > nowMs) {
-        const isOurs = guard.namespace === namespace;
-        if (!isOurs || compareVersions(entry, guard.atLeast) < 0) return true;
-      }
-      this.world.fault("cache left out");
-      if (guardsNobody) return false;
-      this.#guards.set(userId, { atLeast: entry, namespace, untilMs: nowMs + GUARD_MS });
-      return false;
+  /** Returns the entries of whose users something is held. */
+  #held(entries: readonly Entry[]): Entry[] {
+    return entries.filter(({ userId }) => {
+      const isHeld = (this.#copies.get(userId)?.expiresMs ?? 0) > this.world.nowMs;
+      if (!isHeld) this.world.fault("cache left out");
+      return isHeld;
     });
   }
 
+  #renewFence(): void {
+    this.#fence = ++this.#lastFence;
+  }
+
+  /** Returns the fence, which is another one than ever when it was lost. */
+  token(): FillToken {
+    if (this.#fence === undefined) this.#renewFence();
+    return String(this.#fence);
+  }
+
+  #fill(entries: readonly Entry[], token: FillToken, namespace: string): boolean {
+    if (token !== String(this.#fence)) {
+      this.world.fault("cache refused a fill");
+      return false;
+    }
+    this.#set(entries, true, namespace);
+    return true;
+  }
+
   #forget(userId: string, atLeast: Version | undefined, namespace: string | undefined): void {
-    const present = this.#held.get(userId);
-    this.#held.delete(userId);
+    const present = this.#copies.get(userId);
+    this.#copies.delete(userId);
     this.#tellOf(userId);
     if (atLeast === undefined || namespace === undefined) return;
     const next = { ...atLeast, seq: atLeast.seq + 1 };
@@ -243,34 +261,18 @@ export class SimulatedCache extends SimulatedServer {
   }
 
   /** An instance that knows `namespace` fills in what it found in the store. */
-  fillFromElsewhere(entry: Entry, namespace: string): void {
-    if (!this.readOnly) this.#set([entry], true, namespace);
+  fillFromElsewhere(entry: Entry, token: FillToken, namespace: string): void {
+    if (!this.readOnly) this.#fill([entry], token, namespace);
   }
 
-  /** Nobody has looked at it for a while, and there is no room. */
+  /** There is no room. */
   #evictLater(userId: string, held: Held): void {
-    this.world.after(this.world.random.between(FILL_LATE_MS, EVICTED_MS), "evicted", () => {
-      if (this.#held.get(userId) !== held) return;
-      if (this.world.nowMs - held.usedMs < FILL_LATE_MS) return this.#evictLater(userId, held);
-      this.#held.delete(userId);
+    this.world.after(this.world.random.between(0, EVICTED_MS), "evicted", () => {
+      if (this.#copies.get(userId) !== held) return;
+      this.#copies.delete(userId);
+      if (this.world.random.chance(FENCE_EVICTED)) this.#fence = undefined;
       this.#tellOf(userId);
     });
-  }
-
-  /** Keeps what is there from being evicted for a while. */
-  #use(userId: string): void {
-    const held = this.#held.get(userId);
-    if (held !== undefined) held.usedMs = this.world.nowMs;
-  }
-
-  /** Returns when the copy of this user expires; Infinity when there is none. */
-  expiresMs(userId: string): number {
-    return this.#held.get(userId)?.expiresMs ?? Infinity;
-  }
-
-  /** Returns how often the copy of this user took the place of one of another name. */
-  displaced(userId: string): number {
-    return this.#displaced.get(userId) ?? 0;
   }
 
   /** What an instance that knows `namespace` is told. */
@@ -286,7 +288,7 @@ export class SimulatedCache extends SimulatedServer {
   }
 
   #get(userId: string, namespace: string | undefined): CachedEntry | undefined {
-    const held = this.#held.get(userId);
+    const held = this.#copies.get(userId);
     if (held === undefined || held.namespace !== namespace) return undefined;
     return held.expiresMs > this.world.nowMs ? held.cached : undefined;
   }
@@ -294,11 +296,6 @@ export class SimulatedCache extends SimulatedServer {
   #set(entries: readonly Entry[], complete: boolean, namespace: string): void {
     const expiresMs = this.world.nowMs + this.ttlMs;
     for (const entry of entries) {
-      this.#use(entry.userId);
-      const { namespace: former = namespace } = this.#held.get(entry.userId) ?? {};
-      if (former !== namespace) {
-        this.#displaced.set(entry.userId, this.displaced(entry.userId) + 1);
-      }
       const guard = this.#guards.get(entry.userId);
       const isGuarded = guard?.namespace === namespace && guard.untilMs > this.world.nowMs;
       if (isGuarded && compareVersions(entry, guard.atLeast) < 0) continue;
@@ -315,8 +312,8 @@ export class SimulatedCache extends SimulatedServer {
           cached.complete ? "complete" : "incomplete"
         }`,
       );
-      const held: Held = { cached, namespace, expiresMs, usedMs: this.world.nowMs };
-      this.#held.set(entry.userId, held);
+      const held: Held = { cached, namespace, expiresMs };
+      this.#copies.set(entry.userId, held);
       if (this.#evicts) this.#evictLater(entry.userId, held);
       this.#tellOf(entry.userId);
     }

@@ -16,9 +16,9 @@ export class Driver {
     return {
       get: (userId) => this.#drive(Promise.resolve(cache.get(userId))),
       update: (...what) => this.#drive(cache.update(...what)),
-      fill: (entries) => this.#drive(cache.fill(entries)),
+      token: () => this.#drive(cache.token()),
+      fill: (entries, token) => this.#drive(cache.fill(entries, token)),
       forget: (userId, atLeast) => this.#drive(cache.forget(userId, atLeast)),
-      ping: () => this.#drive(cache.ping()),
       close: () => this.#drive(cache.close()),
     };
   }

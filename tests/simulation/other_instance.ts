@@ -2,7 +2,7 @@
  * Another instance, which shares the store and the cache and only reads: what a look-up found it
  * fills in a little later, when a batch may have been settled that it knows nothing of.
  */
-import { cacheNameOf, FILL_LATE_MS, type SimulatedCache } from "./cache.ts";
+import { cacheNameOf, type SimulatedCache } from "./cache.ts";
 import type { SimulatedStore } from "./store.ts";
 import type { World } from "./world.ts";
 
@@ -12,6 +12,8 @@ interface OtherInstanceParts {
   readonly cache: SimulatedCache;
 }
 
+/** A look-up and the fill after it take no longer. */
+const FILL_LATE_MS = 300;
 /** It does so before this part of the batches, as what it finds is older from then on. */
 const LOOKS_UP_BEFORE = 0.3;
 
@@ -30,18 +32,11 @@ export class OtherInstance {
     const { world, store, cache } = this.parts;
     const found = store.tables.latest(userId);
     const name = cacheNameOf(store.identity);
-    const { losses } = cache;
-    const displaced = cache.displaced(userId);
-    const expiresMs = cache.expiresMs(userId);
+    const token = cache.token();
     if (found === undefined) return;
     world.after(world.random.between(0, FILL_LATE_MS), "another instance fills in", () => {
-      // What the cache has lost since cannot keep out what is older, and who has not heard of a new
-      // generation takes the place of its copies (ADR 6).
-      const isLost = cache.losses !== losses || expiresMs <= world.nowMs ||
-        cache.displaced(userId) !== displaced;
-      if (isLost || cacheNameOf(store.identity) !== name) return;
       world.fault("filled in by another instance");
-      cache.fillFromElsewhere(found, name);
+      cache.fillFromElsewhere(found, token, name);
     });
   }
 }

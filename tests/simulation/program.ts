@@ -124,7 +124,7 @@ export class Program {
       namespace: () => namespace.text,
       clock,
       keepsCopiesOfUpdated: bug === "local-copy-kept",
-      guardsNobody: bug === "left-out-not-guarded",
+      renewsNoFence: bug === "fence-not-renewed",
     });
     const release = (entries: readonly Entry[]) => {
       for (const entry of entries) this.doors?.intake.pending.settle([entry], entry.seq);

@@ -99,7 +99,8 @@ export class DeliverySetUp {
   #cache(): Cache {
     return {
       get: () => Promise.resolve(undefined),
-      fill: () => Promise.resolve(),
+      token: () => Promise.resolve(""),
+      fill: () => Promise.resolve(true),
       update: (entries) => {
         if (this.cacheRefuses) return Promise.reject(new Error("READONLY"));
         this.updates.push(entries.map(({ seq }) => seq));
@@ -110,7 +111,6 @@ export class DeliverySetUp {
         return Promise.resolve();
       },
       forget: (userId) => Promise.resolve(void this.forgotten.push(userId)),
-      ping: () => Promise.resolve(),
       close: () => Promise.resolve(),
     };
   }

@@ -1,6 +1,6 @@
 /** A cache in memory, as exact as its port asks, that fails when it is told to. */
 import { compareVersions, type Entry } from "../../src/domain.ts";
-import type { Cache, CachedEntry } from "../../src/ports/cache.ts";
+import type { Cache, CachedEntry, FillToken } from "../../src/ports/cache.ts";
 
 export class FakeCache implements Cache {
   readonly held = new Map<string, CachedEntry>();
@@ -8,21 +8,25 @@ export class FakeCache implements Cache {
   readonly offered: (readonly Entry[])[] = [];
   /** Every call fails with it. */
   failWith: Error | undefined;
+  #storedUpdates = 0;
 
   get(userId: string): Promise<CachedEntry | undefined> {
     return this.#call(() => this.held.get(userId));
   }
-  update(entries: readonly Entry[]): Promise<void> {
+  update(entries: readonly Entry[], areStored = false): Promise<void> {
+    if (areStored) this.#storedUpdates++;
     return this.#offer(entries, false);
   }
-  fill(entries: readonly Entry[]): Promise<void> {
-    return this.#offer(entries, true);
+  token(): Promise<FillToken> {
+    return this.#call(() => String(this.#storedUpdates));
+  }
+  async fill(entries: readonly Entry[], token: FillToken): Promise<boolean> {
+    if (token !== String(this.#storedUpdates)) return false;
+    await this.#offer(entries, true);
+    return true;
   }
   forget(userId: string): Promise<void> {
     return this.#call(() => void this.held.delete(userId));
-  }
-  ping(): Promise<void> {
-    return this.#call(() => {});
   }
   close(): Promise<void> {
     return Promise.resolve();

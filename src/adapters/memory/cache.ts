@@ -6,7 +6,7 @@
 import { LRUCache } from "lru-cache";
 import { compareVersions, type Entry } from "../../domain.ts";
 import { bytesOf, pack, type PackedEntry, unpack } from "../../packed.ts";
-import type { Cache, CachedEntry } from "../../ports/cache.ts";
+import type { Cache, CachedEntry, FillToken } from "../../ports/cache.ts";
 import type { Clock } from "../../ports/clock.ts";
 
 export interface MemoryCacheOptions {
@@ -44,6 +44,8 @@ class MemoryCache implements Cache {
   readonly #entries: LRUCache<string, Held>;
   readonly #completeMs: number;
   readonly #clock: MemoryCacheOptions["clock"];
+  /** So many updates were of entries that the store has; it is the token. */
+  #storedUpdates = 0;
 
   constructor(options: MemoryCacheOptions) {
     const {
@@ -80,15 +82,21 @@ class MemoryCache implements Cache {
    * forgotten, before its piece has come.
    */
   async update(entries: readonly Entry[], areStored = false): Promise<void> {
+    if (areStored) this.#storedUpdates++;
     for (const [i, entry] of entries.entries()) {
       if (areStored && i > 0 && i % PIECE_ENTRIES === 0) await this.#clock.turn();
       this.#offer(entry, false);
     }
   }
 
-  fill(entries: readonly Entry[]): Promise<void> {
+  token(): Promise<FillToken> {
+    return Promise.resolve(String(this.#storedUpdates));
+  }
+
+  fill(entries: readonly Entry[], token: FillToken): Promise<boolean> {
+    if (token !== String(this.#storedUpdates)) return Promise.resolve(false);
     for (const entry of entries) this.#offer(entry, true);
-    return Promise.resolve();
+    return Promise.resolve(true);
   }
 
   #offer(entry: Entry, cameFromStore: boolean): void {
@@ -106,10 +114,6 @@ class MemoryCache implements Cache {
     return Promise.resolve();
   }
 
-  ping(): Promise<void> {
-    return Promise.resolve();
-  }
-
   close(): Promise<void> {
     this.#entries.clear();
     return Promise.resolve();
@@ -119,8 +123,8 @@ class MemoryCache implements Cache {
 const OFF: Cache = {
   get: () => undefined,
   update: () => Promise.resolve(),
-  fill: () => Promise.resolve(),
+  token: () => Promise.resolve(undefined),
+  fill: () => Promise.resolve(false),
   forget: () => Promise.resolve(),
-  ping: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };

@@ -9,10 +9,11 @@
  */
 import { ErrorReply } from "@redis/client";
 import type { Entry, Version } from "../../domain.ts";
-import type { Cache, CachedEntry } from "../../ports/cache.ts";
+import type { Cache, CachedEntry, FillToken } from "../../ports/cache.ts";
 import { systemClock } from "../../ports/clock.ts";
 import { Connection } from "./connection.ts";
 import { drop, NOBODYS } from "./drop.ts";
+import { Fence } from "./fence.ts";
 import type { RedisAddress } from "./handshake.ts";
 import { decode, KeyLayout } from "./keys.ts";
 import {
@@ -69,6 +70,7 @@ class RedisCache implements TrackedCache {
   readonly copies: LocalCopies | undefined;
   readonly #keys: KeyLayout;
   readonly #connection: Connection;
+  readonly #fence: Fence;
   readonly #offers: Offers;
   #lastEpoch = { namespace: "", server: "", text: "" };
 
@@ -87,8 +89,10 @@ class RedisCache implements TrackedCache {
       onError,
       onNotice: options.onNotice ?? (() => {}),
     });
+    this.#fence = new Fence(this.#connection, this.#keys.ofFence);
     this.#offers = new Offers(this.#connection, {
       keys: this.#keys,
+      fence: this.#fence,
       epoch: () => this.#epoch(),
       ...{ ttlMs, callTimeoutMs, onError },
     });
@@ -126,8 +130,16 @@ class RedisCache implements TrackedCache {
     return this.#offers.update(entries, areStored);
   }
 
-  fill(entries: readonly Entry[]): Promise<void> {
-    return this.#offers.fill(entries);
+  /** It has the epoch, too: what was looked up before a failover is not for who has taken over. */
+  async token(): Promise<FillToken | undefined> {
+    const namespace = this.options.namespace();
+    const { server, value } = await this.#fence.read();
+    return namespace && `${server}${namespace}\n${value}`;
+  }
+
+  async fill(entries: readonly Entry[], token: FillToken): Promise<boolean> {
+    const [epoch, fence] = token.split("\n");
+    return epoch === this.#epoch() && await this.#offers.fill(entries, fence!);
   }
 
   async forget(userId: string, atLeast?: Version): Promise<void> {
@@ -136,11 +148,6 @@ class RedisCache implements TrackedCache {
     );
     // A version without a name has no guard: what a run before this one sent may still take effect.
     if (atLeast !== undefined && this.#epoch() === undefined) throw new Error(NOBODYS);
-  }
-
-  /** Asks for what a read needs. */
-  async ping(): Promise<void> {
-    await this.read("");
   }
 
   async close(): Promise<void> {

@@ -27,6 +27,11 @@ export class KeyLayout {
     return key.includes("}") ? `${key}\0t` : `${this.prefix}{${key}}\0v`;
   }
 
+  /** Fills are compared with it. No user has it, as it holds a NUL. */
+  get ofFence(): string {
+    return `${this.prefix}\0f`;
+  }
+
   /** Returns the user whose value or version is at `key`. */
   userOf(key: string): string {
     const { length } = this.prefix;

@@ -15,9 +15,9 @@ export function createRedisCacheLater(options: RedisCacheOptions): Cache {
     get: (userId) =>
       cache === undefined ? loaded().then((it) => it.get(userId)) : cache.get(userId),
     update: async (entries, areStored) => (await loaded()).update(entries, areStored),
-    fill: async (entries) => (await loaded()).fill(entries),
+    token: async () => (await loaded()).token(),
+    fill: async (entries, token) => (await loaded()).fill(entries, token),
     forget: async (userId, atLeast) => (await loaded()).forget(userId, atLeast),
-    ping: async () => (await loaded()).ping(),
     close: async () => (await loading)?.close(),
   };
 }

@@ -116,9 +116,9 @@ export interface TrackedCache extends Cache {
  * anew.
  */
 export function withLocalCopies(cache: TrackedCache, copies: LocalCopies): Cache {
-  const dropping = async (userIds: readonly string[], call: Promise<void>) => {
+  const dropping = async <T>(userIds: readonly string[], call: Promise<T>) => {
     try {
-      await call;
+      return await call;
     } finally {
       // The server says so too, but perhaps a moment later. And after a failure nobody knows what
       // it has.
@@ -130,9 +130,9 @@ export function withLocalCopies(cache: TrackedCache, copies: LocalCopies): Cache
     get: (userId) =>
       cache.tracks ? copies.get(userId, () => cache.read(userId)) : cache.get(userId),
     update: (entries, areStored) => dropping(usersOf(entries), cache.update(entries, areStored)),
-    fill: (entries) => dropping(usersOf(entries), cache.fill(entries)),
+    token: () => cache.token(),
+    fill: (entries, token) => dropping(usersOf(entries), cache.fill(entries, token)),
     forget: (userId, atLeast) => dropping([userId], cache.forget(userId, atLeast)),
-    ping: () => cache.ping(),
     close: () => cache.close(),
   };
 }

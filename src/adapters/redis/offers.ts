@@ -8,13 +8,16 @@ import { CacheStaleError, reasonOf } from "../../errors.ts";
 import { CHUNKS_AT_ONCE, chunksOf } from "./chunks.ts";
 import type { Connection } from "./connection.ts";
 import { drop, NOBODYS } from "./drop.ts";
+import type { Fence } from "./fence.ts";
 import type { RedisClient } from "./handshake.ts";
 import { encodeVersion, type KeyLayout } from "./keys.ts";
 import type { Peer } from "./peer.ts";
-import { evaluate, GUARD, OFFER, type Outcome, type Refusal, refusalsOf } from "./scripts.ts";
+import { isDone } from "./refusals.ts";
+import { evaluate, FILL, HELD, OFFER, type Outcome, type Refusal, refusalsOf } from "./scripts.ts";
 
 interface OfferOptions {
   readonly keys: KeyLayout;
+  readonly fence: Fence;
   /** Copies are made under it now; undefined: nobody knows whose they would be. */
   readonly epoch: () => string | undefined;
   readonly ttlMs: number;
@@ -23,9 +26,15 @@ interface OfferOptions {
   readonly onError: (error: Error) => void;
 }
 
-interface Refused extends Omit<Refusal, "index"> {
+interface Refused {
   readonly userId: string;
+  /** `fenced` was not taken, and nothing of the user has changed. */
+  readonly outcome: Refusal["outcome"] | "fenced";
+  readonly reason: string;
 }
+
+/** It says what a look-up knows of the entries that are offered; undefined without one. */
+type Found = { readonly fence: string } | undefined;
 
 /** Entries of more users than this are a backlog: hardly anybody is among them twice. */
 const BACKLOG_USERS = 4_500;
@@ -43,24 +52,28 @@ export class Offers {
    */
   async update(entries: readonly Entry[], areStored: boolean): Promise<void> {
     const newest = newestOfEach(entries);
-    const isBacklog = areStored && newest.length > BACKLOG_USERS;
-    await this.#offerMany(isBacklog ? await this.#held(newest) : newest, false);
-  }
-
-  /** Does as {@link Cache.fill} says. */
-  fill(entries: readonly Entry[]): Promise<void> {
-    return this.#offerMany(newestOfEach(entries), true);
+    // It comes before anybody is left out, and after the store has the entries.
+    const isFenced = areStored && newest.length > 0 && await this.options.fence.renew();
+    const leavesOut = isFenced && newest.length > BACKLOG_USERS &&
+      this.options.epoch() !== undefined;
+    await this.#offerMany(leavesOut ? await this.#held(newest) : newest, undefined);
   }
 
   /**
-   * Returns the entries of whose users something is held. Of the others a version is left for a
-   * while, which keeps out what look-ups under way have found.
+   * Does as {@link Cache.fill} says.
+   * @param fence as it was before the look-up
    */
+  async fill(entries: readonly Entry[], fence: string): Promise<boolean> {
+    const refused = await this.#offerMany(newestOfEach(entries), { fence });
+    return !refused.some(({ outcome }) => outcome === "fenced");
+  }
+
+  /** Returns the entries of whose users something is held. */
   async #held(entries: readonly Entry[]): Promise<Entry[]> {
     const held: Entry[] = [];
     let isAsked = true;
     await inLanes(chunksOf(entries), async (chunk) => {
-      const indices = isAsked ? await this.#guard(chunk).catch(() => undefined) : undefined;
+      const indices = isAsked ? await this.#heldOf(chunk).catch(() => undefined) : undefined;
       // Who cannot be asked of these cannot be asked of others either.
       if (indices === undefined) isAsked = false;
       held.push(...indices?.map((index) => chunk[index]!) ?? chunk);
@@ -68,33 +81,29 @@ export class Offers {
     return held;
   }
 
-  /**
-   * Guards the users of whom nothing is held; returns the places of the others, or undefined where
-   * that cannot be: nobody knows whose the copies are, or the server takes no keys of many users.
-   */
-  async #guard(chunk: readonly Entry[]): Promise<readonly number[] | undefined> {
-    return await this.connection.call(async (client, peer) => {
-      const epoch = this.options.epoch();
-      if (epoch === undefined || !peer.takesMany) return undefined;
-      const keys = chunk.flatMap(({ userId }) => this.options.keys.of(userId));
-      const args = [epoch, ...chunk.map(encodeVersion)];
-      return await evaluate<number[]>(client, GUARD, keys, args, peer.untracks);
-    });
+  async #heldOf(chunk: readonly Entry[]): Promise<readonly number[]> {
+    const keys = chunk.flatMap(({ userId }) => this.options.keys.of(userId));
+    return await this.connection.call((client, peer) =>
+      evaluate<number[]>(client, HELD, keys, [], peer.untracks)
+    );
   }
 
-  async #offerMany(entries: readonly Entry[], complete: boolean): Promise<void> {
+  async #offerMany(entries: readonly Entry[], found: Found): Promise<readonly Refused[]> {
     const refused: Refused[] = [];
     const unknown: string[] = [];
     let failure: unknown;
     await inLanes(chunksOf(entries), async (chunk) => {
       try {
-        if (failure === undefined) refused.push(...await this.#offerAll(chunk, complete));
+        if (failure === undefined) refused.push(...await this.#offerAll(chunk, found));
       } catch (error) {
         failure ??= error;
       }
       if (failure !== undefined) unknown.push(...chunk.map(({ userId }) => userId));
     });
-    if (failure === undefined) return this.#report(refused);
+    if (failure === undefined) {
+      this.#report(refused);
+      return refused;
+    }
     throw new CacheStaleError([...unknown, ...stale(refused)], reasonOf(failure), {
       cause: failure,
     });
@@ -104,17 +113,17 @@ export class Offers {
    * Offers a chunk in one round trip; where the server does not let the script run for all of them
    * at once, in another one for each, and where it does not let it run at all in a third one.
    */
-  async #offerAll(chunk: readonly Entry[], complete: boolean): Promise<Refused[]> {
+  async #offerAll(chunk: readonly Entry[], found: Found): Promise<Refused[]> {
     return await this.connection.call(async (client, peer) => {
-      if (chunk.length > 1 && peer.takesMany) {
+      if (peer.takesMany) {
         try {
-          return await this.#offer(client, peer, chunk, complete);
+          return await this.#offer(client, peer, chunk, found);
         } catch (error) {
           if (!(error instanceof ErrorReply)) throw error;
           if (error.message.startsWith("CROSSSLOT")) peer.takesNoMore();
         }
       }
-      const each = chunk.map((entry) => this.#offerOne(client, peer, entry, complete));
+      const each = chunk.map((entry) => this.#offerOne(client, peer, entry, found));
       return (await Promise.all(each)).flat();
     });
   }
@@ -123,10 +132,10 @@ export class Offers {
     client: RedisClient,
     peer: Peer,
     entry: Entry,
-    complete: boolean,
+    found: Found,
   ): Promise<Refused[]> {
     try {
-      return await this.#offer(client, peer, [entry], complete);
+      return await this.#offer(client, peer, [entry], found);
     } catch (error) {
       if (!(error instanceof ErrorReply)) throw error;
       // The script could not run. Without its companion the copy is a miss, whatever type its key
@@ -143,7 +152,7 @@ export class Offers {
     client: RedisClient,
     peer: Peer,
     entries: readonly Entry[],
-    complete: boolean,
+    found: Found,
   ): Promise<Refused[]> {
     const epoch = this.options.epoch();
     if (epoch === undefined) {
@@ -152,15 +161,24 @@ export class Offers {
     }
     const notAfterMs = String(peer.nowMs + this.options.callTimeoutMs);
     const keys: string[] = [];
-    const args = [complete ? "1" : "0", String(this.options.ttlMs), epoch, notAfterMs];
+    const args = [found === undefined ? "0" : "1", String(this.options.ttlMs), epoch, notAfterMs];
     for (const entry of entries) {
       keys.push(...this.options.keys.of(entry.userId));
       args.push(entry.value, encodeVersion(entry));
     }
-    const answer = await evaluate<string[]>(client, OFFER, keys, args, peer.untracks);
-    return refusalsOf(answer).map((refusal) => ({
+    const isFenced = found !== undefined && peer.takesMany;
+    if (isFenced) {
+      keys.push(this.options.keys.ofFence);
+      args.push(found.fence);
+    }
+    const script = isFenced ? FILL : OFFER;
+    const answer = await evaluate<string[] | null>(client, script, keys, args, peer.untracks);
+    if (answer === null) {
+      return entries.map(({ userId }) => ({ userId, outcome: "fenced", reason: "" }));
+    }
+    return refusalsOf(answer).map(({ index, ...refusal }) => ({
       ...refusal,
-      userId: entries[refusal.index]!.userId,
+      userId: entries[index]!.userId,
     }));
   }
 
@@ -200,17 +218,6 @@ async function inLanes(
     for (const chunk of chunks) await work(chunk);
   };
   await Promise.all(Array.from({ length: CHUNKS_AT_ONCE }, lane));
-}
-
-/** Resolves to false when the server refuses the call. */
-async function isDone(call: Promise<unknown>): Promise<boolean> {
-  try {
-    await call;
-    return true;
-  } catch (error) {
-    if (error instanceof ErrorReply) return false;
-    throw error;
-  }
 }
 
 function stale(refused: readonly Refused[]): string[] {

@@ -1,4 +1,5 @@
 /** Knows what servers say when they refuse, and what to do about it. */
+import { ErrorReply } from "@redis/client";
 
 const CLUSTER = "it is a node of a Redis Cluster, which is not supported: name a single server, " +
   "or an endpoint that speaks for the cluster as one";
@@ -63,5 +64,16 @@ export function unfitness(info: string): string | undefined {
     return `it is a read-only replica of ${field("master_host")}:${
       field("master_port")
     }: name the primary`;
+  }
+}
+
+/** Resolves to false when the server refuses the call. */
+export async function isDone(call: Promise<unknown>): Promise<boolean> {
+  try {
+    await call;
+    return true;
+  } catch (error) {
+    if (error instanceof ErrorReply) return false;
+    throw error;
   }
 }

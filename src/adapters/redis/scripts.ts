@@ -24,7 +24,7 @@ local function drop(value_key, version_key)
 end
 `;
 
-/** This is longer than a look-up in the store takes, and the update that follows it. */
+/** What is under way when something is guarded has come, or has missed its deadline, by then. */
 const GUARD_MS = 10_000;
 
 /**
@@ -65,29 +65,17 @@ return 'dropped'
 `);
 
 /**
- * Leaves the versions of entries, for a while, with users of whom no value is held. KEYS are the
- * value and the version of each. ARGV has the epoch, then the versions. It may run twice, and late:
- * a newer version stays. It answers the places of all other users, those among them of whom it was
- * refused.
+ * Says of which users something is held, of whatever type. KEYS are the value and the version of
+ * each; it answers their places. `GET` needs no right that the other scripts do not need.
  */
-export const GUARD = script(`${OLDER}
-local epoch = ARGV[1]
-local function guard(value_key, version_key, version)
-  if redis.pcall('GET', value_key) then return false end
-  local stored = redis.pcall('GET', version_key)
-  if stored then
-    if type(stored) ~= 'string' then return false end
-    -- Whether it can be read is not looked at: what only looks newer is left to an offer, and so
-    -- is what others left under another epoch.
-    if stored:sub(#version + 2) ~= epoch or older(version, stored) then return false end
+export const HELD = script(`
+local held = {}
+for i = 1, #KEYS, 2 do
+  if redis.pcall('GET', KEYS[i]) or redis.pcall('GET', KEYS[i + 1]) then
+    held[#held + 1] = (i - 1) / 2
   end
-  return not redis.pcall('SET', version_key, version .. '0' .. epoch, 'PX', ${GUARD_MS}).err
 end
-local others = {}
-for i = 1, #KEYS / 2 do
-  if not guard(KEYS[2 * i - 1], KEYS[2 * i], ARGV[i + 1]) then others[#others + 1] = i - 1 end
-end
-return others
+return held
 `);
 
 /** It says how an offer went; a blank and the reason follow it. */
@@ -162,12 +150,20 @@ local function offer(value_key, version_key, value, version)
   return refused(value_key, version_key, version, set.err)
 end
 local refusals = {}
-for i = 1, #KEYS / 2 do
+for i = 1, math.floor(#KEYS / 2) do
   local refusal = offer(KEYS[2 * i - 1], KEYS[2 * i], ARGV[2 * i + 3], ARGV[2 * i + 4])
   if refusal then refusals[#refusals + 1] = (i - 1) .. ' ' .. refusal end
 end
 return refusals
 `);
+
+/**
+ * Does as {@link OFFER}, unless the fence was renewed since, or is lost: then it does nothing, and
+ * answers nil. The last of KEYS is the fence, the last of ARGV what it was before the look-up.
+ */
+export const FILL = script(`
+if redis.pcall('GET', KEYS[#KEYS]) ~= ARGV[#ARGV] then return false end
+${OFFER.text}`);
 
 /** Reads the answer to {@link OFFER}. */
 export function refusalsOf(answer: readonly string[]): Refusal[] {

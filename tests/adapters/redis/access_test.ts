@@ -8,6 +8,7 @@ import type { RedisCacheOptions } from "../../../src/adapters/redis/cache.ts";
 import { signedCertificate } from "../../support/certificate.ts";
 import { Dsproxy, eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
+import { fillIn } from "../../support/fill_in.ts";
 import { startRedis } from "../../support/redis.ts";
 import {
   LOCAL,
@@ -47,7 +48,7 @@ function check(test: RedisTest, options: Partial<Parameters<typeof checkRedis>[0
 
 /** Two instances see each other's writes and deletions. */
 async function works(a: Watched, b: Watched): Promise<void> {
-  await a.cache.fill([v1]);
+  await fillIn(a.cache, [v1]);
   assert.deepEqual((await b.cache.get(USER))?.entry, v1);
   await a.cache.update([v2, entry(1, { userId: "a}b" })]);
   await eventually("b sees it", async () => (await b.cache.get(USER))?.entry.seq === 2);
@@ -69,9 +70,9 @@ for (
     await admit(test, rights);
     const [a, b] = [open(test), open(test)];
     await works(a, b);
-    await a.cache.fill([v1]);
+    await fillIn(a.cache, [v1]);
     await eventually("there is a copy", async () => (await b.cache.get(USER))?.source === "local");
-    await a.cache.ping();
+    await a.cache.token();
     for (const { notices } of [a, b]) assert.deepEqual(notices, []);
     assert.deepEqual(await check(test), { problems: [], notes: [] });
   });
@@ -94,7 +95,7 @@ for (const [right, notice] of Object.entries(WITHOUT)) {
     await works(a, b);
     assert.equal(await connections(raw), made, "no connection is made anew");
     const source = right === "+client|tracking" ? "redis" : "local";
-    await a.cache.fill([v1]);
+    await fillIn(a.cache, [v1]);
     await b.cache.get(USER);
     await eventually(
       `b answers from ${source}`,
@@ -114,7 +115,7 @@ for (const [right, notice] of Object.entries(WITHOUT)) {
 onRedis("without HELLO there are no local copies, and that is said once", async (test) => {
   const [a, b] = [LOCAL, NO_LOCAL].map((local) => test.open({ local })) as [Watched, Watched];
   await works(a, b);
-  await a.cache.fill([v1]);
+  await fillIn(a.cache, [v1]);
   for (let time = 0; time < 3; time++) assert.equal((await a.cache.get(USER))?.source, "redis");
   assert.equal(a.notices.length, 1);
   assert.match(a.notices[0]!, /has no CLIENT TRACKING.*HELLO is renamed/);
@@ -124,14 +125,14 @@ onRedis("without HELLO there are no local copies, and that is said once", async 
 onRedis("a right that is given later is used from the next connection on", async (test) => {
   const raw = await admit(test, NEEDED);
   const { cache } = open(test);
-  await cache.fill([v1]);
+  await fillIn(cache, [v1]);
   await cache.get(USER);
   assert.equal((await cache.get(USER))?.source, "redis");
   await raw.aclSetUser("app", [...OPTIONAL]);
   await raw.sendCommand(["CLIENT", "KILL", "USER", "app"]);
   await eventually(
     "it is there again",
-    () => cache.fill([v1]).then(() => true, () => false),
+    () => fillIn(cache, [v1]).then(() => true, () => false),
   );
   await eventually("there are copies", async () => (await cache.get(USER))?.source === "local");
 });
@@ -140,10 +141,10 @@ onRedis("without scripts nothing is cached, and nothing older is read", async (t
   const scripts = ["+eval", "+evalsha"];
   const raw = await admit(test, [...NEEDED, ...OPTIONAL]);
   const { cache, errors } = open(test);
-  await cache.fill([v1]);
+  await fillIn(cache, [v1]);
   await raw.aclSetUser("app", ["-@scripting"]);
   const made = await connections(raw);
-  for (let time = 0; time < 5; time++) await cache.fill([v2]);
+  for (let time = 0; time < 5; time++) await fillIn(cache, [v2]);
   assert.equal(await cache.get(USER), undefined);
   await cache.forget(USER);
   assert.equal(errors.length, 5);
@@ -215,9 +216,9 @@ async function isRefused(test: RedisTest, named: RegExp): Promise<void> {
   for (
     const call of [
       () => cache.get(USER),
-      () => cache.fill([v1]),
+      () => fillIn(cache, [v1]),
       () => cache.forget(USER),
-      () => cache.ping(),
+      () => cache.token(),
     ]
   ) {
     await assert.rejects(async () => await call(), named);
@@ -249,7 +250,7 @@ onRedis("a node of a cluster is named by its answers where INFO is forbidden", a
   await admit(test, [...NEEDED, ...OPTIONAL.filter((right) => right !== "+info")]);
   const { cache } = open(test);
   await assert.rejects(async () => await cache.get(USER), CLUSTER);
-  await assert.rejects(cache.fill([v1]), CLUSTER);
+  await assert.rejects(fillIn(cache, [v1]), CLUSTER);
   const { problems } = await check(test);
   assert.ok(
     problems.length > 0 && problems.every((problem) => CLUSTER.test(problem)),

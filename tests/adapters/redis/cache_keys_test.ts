@@ -4,6 +4,7 @@ import crc32c from "crc-32/crc32c";
 import { createClient } from "@redis/client";
 import type { Cache } from "../../../src/ports/cache.ts";
 import { entry } from "../../support/fakes.ts";
+import { fillIn, offer } from "../../support/fill_in.ts";
 import { sharedRedisUrl } from "../../support/redis.ts";
 import { makeRedisCache, TTL_MS } from "../../support/redis_caches.ts";
 
@@ -65,7 +66,7 @@ testKeys(
   "setting an entry again gives both keys their full lifetime again",
   async (cache, raw, keys) => {
     for (const again of [v1, v2]) {
-      await cache.fill([v1]);
+      await fillIn(cache, [v1]);
       for (const key of [keys.value, keys.version]) await raw.pExpire(key, 5_000);
       await cache.update([again]);
       for (const key of [keys.value, keys.version]) assert.ok(await raw.pTTL(key) > 5_000);
@@ -99,7 +100,7 @@ testKeys(
   "a version that cannot be read is a miss, and the next write replaces it",
   async (cache, raw, keys) => {
     for (const unreadable of ["", "9", "x".repeat(69), "-".repeat(69), "9".repeat(200)]) {
-      await cache.fill([v2]);
+      await fillIn(cache, [v2]);
       await raw.set(keys.version, unreadable);
       assert.equal(await cache.get(USER), undefined);
       await cache.update([v1]);
@@ -122,10 +123,10 @@ testKeys(
   "a value that someone else puts over ours is a miss, and the next write replaces it",
   async (cache, raw, keys) => {
     for (const complete of [false, true]) {
-      await cache[complete ? "fill" : "update"]([v1]);
+      await offer(cache, v1, complete);
       await raw.set(keys.value, "foreign");
       assert.equal(await cache.get(USER), undefined);
-      await cache.fill([v1]);
+      await fillIn(cache, [v1]);
       assert.deepEqual(await cache.get(USER), { entry: v1, complete: true, source: "redis" });
     }
   },
@@ -139,7 +140,7 @@ testKeys(
       await raw.del(keys.value);
       assert.equal(await cache.get(USER), undefined);
       for (const complete of [false, true]) {
-        await cache[complete ? "fill" : "update"]([v1]);
+        await offer(cache, v1, complete);
         assert.equal(await cache.get(USER), undefined);
       }
       await cache.update([restored]);
@@ -155,7 +156,7 @@ testKeys(
 testKeys(
   "when only the version was evicted, the value is a miss until the next write",
   async (cache, raw, keys) => {
-    await cache.fill([v2]);
+    await fillIn(cache, [v2]);
     await raw.del(keys.version);
     assert.equal(await cache.get(USER), undefined);
     await cache.update([v1]);
@@ -169,7 +170,7 @@ testKeys(
     const outside = [-1, 2 ** 60, 1e300, 0.5].map((ts, index) =>
       entry(index + 1, { userId: `outside${index}`, ts })
     );
-    await cache.fill([...outside, v1]);
+    await fillIn(cache, [...outside, v1]);
     for (const { userId } of outside) assert.equal(await cache.get(userId), undefined);
     assert.deepEqual((await cache.get(USER))?.entry, v1);
   },

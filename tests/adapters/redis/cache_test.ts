@@ -5,6 +5,7 @@ import { DeadlineError } from "../../../src/deadline.ts";
 import type { Cache } from "../../../src/ports/cache.ts";
 import { eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
+import { fillIn } from "../../support/fill_in.ts";
 import { type RedisServer, startRedis } from "../../support/redis.ts";
 import type { RedisCacheOptions } from "../../../src/adapters/redis/cache.ts";
 import { makeRedisCache, NO_LOCAL } from "../../support/redis_caches.ts";
@@ -58,7 +59,7 @@ testServer("a copy in this process follows what other instances write", async ({
     await eventually("a sees it", async () => (await a.get(USER))?.entry.seq === version.seq);
     await eventually("a keeps a copy", async () => await sourceOf(a) === "local");
   }
-  await b.fill([v3]);
+  await fillIn(b, [v3]);
   await eventually(
     "a knows that it is complete",
     async () => (await a.get(USER))?.complete === true,
@@ -92,7 +93,7 @@ testServer(
       () => raw.del(`p:{p:${USER}}\0v`),
     ];
     for (const remove of removals) {
-      await cache.fill([v1]);
+      await fillIn(cache, [v1]);
       await eventually("there is a copy", async () => await sourceOf(cache) === "local");
       await remove();
       await eventually("it is a miss", async () => await cache.get(USER) === undefined);
@@ -146,10 +147,10 @@ testServer(
     const refused = { message: new RegExp(`^Redis at 127\\.0\\.0\\.1:${server.port}: .+`) };
     await assert.rejects(async () => await cache.get(USER), refused);
     await assert.rejects(cache.update([v2]), refused);
-    await assert.rejects(cache.ping(), refused);
+    await assert.rejects(cache.token(), refused);
 
     await server.start();
-    await eventually("it answers again", () => succeeds(cache.ping()));
+    await eventually("it answers again", () => succeeds(cache.token()));
     assert.equal(await cache.get(USER), undefined);
     await cache.update([v2]);
     assert.deepEqual((await cache.get(USER))?.entry, v2);
@@ -161,9 +162,9 @@ testServer(
   async (server, caches) => {
     await server.stop();
     const cache = open(caches, { url: server.url });
-    await assert.rejects(cache.ping(), /^Error: Redis at .*ECONNREFUSED/);
+    await assert.rejects(cache.token(), /^Error: Redis at .*ECONNREFUSED/);
     await server.start();
-    await eventually("it answers", () => succeeds(cache.ping()));
+    await eventually("it answers", () => succeeds(cache.token()));
     await server.stop();
   },
 );
@@ -272,11 +273,11 @@ testServer(
   async (server, caches) => {
     const { url } = server;
     const cache = open(caches, { url });
-    await cache.fill([v1]);
+    await fillIn(cache, [v1]);
     const raw = await connectRaw(url);
     await raw.sendCommand(["SAVE"]);
     raw.destroy();
-    await cache.fill([v2]);
+    await fillIn(cache, [v2]);
     await server.kill();
     await server.start();
     await eventually(
@@ -297,7 +298,7 @@ testServer(
     await cache.update([v2]);
     await server.pause();
     await assert.rejects(
-      cache.fill([v3]),
+      cache.update([v3]),
       ({ cause }: Error) => cause instanceof DeadlineError,
     );
     await new Promise((resolve) => setTimeout(resolve, IMPATIENT_MS));
@@ -318,5 +319,5 @@ async function succeeds(call: Promise<unknown>): Promise<boolean> {
 }
 
 async function isRefused(cache: Cache, reason: RegExp): Promise<boolean> {
-  return await cache.ping().then(() => false, (error: Error) => reason.test(error.message));
+  return await cache.token().then(() => false, (error: Error) => reason.test(error.message));
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
+import { fillIn, offer } from "../../support/fill_in.ts";
 import { seeded } from "../../support/random.ts";
 import { LOCAL, NO_LOCAL, onRedis, type RawClient } from "../../support/redis_caches.ts";
 
@@ -25,7 +26,7 @@ onRedis("two deployments never read each other's values", async (test) => {
         // Of one deployment the versions are all newer than the other's: it is not they that
         // decide.
         const write = entry(seq, { userId, value: name, ts: name === "a" ? 1 : 2 });
-        if (random() < 0.4) await cache[random() < 0.5 ? "fill" : "update"]([write]);
+        if (random() < 0.4) await offer(cache, write, random() < 0.5);
         else if (random() < 0.1) await cache.forget(userId);
         const found = await cache.get(userId);
         if (found === undefined) continue;
@@ -46,11 +47,11 @@ onRedis(
       test.open({ local: LOCAL, namespace }).cache,
       test.open({ namespace }).cache,
     ];
-    await local.fill([v1]);
+    await fillIn(local, [v1]);
     await eventually("there is a copy", async () => (await local.get(USER))?.source === "local");
     name = "2";
     for (const cache of [local, remote]) assert.equal(await cache.get(USER), undefined);
-    await remote.fill([v1]);
+    await fillIn(remote, [v1]);
     await eventually(
       "there is a copy again",
       async () => (await local.get(USER))?.source === "local",
@@ -67,7 +68,7 @@ onRedis(
   async (test) => {
     let name = "1";
     const { cache } = test.open({ local: LOCAL, namespace: () => name });
-    await cache.fill([v1]);
+    await fillIn(cache, [v1]);
     const reading = cache.get(USER);
     name = "2";
     assert.equal(await reading, undefined);
@@ -80,12 +81,13 @@ onRedis(
   async (test) => {
     let name: string | undefined = "1";
     const { cache } = test.open({ local: LOCAL, namespace: () => name });
-    await cache.fill([v1]);
+    await fillIn(cache, [v1]);
     assert.ok(await cache.get(USER));
     name = undefined;
     assert.equal(await cache.get(USER), undefined);
     // What an earlier run sent may come after it: others have to be told by another way.
-    await assert.rejects(cache.fill([v2]), { name: "CacheStaleError", userIds: [USER] });
+    await assert.rejects(cache.update([v2]), { name: "CacheStaleError", userIds: [USER] });
+    assert.equal(await fillIn(cache, [v2]), false);
     await assert.rejects(cache.forget(USER, v2), /whose copies/);
     name = "1";
     assert.equal(await cache.get(USER), undefined);
@@ -107,12 +109,12 @@ onRedis(
     const raw = await test.raw();
     const { cache, errors, notices } = test.open();
     for (const [type, make] of Object.entries(FOREIGN)) {
-      await cache.fill([v1]);
+      await fillIn(cache, [v1]);
       await raw.del(USER);
       await make(raw);
       const before = await raw.dump(USER);
       for (let time = 0; time < 3; time++) {
-        await cache.fill([v2, entry(1, { userId: "other" })]);
+        await fillIn(cache, [v2, entry(1, { userId: "other" })]);
         assert.equal(await cache.get(USER), undefined);
         assert.equal((await cache.get("other"))?.entry.seq, 1);
         await cache.forget(USER);
@@ -121,7 +123,7 @@ onRedis(
       assert.deepEqual(await raw.dump(USER), before);
       assert.equal(await raw.exists(`{${USER}}\0v`), 0);
       await raw.del(USER);
-      await cache.fill([v2]);
+      await fillIn(cache, [v2]);
       assert.deepEqual((await cache.get(USER))?.entry, v2);
       await cache.forget(USER);
     }
@@ -138,15 +140,15 @@ onRedis("of what was under way when a user was forgotten, what is newer is taken
   const { cache } = test.open();
   const [v3, v4] = [entry(3, { userId: USER }), entry(4, { userId: USER })];
   await cache.forget(USER, v2);
-  await cache.fill([v1]);
+  await fillIn(cache, [v1]);
   assert.equal(await cache.get(USER), undefined);
-  await cache.fill([v2]);
+  await fillIn(cache, [v2]);
   assert.equal(await cache.get(USER), undefined, "by a reader who found it just before");
-  await cache.fill([v3]);
+  await fillIn(cache, [v3]);
   assert.deepEqual((await cache.get(USER))?.entry, v3);
-  await cache.fill([v4]);
+  await fillIn(cache, [v4]);
   await cache.forget(USER, v2);
-  await cache.fill([v3]);
+  await fillIn(cache, [v3]);
   assert.equal(await cache.get(USER), undefined, "what was there was newer still");
   await cache.update([v4]);
   assert.deepEqual((await cache.get(USER))?.entry, v4);

@@ -7,6 +7,7 @@ import { CacheStaleError } from "../../../src/errors.ts";
 import type { Cache } from "../../../src/ports/cache.ts";
 import { eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
+import { fillIn } from "../../support/fill_in.ts";
 import { LOCAL, onRedis, type RawClient } from "../../support/redis_caches.ts";
 
 const USERS = Array.from({ length: 300 }, (_, index) => `u${index}`);
@@ -51,7 +52,7 @@ onRedis(
   async (test) => {
     const [a, b] = [test.open(), test.open({ local: LOCAL })];
     const raw = await test.raw();
-    await a.cache.fill(V1);
+    await fillIn(a.cache, V1);
     await eventually("b has copies of all", async () => await holdsAll(b.cache, 1));
     await fill(raw);
     const startedMs = performance.now();
@@ -77,13 +78,13 @@ onRedis(
     const raw = await test.raw();
     for (const before of [[], V1]) {
       await raw.flushAll();
-      await a.cache.fill(before);
+      await fillIn(a.cache, before);
       await fill(raw);
       await a.cache.update(V2);
       await raw.configSet("maxmemory", "0");
-      await b.cache.fill(V1);
+      await fillIn(b.cache, V1);
       assert.ok(await holdsAll(b.cache, undefined));
-      await b.cache.fill(V2);
+      await fillIn(b.cache, V2);
       assert.ok(await holdsAll(a.cache, 2));
     }
   },
@@ -91,9 +92,9 @@ onRedis(
 
 onRedis("a full one forgets, and a newer copy than the refused one stays", async (test) => {
   const { cache, errors } = test.open();
-  await cache.fill(V2);
+  await fillIn(cache, V2);
   await fill(await test.raw());
-  await cache.fill(V1);
+  await fillIn(cache, V1);
   assert.ok(await holdsAll(cache, 2));
   await Promise.all(USERS.map((userId) => cache.forget(userId)));
   assert.ok(await holdsAll(cache, undefined));
@@ -105,10 +106,10 @@ onRedis(
   async (test) => {
     const [a, b] = [test.open(), test.open()];
     const raw = await test.raw();
-    await a.cache.fill(V1);
+    await fillIn(a.cache, V1);
     await raw.configSet("min-replicas-to-write", "1");
     if (test.version === "6") { // Which asks that of commands, not of scripts.
-      await a.cache.fill(V2);
+      await fillIn(a.cache, V2);
       assert.ok(await holdsAll(b.cache, 2));
       return;
     }
@@ -125,7 +126,7 @@ onRedis(
 onRedis("a snapshot that failed: its users are named as possibly stale", async (test) => {
   const { cache } = test.open();
   const raw = await test.raw();
-  await cache.fill(V1);
+  await fillIn(cache, V1);
   await raw.configSet("save", "3600 1000000");
   await Deno.mkdir(`${test.server.options.folder}/dump.rdb/in-the-way`, { recursive: true });
   await raw.sendCommand(["BGSAVE"]);
@@ -153,7 +154,7 @@ onRedis("of one call only the users that were refused are named", async (test) =
 onRedis("a replica is refused by name, whether it was one before or becomes one", async (test) => {
   const { cache, errors } = test.open();
   const raw = await test.raw();
-  await cache.fill(V1);
+  await fillIn(cache, V1);
   await raw.sendCommand(["REPLICAOF", "127.0.0.1", "1"]);
   await isStale(cache.update(V2), USERS, /READONLY .*name the primary/);
   const named = /Redis at .*: it is a read-only replica of 127\.0\.0\.1:1: name the primary/;
@@ -170,7 +171,7 @@ onRedis("a replica is refused by name, whether it was one before or becomes one"
   assert.ok(errors.some((error) => named.test(error)));
 
   await raw.sendCommand(["REPLICAOF", "NO", "ONE"]);
-  await eventually("it is the primary again", () => cache.ping().then(() => true, () => false));
+  await eventually("it is the primary again", () => cache.token().then(() => true, () => false));
   assert.ok(await holdsAll(cache, undefined), "what it has from before may be behind");
   await cache.update(V2);
   assert.ok(await holdsAll(late.cache, 2));
@@ -179,7 +180,7 @@ onRedis("a replica is refused by name, whether it was one before or becomes one"
 onRedis("a replica that nobody asks is found out within two seconds", async (test) => {
   const { cache, errors } = test.open({ local: LOCAL });
   const raw = await test.raw();
-  await cache.fill(V1);
+  await fillIn(cache, V1);
   await eventually("there are copies", async () => (await cache.get("u1"))?.source === "local");
   await raw.sendCommand(["REPLICAOF", "127.0.0.1", "1"]);
   await eventually("it is told", () => Promise.resolve(errors.length > 0), 2_500);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Cache } from "../../../src/ports/cache.ts";
 import { eventually } from "../../support/dsproxy.ts";
 import { entry } from "../../support/fakes.ts";
+import { fillIn } from "../../support/fill_in.ts";
 import { LOCAL, onRedis, type RawClient } from "../../support/redis_caches.ts";
 
 const USERS = Array.from({ length: 300 }, (_, index) => `u${index}`);
@@ -43,12 +44,12 @@ onRedis("of what only an update has looked at Redis tells nobody", async (test) 
   const { cache } = test.open({ local: LOCAL });
   const raw = await test.raw();
   const watched = () => infoOf(raw, "stats", "tracking_total_keys");
-  await cache.fill(version(1));
+  await fillIn(cache, version(1));
   await cache.update(version(2));
   await cache.forget("u1");
-  assert.equal(await watched(), 0);
+  assert.equal(await watched(), 1, "that is the fence, which the look-up read");
   await cache.get("u2");
-  assert.equal(await watched(), 2);
+  assert.equal(await watched(), 3);
   await test.open().cache.update(version(3));
   await eventually("it is read anew", async () => (await cache.get("u2"))?.entry.seq === 3);
 });
@@ -74,7 +75,7 @@ onRedis(
   async (test) => {
     const { cache, errors } = test.open({ local: LOCAL });
     const raw = await test.raw();
-    await cache.fill(["m7", "m2499"].map((userId) => entry(1, { userId })));
+    await fillIn(cache, ["m7", "m2499"].map((userId) => entry(1, { userId })));
     await raw.set("m8", "the original's");
     await cache.update(backlog(2), true);
     for (const userId of ["m7", "m2499", "m8"]) {
@@ -100,13 +101,33 @@ onRedis(
   async (test) => {
     const { cache } = test.open();
     const other = test.open().cache;
+    const token = await other.token();
     await cache.update(backlog(2), true);
-    await other.fill([entry(1, { userId: "m3" })]);
+    assert.equal(await other.fill([entry(1, { userId: "m3" })], token!), false);
     assert.equal(await cache.get("m3"), undefined, "it is older than what the store has");
-    await other.fill([entry(2, { userId: "m3" })]);
+    assert.equal(await fillIn(other, [entry(2, { userId: "m3" })]), true);
     assert.equal((await cache.get("m3"))?.complete, true);
     await cache.update(backlog(3), true);
     assert.equal((await other.get("m3"))?.entry.seq, 3);
+  },
+);
+
+onRedis(
+  "what a look-up found is not taken once Redis has lost what would keep it out",
+  async (test) => {
+    const { cache } = test.open();
+    const raw = await test.raw();
+    const found = [entry(1, { userId: "m3" })];
+    for (const loss of [() => raw.flushAll(), () => raw.del("\0f")]) {
+      const before = await cache.token();
+      await loss();
+      const after = await cache.token();
+      assert.equal(await cache.fill(found, before!), false, "what is there now is another one");
+      await loss();
+      assert.equal(await cache.fill(found, after!), false, "nothing is there");
+      assert.equal(await raw.exists("m3"), 0);
+    }
+    assert.equal(await fillIn(cache, found), true);
   },
 );
 
@@ -120,17 +141,21 @@ onRedis("where Redis takes no keys of many users a backlog is brought as ever", 
 });
 
 onRedis(
-  "nobody reads what is older where a full server cannot even guard a backlog's users",
+  "nobody reads what is older after a backlog that a full server refuses",
   async (test) => {
     const { cache } = test.open();
+    const other = test.open().cache;
+    const token = await other.token();
     const raw = await test.raw();
-    await cache.fill([entry(1, { userId: "m7" })]);
+    await fillIn(cache, [entry(1, { userId: "m7" })]);
     await raw.configSet("maxmemory-policy", "noeviction");
     await raw.configSet("maxmemory", "1");
     await cache.update(backlog(2), true);
     assert.equal(await cache.get("m7"), undefined, "what was there is dropped");
+    assert.equal(await fillIn(other, [entry(2, { userId: "m3" })]), false, "it is full");
     await raw.configSet("maxmemory", "0");
-    await test.open().cache.fill([entry(1, { userId: "m3" })]);
-    assert.equal(await cache.get("m3"), undefined, "what is older is kept out, as after a refusal");
+    assert.equal(await other.fill([entry(1, { userId: "m3" })], token!), false);
+    assert.equal(await cache.get("m3"), undefined);
+    assert.equal(await fillIn(other, [entry(2, { userId: "m3" })]), true);
   },
 );
