@@ -32,7 +32,7 @@ export class DeliveryHalf {
   readonly #delivery: Delivery;
   readonly #batcher: Batcher;
 
-  constructor(options: BatcherOptions, parts: DeliveryHalfParts) {
+  constructor(options: BatcherOptions, private readonly parts: DeliveryHalfParts) {
     this.#feed = new CacheFeed(parts.cache, parts.clock);
     this.#delivery = new Delivery(options.max, { ...parts, feed: this.#feed });
     this.#batcher = new Batcher(options, { ...parts, delivery: this.#delivery });
@@ -55,7 +55,8 @@ export class DeliveryHalf {
 
   /** Is told that these are on disk now. */
   durable(entries: readonly Entry[]): void {
-    this.#feed.offer(entries);
+    // Here an entry is pending until its flush: nobody would look at its copy.
+    if (this.parts.cache.isShared) this.#feed.offer(entries);
     this.#batcher.notify();
   }
 

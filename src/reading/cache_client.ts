@@ -100,6 +100,11 @@ export class CacheClient {
     this.#sharing = parts.sharing ?? UNSHARED;
   }
 
+  /** It is true when other instances have the cache, too. */
+  get isShared(): boolean {
+    return this.#sharing !== UNSHARED;
+  }
+
   /** Answers at once what is in memory. It never rejects. */
   get(userId: string): ReturnType<Cache["get"]> {
     if (this.#isSuspect(userId)) return undefined;
