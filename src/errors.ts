@@ -113,6 +113,14 @@ export class StoreWentBackError extends StoreError {
 }
 
 /**
+ * The store has numbers of a group within other bounds than those it came with. Who brings it cannot
+ * know which of its entries are there: a person has to find out who cut it anew.
+ */
+export class GroupsOverlapError extends StoreError {
+  override readonly name = "GroupsOverlapError";
+}
+
+/**
  * The cache did not take an update, and could not drop what it has either: of these users an older
  * copy may be read until it expires. One that could be dropped is no error.
  */

@@ -2,6 +2,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { createPostgresStore } from "../../src/adapters/postgres/store.ts";
 import { createSqliteStore } from "../../src/adapters/sqlite/store.ts";
+import type { GroupStore } from "../../src/ports/group_store.ts";
 import type { StorePorts } from "../../src/ports/store.ts";
 import { SimulatedStore } from "../simulation/store.ts";
 import { World } from "../simulation/world.ts";
@@ -68,7 +69,9 @@ const SQLITE_REFUSALS: Readonly<Record<Refusal, Sql>> = {
   ],
 };
 
-export async function postgresUnderTest(): Promise<StoreUnderTest> {
+export async function postgresUnderTest(): Promise<
+  StoreUnderTest & { readonly groups: GroupStore }
+> {
   const database = await createDatabase();
   const ports = createPostgresStore(postgresOptions(database.url));
   const execute = async (text: string) => void await once(database.url, (sql) => sql.unsafe(text));
@@ -185,7 +188,7 @@ function literal(text: string | null): string {
   return text === null ? "null" : `'${text.replaceAll("'", "''")}'`;
 }
 
-function memoryTables(tables: MemoryStore): Tables {
+export function memoryTables(tables: MemoryStore): Tables {
   const done = Promise.resolve();
   return {
     nowMs: () => Date.now(),

@@ -76,20 +76,34 @@ export class MemoryStore {
     if (mark === undefined || mark < confirmedSeq) {
       throw new StoreWentBackError(`The mark of ${source} is ${mark}, below ${confirmedSeq}`);
     }
-    const fresh = entries.filter(({ seq }) => seq > mark);
-    if (this.refusesAll !== undefined && fresh.length > 0) {
+    const rows = this.insertWhatGoesIn(source, entries.filter(({ seq }) => seq > mark));
+    this.moveMark(source, entries.at(-1)!.seq);
+    return { rows, dead: this.deadAmong(source, entries[0]!.seq, entries.at(-1)!.seq) };
+  }
+
+  /**
+   * Inserts these as rows, or buries them; returns how many are rows now.
+   * @throws StoreRefusesError when the table takes no row at all
+   */
+  insertWhatGoesIn(source: string, entries: readonly Entry[]): number {
+    if (this.refusesAll !== undefined && entries.length > 0) {
       throw new StoreRefusesError(this.refusesAll.code, this.refusesAll.message);
     }
     let rows = 0;
-    for (const entry of fresh) {
+    for (const entry of entries) {
       const rejection = this.refuses(entry);
       if (rejection === undefined) {
         this.insert(entry);
         rows++;
       } else this.#bury(source, entry, rejection);
     }
-    this.moveMark(source, entries.at(-1)!.seq);
-    return { rows, dead: this.#deadAmong(source, entries) };
+    return rows;
+  }
+
+  deadAmong(source: string, first: number, last: number): RefusedEntry[] {
+    return this.dead
+      .filter((letter) => letter.source === source && letter.seq >= first && letter.seq <= last)
+      .map(({ seq, code, message }) => ({ seq, code, message }));
   }
 
   /** Also what another program does: then without a mark. */
@@ -181,13 +195,6 @@ export class MemoryStore {
   #bury(source: string, entry: Entry, { code, message }: Rejection): void {
     this.dead.push({ ...entry, source, code, message, failedAtMs: this.#now(), attempts: 1 });
     this.#onRow(entry, "dead_letters");
-  }
-
-  #deadAmong(source: string, entries: readonly Entry[]): RefusedEntry[] {
-    const [first, last] = [entries[0]!.seq, entries.at(-1)!.seq];
-    return this.dead
-      .filter((letter) => letter.source === source && letter.seq >= first && letter.seq <= last)
-      .map(({ seq, code, message }) => ({ seq, code, message }));
   }
 }
 

@@ -4,22 +4,28 @@
  * (dead_letters.ts) are next door.
  */
 import type { Entry } from "../../domain.ts";
+import type { GroupStore } from "../../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { PostgresDeadLetters } from "./dead_letters.ts";
+import { PostgresGroups } from "./groups.ts";
 import { identityOf } from "./identity.ts";
 import { LookUps } from "./look_ups.ts";
 import { PostgresIdentity } from "./store_identity.ts";
-import { endStrandedCopies, putOneByOne, putTogether, RowsVanishedError } from "./put.ts";
+import { endStrandedCopies, putOneByOne, putTogether } from "./put.ts";
+import { RowsVanishedError } from "./rows.ts";
 import { isLockTimeout, isRefusal } from "./sql_state.ts";
 
 /** Makes the store, which does not connect before the first call; the server need not be up. */
-export function createPostgresStore(options: DatabaseOptions): StorePorts {
+export function createPostgresStore(
+  options: DatabaseOptions,
+): StorePorts & { readonly groups: GroupStore } {
   const database = new Database(options);
   return {
     store: new PostgresStore(database, options),
     identity: new PostgresIdentity(database),
     deadLetters: new PostgresDeadLetters(database),
+    groups: new PostgresGroups(database),
   };
 }
 

@@ -1,0 +1,212 @@
+/**
+ * Applies groups of entries in whatever order they come. Their intervals are inserted before the
+ * marks are read, each by a statement of its own: whoever else has the same group at hand waits for
+ * the one that came first, and a mark that was moved over it meanwhile is seen. In another order, or
+ * in one statement, a group could be there twice.
+ */
+import pg from "pg";
+import type { Entry } from "../../domain.ts";
+import { GroupsOverlapError } from "../../errors.ts";
+import type { Applied, EntryGroup, GroupStore, SourcedRefusal } from "../../ports/group_store.ts";
+import type { Database } from "./database.ts";
+import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
+import { ensureGroupsTable } from "./groups_table.ts";
+import { endStrandedCopies } from "./put.ts";
+import { insertOneByOne, insertTogether, RowsVanishedError } from "./rows.ts";
+import { SYNCHRONOUS, TAKES_COPY } from "./safeguards.ts";
+import type { Session, Transaction } from "./session.ts";
+import { isLockTimeout, isRefusal } from "./sql_state.ts";
+
+/** A fold of so many intervals takes milliseconds; what is left follows with the next one. */
+const FOLDED_MAX = 1_000;
+
+export class PostgresGroups implements GroupStore {
+  #ready: Promise<void> | undefined;
+
+  constructor(private readonly database: Pick<Database, "run" | "transaction" | "transactionOr">) {}
+
+  async apply(groups: readonly EntryGroup[]): Promise<Applied> {
+    // The same one may be among them twice.
+    const distinct = new Map(groups.map((group) => [`${keyOf(group)} ${group.last}`, group]));
+    const ordered = [...distinct.values()].sort(byPlace);
+    if (ordered.length === 0) return { rows: 0, dead: [] };
+    return await this.#withTable(() =>
+      this.database.transactionOr(
+        (transaction) => applyTogether(transaction, ordered),
+        async (error, pool) => {
+          if (isLockTimeout(error)) {
+            await pool.run((session) => endStrandedCopies(session, 2 * pool.transactionLimitMs));
+          }
+          if (!isRefusal(error) && !(error instanceof RowsVanishedError)) throw error;
+          return await pool.transaction((transaction) => applyOneByOne(transaction, ordered));
+        },
+      )
+    );
+  }
+
+  async fold(source: string): Promise<number> {
+    return await this.#withTable(() =>
+      this.database.transaction((transaction) => foldInto(transaction, source))
+    );
+  }
+
+  async #withTable<T>(work: () => Promise<T>): Promise<T> {
+    const ready = this.#ready ??= this.database.run(ensureGroupsTable);
+    try {
+      await ready;
+      return await work();
+    } catch (error) {
+      // Whatever it was, the next call looks whether the table is there.
+      if (this.#ready === ready) this.#ready = undefined;
+      throw error;
+    }
+  }
+}
+
+/** Has to be called in a transaction, with groups in order. */
+export async function applyTogether(
+  transaction: Transaction,
+  groups: readonly EntryGroup[],
+): Promise<Applied> {
+  const { fresh, takesCopy } = await claim(transaction, groups);
+  const entries = entriesOf(fresh);
+  if (entries.length > 0) await insertTogether(transaction, entries, takesCopy);
+  return { rows: entries.length, dead: await deadOf(transaction, without(groups, fresh)) };
+}
+
+async function applyOneByOne(
+  transaction: Transaction,
+  groups: readonly EntryGroup[],
+): Promise<Applied> {
+  // A deferred constraint would speak up at the end only, and then against all of them.
+  await transaction.query("set constraints all immediate");
+  const { fresh } = await claim(transaction, groups);
+  let rows = 0;
+  for (const [source, of] of Map.groupBy(fresh, ({ source }) => source)) {
+    const entries = entriesOf(of);
+    const refused = await insertOneByOne(transaction, entries, []);
+    await buryDeadLetters(transaction, source, entries, refused);
+    rows += entries.length - refused.length;
+  }
+  return { rows, dead: await deadOf(transaction, groups) };
+}
+
+interface Claimed {
+  /** The store does not have these, and nobody else brings them. */
+  readonly fresh: readonly EntryGroup[];
+  readonly takesCopy: boolean;
+}
+
+async function claim(transaction: Transaction, groups: readonly EntryGroup[]): Promise<Claimed> {
+  const values = groups.map(({ source, first, last }) =>
+    `(${pg.escapeLiteral(source)}, ${first}::bigint, ${last}::bigint)`
+  ).join(", ");
+  const { rows: inserted } = await transaction.query<{ source: string; first: string }>(
+    `insert into dsproxy_applied (source, first, last) values ${values}
+     on conflict (source, first) do nothing returning source, first`,
+  );
+  const { rows: known } = await transaction.query<Known>(
+    `select g.source, g.first, coalesce(m.seq, 0) as mark, ${SYNCHRONOUS}, ${TAKES_COPY},
+       exists (select from dsproxy_applied a where a.source = g.source and a.first <= g.last
+         and a.last >= g.first and (a.first, a.last) <> (g.first, g.last)) as overlaps
+     from (values ${values}) as g (source, first, last)
+     left join dsproxy_marks m on m.source = g.source`,
+  );
+  const claimed = new Set(inserted.map(keyOf));
+  const knownOf = new Map(known.map((row) => [keyOf(row), row]));
+  const fresh = groups.filter((group) => {
+    const { mark, overlaps } = knownOf.get(keyOf(group))!;
+    if (overlaps || (group.first <= Number(mark) && Number(mark) < group.last)) {
+      throw overlap(group);
+    }
+    if (!claimed.has(keyOf(group))) return false;
+    if (Number(mark) < group.last) return true;
+    transaction.atEnd(
+      `delete from dsproxy_applied where source = ${
+        pg.escapeLiteral(group.source)
+      } and first = ${group.first}`,
+    );
+    return false;
+  });
+  return { fresh, takesCopy: known.every(({ takes_copy }) => takes_copy) };
+}
+
+interface Known {
+  readonly source: string;
+  readonly first: string;
+  readonly mark: string;
+  readonly takes_copy: boolean;
+  readonly overlaps: boolean;
+}
+
+/** Has to be called in a transaction. */
+export async function foldInto(transaction: Transaction, source: string): Promise<number> {
+  const named = pg.escapeLiteral(source);
+  const { rows: [row] } = await transaction.query<{ seq: string }>(
+    `insert into dsproxy_marks (source, seq) values (${named}, 0) on conflict do nothing;
+     select seq, ${SYNCHRONOUS} from dsproxy_marks where source = ${named} for update`,
+  );
+  const before = Number(row!.seq);
+  const { rows: intervals } = await transaction.query<{ first: string; last: string }>(
+    `select first, last from dsproxy_applied where source = ${named}
+     order by first limit ${FOLDED_MAX}`,
+  );
+  let mark = before;
+  for (const { first, last } of intervals.map(numbersOf)) {
+    // What lies below the mark was brought once more, and not taken.
+    if (last <= mark) continue;
+    if (first <= mark) throw overlap({ source, first, last });
+    if (first > mark + 1) break;
+    mark = last;
+  }
+  if (mark > before) {
+    transaction.atEnd(
+      `delete from dsproxy_applied where source = ${named} and last <= ${mark}`,
+    );
+    transaction.atEnd(
+      `update dsproxy_marks set seq = ${mark}, updated_at = now() where source = ${named}`,
+    );
+  }
+  return mark;
+}
+
+async function deadOf(
+  session: Session,
+  groups: readonly EntryGroup[],
+): Promise<readonly SourcedRefusal[]> {
+  const dead: SourcedRefusal[] = [];
+  for (const { source, first, last } of groups) {
+    for (const refusal of await deadAmong(session, source, first, last)) {
+      dead.push({ ...refusal, source });
+    }
+  }
+  return dead;
+}
+
+function entriesOf(groups: readonly EntryGroup[]): readonly Entry[] {
+  return groups.flatMap(({ entries }) => entries);
+}
+
+function without(groups: readonly EntryGroup[], some: readonly EntryGroup[]): EntryGroup[] {
+  return groups.filter((group) => !some.includes(group));
+}
+
+function keyOf({ source, first }: { readonly source: string; readonly first: string | number }) {
+  return `${source} ${first}`;
+}
+
+function numbersOf({ first, last }: { readonly first: string; readonly last: string }) {
+  return { first: Number(first), last: Number(last) };
+}
+
+/** All callers lock in this order, so that none waits for one that waits for it. */
+function byPlace(a: EntryGroup, b: EntryGroup): number {
+  if (a.source !== b.source) return a.source < b.source ? -1 : 1;
+  return a.first - b.first;
+}
+
+function overlap({ source, first, last }: Omit<EntryGroup, "entries">): GroupsOverlapError {
+  return new GroupsOverlapError(
+    `The numbers ${first} to ${last} of ${source} are there in part, within other bounds`,
+  );
+}

@@ -1,0 +1,140 @@
+/**
+ * Inserts rows in a transaction: all of them with one statement, or, where that was refused, taken
+ * apart on the server, so that what goes in goes in. Marks and intervals are others' business.
+ */
+import type { Entry } from "../../domain.ts";
+import { StoreRefusesError } from "../../errors.ts";
+import type { RefusedEntry } from "../../ports/dead_letters.ts";
+import { ISOLATE, ISOLATE_SETTINGS, PROBE } from "./isolate.ts";
+import type { Session, Transaction } from "./session.ts";
+import { COLUMN_ARRAYS, COLUMN_NAMES, columnsOf, linesOf } from "./user_data.ts";
+
+/**
+ * Says that a trigger or a rule of the table took rows away without a word, so that each has to be
+ * looked for.
+ */
+export class RowsVanishedError extends Error {
+  override readonly name = "RowsVanishedError";
+}
+
+/**
+ * Inserts all entries with one statement.
+ * @param takesCopy a COPY does what an INSERT would
+ * @throws the driver's DatabaseError when one is refused, or RowsVanishedError
+ */
+export async function insertTogether(
+  transaction: Transaction,
+  entries: readonly Entry[],
+  takesCopy: boolean,
+  onSent: () => void = () => {},
+): Promise<void> {
+  const rows =
+    await (takesCopy ? copy(transaction, entries, onSent) : insert(transaction, entries, onSent));
+  if (rows !== entries.length) {
+    throw new RowsVanishedError(`${rows} of ${entries.length} rows were inserted`);
+  }
+}
+
+/** The encoding is named, as a pooler may have made the session for somebody else. */
+const COPY = `copy user_data (${COLUMN_NAMES}) from stdin with (encoding 'UTF8')`;
+const INSERT = `insert into user_data (${COLUMN_NAMES}) select * from unnest(${
+  COLUMN_ARRAYS.join(", ")
+})`;
+
+function copy(
+  transaction: Transaction,
+  entries: readonly Entry[],
+  onSent: () => void,
+): Promise<number> {
+  return transaction.copy(COPY, withEnd(linesOf(entries), onSent));
+}
+
+/** Calls `onEnd` when the last row was taken. */
+function* withEnd(rows: Iterable<string>, onEnd: () => void): Iterable<string> {
+  yield* rows;
+  onEnd();
+}
+
+async function insert(
+  session: Session,
+  entries: readonly Entry[],
+  onSent: () => void,
+): Promise<number> {
+  const inserted = session.query(INSERT, columnsOf(entries));
+  onSent();
+  return (await inserted).rowCount ?? 0;
+}
+
+/**
+ * Tries each entry on its own, where together they were refused, and returns what is refused again
+ * when all others have had their turn.
+ * @param neighbours rows that went in a moment ago
+ * @throws StoreRefusesError when the table takes no row at all; the driver's DatabaseError for what
+ *   may pass
+ */
+export async function insertOneByOne(
+  session: Session,
+  entries: readonly Entry[],
+  neighbours: readonly Entry[],
+): Promise<readonly RefusedEntry[]> {
+  const refused = await insertWhatGoesIn(session, entries);
+  if (entries.length === 0 || refused.length < entries.length) return refused;
+  await refuseWhereTableIsAtFault(session, refused, neighbours);
+  // Others go in, so these are at fault; unless somebody mended the table just now.
+  return await insertWhatGoesIn(session, entries);
+}
+
+/**
+ * Inserts what goes in. A block has no parameters, so it is given the rows, and gives back what was
+ * refused, by settings that end with the transaction.
+ */
+async function insertWhatGoesIn(
+  session: Session,
+  entries: readonly Entry[],
+): Promise<RefusedEntry[]> {
+  if (entries.length === 0) return [];
+  await session.query(
+    `select ${
+      COLUMN_ARRAYS.map((array, i) =>
+        `set_config('dsproxy.${ISOLATE_SETTINGS[i]}', ${array}::text, true)`
+      ).join(", ")
+    }`,
+    columnsOf(entries),
+  );
+  await session.query(ISOLATE);
+  return await settingOf<RefusedEntry[]>(session, "dsproxy.refused");
+}
+
+/**
+ * Probes the table: a row that nobody can have anything against, and copies of those that went in,
+ * stand in for others of the batch.
+ */
+async function refuseWhereTableIsAtFault(
+  session: Session,
+  refused: readonly RefusedEntry[],
+  neighbours: readonly Entry[],
+): Promise<void> {
+  const copies = neighbours.map(({ userId, value }) => ({ userId, value }));
+  await session.query("select set_config('dsproxy.neighbours', $1, true)", [
+    JSON.stringify(copies),
+  ]);
+  await session.query(PROBE);
+  const probe = await settingOf<{ goesIn: boolean; codes: string[] }>(session, "dsproxy.probe");
+  const first = refused[0]!;
+  const alike = refused.every(({ code }) => code === first.code) &&
+    probe.codes.includes(first.code);
+  if (!probe.goesIn && alike) {
+    throw new StoreRefusesError(
+      first.code,
+      `user_data takes no row at all: ${first.message} (${first.code})`,
+    );
+  }
+}
+
+async function settingOf<T>(session: Session, name: string): Promise<T> {
+  const { rows: [row] } = await session.query<{ text: string }>(
+    "select current_setting($1) as text",
+    [name],
+  );
+  return JSON.parse(row!.text) as T;
+}

@@ -1,0 +1,77 @@
+/** Groups in a database in memory. Each call is one transaction that happens at once. */
+import { GroupsOverlapError } from "../../src/errors.ts";
+import type { Applied, EntryGroup, GroupStore } from "../../src/ports/group_store.ts";
+import type { MemoryStore } from "./memory_store.ts";
+
+interface Interval {
+  readonly first: number;
+  readonly last: number;
+}
+
+export class MemoryGroups implements GroupStore {
+  readonly #applied = new Map<string, readonly Interval[]>();
+
+  constructor(private readonly tables: MemoryStore) {}
+
+  async apply(groups: readonly EntryGroup[]): Promise<Applied> {
+    await Promise.resolve();
+    const distinct = new Map(
+      groups.map((group) => [`${group.source} ${group.first} ${group.last}`, group]),
+    );
+    this.#refuseOverlaps([...distinct.values()]);
+    const fresh = [...distinct.values()].filter((group) => !this.#has(group));
+    const { refusesAll } = this.tables;
+    let rows = 0;
+    for (const { source, entries } of fresh) {
+      // What refuses all of them does so before anything is there.
+      rows += this.tables.insertWhatGoesIn(source, entries);
+    }
+    if (refusesAll === undefined || fresh.every(({ entries }) => entries.length === 0)) {
+      for (const { source, first, last } of fresh) {
+        this.#applied.set(source, [...this.#of(source), { first, last }]);
+      }
+    }
+    const dead = [...distinct.values()].flatMap(({ source, first, last }) =>
+      this.tables.deadAmong(source, first, last).map((refusal) => ({ ...refusal, source }))
+    );
+    return { rows, dead };
+  }
+
+  async fold(source: string): Promise<number> {
+    await Promise.resolve();
+    const ordered = this.#of(source).toSorted((a, b) => a.first - b.first);
+    let mark = this.#mark(source);
+    while (ordered[0]?.first === mark + 1) mark = ordered.shift()!.last;
+    this.#applied.set(source, ordered);
+    this.tables.moveMark(source, mark);
+    return mark;
+  }
+
+  #of(source: string): readonly Interval[] {
+    return this.#applied.get(source) ?? [];
+  }
+
+  #mark(source: string): number {
+    return this.tables.markOf.get(source) ?? 0;
+  }
+
+  #has({ source, first, last }: EntryGroup): boolean {
+    return last <= this.#mark(source) ||
+      this.#of(source).some((there) => there.first === first && there.last === last);
+  }
+
+  #refuseOverlaps(groups: readonly EntryGroup[]): void {
+    for (const [index, group] of groups.entries()) {
+      const others = groups.filter((other, i) => i !== index && other.source === group.source);
+      const mark = this.#mark(group.source);
+      const isCut = group.first <= mark && mark < group.last;
+      const overlaps = [...this.#of(group.source), ...others].some(({ first, last }) =>
+        first <= group.last && last >= group.first &&
+        (first !== group.first || last !== group.last)
+      );
+      if (isCut || overlaps) {
+        throw new GroupsOverlapError(`${group.first} to ${group.last} are there in part`);
+      }
+    }
+  }
+}
