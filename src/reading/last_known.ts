@@ -1,8 +1,8 @@
 /**
- * Remembers what reads found out last, for two occasions: a user that nobody has written is not
- * looked up again at once, and while no tier can answer, an answer that was right a few minutes ago
- * is better than none. Readers tell what they found; whoever accepts writes tells what these
- * outdate.
+ * Remembers what reads found out last, for three occasions: a user that nobody has written is not
+ * looked up again at once; while no tier can answer, an answer that was right a few minutes ago
+ * is better than none; and what was once answered is not followed by what is older. Readers tell
+ * what they found; whoever accepts writes tells what these outdate.
  */
 import { LRUCache } from "lru-cache";
 import { compareVersions, type Entry } from "../domain.ts";
@@ -51,15 +51,21 @@ export class LastKnown {
     });
   }
 
-  /** A read has just found this entry, and it is the newest there is. */
-  found(entry: Entry): void {
+  /**
+   * A read has just found this entry, and it is the newest that any tier has.
+   * @returns what a read found before, when that is newer: then this entry is not kept
+   */
+  found(entry: Entry): Entry | undefined {
     if (this.#absences.size > 0) this.#absences.delete(entry.userId);
     const answer = this.#answers.peek(entry.userId, { allowStale: true });
     const nowMs = this.clock.monotonicMs();
-    // The same entry is most often found again: what was packed is not packed anew. A row that
-    // others inserted has no run, and may be changed by them.
-    const isSame = answer !== undefined && entry.run !== "" &&
-      compareVersions(answer.entry, entry) === 0;
+    // A row that others inserted has no run, and may be changed by them.
+    const order = answer === undefined || answer.entry.run === ""
+      ? -1
+      : compareVersions(answer.entry, entry);
+    if (order > 0 && this.#answers.has(entry.userId)) return unpack(answer!.entry);
+    // The same entry is most often found again: what was packed is not packed anew.
+    const isSame = answer !== undefined && order === 0;
     if (isSame && nowMs - answer.foundMs < this.staleMs * RENEWED_AFTER) return;
     const found = { entry: isSame ? answer.entry : pack(entry), foundMs: nowMs };
     this.#answers.set(entry.userId, found);

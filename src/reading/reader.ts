@@ -38,7 +38,7 @@ interface ReaderParts {
   readonly pending: Pick<Pending, "get" | "has" | "settlements">;
   readonly cache: Pick<CacheClient, "get" | "fill" | "beginLookUp" | "doubt">;
   readonly lastKnown: LastKnown;
-  readonly store: Pick<Store, "latest">;
+  readonly store: Pick<Store, "latest" | "marks">;
   readonly intake: Pick<Intake, "stageOf">;
   readonly arrivals: Pick<Arrivals, "wait">;
   /** It counts each read that was answered, by where the answer came from. */
@@ -123,11 +123,14 @@ export class Reader {
         return this.#withoutStore(userId, best, waiting, error);
       }
       const { stored, lookUp } = found;
+      best = newest(best, stored);
+      const seen = best === undefined ? lastKnown.lastAnswer(userId) : undefined;
+      // A row that another program inserted it may have deleted.
+      if (seen !== undefined && seen.run !== "") return await this.#answerSeen(seen);
       // The store may refuse what waits here, and the cache have forgotten it by now: a copy of it
       // counts as complete once the older row is filled in, and is not brought back.
       const known = pending.has(userId) ? stored : newest(stored, cached?.entry);
       void this.#complete(userId, known, settlements, lookUp);
-      best = newest(best, stored);
     }
     return this.#answer(best, waiting, cached);
   }
@@ -136,15 +139,44 @@ export class Reader {
     best: Entry | undefined,
     waiting?: Entry,
     cached?: CachedEntry,
-  ): ReadResult | undefined {
+  ): ReadResult | undefined | Promise<ReadResult | undefined> {
     if (best === undefined) {
       this.#counts.none.inc();
       return undefined;
     }
-    this.parts.lastKnown.found(best);
+    const seen = this.parts.lastKnown.found(best);
+    if (seen !== undefined) return this.#answerSeen(seen, best);
     const source = best === waiting ? "pending" : best === cached?.entry ? cached.source : "store";
+    return this.#result(best, source);
+  }
+
+  #result(entry: Entry, source: ReadResult["source"]): ReadResult {
     this.#counts[source].inc();
-    return { entry: best, source };
+    return { entry, source };
+  }
+
+  /**
+   * Answers with what was answered before, and is newer than what any tier has: another instance has
+   * accepted it, the cache has lost it, and the store does not have it yet. Once the store has had
+   * it, only the store knows what is left of it.
+   */
+  async #answerSeen(seen: Entry, best?: Entry): Promise<ReadResult | undefined> {
+    const { store, lastKnown, intake } = this.parts;
+    const { userId, run, seq } = seen;
+    try {
+      // What this instance has accepted itself is pending, or has had its turn.
+      const isOthers = intake.stageOf(run, seq) === "unknown";
+      const isOnItsWay = isOthers && ((await store.marks([run])).get(run) ?? 0) < seq;
+      if (isOnItsWay) return this.#result(seen, "local");
+      const { stored } = await this.#lookUp(userId);
+      const known = newest(best, stored);
+      // It was refused. Not before that is known may others be answered with what is older.
+      if (newest(known, seen) !== known) lastKnown.withdrew(seen);
+      return await this.#answer(known);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      return this.#result(seen, "stale");
+    }
   }
 
   /**
@@ -184,9 +216,7 @@ export class Reader {
         { cause },
       );
     }
-    const source = entry === waiting ? "pending" : "stale";
-    this.#counts[source].inc();
-    return { entry, source };
+    return this.#result(entry, entry === waiting ? "pending" : "stale");
   }
 
   /** Waits for a look-up, and tells it when the store refuses that. */

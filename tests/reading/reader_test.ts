@@ -3,12 +3,13 @@ import { CacheClient } from "../../src/reading/cache_client.ts";
 import { AppError, StoreUnavailableError } from "../../src/errors.ts";
 import { Pending } from "../../src/intake/pending.ts";
 import { type Entry, writeId } from "../../src/domain.ts";
+import type { CachedEntry } from "../../src/ports/cache.ts";
 import type { Stage } from "../../src/ports/intake.ts";
 import { LastKnown } from "../../src/reading/last_known.ts";
 import { Reader } from "../../src/reading/reader.ts";
 import { FakeCache } from "../support/fake_cache.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
-import { entry, FakeStore } from "../support/fakes.ts";
+import { entry, FakeStore, INSTANCE } from "../support/fakes.ts";
 
 const TTL_MS = 300_000;
 
@@ -26,9 +27,11 @@ function setUp() {
   /** Writes of other instances that the store does not have yet. */
   const missing = new Map<string, Promise<void>>();
   const stages = new Map<string, Stage>();
+  const stageOf = (run: string, seq: number) =>
+    stages.get(writeId({ run, seq })) ?? (run === INSTANCE ? "settled" : "unknown");
   const reader = new Reader({
     ...{ pending, cache: client, lastKnown, store, counts },
-    intake: { stageOf: (run, seq) => stages.get(writeId({ run, seq })) ?? "unknown" },
+    intake: { stageOf },
     arrivals: { wait: async (id) => await missing.get(writeId(id)) },
   });
   /** What the write path does with an entry that became durable. */
@@ -120,7 +123,7 @@ Deno.test(
     pending.settle([flushed], 1);
     assert.equal((await reader.read("u"))?.entry.seq, 1);
     release();
-    assert.equal(await early, undefined);
+    assert.equal((await early)?.entry.seq, 1, "it has been answered, and so it looks again");
   },
 );
 
@@ -354,4 +357,79 @@ Deno.test("after a write nobody else answers for a store that cannot be asked", 
     reader.readAfter("u", ELSEWHERE),
     (error) => error instanceof AppError && error.code === "store-unavailable",
   );
+});
+
+const OTHER = "instance0002";
+const theirs = (seq: number, ts: number) => entry(seq, { userId: "u", ts, run: OTHER });
+
+for (
+  const [what, lose] of [
+    ["lost", (held: Map<string, CachedEntry>) => held.clear()],
+    [
+      "filled with what the store has",
+      (held: Map<string, CachedEntry>) =>
+        held.set("u", { entry: theirs(1, 100), complete: true, source: "redis" }),
+    ],
+  ] as const
+) {
+  Deno.test(`an answer is not followed by an older one while the cache was ${what}`, async () => {
+    const { store, held, reader } = setUp();
+    store.rows.push(theirs(1, 100));
+    held.set("u", { entry: theirs(7, 200), complete: true, source: "redis" });
+    assert.deepEqual(await reader.read("u"), { entry: theirs(7, 200), source: "redis" });
+    lose(held);
+    await store.open(OTHER);
+    await store.put(OTHER, [entry(6, { run: OTHER })], 0);
+    assert.deepEqual(await reader.read("u"), { entry: theirs(7, 200), source: "local" });
+    store.failWith = new StoreUnavailableError("down");
+    assert.deepEqual(await reader.read("u"), { entry: theirs(7, 200), source: "stale" });
+    store.failWith = undefined;
+    held.clear();
+    await store.put(OTHER, [theirs(7, 200)], 6);
+    assert.deepEqual(await reader.read("u"), { entry: theirs(7, 200), source: "store" });
+  });
+}
+
+Deno.test("nobody is answered with what is older while the store is asked for what was answered", async () => {
+  const { store, held, reader } = setUp();
+  held.set("u", { entry: theirs(7, 200), complete: true, source: "redis" });
+  await reader.read("u");
+  held.set("u", { entry: theirs(1, 100), complete: true, source: "redis" });
+  await store.open(OTHER);
+  await store.put(OTHER, [theirs(7, 200)], 0);
+  const gate = Promise.withResolvers<void>();
+  const { latest } = store;
+  store.latest = async (userId) => {
+    await gate.promise;
+    return await latest.call(store, userId);
+  };
+  const first = reader.read("u");
+  await settle();
+  const second = reader.read("u");
+  await settle();
+  gate.resolve();
+  for (const read of [first, second]) assert.deepEqual((await read)?.entry, theirs(7, 200));
+});
+
+Deno.test("an answer whose entry came to nothing in the store is not given again", async () => {
+  const { store, held, reader } = setUp();
+  held.set("u", { entry: theirs(7, 200), complete: true, source: "redis" });
+  await reader.read("u");
+  held.clear();
+  assert.deepEqual(await reader.read("u"), { entry: theirs(7, 200), source: "local" });
+  store.refused.add(7);
+  await store.open(OTHER);
+  await store.put(OTHER, [theirs(7, 200)], 0);
+  assert.equal(await reader.read("u"), undefined);
+  assert.equal(await reader.read("u"), undefined, "and is forgotten");
+});
+
+Deno.test("an own entry that was withdrawn is not answered for having been read before", async () => {
+  const { store, pending, stages, reader } = setUp();
+  store.rows.push(theirs(1, 100));
+  pending.addDurable(u(2, 200));
+  assert.equal((await reader.read("u"))?.source, "pending");
+  pending.settle([u(2, 200)], 2);
+  stages.set(writeId(u(2, 200)), "withdrawn");
+  assert.deepEqual(await reader.read("u"), { entry: theirs(1, 100), source: "store" });
 });
