@@ -254,7 +254,8 @@ export class Delivery {
     if (this.#marksAreSure) return;
     if (!this.#isOpen) await this.#open();
     const sources = new Set(this.#settled.keys());
-    if (this.#hand !== undefined) sources.add(this.#hand.source);
+    // Of what was sent ahead, too, the sink has been told before how far it has it.
+    for (const batch of [this.#hand, this.#next]) if (batch) sources.add(batch.source);
     const marks = sources.size === 0 ? new Map() : await this.parts.sink.marks(sources);
     const lost = [...this.#settled].filter(([source, seq]) => (marks.get(source) ?? 0) < seq);
     if (lost.length > 0) {

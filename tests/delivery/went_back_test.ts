@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { StoreWentBackError } from "../../src/errors.ts";
 import { DeliverySetUp, SOURCE, upTo } from "../support/delivery.ts";
 import { settle } from "../support/fake_clock.ts";
-import { entry } from "../support/fakes.ts";
+import { entry, INSTANCE } from "../support/fakes.ts";
 
 /** What a restored backup does. */
 function goBack({ store }: DeliverySetUp, through: number): void {
@@ -219,5 +219,33 @@ Deno.test("pending has again what is sent again, until it is settled anew", asyn
   await settle();
   await up.clock.advance(3_000);
   assert.equal(up.pending.users, 0);
+  await up.half.stop();
+});
+
+Deno.test("a store that went back with what another source sent ahead has all of it again", async () => {
+  const up = new DeliverySetUp({ size: 1, intervalMs: 1_000, max: 4 });
+  const later = "instance0002";
+  up.fill(1, 4);
+  up.half.start();
+  await settle();
+  assert.equal(up.settledSeq, 4);
+  const backup = up.store.tables.snapshot();
+  up.fill(5, 8);
+  // There was nothing of it when delivery began.
+  for (let seq = 1; seq <= 8; seq++) {
+    up.journal.add(entry(seq, { run: later, userId: `later${seq}` }));
+  }
+  // The next batch cannot be settled, but what comes after it is in the store.
+  up.cacheRefuses = true;
+  up.outdate = () => Promise.reject(new Error("the store is away"));
+  await up.clock.advance(1_000);
+  assert.equal(up.store.markOf.get(later), 4);
+  up.store.tables.restore(backup, () => {});
+  up.cacheRefuses = false;
+  await up.clock.advance(30_000);
+  assert.equal(up.journal.unsettled, 0);
+  const stored = up.store.rows.map(({ run, seq }) => `${run} ${seq}`).sort();
+  const all = [INSTANCE, later].flatMap((run) => upTo(8).map((seq) => `${run} ${seq}`));
+  assert.deepEqual(stored, all.sort());
   await up.half.stop();
 });
