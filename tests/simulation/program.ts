@@ -46,11 +46,14 @@ export interface Settings {
   readonly batchIntervalMs: number;
   readonly pendingBytes: number;
   readonly cacheTtlMs: number;
+  /** Answers are remembered; else so many others were given that none of them is. */
+  readonly remembersAnswers: boolean;
 }
 
 const DATA_DIR = "/data";
 const DIR = `${DATA_DIR}/journal`;
 const GRACE_MS = 5_000;
+const FORGETS_MS = 1;
 
 const log = new Log("error", "json", () => {});
 // One for all runs: to make one takes longer than most runs.
@@ -90,7 +93,8 @@ export class Program {
 
   #makeService(): Service {
     const { world, store: server, bug } = this.parts;
-    const { batchSize, batchMax, batchIntervalMs, pendingBytes, cacheTtlMs } = this.settings;
+    const { batchSize, batchMax, batchIntervalMs, pendingBytes, cacheTtlMs, remembersAnswers } =
+      this.settings;
     const clock = this.#clock;
     const client = server.client(this.process);
     const { store, identity } = guardStore(
@@ -99,7 +103,7 @@ export class Program {
       () => {},
     );
     const namespace = new CacheNamespace(identity, clock);
-    const lastKnown = new LastKnown(cacheTtlMs, clock);
+    const lastKnown = new LastKnown(remembersAnswers ? cacheTtlMs : FORGETS_MS, clock);
     return new Service({
       front: this.#front(),
       openJournal: (listener) => this.#openJournal(listener),

@@ -123,6 +123,7 @@ function settingsOf({ random }: World): Settings {
     batchIntervalMs: random.pick([50, 300, 2_000]),
     pendingBytes: random.pick([0, 500, 1_000_000]),
     cacheTtlMs: random.pick([1_000, 5_000, 300_000]),
+    remembersAnswers: random.chance(0.5),
   };
 }
 
