@@ -41,7 +41,7 @@ export const MEMORY_BUDGET = {
   lastAnswers: {
     bytes: 8 * MiB,
     residentPerByte: 1,
-    reason: "what reads found last, for when no tier answers",
+    reason: "what reads found last, for when no tier answers, and so that answers do not go back",
   },
   absences: {
     bytes: 2 * MiB,

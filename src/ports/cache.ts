@@ -45,7 +45,8 @@ export interface Cache {
   /**
    * Drops what is held of a user, whatever its version.
    * @param atLeast of updates and fills that are still under way, here or in another instance, none
-   *   with this entry or an older one may take effect after it
+   *   with this entry or an older one may take effect after it; tokens that were given out before
+   *   are good for nothing
    */
   forget(userId: string, atLeast?: Version): Promise<void>;
   close(): Promise<void>;

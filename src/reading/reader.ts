@@ -29,6 +29,14 @@ interface Found {
   readonly lookUp: LookUp;
 }
 
+/** A read has asked these before it answers. */
+interface Asked {
+  readonly waiting?: Entry | undefined;
+  readonly cached?: CachedEntry | undefined;
+  /** So many settlements there were when it began; undefined where no time has passed since. */
+  readonly settlements?: number;
+}
+
 interface Flight {
   readonly settlements: number;
   readonly result: Promise<Found>;
@@ -49,6 +57,8 @@ interface ReaderParts {
 
 export class Reader {
   readonly #flights = new Map<string, Flight>();
+  /** The store is being asked for the marks of these runs. */
+  readonly #marks = new Map<string, Promise<number>>();
 
   readonly #counts: Readonly<Record<AnsweredBy, { inc(): void }>>;
 
@@ -72,7 +82,7 @@ export class Reader {
     if (cached instanceof Promise || !cached?.complete) {
       return this.#findBehind(userId, held, cached);
     }
-    return this.#answer(newest(held, cached.entry), held, cached);
+    return this.#answer(newest(held, cached.entry), { waiting: held, cached });
   }
 
   /**
@@ -89,8 +99,11 @@ export class Reader {
     const { settlements } = pending;
     const waiting = await pending.get(userId);
     const { stored, lookUp } = await this.#pastCaches(userId);
+    const best = newest(waiting, stored);
+    const seen = this.#seenOfNobody(userId, best);
+    if (seen !== undefined) return await this.#answerSeen(seen);
     if (!await this.#complete(userId, stored, settlements, lookUp)) cache.doubt(userId);
-    return this.#answer(newest(waiting, stored), waiting);
+    return await this.#answer(best, { waiting, settlements });
   }
 
   async #pastCaches(userId: string): Promise<Found> {
@@ -115,7 +128,7 @@ export class Reader {
     const cached = await (held instanceof Promise ? cache.get(userId) : asked);
     let best = newest(waiting, cached?.entry);
     if (!cached?.complete) {
-      if (best === undefined && lastKnown.isAbsent(userId)) return this.#answer(best);
+      if (best === undefined && lastKnown.isAbsent(userId)) return await this.#answer(best, {});
       let found: Found;
       try {
         found = await this.#answerOf(this.#latestInStore(userId));
@@ -124,28 +137,41 @@ export class Reader {
       }
       const { stored, lookUp } = found;
       best = newest(best, stored);
-      const seen = best === undefined ? lastKnown.lastAnswer(userId) : undefined;
-      // A row that another program inserted it may have deleted.
-      if (seen !== undefined && seen.run !== "") return await this.#answerSeen(seen);
-      // The store may refuse what waits here, and the cache have forgotten it by now: a copy of it
-      // counts as complete once the older row is filled in, and is not brought back.
-      const known = pending.has(userId) ? stored : newest(stored, cached?.entry);
-      void this.#complete(userId, known, settlements, lookUp);
+      const seen = this.#seenOfNobody(userId, best);
+      if (seen !== undefined) return await this.#answerSeen(seen);
+      // A newer copy counts as complete once the older row is filled in. It is not brought back: the
+      // store may have refused it, and the cache have forgotten it by now.
+      if (stored !== undefined || cached === undefined) {
+        void this.#complete(userId, stored, settlements, lookUp);
+      }
     }
-    return this.#answer(best, waiting, cached);
+    return await this.#answer(best, { waiting, cached, settlements });
+  }
+
+  /**
+   * Returns what was answered before, where no tier has anything now. Of a row that another program
+   * inserted that is nothing: it may have deleted it.
+   */
+  #seenOfNobody(userId: string, best: Entry | undefined): Entry | undefined {
+    const seen = best === undefined ? this.parts.lastKnown.lastAnswer(userId) : undefined;
+    return seen?.run === "" ? undefined : seen;
   }
 
   #answer(
     best: Entry | undefined,
-    waiting?: Entry,
-    cached?: CachedEntry,
+    asked: Asked,
   ): ReadResult | undefined | Promise<ReadResult | undefined> {
     if (best === undefined) {
       this.#counts.none.inc();
       return undefined;
     }
-    const seen = this.parts.lastKnown.found(best);
-    if (seen !== undefined) return this.#answerSeen(seen, best);
+    const { pending, lastKnown } = this.parts;
+    const { waiting, cached, settlements } = asked;
+    // What was accepted and settled meanwhile may be newer, and its answer is remembered already.
+    const isCurrent = (settlements === undefined || settlements === pending.settlements) &&
+      (best === waiting || !pending.has(best.userId));
+    const seen = lastKnown.found(best, isCurrent);
+    if (seen !== undefined) return this.#answerSeen(seen, best, asked);
     const source = best === waiting ? "pending" : best === cached?.entry ? cached.source : "store";
     return this.#result(best, source);
   }
@@ -160,23 +186,39 @@ export class Reader {
    * accepted it, the cache has lost it, and the store does not have it yet. Once the store has had
    * it, only the store knows what is left of it.
    */
-  async #answerSeen(seen: Entry, best?: Entry): Promise<ReadResult | undefined> {
-    const { store, lastKnown, intake } = this.parts;
+  async #answerSeen(
+    seen: Entry,
+    best?: Entry,
+    asked: Asked = {},
+  ): Promise<ReadResult | undefined> {
+    const { pending, lastKnown, intake } = this.parts;
     const { userId, run, seq } = seen;
     try {
-      // What this instance has accepted itself is pending, or has had its turn.
       const isOthers = intake.stageOf(run, seq) === "unknown";
-      const isOnItsWay = isOthers && ((await store.marks([run])).get(run) ?? 0) < seq;
-      if (isOnItsWay) return this.#result(seen, "local");
+      if (isOthers && await this.#markOf(run) < seq) return this.#result(seen, "local");
+      // What this instance has accepted itself is pending, or has had its turn.
+      const { settlements } = pending;
+      const waiting = await pending.get(userId);
       const { stored } = await this.#lookUp(userId);
-      const known = newest(best, stored);
+      const known = newest(newest(best, waiting), stored);
       // It was refused. Not before that is known may others be answered with what is older.
       if (newest(known, seen) !== known) lastKnown.withdrew(seen);
-      return await this.#answer(known);
+      return await this.#answer(known, { ...asked, waiting, settlements });
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       return this.#result(seen, "stale");
     }
+  }
+
+  /** Asks the store how far it has a run; who asks at the same time has one answer. */
+  #markOf(run: string): Promise<number> {
+    let asked = this.#marks.get(run);
+    if (asked === undefined) {
+      asked = this.parts.store.marks([run]).then((marks) => marks.get(run) ?? 0)
+        .finally(() => this.#marks.delete(run));
+      this.#marks.set(run, asked);
+    }
+    return asked;
   }
 
   /**
@@ -207,7 +249,8 @@ export class Reader {
     waiting: Entry | undefined,
     cause: unknown,
   ): ReadResult {
-    const entry = newest(best, this.parts.lastKnown.lastAnswer(userId));
+    const { lastKnown } = this.parts;
+    const entry = newest(best, lastKnown.lastAnswer(userId));
     if (entry === undefined) {
       const why = cause instanceof StoreRefusesError ? "refuses to be read" : "cannot be reached";
       throw new AppError(
@@ -216,6 +259,8 @@ export class Reader {
         { cause },
       );
     }
+    // It is not followed by what is older once the store is back, and the cache has lost it.
+    if (entry === best) lastKnown.found(entry);
     return this.#result(entry, entry === waiting ? "pending" : "stale");
   }
 

@@ -431,5 +431,85 @@ Deno.test("an own entry that was withdrawn is not answered for having been read 
   assert.equal((await reader.read("u"))?.source, "pending");
   pending.settle([u(2, 200)], 2);
   stages.set(writeId(u(2, 200)), "withdrawn");
-  assert.deepEqual(await reader.read("u"), { entry: theirs(1, 100), source: "store" });
+  assert.deepEqual((await reader.read("u"))?.entry, theirs(1, 100));
+});
+
+for (const isRemembered of [false, true]) {
+  Deno.test(
+    `a slow read does not make an older answer of an own write${
+      isRemembered ? ", known before" : ""
+    }`,
+    async () => {
+      const { store, cache, held, pending, lastKnown, reader } = setUp();
+      const [before, own] = [theirs(1, 100), u(2, 200)];
+      store.rows.push(before);
+      if (isRemembered) {
+        await reader.read("u");
+        await settle();
+        held.clear();
+      }
+      const gate = Promise.withResolvers<void>();
+      const { latest } = store;
+      store.latest = async (userId) => {
+        const found = await latest.call(store, userId);
+        await gate.promise;
+        return found;
+      };
+      const slow = reader.read("u");
+      await settle();
+      pending.addDurable(own);
+      lastKnown.wrote(own);
+      gate.resolve();
+      await slow;
+      store.rows.push(own);
+      pending.settle([own], 2);
+      cache.failWith = new Error("down");
+      store.failWith = new StoreUnavailableError("down");
+      const answer = await Promise.resolve(reader.read("u")).catch((error: AppError) => error.code);
+      const seq = typeof answer === "object" ? answer.entry.seq : answer;
+      assert.ok(seq === 2 || seq === "store-unavailable", `${seq}`);
+    },
+  );
+}
+
+Deno.test("a read after another write does not forget what was answered", async () => {
+  const { held, reader } = setUp();
+  held.set("u", { entry: theirs(7, 200), complete: true, source: "redis" });
+  await reader.read("u");
+  held.clear();
+  const after = await reader.readAfter("u", { run: "zzzzzzzzzzzz", seq: 1 });
+  assert.deepEqual(after, { entry: theirs(7, 200), source: "local" });
+  assert.deepEqual(await reader.read("u"), { entry: theirs(7, 200), source: "local" });
+});
+
+Deno.test("what was answered while the store was away is not followed by what is older", async () => {
+  const { store, held, reader } = setUp();
+  held.set("u", { entry: theirs(7, 200), complete: false, source: "redis" });
+  store.failWith = new StoreUnavailableError("down");
+  assert.equal((await reader.read("u"))?.entry.seq, 7);
+  store.failWith = undefined;
+  store.rows.push(theirs(1, 100));
+  held.clear();
+  assert.deepEqual(await reader.read("u"), { entry: theirs(7, 200), source: "local" });
+});
+
+Deno.test("what another instance has not stored yet is not filled in as complete", async () => {
+  const { held, reader } = setUp();
+  held.set("u", { entry: theirs(7, 200), complete: false, source: "redis" });
+  assert.equal((await reader.read("u"))?.entry.seq, 7);
+  await settle();
+  assert.equal(held.get("u")?.complete, false, "it may be refused");
+});
+
+Deno.test("many who read what is on its way ask the store once how far it is", async () => {
+  const { store, held, reader } = setUp();
+  held.set("u", { entry: theirs(7, 200), complete: true, source: "redis" });
+  await reader.read("u");
+  held.set("u", { entry: theirs(1, 100), complete: true, source: "redis" });
+  let asked = 0;
+  const { marks } = store;
+  store.marks = (sources) => (asked++, marks.call(store, sources));
+  const reads = await Promise.all(Array.from({ length: 50 }, () => reader.read("u")));
+  for (const read of reads) assert.equal(read?.entry.seq, 7);
+  assert.equal(asked, 1);
 });

@@ -155,6 +155,7 @@ export class SimulatedCache extends SimulatedServer {
         const name = namespace();
         return call("forget", () => {
           this.#refuseReadOnly();
+          if (atLeast !== undefined && !renewsNoFence) this.#renewFence();
           this.#forget(userId, atLeast, name);
           if (atLeast !== undefined && name === undefined) throw new Error(NOBODYS);
         });

@@ -26,6 +26,7 @@ export class FakeCache implements Cache {
     return true;
   }
   forget(userId: string): Promise<void> {
+    this.#storedUpdates++;
     return this.#call(() => void this.held.delete(userId));
   }
   close(): Promise<void> {

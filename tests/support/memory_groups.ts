@@ -42,6 +42,9 @@ export class MemoryGroups implements GroupStore {
     const ordered = this.#of(source).toSorted((a, b) => a.first - b.first);
     let mark = this.#mark(source);
     while (ordered[0]?.first === mark + 1) mark = ordered.shift()!.last;
+    if (ordered[0] !== undefined && ordered[0].first <= mark) {
+      throw new GroupsOverlapError(`${ordered[0].first} to ${ordered[0].last} are there in part`);
+    }
     this.#applied.set(source, ordered);
     this.tables.moveMark(source, mark);
     return mark;

@@ -44,8 +44,8 @@ class MemoryCache implements Cache {
   readonly #entries: LRUCache<string, Held>;
   readonly #completeMs: number;
   readonly #clock: MemoryCacheOptions["clock"];
-  /** So many updates were of entries that the store has; it is the token. */
-  #storedUpdates = 0;
+  /** So many times look-ups under way were outdated; it is the token. */
+  #outdatings = 0;
 
   constructor(options: MemoryCacheOptions) {
     const {
@@ -82,7 +82,7 @@ class MemoryCache implements Cache {
    * forgotten, before its piece has come.
    */
   async update(entries: readonly Entry[], areStored = false): Promise<void> {
-    if (areStored) this.#storedUpdates++;
+    if (areStored) this.#outdatings++;
     for (const [i, entry] of entries.entries()) {
       if (areStored && i > 0 && i % PIECE_ENTRIES === 0) await this.#clock.turn();
       this.#offer(entry, false);
@@ -90,11 +90,11 @@ class MemoryCache implements Cache {
   }
 
   token(): Promise<FillToken> {
-    return Promise.resolve(String(this.#storedUpdates));
+    return Promise.resolve(String(this.#outdatings));
   }
 
   fill(entries: readonly Entry[], token: FillToken): Promise<boolean> {
-    if (token !== String(this.#storedUpdates)) return Promise.resolve(false);
+    if (token !== String(this.#outdatings)) return Promise.resolve(false);
     for (const entry of entries) this.#offer(entry, true);
     return Promise.resolve(true);
   }
@@ -110,6 +110,7 @@ class MemoryCache implements Cache {
   }
 
   forget(userId: string): Promise<void> {
+    this.#outdatings++;
     this.#entries.delete(userId);
     return Promise.resolve();
   }
@@ -123,8 +124,8 @@ class MemoryCache implements Cache {
 const OFF: Cache = {
   get: () => undefined,
   update: () => Promise.resolve(),
-  token: () => Promise.resolve(undefined),
-  fill: () => Promise.resolve(false),
+  token: () => Promise.resolve(""),
+  fill: () => Promise.resolve(true),
   forget: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };

@@ -27,7 +27,7 @@ export class PostgresGroups implements GroupStore {
 
   async apply(groups: readonly EntryGroup[]): Promise<Applied> {
     // The same one may be among them twice.
-    const distinct = new Map(groups.map((group) => [`${keyOf(group)} ${group.last}`, group]));
+    const distinct = new Map(groups.map((group) => [keyOf(group), group]));
     const ordered = [...distinct.values()].sort(byPlace);
     if (ordered.length === 0) return { rows: 0, dead: [] };
     return await this.#withTable(() =>
@@ -101,12 +101,12 @@ async function claim(transaction: Transaction, groups: readonly EntryGroup[]): P
   const values = groups.map(({ source, first, last }) =>
     `(${pg.escapeLiteral(source)}, ${first}::bigint, ${last}::bigint)`
   ).join(", ");
-  const { rows: inserted } = await transaction.query<{ source: string; first: string }>(
+  const { rows: inserted } = await transaction.query<Keyed>(
     `insert into dsproxy_applied (source, first, last) values ${values}
-     on conflict (source, first) do nothing returning source, first`,
+     on conflict (source, first) do nothing returning source, first, last`,
   );
   const { rows: known } = await transaction.query<Known>(
-    `select g.source, g.first, coalesce(m.seq, 0) as mark, ${SYNCHRONOUS}, ${TAKES_COPY},
+    `select g.source, g.first, g.last, coalesce(m.seq, 0) as mark, ${SYNCHRONOUS}, ${TAKES_COPY},
        exists (select from dsproxy_applied a where a.source = g.source and a.first <= g.last
          and a.last >= g.first and (a.first, a.last) <> (g.first, g.last)) as overlaps
      from (values ${values}) as g (source, first, last)
@@ -131,9 +131,14 @@ async function claim(transaction: Transaction, groups: readonly EntryGroup[]): P
   return { fresh, takesCopy: known.every(({ takes_copy }) => takes_copy) };
 }
 
-interface Known {
+/** It names a group, by numbers or by their texts. */
+interface Keyed {
   readonly source: string;
-  readonly first: string;
+  readonly first: string | number;
+  readonly last: string | number;
+}
+
+interface Known extends Keyed {
   readonly mark: string;
   readonly takes_copy: boolean;
   readonly overlaps: boolean;
@@ -152,16 +157,16 @@ export async function foldInto(transaction: Transaction, source: string): Promis
      order by first limit ${FOLDED_MAX}`,
   );
   let mark = before;
+  const folded: number[] = [];
   for (const { first, last } of intervals.map(numbersOf)) {
-    // What lies below the mark was brought once more, and not taken.
-    if (last <= mark) continue;
     if (first <= mark) throw overlap({ source, first, last });
     if (first > mark + 1) break;
     mark = last;
+    folded.push(first);
   }
   if (mark > before) {
     transaction.atEnd(
-      `delete from dsproxy_applied where source = ${named} and last <= ${mark}`,
+      `delete from dsproxy_applied where source = ${named} and first in (${folded.join(", ")})`,
     );
     transaction.atEnd(
       `update dsproxy_marks set seq = ${mark}, updated_at = now() where source = ${named}`,
@@ -191,8 +196,8 @@ function without(groups: readonly EntryGroup[], some: readonly EntryGroup[]): En
   return groups.filter((group) => !some.includes(group));
 }
 
-function keyOf({ source, first }: { readonly source: string; readonly first: string | number }) {
-  return `${source} ${first}`;
+function keyOf({ source, first, last }: Keyed): string {
+  return `${source} ${first} ${last}`;
 }
 
 function numbersOf({ first, last }: { readonly first: string; readonly last: string }) {

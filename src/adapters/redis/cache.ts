@@ -143,6 +143,7 @@ class RedisCache implements TrackedCache {
   }
 
   async forget(userId: string, atLeast?: Version): Promise<void> {
+    if (atLeast !== undefined) await this.#fence.renew();
     await this.#connection.call((client, peer) =>
       drop(client, peer, this.#keys, userId, this.#epoch(), atLeast)
     );

@@ -32,14 +32,16 @@ export class Fence {
   }
 
   /**
-   * Makes it another one.
-   * @returns false where there is none, or the server refuses that
+   * Makes it another one. That is done, too, where this instance may not use it, as others may.
+   * @returns the epoch of the server that has done so; undefined where it may not be used, or the
+   *   server refuses that
    */
-  renew(): Promise<boolean> {
-    return this.connection.call(async (client, peer) => {
-      if (!peer.takesMany) return false;
+  renew(): Promise<string | undefined> {
+    return this.connection.call(async (client, { epoch, takesMany }) => {
       // A full server takes nothing new. That there is none has the same effect.
-      return await isDone(this.#set(client)) || await isDone(client.sendCommand(["DEL", this.key]));
+      const isRenewed = await isDone(this.#set(client)) ||
+        await isDone(client.sendCommand(["DEL", this.key]));
+      return isRenewed && takesMany ? epoch : undefined;
     });
   }
 

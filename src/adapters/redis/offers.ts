@@ -53,10 +53,10 @@ export class Offers {
   async update(entries: readonly Entry[], areStored: boolean): Promise<void> {
     const newest = newestOfEach(entries);
     // It comes before anybody is left out, and after the store has the entries.
-    const isFenced = areStored && newest.length > 0 && await this.options.fence.renew();
-    const leavesOut = isFenced && newest.length > BACKLOG_USERS &&
+    const server = areStored && newest.length > 0 ? await this.options.fence.renew() : undefined;
+    const leavesOut = server !== undefined && newest.length > BACKLOG_USERS &&
       this.options.epoch() !== undefined;
-    await this.#offerMany(leavesOut ? await this.#held(newest) : newest, undefined);
+    await this.#offerMany(leavesOut ? await this.#held(newest, server) : newest, undefined);
   }
 
   /**
@@ -68,12 +68,17 @@ export class Offers {
     return !refused.some(({ outcome }) => outcome === "fenced");
   }
 
-  /** Returns the entries of whose users something is held. */
-  async #held(entries: readonly Entry[]): Promise<Entry[]> {
+  /**
+   * Returns the entries of whose users something is held.
+   * @param server has renewed its fence: no other one is asked
+   */
+  async #held(entries: readonly Entry[], server: string): Promise<Entry[]> {
     const held: Entry[] = [];
     let isAsked = true;
     await inLanes(chunksOf(entries), async (chunk) => {
-      const indices = isAsked ? await this.#heldOf(chunk).catch(() => undefined) : undefined;
+      const indices = isAsked
+        ? await this.#heldOf(chunk, server).catch(() => undefined)
+        : undefined;
       // Who cannot be asked of these cannot be asked of others either.
       if (indices === undefined) isAsked = false;
       held.push(...indices?.map((index) => chunk[index]!) ?? chunk);
@@ -81,11 +86,12 @@ export class Offers {
     return held;
   }
 
-  async #heldOf(chunk: readonly Entry[]): Promise<readonly number[]> {
+  async #heldOf(chunk: readonly Entry[], server: string): Promise<readonly number[] | undefined> {
     const keys = chunk.flatMap(({ userId }) => this.options.keys.of(userId));
-    return await this.connection.call((client, peer) =>
-      evaluate<number[]>(client, HELD, keys, [], peer.untracks)
-    );
+    return await this.connection.call(async (client, peer) => {
+      if (!peer.takesMany || peer.epoch !== server) return undefined;
+      return await evaluate<number[]>(client, HELD, keys, [], peer.untracks);
+    });
   }
 
   async #offerMany(entries: readonly Entry[], found: Found): Promise<readonly Refused[]> {

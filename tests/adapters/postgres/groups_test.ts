@@ -5,6 +5,7 @@ import { grants } from "../../../src/adapters/postgres/ddl.ts";
 import { applyTogether, foldInto } from "../../../src/adapters/postgres/groups.ts";
 import type { Transaction } from "../../../src/adapters/postgres/session.ts";
 import { createPostgresStore } from "../../../src/adapters/postgres/store.ts";
+import { GroupsOverlapError } from "../../../src/errors.ts";
 import type { EntryGroup } from "../../../src/ports/group_store.ts";
 import { entry } from "../../support/fakes.ts";
 import { tryEveryOrder, type Work } from "../../support/interleavings.ts";
@@ -110,5 +111,14 @@ Deno.test("a table that was dropped is made again", () =>
     await once(url, (sql) => sql.unsafe("drop table dsproxy_applied"));
     await assert.rejects(groups.apply([GROUP]));
     assert.equal((await groups.apply([GROUP])).rows, 0);
+    await store.close();
+  }));
+
+Deno.test("a fold finds groups that overlap and were brought at the very same time", () =>
+  withDatabase(async (url) => {
+    const { store, groups } = createPostgresStore(postgresOptions(url));
+    await groups.apply([group(1, 10)]);
+    await once(url, (sql) => sql`insert into dsproxy_applied values (${SOURCE}, 5, 7)`);
+    await assert.rejects(groups.fold(SOURCE), GroupsOverlapError);
     await store.close();
   }));
