@@ -128,7 +128,7 @@ export class Reader {
     const cached = await (held instanceof Promise ? cache.get(userId) : asked);
     let best = newest(waiting, cached?.entry);
     if (!cached?.complete) {
-      if (best === undefined && lastKnown.isAbsent(userId)) return await this.#answer(best, {});
+      if (best === undefined && lastKnown.isAbsent(userId)) return await this.#answer(best);
       let found: Found;
       try {
         found = await this.#answerOf(this.#latestInStore(userId));
@@ -159,7 +159,7 @@ export class Reader {
 
   #answer(
     best: Entry | undefined,
-    asked: Asked,
+    asked: Asked = {},
   ): ReadResult | undefined | Promise<ReadResult | undefined> {
     if (best === undefined) {
       this.#counts.none.inc();
@@ -168,8 +168,8 @@ export class Reader {
     const { pending, lastKnown } = this.parts;
     const { waiting, cached, settlements } = asked;
     // What was accepted and settled meanwhile may be newer, and its answer is remembered already.
-    const isCurrent = (settlements === undefined || settlements === pending.settlements) &&
-      (best === waiting || !pending.has(best.userId));
+    const isCurrent = settlements === undefined ||
+      (settlements === pending.settlements && (best === waiting || !pending.has(best.userId)));
     const seen = lastKnown.found(best, isCurrent);
     if (seen !== undefined) return this.#answerSeen(seen, best, asked);
     const source = best === waiting ? "pending" : best === cached?.entry ? cached.source : "store";
