@@ -53,11 +53,9 @@ export class LastKnown {
 
   /**
    * A read has just found this entry, and it is the newest that any tier has.
-   * @param isCurrent false when something newer may have been written and stored since the read
-   *   began: then it is not kept
-   * @returns what a read found before, when that is newer: then this entry is not kept either
+   * @returns what a read found before, when that is newer: then this entry is not kept
    */
-  found(entry: Entry, isCurrent = true): Entry | undefined {
+  found(entry: Entry): Entry | undefined {
     if (this.#absences.size > 0) this.#absences.delete(entry.userId);
     const answer = this.#answers.peek(entry.userId, { allowStale: true });
     const nowMs = this.clock.monotonicMs();
@@ -66,7 +64,6 @@ export class LastKnown {
       ? -1
       : compareVersions(answer.entry, entry);
     if (order > 0 && this.#answers.has(entry.userId)) return unpack(answer!.entry);
-    if (!isCurrent) return;
     // The same entry is most often found again: what was packed is not packed anew.
     const isSame = answer !== undefined && order === 0;
     if (isSame && nowMs - answer.foundMs < this.staleMs * RENEWED_AFTER) return;

@@ -33,8 +33,6 @@ interface Found {
 interface Asked {
   readonly waiting?: Entry | undefined;
   readonly cached?: CachedEntry | undefined;
-  /** So many settlements there were when it began; undefined where no time has passed since. */
-  readonly settlements?: number;
 }
 
 interface Flight {
@@ -103,7 +101,7 @@ export class Reader {
     const seen = this.#seenOfNobody(userId, best);
     if (seen !== undefined) return await this.#answerSeen(seen);
     if (!await this.#complete(userId, stored, settlements, lookUp)) cache.doubt(userId);
-    return await this.#answer(best, { waiting, settlements });
+    return await this.#answer(best, { waiting });
   }
 
   async #pastCaches(userId: string): Promise<Found> {
@@ -145,7 +143,7 @@ export class Reader {
         void this.#complete(userId, stored, settlements, lookUp);
       }
     }
-    return await this.#answer(best, { waiting, cached, settlements });
+    return await this.#answer(best, { waiting, cached });
   }
 
   /**
@@ -165,12 +163,8 @@ export class Reader {
       this.#counts.none.inc();
       return undefined;
     }
-    const { pending, lastKnown } = this.parts;
-    const { waiting, cached, settlements } = asked;
-    // What was accepted and settled meanwhile may be newer, and its answer is remembered already.
-    const isCurrent = settlements === undefined ||
-      (settlements === pending.settlements && (best === waiting || !pending.has(best.userId)));
-    const seen = lastKnown.found(best, isCurrent);
+    const { waiting, cached } = asked;
+    const seen = this.parts.lastKnown.found(best);
     if (seen !== undefined) return this.#answerSeen(seen, best, asked);
     const source = best === waiting ? "pending" : best === cached?.entry ? cached.source : "store";
     return this.#result(best, source);
@@ -197,13 +191,12 @@ export class Reader {
       const isOthers = intake.stageOf(run, seq) === "unknown";
       if (isOthers && await this.#markOf(run) < seq) return this.#result(seen, "local");
       // What this instance has accepted itself is pending, or has had its turn.
-      const { settlements } = pending;
       const waiting = await pending.get(userId);
       const { stored } = await this.#lookUp(userId);
       const known = newest(newest(best, waiting), stored);
       // It was refused. Not before that is known may others be answered with what is older.
       if (newest(known, seen) !== known) lastKnown.withdrew(seen);
-      return await this.#answer(known, { ...asked, waiting, settlements });
+      return await this.#answer(known, { ...asked, waiting });
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       return this.#result(seen, "stale");
