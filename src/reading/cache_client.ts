@@ -15,6 +15,7 @@ import {
   type FillToken,
 } from "../ports/cache.ts";
 import type { Clock } from "../ports/clock.ts";
+import { type CacheSharing, UNSHARED } from "./cache_sharing.ts";
 
 /**
  * A suspect costs some 100 bytes; above this number all copies are passed over until they have
@@ -46,29 +47,6 @@ export interface LookUp {
   /** By the monotonic clock. */
   readonly begunMs: number;
 }
-
-/** Those who share a cache tell one another by the store, through this. */
-export interface CacheSharing {
-  /** Copies are made of this generation now. */
-  readonly text: string | undefined;
-  /**
-   * It is true while the store has just told so: nobody can have begun another one without our
-   * knowing.
-   */
-  readonly isSure: boolean;
-  /** Asks the store of which generation copies are to be made now; rejects when it does not tell. */
-  refresh(): Promise<void>;
-  /** Outdates all copies made so far; rejects when the others cannot be told. */
-  outdate(): Promise<void>;
-}
-
-/** A cache that nobody else has needs no word to anybody. */
-const UNSHARED: CacheSharing = {
-  text: "",
-  isSure: true,
-  refresh: () => Promise.resolve(),
-  outdate: () => Promise.resolve(),
-};
 
 interface CacheClientParts {
   readonly cache: Cache;

@@ -3,7 +3,7 @@
  * copies of, and of which generation. A copy under another name is nobody's. The store knows both;
  * it is asked twice a second whether another instance began a new generation.
  */
-import type { CacheSharing } from "./cache_client.ts";
+import type { CacheSharing } from "./cache_sharing.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
 

@@ -3,24 +3,13 @@ import assert from "node:assert/strict";
 import { GroupsOverlapError, StoreRefusesError } from "../../src/errors.ts";
 import type { EntryGroup, GroupStore } from "../../src/ports/group_store.ts";
 import type { Store } from "../../src/ports/store.ts";
-import { entry } from "../support/fakes.ts";
+import { group, SOURCE } from "../support/groups.ts";
 import { Random } from "../support/random.ts";
 import type { Tables } from "./store_under_test.ts";
 
 export interface GroupsUnderTest extends Tables {
   readonly groups: GroupStore;
   readonly store: Pick<Store, "marks">;
-}
-
-const SOURCE = "run000000001";
-
-/** Has all numbers of the interval but those that never became durable. */
-function group(first: number, last: number, source = SOURCE, withdrawn: number[] = []): EntryGroup {
-  const seqs = Array.from({ length: last - first + 1 }, (_, i) => first + i);
-  const entries = seqs.filter((seq) => !withdrawn.includes(seq)).map((seq) =>
-    entry(seq, { userId: `${source} ${seq}`, run: source })
-  );
-  return { source, first, last, entries };
 }
 
 export function groupStoreContract(

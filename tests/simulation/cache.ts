@@ -78,8 +78,6 @@ export class SimulatedCache extends SimulatedServer {
   readOnly = false;
   readonly #guards = new Map<string, Guard>();
   readonly #copies = new Map<string, Held>();
-  /** It grows each time that everything was lost. */
-  losses = 0;
   /** Fills are compared with it; undefined while there is none. */
   #fence: number | undefined;
   #lastFence = 0;
@@ -166,7 +164,6 @@ export class SimulatedCache extends SimulatedServer {
 
   /** FLUSHALL, a restart, or a failover, after which nothing from before is answered any more. */
   flush(): void {
-    this.losses++;
     this.#fence = undefined;
     this.#copies.clear();
     this.#guards.clear();

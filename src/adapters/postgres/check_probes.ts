@@ -6,7 +6,7 @@ import { type Catalogue, missingFrom } from "./catalogue.ts";
 import type { Finding } from "./check_catalogue.ts";
 import { INDEXED_KEY_BYTES } from "./ddl.ts";
 import type { Result, Session } from "./session.ts";
-import { sqlStateOf } from "./sql_state.ts";
+import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from "./sql_state.ts";
 import { COLUMNS, NEWEST_FIRST } from "./user_data.ts";
 
 interface Probe {
@@ -23,7 +23,6 @@ interface Probe {
   readonly first?: boolean;
 }
 
-const INSUFFICIENT_PRIVILEGE = "42501";
 /** A foreign key, a check and an exclusion refuse with these. */
 const CONTENT_CONSTRAINTS = ["23503", "23514", "23P01"];
 /** These are no refusals: the connection, the server or its resources are at fault. */

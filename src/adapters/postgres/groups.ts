@@ -11,11 +11,10 @@ import type { Applied, EntryGroup, GroupStore, SourcedRefusal } from "../../port
 import type { Database } from "./database.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
 import { ensureGroupsTable } from "./groups_table.ts";
-import { endStrandedCopies } from "./put.ts";
-import { insertOneByOne, insertTogether, RowsVanishedError } from "./rows.ts";
+import { moveMark } from "./put.ts";
+import { insertOneByOne, insertTogether, inTransactionOrApart } from "./rows.ts";
 import { SYNCHRONOUS, TAKES_COPY } from "./safeguards.ts";
 import type { Session, Transaction } from "./session.ts";
-import { isLockTimeout, isRefusal } from "./sql_state.ts";
 
 /** A fold of so many intervals takes milliseconds; what is left follows with the next one. */
 const FOLDED_MAX = 1_000;
@@ -31,15 +30,10 @@ export class PostgresGroups implements GroupStore {
     const ordered = [...distinct.values()].sort(byPlace);
     if (ordered.length === 0) return { rows: 0, dead: [] };
     return await this.#withTable(() =>
-      this.database.transactionOr(
+      inTransactionOrApart(
+        this.database,
         (transaction) => applyTogether(transaction, ordered),
-        async (error, pool) => {
-          if (isLockTimeout(error)) {
-            await pool.run((session) => endStrandedCopies(session, 2 * pool.transactionLimitMs));
-          }
-          if (!isRefusal(error) && !(error instanceof RowsVanishedError)) throw error;
-          return await pool.transaction((transaction) => applyOneByOne(transaction, ordered));
-        },
+        (transaction) => applyOneByOne(transaction, ordered),
       )
     );
   }
@@ -168,9 +162,7 @@ export async function foldInto(transaction: Transaction, source: string): Promis
     transaction.atEnd(
       `delete from dsproxy_applied where source = ${named} and first in (${folded.join(", ")})`,
     );
-    transaction.atEnd(
-      `update dsproxy_marks set seq = ${mark}, updated_at = now() where source = ${named}`,
-    );
+    transaction.atEnd(moveMark(source, mark));
   }
   return mark;
 }

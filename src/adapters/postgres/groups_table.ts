@@ -4,9 +4,8 @@
  */
 import { StoreRefusesError } from "../../errors.ts";
 import type { Session } from "./session.ts";
-import { sqlStateOf } from "./sql_state.ts";
+import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from "./sql_state.ts";
 
-const INSUFFICIENT_PRIVILEGE = "42501";
 /** Another instance made it at the same time. */
 const COLLISIONS = ["23505", "42P07"];
 

@@ -22,7 +22,7 @@ import { createIndex, INDEX_NAME, type IndexVariant } from "./ddl.ts";
 import { pause } from "./pause.ts";
 import type { MigrationOptions } from "./schema.ts";
 import type { Session } from "./session.ts";
-import { sqlStateOf } from "./sql_state.ts";
+import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from "./sql_state.ts";
 
 interface IndexOptions extends MigrationOptions {
   /** All of it may take so long; the default is six hours. */
@@ -52,7 +52,6 @@ const MAX_FAILURES = 5;
 
 const OUR_NAME = new RegExp(`^${INDEX_NAME}(_\\d+)?$`);
 const PROGRAM_LIMIT_EXCEEDED = "54000";
-const INSUFFICIENT_PRIVILEGE = "42501";
 const SERIALIZATION_FAILURE = "40001";
 const QUERY_CANCELED = "57014";
 /** Deadlock, lock not available, duplicate table: somebody else worked on it at the same time. */

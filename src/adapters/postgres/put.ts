@@ -63,21 +63,6 @@ export async function putOneByOne(
   return { rows: fresh.length - refused.length, dead: await deadOf(session, source, entries) };
 }
 
-/**
- * Ends what of ours has waited inside a COPY for longer than `limitMs`: its client is gone without a
- * word, as it would have given up by itself. The server ends whatever else takes too long, but not a
- * COPY that waits for its data, and that one has the lock of its mark.
- */
-export async function endStrandedCopies(session: Session, limitMs: number): Promise<void> {
-  await session.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity
-     where datname = current_database() and usename = session_user and state = 'active'
-       and wait_event = 'ClientRead' and query like 'copy user_data (%'
-       and xact_start < clock_timestamp() - $1::float8 * interval '1 millisecond'`,
-    [limitMs],
-  );
-}
-
 interface Locked {
   readonly mark: number;
   readonly takesCopy: boolean;
@@ -103,7 +88,7 @@ async function lockMark(session: Session, source: string, confirmedSeq: number):
 }
 
 /** Returns the statement that moves the mark, which is locked. */
-function moveMark(source: string, seq: number): string {
+export function moveMark(source: string, seq: number): string {
   return `update dsproxy_marks set seq = ${seq}, updated_at = now()
     where source = ${pg.escapeLiteral(source)}`;
 }

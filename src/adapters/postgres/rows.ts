@@ -5,16 +5,52 @@
 import type { Entry } from "../../domain.ts";
 import { StoreRefusesError } from "../../errors.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
+import type { Database } from "./database.ts";
 import { ISOLATE, ISOLATE_SETTINGS, PROBE } from "./isolate.ts";
 import type { Session, Transaction } from "./session.ts";
+import { isLockTimeout, isRefusal } from "./sql_state.ts";
 import { COLUMN_ARRAYS, COLUMN_NAMES, columnsOf, linesOf } from "./user_data.ts";
 
 /**
  * Says that a trigger or a rule of the table took rows away without a word, so that each has to be
  * looked for.
  */
-export class RowsVanishedError extends Error {
+class RowsVanishedError extends Error {
   override readonly name = "RowsVanishedError";
+}
+
+/**
+ * Runs a transaction that inserts rows together; where they are refused, another one in its place
+ * that tries them one by one.
+ */
+export function inTransactionOrApart<T>(
+  database: Pick<Database, "transactionOr">,
+  together: (transaction: Transaction) => Promise<T>,
+  oneByOne: (transaction: Transaction) => Promise<T>,
+): Promise<T> {
+  return database.transactionOr(together, async (error, pool) => {
+    if (isLockTimeout(error)) {
+      // Twice the time is beyond doubt, whatever the two clocks make of it.
+      await pool.run((session) => endStrandedCopies(session, 2 * pool.transactionLimitMs));
+    }
+    if (!isRefusal(error) && !(error instanceof RowsVanishedError)) throw error;
+    return await pool.transaction(oneByOne);
+  });
+}
+
+/**
+ * Ends what of ours has waited inside a COPY for longer than `limitMs`: its client is gone without a
+ * word, as it would have given up by itself. The server ends whatever else takes too long, but not a
+ * COPY that waits for its data, and that one has the lock of its mark.
+ */
+async function endStrandedCopies(session: Session, limitMs: number): Promise<void> {
+  await session.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and usename = session_user and state = 'active'
+       and wait_event = 'ClientRead' and query like 'copy user_data (%'
+       and xact_start < clock_timestamp() - $1::float8 * interval '1 millisecond'`,
+    [limitMs],
+  );
 }
 
 /**

@@ -16,7 +16,7 @@ import {
 import type { Connections } from "./connections.ts";
 import { addColumns, createTables, grants } from "./ddl.ts";
 import { recordMigrations } from "./migrations.ts";
-import { sqlStateOf } from "./sql_state.ts";
+import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from "./sql_state.ts";
 
 /**
  * It locks a transaction: every migrating instance of a database waits for the one before it, for
@@ -29,7 +29,6 @@ const MIGRATION_LOCK_LIMIT_MS = 5_000;
 const STATEMENT_LIMIT_MS = 10_000;
 /** After it the error names who holds the table, and the next call goes on trying. */
 const PATIENCE_MS = 30_000;
-const INSUFFICIENT_PRIVILEGE = "42501";
 /**
  * A serialization failure, a duplicate key and a duplicate table tell of another instance at work.
  */

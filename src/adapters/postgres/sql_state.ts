@@ -8,6 +8,8 @@
 export const MAY_PASS_PATTERN = "^(08|40|53|57|58)|^(55P03|25006|XX001|XX002)$";
 const MAY_PASS = new RegExp(MAY_PASS_PATTERN);
 
+export const INSUFFICIENT_PRIVILEGE = "42501";
+
 /**
  * Returns the SQLSTATE; undefined when the word is not PostgreSQL's own, but that of the driver,
  * the network or a deadline.

@@ -12,9 +12,8 @@ import { PostgresGroups } from "./groups.ts";
 import { identityOf } from "./identity.ts";
 import { LookUps } from "./look_ups.ts";
 import { PostgresIdentity } from "./store_identity.ts";
-import { endStrandedCopies, putOneByOne, putTogether } from "./put.ts";
-import { RowsVanishedError } from "./rows.ts";
-import { isLockTimeout, isRefusal } from "./sql_state.ts";
+import { putOneByOne, putTogether } from "./put.ts";
+import { inTransactionOrApart } from "./rows.ts";
 
 /** Makes the store, which does not connect before the first call; the server need not be up. */
 export function createPostgresStore(
@@ -78,7 +77,8 @@ class PostgresStore implements Store {
     confirmedSeq: number,
     onSent?: () => void,
   ): Promise<PutResult> {
-    return this.database.transactionOr(
+    return inTransactionOrApart(
+      this.database,
       async (session) => {
         const result = await putTogether(session, source, entries, confirmedSeq, onSent);
         if (result.rows === entries.length) {
@@ -86,16 +86,7 @@ class PostgresStore implements Store {
         }
         return result;
       },
-      async (error, pool) => {
-        if (isLockTimeout(error)) {
-          // Twice the time is beyond doubt, whatever the two clocks make of it.
-          await pool.run((session) => endStrandedCopies(session, 2 * pool.transactionLimitMs));
-        }
-        if (!isRefusal(error) && !(error instanceof RowsVanishedError)) throw error;
-        return await pool.transaction((session) =>
-          putOneByOne(session, source, entries, confirmedSeq, this.#neighbours)
-        );
-      },
+      (session) => putOneByOne(session, source, entries, confirmedSeq, this.#neighbours),
     );
   }
 

@@ -6,15 +6,13 @@ import { applyTogether, foldInto } from "../../../src/adapters/postgres/groups.t
 import type { Transaction } from "../../../src/adapters/postgres/session.ts";
 import { createPostgresStore } from "../../../src/adapters/postgres/store.ts";
 import { GroupsOverlapError } from "../../../src/errors.ts";
-import type { EntryGroup } from "../../../src/ports/group_store.ts";
-import { entry } from "../../support/fakes.ts";
+import { group, SOURCE } from "../../support/groups.ts";
 import { tryEveryOrder, type Work } from "../../support/interleavings.ts";
 import { once, withDatabase } from "../../support/postgres.ts";
 import { postgresOptions } from "../../support/postgres_options.ts";
 import { withRole } from "../../support/postgres_roles.ts";
 
-const SOURCE = "run000000001";
-const GROUP: EntryGroup = group(1, 3);
+const GROUP = group(1, 3);
 const EMPTY = "delete from user_data; delete from dsproxy_marks; delete from dsproxy_applied";
 const THERE = `${EMPTY};
   insert into user_data (user_id, value, ts, dsproxy_instance, dsproxy_seq)
@@ -23,14 +21,6 @@ const THERE = `${EMPTY};
 
 const put: Work = (transaction) => applyTogether(transaction, [GROUP]);
 const fold: Work = (transaction) => foldInto(transaction, SOURCE);
-
-function group(first: number, last: number): EntryGroup {
-  const entries = Array.from(
-    { length: last - first + 1 },
-    (_, i) => entry(first + i, { run: SOURCE }),
-  );
-  return { source: SOURCE, first, last, entries };
-}
 
 /** Each row is there once, and is told to be. */
 async function isThereOnce(client: pg.Client): Promise<void> {
