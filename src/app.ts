@@ -4,7 +4,7 @@
  */
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
-import { StoreSink } from "./delivery/store_sink.ts";
+import { DeliveryWay } from "./delivery_way.ts";
 import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
 import { Breaker } from "./guarding/breaker.ts";
 import { cacheFaults } from "./guarding/cache_faults.ts";
@@ -18,16 +18,16 @@ import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
 import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
+import { workerHandlers } from "./http/handlers/worker.ts";
 import { writeHandler } from "./http/handlers/write.ts";
 import { writeStatusHandler } from "./http/handlers/write_status.ts";
 import { Server } from "./http/server.ts";
 import { openJournal } from "./journal/journal.ts";
 import { journalObserver } from "./journal_observer.ts";
-import { createCache, loadStore } from "./parts.ts";
+import { type Broker, createCache, loadBroker, loadStore } from "./parts.ts";
 import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
-import type { Intake, IntakeListener } from "./ports/intake.ts";
-import type { Source } from "./ports/source.ts";
+import type { IntakeListener } from "./ports/intake.ts";
 import type { StorePorts } from "./ports/store.ts";
 import { readinessChecks } from "./readiness.ts";
 import { CacheClient } from "./reading/cache_client.ts";
@@ -35,12 +35,13 @@ import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { openCacheNote } from "./reading/cache_note.ts";
 import { LastKnown } from "./reading/last_known.ts";
 import { Service } from "./service.ts";
-import type { Doors, Front } from "./service_parts.ts";
+import type { Doors, Front, JournalPorts } from "./service_parts.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
+import { WorkerService } from "./worker_service.ts";
 
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
@@ -76,7 +77,7 @@ export async function createApp(
   surroundings: Partial<Surroundings> = {},
 ): Promise<App> {
   const replaced = { clock: systemClock, fs: denoFileSystem, ...surroundings };
-  return new Application(config, replaced, await loadStore(config));
+  return new Application(config, replaced, await loadStore(config), await loadBroker(config));
 }
 
 class Application implements App {
@@ -90,7 +91,8 @@ class Application implements App {
   readonly #clockWatch: ClockWatch;
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
-  readonly #service: Service;
+  readonly #way: DeliveryWay;
+  readonly #service: Service | WorkerService;
   /**
    * The last write that the journal knew of when it was opened was accepted then, in Unix
    * milliseconds; 0 means that it knew of none.
@@ -101,6 +103,7 @@ class Application implements App {
     private readonly config: Config,
     private readonly surroundings: Surroundings,
     makeStore: Awaited<ReturnType<typeof loadStore>>,
+    broker: Broker | undefined,
   ) {
     const { clock } = surroundings;
     this.#log = new Log(config.log.level, config.log.format);
@@ -112,7 +115,8 @@ class Application implements App {
     this.#metrics = this.#makeMetrics();
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
     const unguarded = makeStore({
-      gate: this.#gate,
+      // A worker has no directory that could belong to another store.
+      ...(config.role !== "worker" && { gate: this.#gate }),
       onIndexFault: (error) =>
         this.#log.warn("The index for reads could not be made; it is tried again", { error }),
     });
@@ -140,17 +144,22 @@ class Application implements App {
       onForget: (userId) => lastKnown.forget(userId),
     });
     this.#server = this.#makeServer();
-    this.#service = this.#makeService(namespace, lastKnown);
+    const [metrics, log, store] = [this.#metrics, this.#log, this.#store];
+    this.#way = new DeliveryWay(config, { broker, store, ...surroundings, metrics, log });
+    this.#service = config.role === "worker"
+      ? this.#makeWorker()
+      : this.#makeService(namespace, lastKnown);
   }
 
   async start(): Promise<string> {
     const url = await this.#service.start();
-    const { store, cache, dataDir, ack } = this.config;
+    const { role, store, cache, queue, dataDir, ack } = this.config;
     this.#log.info(`dsproxy ${VERSION} listening on ${url}`, {
+      role,
       store: store.kind,
       cache: cache.kind,
-      dataDir,
-      ack,
+      queue: queue.kind,
+      ...(role !== "worker" && { dataDir, ack }),
     });
     return url;
   }
@@ -169,13 +178,14 @@ class Application implements App {
       openCacheNote: () =>
         openCacheNote(this.surroundings.fs, config.dataDir, this.#lastAcceptedMs === 0),
       store,
-      makeSink: () => new StoreSink(config.batch.max, { store, clock, metrics, log }),
+      makeSink: (run) => this.#way.makeSink(run),
+      openForwarding: (journal) => this.#way.openForwarding(journal),
       cache: this.#cache,
       // Copies that are kept in this process alone are nobody else's concern, so nobody is told of
       // them.
       ...(config.cache.kind !== "memory" && { namespace }),
       lastKnown,
-      batch: config.batch,
+      batch: this.#way.batch,
       graceMs: config.shutdownGraceMs,
       ...{ clock, metrics, log },
       random: Math.random,
@@ -186,6 +196,7 @@ class Application implements App {
           start: () => this.#clockWatch.start(this.#lastAcceptedMs),
           stop: () => this.#clockWatch.stop(),
         },
+        ...this.#way.attendants,
       ],
       // This comes before anybody is served, because what waits in the directory must not go to
       // another store.
@@ -198,7 +209,28 @@ class Application implements App {
     });
   }
 
-  #openJournal(listener: IntakeListener): Promise<Intake & Source> {
+  #makeWorker(): WorkerService {
+    const { clock } = this.surroundings;
+    const { applier, attendants } = this.#way;
+    if (applier === undefined) throw new Error("A worker needs a broker");
+    return new WorkerService({
+      front: {
+        listen: () => {
+          this.#server.mount(deadLetterHandlers(this.#store.deadLetters, this.#cache));
+          this.#server.mount(workerHandlers);
+          return this.#listen();
+        },
+        close: () => this.#server.stop(),
+      },
+      store: this.#store.store,
+      cache: this.#cache,
+      applier,
+      attendants: [this.#firstContact, new LoopLag(clock, this.#metrics), ...attendants],
+      log: this.#log,
+    });
+  }
+
+  #openJournal(listener: IntakeListener): Promise<JournalPorts> {
     const { clock, fs, segmentBytes } = this.surroundings;
     return openJournal({
       ...this.config.journal,
@@ -239,16 +271,7 @@ class Application implements App {
   #front(): Front {
     const server = this.#server;
     return {
-      listen: () => {
-        server.mount({
-          metrics: metricsHandler(this.#metrics),
-          live: healthHandler([]),
-          ready: healthHandler(
-            readinessChecks({ service: this.#service, firstContact: this.#firstContact }),
-          ),
-        });
-        return server.start();
-      },
+      listen: () => this.#listen(),
       open: async (doors) => {
         server.mount(this.#handlers(doors));
         // The journal's lock says that the directory is this process's alone.
@@ -258,12 +281,26 @@ class Application implements App {
     };
   }
 
+  #listen(): Promise<string> {
+    this.#server.mount({
+      metrics: metricsHandler(this.#metrics),
+      live: healthHandler([]),
+      ready: healthHandler(
+        readinessChecks({ service: this.#service, firstContact: this.#firstContact }),
+      ),
+    });
+    return this.#server.start();
+  }
+
   #handlers({ intake, journal, reader }: Doors) {
     const { limits, ack } = this.config;
     const { clock } = this.surroundings;
     const { deadLetters, store } = this.#store;
     return {
-      write: writeHandler({ writer: intake, limits, defaultAck: ack, clock }),
+      write: writeHandler({
+        ...{ writer: intake, limits, defaultAck: ack, clock },
+        hasBroker: this.config.queue.kind !== "journal",
+      }),
       writeStatus: writeStatusHandler({ intake: journal, marks: store, deadLetters }),
       ...deadLetterHandlers(deadLetters, this.#cache),
       read: readHandler({ reader, keyBytes: limits.keyBytes }),

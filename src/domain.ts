@@ -16,11 +16,11 @@ export interface Write {
 }
 
 /** These say how much must have happened to a write before it is answered, from least to most. */
-export const ACK_LEVELS = ["accepted", "durable", "flushed"] as const;
+export const ACK_LEVELS = ["accepted", "durable", "replicated", "flushed"] as const;
 
 /**
- * `accepted` is in memory, `durable` is fsynced in the journal, `flushed` is committed in the
- * store.
+ * `accepted` is in memory, `durable` is fsynced in the journal, `replicated` is confirmed by the
+ * broker, `flushed` is committed in the store.
  */
 export type AckLevel = (typeof ACK_LEVELS)[number];
 

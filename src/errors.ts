@@ -1,12 +1,14 @@
 /**
  * The errors that cross the borders of modules on purpose; everybody tells them apart by
- * `instanceof`. They are two families and one word about the cache:
+ * `instanceof`. They are three families and one word about the cache:
  *
  * - {@link AppError}: what went wrong for the one who called over HTTP, by its code.
  * - {@link StoreError}: what a store has to say, whichever adapter it is. Four kinds: it failed,
  *   and that may pass ({@link StoreUnavailableError}, among them {@link StoreNotAskedError}); it
  *   refuses everything ({@link StoreRefusesError}) or one row ({@link RejectedRowError}); it lost
  *   what it had ({@link StoreWentBackError}).
+ * - {@link BrokerError}: what a broker has to say: it is away ({@link BrokerUnavailableError}), or
+ *   refuses what it is asked ({@link BrokerRefusesError}).
  * - {@link CacheStaleError}: what a cache could not undo. Every other failure of a cache is taken
  *   for a miss, so nobody asks what it was.
  *
@@ -118,6 +120,22 @@ export class StoreWentBackError extends StoreError {
  */
 export class GroupsOverlapError extends StoreError {
   override readonly name = "GroupsOverlapError";
+}
+
+/** The broker was asked for something that did not come about. */
+export abstract class BrokerError extends Error {}
+
+/** The broker gave no answer in time, or failed in a way that may pass by itself. */
+export class BrokerUnavailableError extends BrokerError {
+  override readonly name = "BrokerUnavailableError";
+}
+
+/**
+ * The broker answers, and refuses: a wrong password, no right to a queue, a topology that differs
+ * from the one that is wanted. A person has to change something.
+ */
+export class BrokerRefusesError extends BrokerError {
+  override readonly name = "BrokerRefusesError";
 }
 
 /**

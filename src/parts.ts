@@ -11,6 +11,7 @@ import { createRedisCacheLater } from "./adapters/redis/loaded_later.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { MEMORY_BUDGET } from "./memory_budget.ts";
+import type { BrokerWatcher, Consumer, Publisher } from "./ports/broker.ts";
 import type { Cache } from "./ports/cache.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { StorePorts } from "./ports/store.ts";
@@ -35,6 +36,31 @@ export async function loadStore(
   if (store.kind === "sqlite") return () => createSqliteStore({ path: store.path });
   const { createPostgresStore } = await import("./adapters/postgres/store.ts");
   return (watcher) => createPostgresStore({ ...store, ...watcher });
+}
+
+/** It makes the two ends of a broker, which connect to nothing before their first call. */
+export interface Broker {
+  readonly makePublisher: (watcher: BrokerWatcher) => Publisher;
+  readonly makeConsumer: (watcher: BrokerWatcher) => Consumer;
+}
+
+/** Loads the configured broker; resolves to undefined where there is none. */
+export async function loadBroker({ queue }: Config): Promise<Broker | undefined> {
+  if (queue.kind === "journal") return undefined;
+  if (queue.kind === "rabbitmq") {
+    const { createRabbitmqConsumer, createRabbitmqPublisher } = await import(
+      "./adapters/rabbitmq/broker.ts"
+    );
+    return {
+      makePublisher: (watcher) => createRabbitmqPublisher(queue, watcher),
+      makeConsumer: (watcher) => createRabbitmqConsumer(queue, watcher),
+    };
+  }
+  const { createKafkaConsumer, createKafkaPublisher } = await import("./adapters/kafka/broker.ts");
+  return {
+    makePublisher: (watcher) => createKafkaPublisher(queue, watcher),
+    makeConsumer: (watcher) => createKafkaConsumer(queue, watcher),
+  };
 }
 
 /** The cache tells these, and is told by them under which name it keeps copies. */

@@ -8,6 +8,7 @@ interface Asked {
     readonly phase: Phase;
     readonly status: IntakeStatus | undefined;
     readonly refusal: string | undefined;
+    readonly brokerFailure: string | undefined;
   };
   /** It knows why look-ups are refused, while nothing is written. */
   readonly firstContact: { readonly refusal: string | undefined };
@@ -20,11 +21,15 @@ const REASONS: Readonly<Record<Phase, string | undefined>> = {
   draining: "shutting down",
 };
 
-/** A store or a cache that is away has no check: that is what the journal is for. */
+/**
+ * A store or a cache that is away has no check: that is what the journal is for. Of a broker it is
+ * told, and no more: an API server goes on without, and a worker cannot be replaced by another one.
+ */
 export function readinessChecks({ service, firstContact }: Asked): HealthCheck[] {
   return [
     { name: "phase", failure: () => REASONS[service.phase] },
     { name: "journal", failure: () => service.status?.failure ?? service.status?.lackOfRoom },
     { name: "store", failure: () => service.refusal ?? firstContact.refusal },
+    { name: "broker", failure: () => undefined, note: () => service.brokerFailure },
   ];
 }

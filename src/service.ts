@@ -6,15 +6,15 @@
  */
 import { ClosingList } from "./closing_list.ts";
 import type { DrainOutcome } from "./delivery/batcher.ts";
-import { DeliveryHalf } from "./delivery/delivery_half.ts";
 import { reasonOf } from "./errors.ts";
+import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
 import { IntakeHalf } from "./intake/intake_half.ts";
-import type { Intake, IntakeStatus } from "./ports/intake.ts";
-import type { Source } from "./ports/source.ts";
+import { Outbound } from "./outbound.ts";
+import type { IntakeStatus } from "./ports/intake.ts";
 import type { CacheNote } from "./reading/cache_note.ts";
 import { Arrivals } from "./reading/arrivals.ts";
 import { Reader } from "./reading/reader.ts";
-import type { Part, Phase, ServiceEvent, ServiceParts } from "./service_parts.ts";
+import type { JournalPorts, Part, Phase, ServiceEvent, ServiceParts } from "./service_parts.ts";
 
 /** For so long whoever asks whether this is ready is told no, before anybody is turned away. */
 const LAME_DUCK_MS = 500;
@@ -34,8 +34,9 @@ export class Service {
   readonly #closing: ClosingList<Part>;
   #phase: Phase = "starting";
   #isListening = false;
-  #journal: (Intake & Source) | undefined;
-  #delivery: DeliveryHalf | undefined;
+  #journal: JournalPorts | undefined;
+  #forwarding: ForwardingParts | undefined;
+  #outbound: Outbound | undefined;
   #starting: Promise<string> | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -43,7 +44,7 @@ export class Service {
     const { store, cache, log } = parts;
     this.#intake = new IntakeHalf({
       ...parts,
-      onDurable: (entries) => this.#delivery?.durable(entries),
+      onDurable: (entries) => this.#outbound?.durable(entries),
     });
     this.#arrivals = new Arrivals(parts);
     this.#closing = new ClosingList<Part>((event) => this.#tell(event), log);
@@ -61,7 +62,7 @@ export class Service {
   }
 
   get delivers(): boolean {
-    return this.#delivery !== undefined;
+    return this.#outbound !== undefined;
   }
 
   /**
@@ -69,7 +70,12 @@ export class Service {
    * does.
    */
   get refusal(): string | undefined {
-    return this.#delivery?.refusal;
+    return this.#outbound?.refusal;
+  }
+
+  /** It says why the broker takes nothing just now; undefined while it does, or where none is. */
+  get brokerFailure(): string | undefined {
+    return this.#outbound?.brokerFailure;
   }
 
   /**
@@ -134,27 +140,27 @@ export class Service {
 
   /** Begins to bring on what the journal has, whether or not requests are carried out. */
   startDelivery(): void {
-    const { parts } = this;
-    this.#delivery = new DeliveryHalf(parts.batch, {
-      ...parts,
-      source: this.#openedJournal,
-      sink: parts.makeSink(),
+    this.#outbound = new Outbound({
+      ...this.parts,
+      journal: this.#openedJournal,
+      forwarding: this.#forwarding,
       onSettled: (settlement) => this.#intake.settled(settlement),
+      onReplicated: (throughSeq) => this.#intake.replicated(throughSeq),
       isAwaited: () => this.#intake.isFlushAwaited,
     });
-    this.#delivery.start();
+    this.#outbound.start();
     this.#tell("delivery started");
   }
 
   /** Ends delivery; what is accepted meanwhile waits in the journal. */
   async stopDelivery(): Promise<void> {
-    const half = this.#delivery;
-    if (half === undefined) return;
-    this.#delivery = undefined;
+    const outbound = this.#outbound;
+    if (outbound === undefined) return;
+    this.#outbound = undefined;
     // A flush that the store keeps waiting is cut off when its connections are closed; its rows are
     // in the journal.
-    if (!await this.#within(half.stop(), LAST_FLUSH_MS)) {
-      half.giveUp();
+    if (!await this.#within(outbound.stop(), LAST_FLUSH_MS)) {
+      outbound.giveUp();
       this.parts.log.warn("A flush was still under way at the end of the grace time");
       this.#tell("flush given up");
     }
@@ -206,7 +212,7 @@ export class Service {
   }
 
   #drain(grace: AbortSignal): Promise<DrainOutcome> {
-    return this.#delivery?.drain(grace) ?? Promise.resolve("drained");
+    return this.#outbound?.drain(grace) ?? Promise.resolve("drained");
   }
 
   /**
@@ -244,6 +250,7 @@ export class Service {
     this.#closing.add("cache note", () => this.#writeNote(note));
     await admitStore?.();
     this.#tell("store admitted");
+    this.#forwarding = await this.parts.openForwarding?.(journal);
     return note;
   }
 
@@ -264,13 +271,13 @@ export class Service {
     const { namespace, attendants = [] } = this.parts;
     namespace?.start(note.found.identity);
     for (const attendant of attendants) attendant.start();
-    this.#closing.add("attendants", () => {
+    this.#closing.add("attendants", async () => {
       namespace?.stop();
-      for (const attendant of attendants) attendant.stop();
+      for (const attendant of attendants) await attendant.stop();
     });
   }
 
-  get #openedJournal(): Intake & Source {
+  get #openedJournal(): JournalPorts {
     if (this.#journal === undefined) throw new Error("The journal is not open");
     return this.#journal;
   }

@@ -1,8 +1,10 @@
 /** These are the things that the service is given, and what it tells. */
 import type { BatcherOptions } from "./delivery/batcher.ts";
+import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
 import type { IntakeHalf } from "./intake/intake_half.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Intake, IntakeListener } from "./ports/intake.ts";
+import type { GroupSource } from "./ports/group_source.ts";
 import type { Sink } from "./ports/sink.ts";
 import type { Source } from "./ports/source.ts";
 import type { Store } from "./ports/store.ts";
@@ -34,19 +36,36 @@ export interface Doors {
   readonly reader: Reader;
 }
 
+/** The journal offers these. */
+export interface JournalPorts extends Intake, Source {
+  /**
+   * Returns a reader of the wanted sources with a place of its own, which begins with what the store
+   * may not have.
+   */
+  groups(isWanted: (source: string) => boolean): GroupSource;
+  /** They are the sources of which the store may lack something, the oldest first. */
+  readonly waitingSources: readonly string[];
+}
+
 /** An attendant runs beside the halves for as long as they do. */
-interface Attendant {
+export interface Attendant {
   start(): void;
-  stop(): void;
+  stop(): void | Promise<void>;
 }
 
 export interface ServiceParts {
   readonly front: Front;
-  readonly openJournal: (listener: IntakeListener) => Promise<Intake & Source>;
+  readonly openJournal: (listener: IntakeListener) => Promise<JournalPorts>;
   /** Called when the journal is open, as its lock guards the note, too. */
   readonly openCacheNote: () => Promise<CacheNote>;
   readonly store: Store;
-  readonly makeSink: () => Sink;
+  /** @param run the name of this start of this instance */
+  readonly makeSink: (run: string) => Sink;
+  /**
+   * Called when the journal is open, before anything is delivered. It resolves to undefined where
+   * all of the journal goes to the store directly.
+   */
+  readonly openForwarding?: (journal: JournalPorts) => Promise<ForwardingParts | undefined>;
   readonly cache: CacheClient;
   /** It is given with a cache that is shared, whose copies belong to a store and a generation. */
   readonly namespace?: CacheNamespace;

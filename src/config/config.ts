@@ -16,12 +16,27 @@ import type { HostPort } from "./parsers.ts";
 import type { SslMode, TargetSessionAttrs } from "../libpq.ts";
 import type { AckLevel } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
+import {
+  type JournalQueueConfig,
+  type KafkaConfig,
+  queueConfig,
+  type RabbitmqConfig,
+} from "./queue.ts";
+
+export type { BrokerTls, KafkaConfig, KafkaSasl, RabbitmqConfig } from "./queue.ts";
 
 export interface Config {
   /** Port 0 picks a free one. */
   readonly listen: { readonly host: string; readonly port: number };
   readonly store: SqliteConfig | PostgresConfig;
   readonly cache: MemoryCacheConfig | RedisCacheConfig;
+  /**
+   * `api` accepts and forwards to the broker, `worker` brings from the broker to the store, `all`
+   * does both.
+   */
+  readonly role: "all" | "api" | "worker";
+  /** Accepted writes go from the journal to the store by this way. */
+  readonly queue: JournalQueueConfig | RabbitmqConfig | KafkaConfig;
   /** `size` waiting writes or `intervalMs` start a flush; one statement has at most `max`. */
   readonly batch: { readonly size: number; readonly intervalMs: number; readonly max: number };
   /** What the store has stays for `retainMs`, within `maxBytes`; 0 = not at all. */
@@ -164,6 +179,8 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
       ttlMs: values.CACHE_TTL,
       localMax: values.CACHE_LOCAL_MAX,
     },
+    role: values.ROLE,
+    queue: queueConfig(values, others.rootCerts),
     batch: { size: values.BATCH_SIZE, intervalMs: values.BATCH_INTERVAL, max: values.BATCH_MAX },
     journal: {
       dir: join(values.DATA_DIR, "journal"),
@@ -190,8 +207,9 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
 
 function postgresConfig(
   values: Values,
-  { sslRootCert, databasePassword }: Pick<CheckedOptions, "sslRootCert" | "databasePassword">,
+  { rootCerts, databasePassword }: Pick<CheckedOptions, "rootCerts" | "databasePassword">,
 ): PostgresConfig {
+  const sslRootCert = rootCerts.DB_SSLROOTCERT;
   const { DB_HOST: hosts, DB_PORT: ports, DATABASE_URL: url } = values;
   return {
     kind: "postgres",

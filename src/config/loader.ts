@@ -14,6 +14,7 @@ import {
 } from "./options.ts";
 import { contradictions } from "./contradictions.ts";
 import { type HostPort, InvalidValue } from "./parsers.ts";
+import { impliedQueue } from "./queue.ts";
 import { databaseUrl } from "./urls.ts";
 import { reasonOf } from "../errors.ts";
 
@@ -40,8 +41,8 @@ export interface ConfigProblems {
 
 export interface CheckedOptions {
   readonly values: Values;
-  /** It is the content of the file DB_SSLROOTCERT. */
-  readonly sslRootCert: string | undefined;
+  /** They are the contents of the files that these options name, where they are used. */
+  readonly rootCerts: Readonly<Partial<Record<OptionName, string>>>;
   /**
    * Returns DB_PASS as it is now: where a file holds it, that is read anew; while that cannot be,
    * the last one read holds.
@@ -104,14 +105,18 @@ export class ConfigLoader {
     this.#choose();
     this.#spreadUrls();
     const texts = (name: OptionName) => this.#found.get(name)?.text;
-    this.#problems.push(...contradictions(this.#values, texts));
-    const sslRootCert = this.#readRootCert();
+    // What could not be read contradicts nothing.
+    const others = contradictions(this.#values, texts).filter(({ variable }) =>
+      this.#problems.every((problem) => problem.variable !== variable)
+    );
+    this.#problems.push(...others);
+    const rootCerts = this.#readRootCerts();
     if (this.#problems.length > 0) return { problems: this.#problems };
     // Without a problem every option has been parsed, or has neither a value nor a default.
     const databasePassword = this.#databasePassword();
     return {
       values: this.#values as Values,
-      sslRootCert,
+      rootCerts,
       databasePassword,
       settings: this.#settings(),
     };
@@ -186,7 +191,13 @@ export class ConfigLoader {
     const given = (name: OptionName) => this.#found.get(name)?.origin !== "default";
     this.#default("STORE", DB_CONNECTION.some(given) ? "postgres" : "sqlite");
     this.#default("CACHE", REDIS_CONNECTION.some(given) ? "redis" : "memory");
-    const { DATA_DIR } = this.#values;
+    if (!given("QUEUE")) {
+      this.#attempt("QUEUE", () => this.#default("QUEUE", impliedQueue(given)));
+    }
+    const { DATA_DIR, KAFKA_USER } = this.#values;
+    if (KAFKA_USER !== undefined && !given("KAFKA_SASL_MECHANISM")) {
+      this.#default("KAFKA_SASL_MECHANISM", "PLAIN");
+    }
     if (DATA_DIR !== undefined) this.#default("ADMIN_SOCKET", join(DATA_DIR, "admin.sock"));
     this.#default("LOG_FORMAT", this.sources.isTerminal ? "pretty" : "json");
   }
@@ -229,17 +240,21 @@ export class ConfigLoader {
     Object.assign(this.#values, { [name]: value });
   }
 
-  #readRootCert(): string | undefined {
-    const path = this.#values.DB_SSLROOTCERT;
-    if (path === undefined || this.#values.STORE !== "postgres") return undefined;
-    let pem: string | undefined;
-    this.#attempt("DB_SSLROOTCERT", () => {
-      pem = this.#readFile(path);
-      if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
-        throw new InvalidValue(`${JSON.stringify(path)} is not a file of certificates in PEM.`);
-      }
-    });
-    return pem;
+  #readRootCerts(): CheckedOptions["rootCerts"] {
+    const { STORE, QUEUE } = this.#values;
+    const pems: Partial<Record<OptionName, string>> = {};
+    const read = (name: OptionName, path: string | undefined) =>
+      path !== undefined && this.#attempt(name, () => pems[name] = this.#readPem(path));
+    if (STORE === "postgres") read("DB_SSLROOTCERT", this.#values.DB_SSLROOTCERT);
+    if (QUEUE === "rabbitmq") read("RABBITMQ_SSLROOTCERT", this.#values.RABBITMQ_SSLROOTCERT);
+    if (QUEUE === "kafka") read("KAFKA_SSLROOTCERT", this.#values.KAFKA_SSLROOTCERT);
+    return pems;
+  }
+
+  #readPem(path: string): string {
+    const pem = this.#readFile(path);
+    if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
+    throw new InvalidValue(`${JSON.stringify(path)} is not a file of certificates in PEM.`);
   }
 
   #databasePassword(): () => string {

@@ -16,7 +16,9 @@ import {
   ports,
   sizeBytes,
 } from "./parsers.ts";
-import { databaseUrl, MASK, maskDatabaseUrl, maskUrl, redisUrl } from "./urls.ts";
+import { BROKER_OPTIONS } from "./broker_options.ts";
+import type { Option } from "./option.ts";
+import { databaseUrl, MASK, maskServersUrl, maskUrl, redisUrl } from "./urls.ts";
 import { ACK_LEVELS } from "../domain.ts";
 import { SSL_MODES, TARGET_SESSION_ATTRS } from "../libpq.ts";
 
@@ -25,19 +27,6 @@ const HOUR_MS = 60 * MINUTE_MS;
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
-
-interface Option {
-  readonly parse: Parser<unknown>;
-  /** It is written as a user would write it; undefined for none. */
-  readonly default?: string;
-  readonly help: string;
-  /** It is never shown as it is, and may also come from the file that `NAME_FILE` names. */
-  readonly secret?: true;
-  /** It makes a secret fit to be shown; without it all of the secret is masked. */
-  readonly mask?: (value: string) => string;
-  /** `NAME=` means the empty text; elsewhere it means "not set". */
-  readonly mayBeEmpty?: true;
-}
 
 /** Help and `.env.example` show them in this order. */
 export const OPTIONS = {
@@ -60,7 +49,7 @@ export const OPTIONS = {
   DATABASE_URL: {
     parse: databaseUrl,
     secret: true,
-    mask: maskDatabaseUrl,
+    mask: maskServersUrl,
     help: "postgres://user:password@host:port/database?sslmode=…&sslrootcert=…" +
       "&target_session_attrs=…&application_name=…&connect_timeout=…; " +
       "several hosts as host:port,host:port; what it names wins over DB_*",
@@ -104,7 +93,11 @@ export const OPTIONS = {
     parse: oneOf("memory", "redis"),
     help: "memory or redis; default: redis when REDIS_ADDR or REDIS_URL is set",
   },
-  REDIS_ADDR: { parse: hostPort(6379), default: "localhost:6379", help: "Redis server, host:port" },
+  REDIS_ADDR: {
+    parse: hostPort(6379, "REDIS_URL"),
+    default: "localhost:6379",
+    help: "Redis server, host:port",
+  },
   REDIS_URL: {
     parse: redisUrl,
     secret: true,
@@ -130,11 +123,7 @@ export const OPTIONS = {
     help: "values cached in this process; 0 = none",
   },
 
-  QUEUE: {
-    parse: oneOf("journal"),
-    default: "journal",
-    help: "what holds accepted writes; this build has only journal",
-  },
+  ...BROKER_OPTIONS,
   DATA_DIR: {
     parse: pathText,
     default: "./data",
@@ -143,8 +132,8 @@ export const OPTIONS = {
   ACK: {
     parse: oneOf(...ACK_LEVELS),
     default: "durable",
-    help:
-      "when a write is answered: accepted (in memory), durable (on disk), flushed (in the store)",
+    help: "when a write is answered: accepted (in memory), durable (on disk), replicated (at the " +
+      "broker), flushed (in the store)",
   },
   BATCH_SIZE: {
     parse: integer(1, 100_000),

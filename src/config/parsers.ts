@@ -2,6 +2,7 @@
  * A parser turns the text of one setting into its value. Every one throws {@link InvalidValue} with
  * words that complete "NAME=text: …", and knows nothing of where the text came from.
  */
+import { utf8Length } from "../domain.ts";
 
 /** The text cannot be used; the message says why and what to write instead. */
 export class InvalidValue extends Error {
@@ -161,17 +162,49 @@ export interface HostPort {
   readonly port: number;
 }
 
-/** Reads `host`, `host:port` or `[::1]:port`. */
-export function hostPort(defaultPort: number): Parser<HostPort> {
+/**
+ * Reads `host`, `host:port` or `[::1]:port`.
+ * @param urlOption takes a URL of the same server
+ */
+export function hostPort(defaultPort: number, urlOption?: string): Parser<HostPort> {
   return (value) => {
     if (value.includes("://")) {
-      throw new InvalidValue("is a URL; write host:port here, or use REDIS_URL");
+      const instead = urlOption === undefined ? "" : `, or use ${urlOption}`;
+      throw new InvalidValue(`is a URL; write host:port here${instead}`);
     }
     const match = /^(\[[^\]]*\]|[^:]*):([^:]*)$/.exec(value);
     return match
       ? { host: host(match[1]!), port: port(match[2]!) }
       : { host: host(value), port: defaultPort };
   };
+}
+
+/** Reads comma-separated servers, each as {@link hostPort} does; never none. */
+export function hostPorts(defaultPort: number): Parser<readonly HostPort[]> {
+  return (value) => list(value).map(hostPort(defaultPort));
+}
+
+/** Room is left for what is put behind the name for dead letters. */
+const QUEUE_NAME_MAX_BYTES = 240;
+
+/** Reads the name of a queue of RabbitMQ, which keeps those that begin with `amq.` for itself. */
+export function queueName(value: string): string {
+  const bytes = utf8Length(pathText(value));
+  if (bytes > QUEUE_NAME_MAX_BYTES) {
+    throw new InvalidValue(`has ${bytes} bytes; use ${QUEUE_NAME_MAX_BYTES} at most`);
+  }
+  if (value.startsWith("amq.")) {
+    throw new InvalidValue("begins with amq., which RabbitMQ keeps for itself; choose another");
+  }
+  return value;
+}
+
+/** Reads the name of a topic of Kafka, and leaves room as {@link queueName} does. */
+export function topicName(value: string): string {
+  if (/^[a-zA-Z0-9._-]{1,240}$/.test(value) && !/^\.{1,2}$/.test(value)) return value;
+  throw new InvalidValue(
+    "is not the name of a topic; use 1 to 240 of the characters a-z, A-Z, 0-9, . _ -",
+  );
 }
 
 /**

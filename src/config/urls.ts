@@ -1,6 +1,7 @@
-/** Reads what a URL says of PostgreSQL or Redis, and makes it fit to be shown to people. */
+/** Reads what a URL says of a server, and makes it fit to be shown to people. */
 import {
   host,
+  type HostPort,
   hosts,
   integer,
   InvalidValue,
@@ -56,7 +57,7 @@ export function databaseUrl(value: string): DatabaseUrl {
     const text = url.searchParams.get(name);
     return text ? within(name, () => parse(text)) : undefined;
   };
-  const named = servers === "" ? [] : servers.split(",").map(databaseServer);
+  const named = servers === "" ? [] : servers.split(",").map(serverOf);
   const someHavePorts = named.some((server) => server.port !== undefined);
   return {
     hosts: parameter("host", hosts) ??
@@ -83,7 +84,7 @@ function splitServers(value: string): { servers: string; rest: string } {
   return { servers, rest: `${scheme}${login}${login === "" && servers === "" ? "" : "h"}${path}` };
 }
 
-function databaseServer(item: string): { host: string; port: number | undefined } {
+function serverOf(item: string): { host: string; port: number | undefined } {
   const [, name = "", portText] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/s.exec(item) ?? [];
   const decoded = decode(name) ?? "";
   return {
@@ -98,7 +99,7 @@ function databaseServer(item: string): { host: string; port: number | undefined 
  */
 function isServer(item: string): boolean {
   try {
-    databaseServer(item);
+    serverOf(item);
     return true;
   } catch (error) {
     if (error instanceof InvalidValue) return false;
@@ -134,6 +135,34 @@ export function redisUrl(value: string): RedisUrl {
     throw new InvalidValue("has a database that is not a number; end it with /0, /1 …");
   }
   return { ...authority(url), database: Number(database ?? 0), tls: url.protocol === "rediss:" };
+}
+
+/** A URL says this of RabbitMQ; what it leaves out is as RabbitMQ has it at first. */
+interface RabbitmqUrl {
+  readonly hosts: readonly HostPort[];
+  readonly user: string;
+  readonly password: string;
+  readonly vhost: string;
+  readonly tls: boolean;
+}
+
+/** Reads `amqp://user:password@host:port,host:port/vhost`, or `amqps://` for TLS. */
+export function rabbitmqUrl(value: string): RabbitmqUrl {
+  const { servers, rest } = splitServers(value);
+  const url = serverUrl(rest, ["amqp:", "amqps:"], []);
+  const tls = url.protocol === "amqps:";
+  const named = servers === "" ? ["localhost"] : servers.split(",");
+  return {
+    hosts: named.map(serverOf).map((server) => ({
+      // A folder is no name of a host.
+      host: host(server.host),
+      port: server.port ?? (tls ? 5671 : 5672),
+    })),
+    user: decode(url.username) ?? "guest",
+    password: decode(url.password) ?? "guest",
+    vhost: decode(url.pathname.slice(1)) ?? "/",
+    tls,
+  };
 }
 
 function serverUrl(value: string, schemes: readonly string[], parameters: readonly string[]): URL {
@@ -205,7 +234,7 @@ export function maskUrl(value: string): string {
 }
 
 /** Does as {@link maskUrl} does, and leaves the hosts as they were written. */
-export function maskDatabaseUrl(value: string): string {
+export function maskServersUrl(value: string): string {
   const { servers, rest } = splitServers(value);
   const masked = servers.split(",").every(isServer) ? maskUrl(rest) : MASK;
   return masked === MASK

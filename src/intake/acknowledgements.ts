@@ -1,4 +1,4 @@
-/** Keeps those who wait until the store has their write. */
+/** Keeps those who wait until their write has reached one place: the store, or the broker. */
 import type { Entry, Version } from "../domain.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Delivered } from "../ports/sink.ts";
@@ -6,14 +6,23 @@ import type { Batch } from "../ports/source.ts";
 
 /**
  * `stored` is a row; `dead` was refused by the store; `settled` is one of the two, and nobody knows
- * which, because who sent it was stopped before the answer; `withdrawn` never became durable; after
- * `time is up` and `stopped` nobody can tell yet.
+ * which, because who sent it was stopped before the answer; `replicated` is confirmed by the broker;
+ * `withdrawn` never became durable; after `time is up` and `stopped` nobody can tell yet.
  */
-export type Outcome = "stored" | "dead" | "settled" | "withdrawn" | "time is up" | "stopped";
+export type Outcome =
+  | "stored"
+  | "dead"
+  | "settled"
+  | "replicated"
+  | "withdrawn"
+  | "time is up"
+  | "stopped";
 
 export class Acknowledgements {
   /** They are kept by the numbers of their writes, ascending; all of those are of this run. */
   readonly #waiting = new Map<number, (outcome: Outcome) => void>();
+  /** The broker has all numbers of this run through this one. */
+  #replicatedThrough = 0;
   #isStopped = false;
 
   constructor(private readonly clock: Pick<Clock, "setTimeout">) {}
@@ -43,14 +52,23 @@ export class Acknowledgements {
    * @param run whose writes may be waited for
    */
   settle(run: string, { entries, lastSeq, stored, dead }: Batch & Delivered): void {
-    const [next = Infinity] = this.#waiting.keys();
-    if (next > lastSeq || entries[0]!.run !== run) return;
+    if (!this.#isAnyThrough(lastSeq) || entries[0]!.run !== run) return;
     const rows = new Set(stored.map(({ seq }) => seq));
     const refused = new Set(dead.map(({ seq }) => seq));
-    for (const seq of this.#waiting.keys()) {
-      if (seq > lastSeq) return;
-      this.#tell(seq, rows.has(seq) ? "stored" : refused.has(seq) ? "dead" : "settled");
-    }
+    this.#tellThrough(
+      lastSeq,
+      (seq) => rows.has(seq) ? "stored" : refused.has(seq) ? "dead" : "settled",
+    );
+  }
+
+  /** Tells those whose writes have numbers through this one: the broker has confirmed them. */
+  replicated(throughSeq: number): void {
+    this.#replicatedThrough = Math.max(this.#replicatedThrough, throughSeq);
+    if (this.#isAnyThrough(throughSeq)) this.#tellThrough(throughSeq, () => "replicated");
+  }
+
+  isReplicated({ seq }: Version): boolean {
+    return seq <= this.#replicatedThrough;
   }
 
   withdraw(entries: readonly Entry[]): void {
@@ -65,6 +83,18 @@ export class Acknowledgements {
 
   start(): void {
     this.#isStopped = false;
+  }
+
+  #isAnyThrough(lastSeq: number): boolean {
+    const [next = Infinity] = this.#waiting.keys();
+    return next <= lastSeq;
+  }
+
+  #tellThrough(lastSeq: number, outcomeOf: (seq: number) => Outcome): void {
+    for (const seq of this.#waiting.keys()) {
+      if (seq > lastSeq) return;
+      this.#tell(seq, outcomeOf(seq));
+    }
   }
 
   #tell(seq: number, outcome: Outcome): void {

@@ -34,7 +34,8 @@ interface IntakeHalfParts {
 
 export class IntakeHalf implements IntakeListener {
   readonly pending: Pending;
-  readonly #acknowledgements: Acknowledgements;
+  /** They keep those who wait for the store, and for the broker. */
+  readonly #acknowledgements: Readonly<Record<"flushed" | "replicated", Acknowledgements>>;
   #journal: Intake | undefined;
   #writer: Writer | undefined;
   #isStarted = false;
@@ -43,7 +44,10 @@ export class IntakeHalf implements IntakeListener {
 
   constructor(private readonly parts: IntakeHalfParts) {
     this.pending = new Pending((run, seq) => this.#opened.read(run, seq), parts.pendingBytes);
-    this.#acknowledgements = new Acknowledgements(parts.clock);
+    this.#acknowledgements = {
+      flushed: new Acknowledgements(parts.clock),
+      replicated: new Acknowledgements(parts.clock),
+    };
   }
 
   /** Connects this to the journal that tells this listener. It has to be called once. */
@@ -59,18 +63,23 @@ export class IntakeHalf implements IntakeListener {
 
   start(): void {
     this.#isStarted = true;
-    this.#acknowledgements.start();
+    for (const waiting of this.#eachLevel) waiting.start();
   }
 
   /** It is true while somebody waits until the store has their write. */
   get isFlushAwaited(): boolean {
-    return this.#acknowledgements.isAwaited;
+    return this.#acknowledgements.flushed.isAwaited;
   }
 
-  /** Accepts no more; who waits for the store is answered. */
+  /** It is true while somebody waits until the broker has their write. */
+  get isReplicationAwaited(): boolean {
+    return this.#acknowledgements.replicated.isAwaited;
+  }
+
+  /** Accepts no more; who waits for the store or the broker is answered. */
   stop(): void {
     this.#isStarted = false;
-    this.#acknowledgements.stop();
+    this.waitNoLonger();
   }
 
   /** @throws as {@link Writer.write}; AppError `shutting-down` while stopped */
@@ -80,9 +89,12 @@ export class IntakeHalf implements IntakeListener {
     return Promise.reject(refusal);
   }
 
-  /** Lets nobody wait for a flush any longer, as there will be none; writes are still accepted. */
+  /**
+   * Lets nobody wait for the store or the broker any longer, as nothing will reach them; writes are
+   * still accepted.
+   */
   waitNoLonger(): void {
-    this.#acknowledgements.stop();
+    for (const waiting of this.#eachLevel) waiting.stop();
   }
 
   durable(entries: readonly Entry[]): void {
@@ -97,7 +109,7 @@ export class IntakeHalf implements IntakeListener {
   withdrawn(entries: readonly Entry[]): void {
     this.#writer?.withdrawn(entries);
     for (const entry of entries) this.parts.lastKnown.withdrew(entry);
-    this.#acknowledgements.withdraw(entries);
+    for (const waiting of this.#eachLevel) waiting.withdraw(entries);
   }
 
   /**
@@ -124,8 +136,21 @@ export class IntakeHalf implements IntakeListener {
   /** Is told by the other half that the store has these, and the cache knows. */
   settled(settlement: Batch & Delivered): void {
     this.pending.settle(settlement.entries, settlement.lastSeq);
-    this.#acknowledgements.settle(this.#opened.run, settlement);
+    for (const waiting of this.#eachLevel) waiting.settle(this.#opened.run, settlement);
     if (settlement.stored.length < settlement.entries.length) this.#forgetRefused(settlement);
+  }
+
+  /**
+   * Is told that the broker has confirmed all numbers of this run through this one. It may be called
+   * as often as it likes.
+   */
+  replicated(throughSeq: number): void {
+    this.#acknowledgements.replicated.replicated(throughSeq);
+  }
+
+  get #eachLevel(): readonly Acknowledgements[] {
+    const { replicated, flushed } = this.#acknowledgements;
+    return [replicated, flushed];
   }
 
   /** While they were pending here they were read: they must not be what was found last. */

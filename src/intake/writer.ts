@@ -1,33 +1,40 @@
 /** Takes a write through the journal to the acknowledgement level that was asked for. */
 import { type AckLevel, type Entry, type Write, writeId } from "../domain.ts";
 import { AppError } from "../errors.ts";
-import type { Intake } from "../ports/intake.ts";
+import type { Intake, Receipt } from "../ports/intake.ts";
 import type { LastKnown } from "../reading/last_known.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { Acknowledgements } from "./acknowledgements.ts";
+import type { Acknowledgements, Outcome } from "./acknowledgements.ts";
 import { type Pending, PENDING_USERS_MAX } from "./pending.ts";
 
 export interface WriteResult {
   readonly entry: Entry;
   /**
-   * It is the level really reached: `durable` when `flushed` was asked for but did not come in
-   * time.
+   * It is the level really reached: a lesser one when `flushed` or `replicated` was asked for but
+   * did not come in time.
    */
   readonly ack: AckLevel;
 }
 
+/** These levels are not the journal's, and are reached in their own time. */
+type AwaitedLevel = Extract<AckLevel, "replicated" | "flushed">;
+
 interface WriterParts {
   readonly intake: Pick<Intake, "push">;
   readonly pending: Pending;
-  readonly acknowledgements: Acknowledgements;
+  /** They keep those who wait for the store, and for the broker. */
+  readonly acknowledgements: Readonly<Record<AwaitedLevel, Acknowledgements>>;
   readonly lastKnown: Pick<LastKnown, "accepted">;
   readonly metrics: Pick<Metrics, "writes">;
   readonly log: Pick<Log, "error">;
 }
 
-/** A `flushed` write waits for so long before it is answered as `durable`. */
-const FLUSHED_TIMEOUT_MS = 10_000;
+/** A write waits for so long before it is answered with the level that it has reached. */
+const TIMEOUTS_MS: Readonly<Record<AwaitedLevel, number>> = { replicated: 5_000, flushed: 10_000 };
+
+const IN_STORE: ReadonlySet<Outcome> = new Set(["stored", "dead", "settled"]);
+
 export class Writer {
   /** So many writes are pushed, and neither durable nor withdrawn. */
   #underWay = 0;
@@ -42,6 +49,7 @@ export class Writer {
     this.#counts = {
       accepted: writes.series({ ack: "accepted" }),
       durable: writes.series({ ack: "durable" }),
+      replicated: writes.series({ ack: "replicated" }),
       flushed: writes.series({ ack: "flushed" }),
     };
   }
@@ -52,21 +60,32 @@ export class Writer {
    */
   async write(write: Write, ack: AckLevel): Promise<WriteResult> {
     this.#refuseAtLimit(write.userId);
-    const { intake, acknowledgements } = this.parts;
-    const receipt = intake.push(write);
+    const receipt = this.parts.intake.push(write);
     const { entry } = receipt;
     this.#underWay++;
     let reached = ack;
     // Nobody waits for it to be durable; a loss is reported with its whole group.
     if (ack === "accepted") this.#readableAtOnce(entry);
     else if (ack === "durable") await receipt.durable;
-    else {
-      const outcome = acknowledgements.wait(entry, FLUSHED_TIMEOUT_MS);
-      await receipt.durable;
-      if (await outcome !== "stored") reached = "durable";
-    }
+    else reached = await this.#reached(ack, receipt);
     this.#counts[reached].inc();
     return { entry, ack: reached };
+  }
+
+  async #reached(wanted: AwaitedLevel, receipt: Receipt): Promise<AckLevel> {
+    const { acknowledgements } = this.parts;
+    const waiting = acknowledgements[wanted].wait(
+      receipt.entry,
+      TIMEOUTS_MS[wanted],
+    );
+    await receipt.durable;
+    const outcome = await waiting;
+    if (wanted === "flushed" && outcome === "stored") return "flushed";
+    // What the store has, even as a dead letter, is no less safe than at the broker.
+    const isSafe = wanted === "replicated" && IN_STORE.has(outcome);
+    return isSafe || acknowledgements.replicated.isReplicated(receipt.entry)
+      ? "replicated"
+      : "durable";
   }
 
   /** Is told of durable entries, as the journal's listener is. */

@@ -7,6 +7,7 @@ import type { Entry, Write } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { AppError, reasonOf } from "../errors.ts";
 import type { Intake, IntakeStatus, Receipt, Stage } from "../ports/intake.ts";
+import type { GroupSource } from "../ports/group_source.ts";
 import type { Batch, Rewound, Source } from "../ports/source.ts";
 import { Admission } from "./admission.ts";
 import { Backlog } from "./backlog.ts";
@@ -14,6 +15,7 @@ import { type Checkpoint, type LastRecord, randomId } from "./checkpoint.ts";
 import { denoFileSystem, type JournalFile } from "../disk/file_system.ts";
 import { type Group, GroupReceipt } from "./group.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { GroupReader } from "./group_reader.ts";
 import { type JournalObserver, type JournalOptions, segmentBytesOf } from "./options.ts";
 import { lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
@@ -181,6 +183,21 @@ export class Journal implements Intake, Source {
   rewind(source: string, seq: number): Promise<Rewound> {
     const save = () => this.#upkeep.writeCheckpoint();
     return this.#inTurn(() => this.#upkeep.inTurn(() => this.#backlog.rewind(source, seq, save)));
+  }
+
+  /** They are the sources of which the store may lack something, the oldest first. */
+  get waitingSources(): readonly string[] {
+    const { segments } = this.recovered;
+    const waiting = [...segments].filter((segment) => !segments.isSettled(segment));
+    return [...new Set(waiting.map(({ source }) => source))];
+  }
+
+  /**
+   * Returns a reader of the wanted sources with a place of its own, which begins with what the store
+   * may not have.
+   */
+  groups(isWanted: (source: string) => boolean): GroupSource {
+    return new GroupReader({ ...this.recovered, run: this.run, isWanted });
   }
 
   close(): Promise<void> {

@@ -30,6 +30,8 @@ export interface Stretch {
   readonly records: Entry[];
   /** Each of the records begins at one of these. */
   readonly offsets: number[];
+  /** The records at these indices are the last ones of their boundary groups. */
+  readonly groupEnds: number[];
   /** It follows the records, when what is there is damaged. */
   readonly damage: Damage | undefined;
   /** Reading goes on here, past the damage. */
@@ -64,6 +66,7 @@ export async function readStretch(
   const { from, end, expectedSeq, maxRecords = Infinity } = request;
   const records: Entry[] = [];
   const offsets: number[] = [];
+  const groupEnds: number[] = [];
   let chunk = await readRange(file, from, Math.min(CHUNK_BYTES, end - from));
   let at = 0;
   while (from + at < end && records.length < maxRecords) {
@@ -86,14 +89,15 @@ export async function readStretch(
         end,
         expectedSeq + records.length,
       );
-      return { records, offsets, damage, next: damage.to };
+      return { records, offsets, groupEnds, damage, next: damage.to };
     }
     if (record.tombstone) throw tombstoneError(name, record.entry);
+    if (record.endsGroup) groupEnds.push(records.length);
     records.push(record.entry);
     offsets.push(from + at);
     at += size;
   }
-  return { records, offsets, damage: undefined, next: from + at };
+  return { records, offsets, groupEnds, damage: undefined, next: from + at };
 }
 
 interface Chunk {

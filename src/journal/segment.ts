@@ -183,7 +183,9 @@ export class Segment {
 
   async read(request: StretchRequest): Promise<Stretch> {
     const known = this.#damage.get(request.from);
-    if (known !== undefined) return { records: [], offsets: [], damage: known, next: known.to };
+    if (known !== undefined) {
+      return { records: [], offsets: [], groupEnds: [], damage: known, next: known.to };
+    }
     return await readStretch(await this.#open(), this.name, this.header, request);
   }
 

@@ -113,6 +113,17 @@ export class Metrics {
   readonly shed = this.#counter("shed_total", "Requests refused at a limit, by reason.", [
     "reason",
   ]);
+  readonly brokerMessages = this.#counter(
+    "broker_messages_total",
+    "Messages with groups of writes, confirmed by the broker or not taken (failed).",
+    ["outcome"],
+  );
+  readonly receivedMessages = this.#counter(
+    "broker_received_total",
+    "Messages received: applied to the store, or put among the broker's dead letters " +
+      "(undecodable, overlapping).",
+    ["outcome"],
+  );
   readonly #loopLag = this.#gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",
@@ -120,13 +131,17 @@ export class Metrics {
 
   constructor(gauges: Gauges, startedMs: number) {
     // Series that exist from the first scrape let a rate() see the first event.
-    for (const ack of ["accepted", "durable", "flushed"]) this.writes.series({ ack });
+    for (const ack of ["accepted", "durable", "replicated", "flushed"]) this.writes.series({ ack });
     for (const source of ["pending", "local", "redis", "store", "stale", "none"]) {
       this.reads.series({ source });
     }
     for (const outcome of ["ok", "failed", "dead"]) this.flushRows.inc({ outcome }, 0);
     for (const call of ["open", "put", "marks", "latest", "identify", "outdateCopies"]) {
       this.storeErrors.inc({ call }, 0);
+    }
+    for (const outcome of ["confirmed", "failed"]) this.brokerMessages.inc({ outcome }, 0);
+    for (const outcome of ["applied", "undecodable", "overlapping"]) {
+      this.receivedMessages.inc({ outcome }, 0);
     }
     for (const kind of ["torn-tail", "damaged"]) this.journalDamage.inc({ kind }, 0);
     this.#sampled("queue_depth", "Entries accepted and not yet in the store.", gauges.queueDepth);

@@ -9,6 +9,8 @@ Deno.test("without any setting everything has the default of the contract", () =
     listen: { host: "0.0.0.0", port: 8080 },
     store: { kind: "sqlite", path: "data/dsproxy.db" },
     cache: { kind: "memory", ttlMs: 300_000, localMax: 100_000 },
+    role: "all",
+    queue: { kind: "journal" },
     batch: { size: 50, intervalMs: 2000, max: 5000 },
     journal: { dir: "data/journal", maxBytes: 2 ** 30, retainMs: 3_600_000 },
     limits: { bodyBytes: 2 ** 20, keyBytes: 512, valueBytes: 2 ** 18 },
@@ -121,7 +123,7 @@ Deno.test("a secret comes from the file that NAME_FILE names, less one trailing 
 Deno.test("every problem is reported at once, each with its variable and value", () => {
   const problems = problemsOf({
     PROXY_PORT: "70000",
-    QUEUE: "kafka",
+    QUEUE: "nats",
     BATCH_INTERVAL: "2 parsecs",
     ACK: "Durable",
     CORS_ORIGINS: "https://a.example, example.org",
@@ -131,8 +133,8 @@ Deno.test("every problem is reported at once, each with its variable and value",
   assert.deepEqual(problems, [
     'PROXY_PORT: "70000" is out of range; use 0 to 65535.',
     'DB_PORT: "x" is not a whole number.',
-    'QUEUE: "kafka" is not known; this build has only journal.',
-    'ACK: "Durable" is not known; choose accepted, durable, flushed.',
+    'QUEUE: "nats" is not known; choose journal, rabbitmq, kafka.',
+    'ACK: "Durable" is not known; choose accepted, durable, replicated, flushed.',
     'BATCH_INTERVAL: "2 parsecs" is not a duration such as 250ms, 2s or 1m30s.',
     'MAX_KEY_BYTES: "2KiB" is out of range; use 1 to 1KiB.',
     'CORS_ORIGINS: "https://a.example, example.org" has "example.org", which is not an origin; ' +

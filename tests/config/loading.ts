@@ -54,6 +54,18 @@ export function postgresOf(variables: Variables, options?: Options) {
   return store as Extract<Config["store"], { kind: "postgres" }>;
 }
 
+export function rabbitmqOf(variables: Variables, options?: Options) {
+  const { queue } = configOf(variables, options);
+  assert.equal(queue.kind, "rabbitmq");
+  return queue as Extract<Config["queue"], { kind: "rabbitmq" }>;
+}
+
+export function kafkaOf(variables: Variables, options?: Options) {
+  const { queue } = configOf(variables, options);
+  assert.equal(queue.kind, "kafka");
+  return queue as Extract<Config["queue"], { kind: "kafka" }>;
+}
+
 export function redisOf(variables: Variables, options?: Options) {
   const { cache } = configOf(variables, options);
   assert.equal(cache.kind, "redis");

@@ -60,3 +60,20 @@ Deno.test(
     assert.equal(await again, "stored");
   },
 );
+
+Deno.test("the broker's word goes to all through its number, and does not go back", async () => {
+  const clock = new FakeClock();
+  const acknowledgements = new Acknowledgements(clock);
+  assert.equal(acknowledgements.isReplicated(entry(1)), false);
+  const waiting = [2, 4, 5].map((seq) => acknowledgements.wait(entry(seq), 5_000));
+  acknowledgements.replicated(1);
+  assert.equal(acknowledgements.isAwaited, true);
+  acknowledgements.replicated(4);
+  acknowledgements.replicated(3);
+  assert.deepEqual(await Promise.all(waiting.slice(0, 2)), ["replicated", "replicated"]);
+  const replicated = [4, 5].map((seq) => acknowledgements.isReplicated(entry(seq)));
+  assert.deepEqual(replicated, [true, false]);
+  await clock.advance(5_000);
+  assert.equal(await waiting[2], "time is up");
+  assert.equal(clock.timers, 0);
+});

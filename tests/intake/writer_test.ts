@@ -16,7 +16,10 @@ function setUp(maxPendingUsers: number) {
   const writer = new Writer({
     intake: journal,
     pending,
-    acknowledgements: new Acknowledgements(clock),
+    acknowledgements: {
+      replicated: new Acknowledgements(clock),
+      flushed: new Acknowledgements(clock),
+    },
     lastKnown: new LastKnown(1_000, clock),
     metrics: idleMetrics(),
     log: new Log("error", "json", () => {}),

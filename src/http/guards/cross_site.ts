@@ -50,7 +50,7 @@ export function crossSiteHeaders(
     ["access-control-allow-origin", origin],
     [
       "access-control-expose-headers",
-      "dsproxy-write-id, dsproxy-ts, dsproxy-source, etag, link, retry-after",
+      "dsproxy-write-id, dsproxy-ack, dsproxy-ts, dsproxy-source, etag, link, retry-after",
     ],
   ];
   if (request.method === "OPTIONS") {

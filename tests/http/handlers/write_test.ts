@@ -9,7 +9,11 @@ const ID = "0123456789ab-7";
 async function answerTo(
   query: string,
   body: string,
-  { defaultAck = "durable", reached }: { defaultAck?: AckLevel; reached?: AckLevel } = {},
+  { defaultAck = "durable", reached, hasBroker = true }: {
+    defaultAck?: AckLevel;
+    reached?: AckLevel;
+    hasBroker?: boolean;
+  } = {},
 ) {
   const asked: { write: Write; ack: AckLevel }[] = [];
   const clock = new FakeClock();
@@ -24,6 +28,7 @@ async function answerTo(
     },
     limits: { bodyBytes: 1024, keyBytes: 16, valueBytes: 64 },
     defaultAck,
+    hasBroker,
     clock,
   });
   const request = new Request("http://localhost/write", { method: "POST", body });
@@ -54,10 +59,49 @@ Deno.test("without a level in the query the configured one is asked for", async 
   }
 });
 
-Deno.test("what is not flushed in time is 202, with a link to where its status is", async () => {
-  const { response, text } = await answerTo("ack=flushed", RECORD, { reached: "durable" });
-  assert.deepEqual([response.status, text], [202, "accepted"]);
-  assert.equal(response.headers.get("link"), `</writes/${ID}>; rel="status"`);
+Deno.test("what is not reached in time is 202, with a link to where its status is", async () => {
+  for (
+    const [wanted, reached] of [
+      ["flushed", "durable"],
+      ["flushed", "replicated"],
+      ["replicated", "durable"],
+    ] as const
+  ) {
+    for (const [query, defaultAck] of [[`ack=${wanted}`, "durable"], ["", wanted]] as const) {
+      const { response, text } = await answerTo(query, RECORD, { defaultAck, reached });
+      assert.deepEqual([response.status, text], [202, "accepted"]);
+      assert.equal(response.headers.get("dsproxy-ack"), reached);
+      assert.equal(response.headers.get("link"), `</writes/${ID}>; rel="status"`);
+    }
+  }
+});
+
+Deno.test("the level that was reached is named where another one could have been", async () => {
+  for (const ack of ACK_LEVELS) {
+    const named = ack === "replicated" || ack === "flushed" ? ack : null;
+    for (const [query, defaultAck] of [[`ack=${ack}`, "durable"], ["", ack]] as const) {
+      const { response } = await answerTo(query, RECORD, { defaultAck });
+      assert.equal(response.headers.get("dsproxy-ack"), named, `${query} ${defaultAck}`);
+    }
+  }
+});
+
+Deno.test("an instance without a broker says so, and which levels it has", async () => {
+  const answer = (query: string) => answerTo(query, RECORD, { hasBroker: false });
+  await assert.rejects(answer("ack=replicated"), {
+    code: "invalid-parameter",
+    message: "ack=replicated needs a broker, and this instance has none; " +
+      "use one of accepted, durable, flushed.",
+  });
+  await assert.rejects(answer("ack=maybe"), {
+    message: "ack=maybe is not a level; use one of accepted, durable, flushed.",
+  });
+  await assert.rejects(answerTo("ack=maybe", RECORD), {
+    message: "ack=maybe is not a level; use one of accepted, durable, replicated, flushed.",
+  });
+  for (const ack of ["accepted", "durable", "flushed"]) {
+    assert.deepEqual((await answer(`ack=${ack}`)).asked.map((asked) => asked.ack), [ack]);
+  }
 });
 
 Deno.test("a record without ts is of the time of its acceptance", async () => {

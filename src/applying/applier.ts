@@ -1,0 +1,230 @@
+/**
+ * Is what a worker does: it gathers groups from the broker, brings them to the store in batches, and
+ * acknowledges them when the store has them. What fails is tried again, later and later; the broker
+ * keeps the rest meanwhile.
+ */
+import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
+import { GroupsOverlapError, reasonOf, StoreRefusesError } from "../errors.ts";
+import { decodeGroup, UndecodableError } from "../forwarding/group_message.ts";
+import type { Consumer, Received } from "../ports/broker.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Applied, EntryGroup, GroupStore } from "../ports/group_store.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+
+export interface ApplierOptions {
+  /** A flush starts as soon as this many rows wait … */
+  readonly size: number;
+  /** … and at most this long after the first of them came, in milliseconds. */
+  readonly intervalMs: number;
+  /** One transaction has at most so many rows, or one group. */
+  readonly max: number;
+}
+
+interface ApplierParts {
+  readonly consumer: Consumer;
+  readonly groups: GroupStore;
+  readonly clock: Pick<Clock, "monotonicMs" | "setTimeout">;
+  /** It returns a number in [0, 1). */
+  readonly random: () => number;
+  readonly metrics: Pick<
+    Metrics,
+    "batchRows" | "flushDuration" | "flushRetries" | "flushRows" | "receivedMessages"
+  >;
+  readonly log: Log;
+}
+
+interface Waiting {
+  readonly group: EntryGroup;
+  readonly received: Received;
+  /** The broker was told what became of it. */
+  isDone: boolean;
+}
+
+const RETRY_BOUNDS = new ExponentialBackoff({
+  generator: noJitterGenerator,
+  initialDelay: 200,
+  maxDelay: 5_000,
+});
+
+export class Applier {
+  #waiting: Waiting[] = [];
+  #rows = 0;
+  #isStopped = false;
+  #flushing: Promise<void> | undefined;
+  #cancelTimer: (() => void) | undefined;
+  #retryBound: IBackoff<unknown> | undefined;
+  #failure: string | undefined;
+  #refusal: string | undefined;
+
+  constructor(private readonly options: ApplierOptions, private readonly parts: ApplierParts) {}
+
+  /** It says why the broker gives nothing, or the store takes nothing; undefined while all is well. */
+  get failure(): string | undefined {
+    return this.#failure ?? this.parts.consumer.failure;
+  }
+
+  /** It says why the store takes nothing though it answers: only a person can change that. */
+  get refusal(): string | undefined {
+    return this.#refusal;
+  }
+
+  start(): void {
+    this.parts.consumer.start((received) => this.#take(received));
+  }
+
+  /** Acknowledges what is under way once it is stored, and gives all else back to the broker. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelTimer?.();
+    await this.#flushing;
+    await this.parts.consumer.close();
+  }
+
+  #take(received: Received): void {
+    if (this.#isStopped) return;
+    let group: EntryGroup;
+    try {
+      group = decodeGroup(received.bytes);
+    } catch (error) {
+      if (!(error instanceof UndecodableError)) throw error;
+      return this.#bury(received, "undecodable", error.message);
+    }
+    this.#waiting.push({ group, received, isDone: false });
+    this.#rows += group.entries.length;
+    this.#beginWhenDue();
+  }
+
+  #beginWhenDue(): void {
+    if (this.#isStopped || this.#flushing !== undefined || this.#waiting.length === 0) return;
+    if (this.#retryBound === undefined && this.#rows >= this.options.size) this.#begin();
+    else this.#cancelTimer ??= this.parts.clock.setTimeout(() => this.#begin(), this.#waitMs());
+  }
+
+  #waitMs(): number {
+    if (this.#retryBound === undefined) return this.options.intervalMs;
+    return this.parts.random() * this.#retryBound.duration;
+  }
+
+  #begin(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#flushing = this.#flush().finally(() => {
+      this.#flushing = undefined;
+      this.#beginWhenDue();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    const batch = this.#batch();
+    try {
+      await this.#apply(batch);
+      if (this.#failure !== undefined) this.parts.log.info("The store takes writes again");
+      this.#retryBound = this.#failure = this.#refusal = undefined;
+    } catch (error) {
+      this.#putBack(batch);
+      this.#failed(error);
+    }
+  }
+
+  /** Takes the oldest groups out of what waits, as many as one transaction may have. */
+  #batch(): readonly Waiting[] {
+    let rows = 0;
+    let count = 0;
+    for (const { group } of this.#waiting) {
+      if (count > 0 && rows + group.entries.length > this.options.max) break;
+      rows += group.entries.length;
+      count++;
+    }
+    this.#rows -= rows;
+    return this.#waiting.splice(0, count);
+  }
+
+  #putBack(batch: readonly Waiting[]): void {
+    const left = batch.filter(({ isDone }) => !isDone);
+    this.#waiting.unshift(...left);
+    this.#rows += rowsOf(left);
+  }
+
+  async #apply(batch: readonly Waiting[]): Promise<void> {
+    const { groups, clock, metrics } = this.parts;
+    const startedMs = clock.monotonicMs();
+    let applied: Applied;
+    try {
+      applied = await groups.apply(batch.map(({ group }) => group));
+    } catch (error) {
+      if (!(error instanceof GroupsOverlapError)) throw error;
+      return await this.#applyApart(batch, error);
+    }
+    metrics.flushDuration.observe((clock.monotonicMs() - startedMs) / 1000);
+    this.#report(batch, applied);
+    await this.#fold(batch);
+    for (const one of batch) {
+      metrics.receivedMessages.inc({ outcome: "applied" });
+      one.isDone = true;
+      one.received.acknowledge();
+    }
+  }
+
+  /** Finds the group that lies across what the store has; its journal sends anew what is missing. */
+  async #applyApart(batch: readonly Waiting[], error: GroupsOverlapError): Promise<void> {
+    if (batch.length > 1) {
+      for (const one of batch) await this.#apply([one]);
+    } else {
+      batch[0]!.isDone = true;
+      this.#bury(batch[0]!.received, "overlapping", error.message);
+    }
+  }
+
+  /** Whoever waits for the mark would do it later: that this fails loses nothing. */
+  async #fold(batch: readonly Waiting[]): Promise<void> {
+    const { groups, log } = this.parts;
+    for (const source of new Set(batch.map(({ group }) => group.source))) {
+      try {
+        await groups.fold(source);
+      } catch (error) {
+        if (error instanceof GroupsOverlapError) {
+          log.error("Groups of one source overlap in the store", { source, error });
+        } else log.debug("A mark was not moved; the next group of its source moves it", { error });
+      }
+    }
+  }
+
+  #report(batch: readonly Waiting[], { rows, dead }: Applied): void {
+    const { metrics, log } = this.parts;
+    metrics.batchRows.observe(rowsOf(batch));
+    metrics.flushRows.inc({ outcome: "ok" }, rows);
+    if (dead.length === 0) return;
+    metrics.flushRows.inc({ outcome: "dead" }, dead.length);
+    const { source, seq, code, message: reason } = dead[0]!;
+    log.error("The store refuses rows: they are among the dead letters", {
+      rows: dead.length,
+      writeId: `${source}-${seq}`,
+      code,
+      reason,
+    });
+  }
+
+  #failed(error: unknown): void {
+    const { metrics, log } = this.parts;
+    metrics.flushRetries.inc();
+    metrics.flushRows.inc({ outcome: "failed" }, this.#rows);
+    this.#failure = reasonOf(error);
+    this.#refusal = error instanceof StoreRefusesError ? this.#failure : undefined;
+    this.#retryBound = (this.#retryBound ?? RETRY_BOUNDS).next(undefined);
+    log.warn("A flush failed; its groups stay at the broker and are tried again", {
+      groups: this.#waiting.length,
+      error,
+    });
+  }
+
+  #bury(received: Received, outcome: "undecodable" | "overlapping", reason: string): void {
+    this.parts.metrics.receivedMessages.inc({ outcome });
+    this.parts.log.error("A message is put among the broker's dead letters", { outcome, reason });
+    received.bury(reason);
+  }
+}
+
+function rowsOf(batch: readonly Waiting[]): number {
+  return batch.reduce((sum, { group }) => sum + group.entries.length, 0);
+}

@@ -1,0 +1,131 @@
+/**
+ * Says by which way entries go from the journal to the store: directly; by a broker and workers; or,
+ * where an earlier run of this directory had a broker, its entries by groups and the rest directly.
+ */
+import { Applier } from "./applying/applier.ts";
+import type { Config } from "./config/config.ts";
+import { StoreSink } from "./delivery/store_sink.ts";
+import type { JournalFileSystem } from "./disk/file_system.ts";
+import { reasonOf } from "./errors.ts";
+import { noteForwarded, readForwarded } from "./forwarding/forwarded_runs.ts";
+import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
+import { SinkBySource } from "./forwarding/sink_by_source.ts";
+import { StoredSink } from "./forwarding/stored_sink.ts";
+import { publishToStore } from "./forwarding/to_store.ts";
+import type { Broker } from "./parts.ts";
+import type { Publisher } from "./ports/broker.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { GroupStore } from "./ports/group_store.ts";
+import type { Sink } from "./ports/sink.ts";
+import type { StorePorts } from "./ports/store.ts";
+import type { Attendant, JournalPorts } from "./service_parts.ts";
+import type { Log } from "./telemetry/log.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+
+interface DeliveryWayParts {
+  readonly broker: Broker | undefined;
+  readonly store: StorePorts;
+  readonly fs: JournalFileSystem;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/**
+ * With a broker between, the store is asked so often how far it is: whoever waits for it waits that
+ * much longer, and a look-up of one row is little to a database.
+ */
+const SETTLE_MS = 100;
+/** A batch that is only settled costs no flush: its size is bounded by the memory it takes. */
+const SETTLED_ROWS_MAX = 5_000;
+
+export class DeliveryWay {
+  readonly #publisher: Publisher | undefined;
+  readonly #applier: Applier | undefined;
+  /** It is true of a source that goes by groups. */
+  #isForwarded: (source: string) => boolean = () => false;
+
+  constructor(
+    private readonly config: Pick<Config, "role" | "queue" | "batch" | "dataDir">,
+    private readonly parts: DeliveryWayParts,
+  ) {
+    const { broker, metrics, log } = parts;
+    if (broker === undefined) return;
+    const watcher = {
+      onFault: (error: unknown) =>
+        log.debug("The connection to the broker failed", { reason: reasonOf(error) }),
+    };
+    if (config.role !== "worker") this.#publisher = broker.makePublisher(watcher);
+    if (config.role === "api") return;
+    this.#applier = new Applier(config.batch, {
+      consumer: broker.makeConsumer(watcher),
+      groups: this.#groups,
+      clock: parts.clock,
+      random: Math.random,
+      metrics,
+      log,
+    });
+  }
+
+  /** It is what a worker does; undefined where this process is none. */
+  get applier(): Applier | undefined {
+    return this.#applier;
+  }
+
+  get batch(): Config["batch"] {
+    if (this.#publisher === undefined) return this.config.batch;
+    return { size: Infinity, intervalMs: SETTLE_MS, max: SETTLED_ROWS_MAX };
+  }
+
+  /** These run beside the halves. */
+  get attendants(): readonly Attendant[] {
+    const [applier, publisher] = [this.#applier, this.#publisher];
+    return [
+      ...applier === undefined ? [] : [applier],
+      ...publisher === undefined ? [] : [{ start: () => {}, stop: () => publisher.close() }],
+    ];
+  }
+
+  makeSink(run: string): Sink {
+    const { store: { store, deadLetters }, clock, metrics, log } = this.parts;
+    const stored = new StoredSink({ store, deadLetters, run: () => run });
+    if (this.#publisher !== undefined) return stored;
+    const direct = new StoreSink(this.config.batch.max, { store, clock, metrics, log });
+    return new SinkBySource((source) => this.#isForwarded(source), stored, direct);
+  }
+
+  async openForwarding(journal: JournalPorts): Promise<ForwardingParts | undefined> {
+    const { fs, log, store: { store } } = this.parts;
+    const { dataDir } = this.config;
+    const { waitingSources } = journal;
+    let publisher = this.#publisher;
+    if (publisher !== undefined) {
+      await noteForwarded(fs, dataDir, [...waitingSources, journal.run]);
+      this.#isForwarded = () => true;
+    } else {
+      const forwarded = await readForwarded(fs, dataDir);
+      const left = waitingSources.filter((source) => forwarded.has(source));
+      if (left.length === 0) return undefined;
+      log.info("A broker may have entries of earlier runs: they are brought by groups", {
+        runs: left.length,
+      });
+      this.#isForwarded = (source) => forwarded.has(source);
+      publisher = publishToStore(this.#groups);
+    }
+    const isForwarded = this.#isForwarded;
+    return {
+      ...this.parts,
+      store,
+      groups: this.#groups,
+      publisher,
+      isForwarded,
+      random: Math.random,
+    };
+  }
+
+  get #groups(): GroupStore {
+    const { groups } = this.parts.store;
+    if (groups === undefined) throw new Error("The embedded store takes no groups");
+    return groups;
+  }
+}

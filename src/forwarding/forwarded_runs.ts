@@ -1,0 +1,45 @@
+/**
+ * Keeps the file `forwarded` in DATA_DIR: the runs whose groups a broker may have. Whoever delivers
+ * without a broker later has to bring these by whole groups, as workers may bring them at the same
+ * time.
+ */
+import type { JournalFileSystem } from "../disk/file_system.ts";
+import { readSmallFile, replaceFile } from "../disk/small_file.ts";
+
+export const FORWARDED_FILE = "forwarded";
+
+/**
+ * Notes durably that a broker may have these from now on. It may be called only while this process
+ * has the lock of the directory's journal.
+ * @param waiting the runs of which the store may lack something, and this one; of others nobody
+ *   needs to know any more
+ * @throws whatever the disk says; nothing may be forwarded then
+ */
+export async function noteForwarded(
+  fs: JournalFileSystem,
+  dataDir: string,
+  waiting: readonly string[],
+): Promise<void> {
+  const text = `${JSON.stringify({ runs: waiting })}\n`;
+  if (await readSmallFile(fs, dataDir, FORWARDED_FILE) === text) return;
+  await replaceFile(fs, dataDir, FORWARDED_FILE, text);
+}
+
+/** @throws whatever the disk says; Error where the file is not what {@link noteForwarded} wrote */
+export async function readForwarded(
+  fs: JournalFileSystem,
+  dataDir: string,
+): Promise<ReadonlySet<string>> {
+  const text = await readSmallFile(fs, dataDir, FORWARDED_FILE);
+  if (text === undefined) return new Set();
+  try {
+    const { runs } = JSON.parse(text) as { readonly runs: readonly unknown[] };
+    return new Set(runs.map(String));
+  } catch (cause) {
+    throw new Error(
+      `The file ${FORWARDED_FILE} in ${dataDir} is damaged: it says which runs a broker may have. ` +
+        "Start once with the broker, or remove the file if there never was one.",
+      { cause },
+    );
+  }
+}

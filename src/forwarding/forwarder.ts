@@ -1,0 +1,195 @@
+/**
+ * Brings durable groups from the journal to the broker, each as one message, several at a time.
+ * What the broker did not confirm is sent again until it does; that it may have it twice does no
+ * harm, as the store leaves out what it has. Nothing is settled by it: the store has to have it.
+ */
+import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
+import { BrokerRefusesError, reasonOf } from "../errors.ts";
+import type { Publisher } from "../ports/broker.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { EntryGroup } from "../ports/group_store.ts";
+import type { GroupSource } from "../ports/group_source.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { encodeGroup } from "./group_message.ts";
+
+interface ForwarderParts {
+  readonly source: GroupSource;
+  readonly publisher: Pick<Publisher, "publish">;
+  /** Resolves to how far the store has each source of the journal. */
+  readonly marks: () => Promise<ReadonlyMap<string, number>>;
+  readonly clock: Pick<Clock, "setTimeout">;
+  /** It returns a number in [0, 1). */
+  readonly random: () => number;
+  readonly metrics: Pick<Metrics, "brokerMessages">;
+  readonly log: Log;
+  /** It is told when the broker has confirmed a source through another number. */
+  readonly onReplicated: (source: string, throughSeq: number) => void;
+}
+
+interface UnderWay {
+  readonly group: EntryGroup;
+  state: "sending" | "confirmed" | "failed";
+}
+
+/**
+ * So many messages are under way: enough for a broker that takes milliseconds to confirm, and at
+ * 512 KiB each little memory.
+ */
+const UNDER_WAY_MAX = 32;
+/** The first wait after a failure is bounded by this, and each further failure doubles the bound … */
+const RETRY_MS = 100;
+/** … up to here. */
+const RETRY_MAX_MS = 5_000;
+const RETRY_BOUNDS = new ExponentialBackoff({
+  generator: noJitterGenerator,
+  initialDelay: RETRY_MS,
+  maxDelay: RETRY_MAX_MS,
+});
+
+export class Forwarder {
+  /** They are in the order of the journal; of those that failed none is forgotten. */
+  #underWay: UnderWay[] = [];
+  #state: "stopped" | "running" | "backing off" = "stopped";
+  /** It is true when the source is to be read from its beginning. */
+  #beginsAnew = true;
+  #turn: Promise<void> | undefined;
+  #isNotified = false;
+  #retryBound: IBackoff<unknown> | undefined;
+  #failure: string | undefined;
+  #cancelRetry: (() => void) | undefined;
+  #onIdle: (() => void) | undefined;
+
+  constructor(private readonly parts: ForwarderParts) {}
+
+  /** It says why nothing reaches the broker just now; undefined while it does. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  start(): void {
+    this.#state = "running";
+    this.notify();
+  }
+
+  /** Is told that more is durable. */
+  notify(): void {
+    this.#isNotified = true;
+    if (this.#state === "running") this.#turn ??= this.#work();
+  }
+
+  /** Sends everything again that the store does not have, as some of it may be lost. */
+  restart(): void {
+    this.#beginsAnew = true;
+    this.notify();
+  }
+
+  /** Resolves when the broker has confirmed all that is durable, or the signal fires. */
+  async drain(signal: AbortSignal): Promise<void> {
+    if (this.#state === "stopped" || signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    this.#onIdle = resolve;
+    this.notify();
+    await promise;
+    this.#onIdle = undefined;
+  }
+
+  /** Begins nothing further. What is under way is sent again by the next start. */
+  async stop(): Promise<void> {
+    this.#state = "stopped";
+    this.#cancelRetry?.();
+    await this.#turn;
+  }
+
+  async #work(): Promise<void> {
+    try {
+      while (this.#state === "running" && this.#isNotified) {
+        this.#isNotified = false;
+        await this.#sendWhatIsThere();
+      }
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#turn = undefined;
+    if (this.#isNotified && this.#state === "running") this.notify();
+    else this.#tellIdle();
+  }
+
+  async #sendWhatIsThere(): Promise<void> {
+    if (this.#beginsAnew) await this.#beginAnew();
+    for (const sent of this.#underWay) if (sent.state === "failed") this.#send(sent);
+    while (this.#state === "running" && this.#underWay.length < UNDER_WAY_MAX) {
+      const group = await this.parts.source.take();
+      if (group === undefined) return;
+      const sent: UnderWay = { group, state: "sending" };
+      this.#underWay.push(sent);
+      this.#send(sent);
+    }
+  }
+
+  async #beginAnew(): Promise<void> {
+    this.#beginsAnew = false;
+    let marks: ReadonlyMap<string, number> = new Map();
+    try {
+      marks = await this.parts.marks();
+    } catch {
+      // The store is away: what it may have is sent once more, and left out there.
+    }
+    this.parts.source.restart(marks);
+    this.#underWay = [];
+  }
+
+  #send(sent: UnderWay): void {
+    const { publisher, metrics } = this.parts;
+    sent.state = "sending";
+    const { source } = sent.group;
+    publisher.publish({ source, bytes: encodeGroup(sent.group) }).then(
+      () => {
+        metrics.brokerMessages.inc({ outcome: "confirmed" });
+        sent.state = "confirmed";
+        this.#confirmed();
+      },
+      (error) => {
+        metrics.brokerMessages.inc({ outcome: "failed" });
+        sent.state = "failed";
+        this.#failed(error);
+      },
+    );
+  }
+
+  #confirmed(): void {
+    const { log, onReplicated } = this.parts;
+    if (this.#failure !== undefined) log.info("The broker takes messages again");
+    this.#failure = undefined;
+    this.#retryBound = undefined;
+    while (this.#underWay[0]?.state === "confirmed") {
+      const { source, last } = this.#underWay.shift()!.group;
+      onReplicated(source, last);
+    }
+    if (this.#state === "running") this.notify();
+  }
+
+  #failed(error: unknown): void {
+    if (this.#state !== "running") return;
+    const { clock, log, random } = this.parts;
+    const reason = reasonOf(error);
+    if (this.#failure !== reason) {
+      const told =
+        "The broker does not take messages: they stay in the journal, and are sent later";
+      if (error instanceof BrokerRefusesError) log.error(told, { reason });
+      else log.warn(told, { reason });
+    }
+    this.#failure = reason;
+    this.#state = "backing off";
+    this.#retryBound = (this.#retryBound ?? RETRY_BOUNDS).next(undefined);
+    this.#cancelRetry = clock.setTimeout(() => {
+      this.#state = "running";
+      this.notify();
+    }, random() * this.#retryBound.duration);
+  }
+
+  #tellIdle(): void {
+    if (this.#underWay.length === 0 && this.#state === "running") this.#onIdle?.();
+  }
+}

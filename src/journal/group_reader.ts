@@ -1,0 +1,135 @@
+/**
+ * Reads boundary groups out of the segments, beside the one place from which batches are taken. The
+ * same bytes give the same groups, whenever and however often they are read; each begins after the
+ * number with which the one before it ended, so that together they cover every number that was given
+ * out, those that never became durable among them.
+ */
+import type { Entry } from "../domain.ts";
+import type { EntryGroup } from "../ports/group_store.ts";
+import type { GroupSource } from "../ports/group_source.ts";
+import type { Progress } from "./progress.ts";
+import type { Stretch } from "./scan.ts";
+import type { Segment } from "./segment.ts";
+import type { Segments } from "./segments.ts";
+
+interface Place {
+  readonly segment: Segment;
+  offset: number;
+  /** It is the number of the record at `offset`. */
+  seq: number;
+}
+
+interface GroupReaderOptions {
+  readonly segments: Segments;
+  readonly progress: Progress;
+  /** Of this run further records may follow; those of others are all there. */
+  readonly run: string;
+  readonly isWanted: (source: string) => boolean;
+}
+
+export class GroupReader implements GroupSource {
+  #marks: ReadonlyMap<string, number> = new Map();
+  #place: Place | undefined;
+  /** Each source was given through this number. */
+  readonly #given = new Map<string, number>();
+  /** These were read, and the last record of their group was not. */
+  #begun: Entry[] = [];
+  #ready: EntryGroup[] = [];
+
+  constructor(private readonly options: GroupReaderOptions) {}
+
+  restart(marks: ReadonlyMap<string, number>): void {
+    this.#marks = marks;
+    this.#place = undefined;
+    this.#given.clear();
+    this.#begun = [];
+    this.#ready = [];
+  }
+
+  async take(): Promise<EntryGroup | undefined> {
+    while (this.#ready.length === 0 && await this.#readOn());
+    return this.#ready.shift();
+  }
+
+  /** Resolves to false when there is nothing more to read for now. */
+  async #readOn(): Promise<boolean> {
+    const place = this.#nextPlace();
+    if (place === undefined) return false;
+    const { segment, offset, seq } = place;
+    let stretch: Stretch;
+    try {
+      stretch = await segment.read({ from: offset, end: segment.end, expectedSeq: seq });
+    } catch (error) {
+      // The store has all of it meanwhile.
+      if (segment.removed) return true;
+      throw error;
+    }
+    // It was told to begin anew meanwhile.
+    if (this.#place === place) this.#pass(place, stretch);
+    return true;
+  }
+
+  #pass(place: Place, { records, groupEnds, damage, next }: Stretch): void {
+    const { segment } = place;
+    // Format 1 knew no groups.
+    const ends = segment.header.format === 1 ? records.keys() : groupEnds;
+    let from = 0;
+    for (const end of ends) {
+      this.#begun.push(...records.slice(from, end + 1));
+      this.#endGroup(segment);
+      from = end + 1;
+    }
+    this.#begun.push(...records.slice(from));
+    place.offset = next;
+    place.seq += records.length;
+    if (damage === undefined) return;
+    // Where the group ended cannot be read any more. What is damaged belongs to the next one.
+    this.#endGroup(segment);
+    place.seq = damage.nextSeq ?? segment.lastSeq + 1;
+  }
+
+  #endGroup({ source }: Segment): void {
+    const last = this.#begun.at(-1)?.seq ?? 0;
+    const through = this.#throughOf(source);
+    if (last > through) {
+      const { floorSeq } = this.options.progress.of(source);
+      const after = Math.max(through, floorSeq);
+      const entries = this.#begun.filter(({ seq }) => seq > after);
+      this.#ready.push({ source, first: through + 1, last, entries });
+      this.#given.set(source, last);
+    }
+    this.#begun = [];
+  }
+
+  /** What is settled ends where a group does, unless the store was once reached without groups. */
+  #throughOf(source: string): number {
+    const { settledSeq } = this.options.progress.of(source);
+    return Math.max(this.#given.get(source) ?? 0, settledSeq, this.#marks.get(source) ?? 0);
+  }
+
+  #nextPlace(): Place | undefined {
+    const current = this.#place;
+    if (current !== undefined && !current.segment.removed) {
+      if (current.offset < current.segment.end) return current;
+      // A crash cut off the end of its last group.
+      if (current.segment.run !== this.options.run) this.#endGroup(current.segment);
+    }
+    const segment = this.#segmentAfter(current?.segment);
+    if (segment === undefined) return undefined;
+    this.#begun = [];
+    const signpost = segment.signpostFor(this.#throughOf(segment.source) + 1);
+    return this.#place = signpost && { segment, offset: signpost.offset, seq: signpost.seq };
+  }
+
+  #segmentAfter(current: Segment | undefined): Segment | undefined {
+    const { segments, isWanted } = this.options;
+    // A segment is removed only when it and all before it are settled.
+    let passed = current === undefined || current.removed;
+    for (const segment of segments) {
+      const isNext = passed && isWanted(segment.source) && !segments.isSettled(segment);
+      if (isNext && segment.signpostFor(0) !== undefined) return segment;
+      passed ||= segment === current;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,19 @@
+import type { EntryGroup } from "./group_store.ts";
+
+/**
+ * Gives what is durable in whole groups, in order, for as long as the store may not have them. It
+ * only reads: what is settled is the business of {@link Source} (src/ports/source.ts).
+ */
+export interface GroupSource {
+  /**
+   * Returns the next group after the one that was returned last; undefined when there is none yet.
+   * @throws whatever the disk says; the next call tries the same again
+   */
+  take(): Promise<EntryGroup | undefined>;
+  /**
+   * Begins anew with the first group that the store may not have.
+   * @param marks the store has each of these sources through there; what it has of others is taken
+   *   to be what is settled
+   */
+  restart(marks: ReadonlyMap<string, number>): void;
+}

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import type { EntryGroup } from "../../src/ports/group_store.ts";
+import type { GroupSource } from "../../src/ports/group_source.ts";
+import type { Journal } from "../../src/journal/journal.ts";
+import { FakeFileSystem } from "../support/fake_file_system.ts";
+import { open, pushAll, recordOffsets, segmentPaths } from "../support/journals.ts";
+import { Random } from "../support/random.ts";
+
+async function allOf(groups: GroupSource): Promise<EntryGroup[]> {
+  const all: EntryGroup[] = [];
+  for (let group = await groups.take(); group; group = await groups.take()) all.push(group);
+  return all;
+}
+
+function read(journal: Journal): Promise<EntryGroup[]> {
+  return allOf(journal.groups(() => true));
+}
+
+const boundsOf = (groups: readonly EntryGroup[]) => groups.map(({ first, last }) => [first, last]);
+
+Deno.test("what became durable together is one group, and each number is in one", async () => {
+  const { journal } = await open(new FakeFileSystem());
+  for (const count of [3, 1, 4]) await pushAll(journal, Array(count).fill("x"));
+  const groups = await read(journal);
+  assert.deepEqual(boundsOf(groups), [[1, 3], [4, 4], [5, 8]]);
+  assert.ok(groups.every(({ source }) => source === journal.run));
+  assert.deepEqual(groups.flatMap(({ entries }) => entries.map(({ seq }) => seq)), [
+    ...[1, 2, 3, 4, 5, 6, 7, 8],
+  ]);
+  await journal.close();
+});
+
+Deno.test("a reader goes on where it was when more becomes durable", async () => {
+  const { journal } = await open(new FakeFileSystem(), { segmentBytes: 2_000 });
+  const groups = journal.groups(() => true);
+  assert.equal(await groups.take(), undefined);
+  const seen: EntryGroup[] = [];
+  for (let i = 0; i < 40; i++) {
+    await pushAll(journal, Array(1 + i % 3).fill(`value ${i}`));
+    seen.push(...await allOf(groups));
+  }
+  assert.deepEqual(boundsOf(seen), boundsOf(await read(journal)));
+  assert.equal(seen.length, 40);
+  await journal.close();
+});
+
+Deno.test("groups are cut once: whoever reads, and after whatever was settled, gets the same", async () => {
+  const random = new Random(11_2026);
+  const fs = new FakeFileSystem();
+  const first = await open(fs, { segmentBytes: 3_000 });
+  for (let i = 0; i < 60; i++) {
+    await pushAll(first.journal, Array(random.pick([1, 2, 7])).fill("v"));
+  }
+  const all = boundsOf(await read(first.journal));
+  for (let i = 0; i < 5; i++) {
+    await first.journal.settle((await first.journal.take(random.pick([10, 20, 25])))!);
+    const rest = boundsOf(await read(first.journal));
+    assert.deepEqual(rest, all.slice(-rest.length), "a batch ends where a group does");
+    assert.ok(rest.length < all.length);
+  }
+  const before = boundsOf(await read(first.journal));
+  await first.journal.close();
+  const second = await open(fs);
+  assert.deepEqual(boundsOf(await read(second.journal)), before, "another run reads the same");
+  assert.deepEqual(second.journal.waitingSources, [first.journal.run]);
+  await second.journal.close();
+});
+
+Deno.test("numbers that never became durable belong to the group that follows them", async () => {
+  const fs = new FakeFileSystem();
+  let nowMs = 0;
+  const { journal } = await open(fs, { monotonicMs: () => nowMs });
+  await pushAll(journal, ["a", "b"]);
+  fs.freeBytes = 0;
+  await assert.rejects(pushAll(journal, ["lost", "lost too"]));
+  fs.freeBytes = Infinity;
+  nowMs += 60_000;
+  await pushAll(journal, ["c"]);
+  const groups = await read(journal);
+  assert.deepEqual(boundsOf(groups), [[1, 2], [3, 5]]);
+  assert.deepEqual(groups[1]!.entries.map(({ seq }) => seq), [5]);
+  await journal.close();
+});
+
+Deno.test("a reader that begins anew starts behind what the store has", async () => {
+  const { journal } = await open(new FakeFileSystem());
+  for (const count of [3, 2, 4]) await pushAll(journal, Array(count).fill("x"));
+  const groups = journal.groups(() => true);
+  await allOf(groups);
+  groups.restart(new Map([[journal.run, 3]]));
+  assert.deepEqual(boundsOf(await allOf(groups)), [[4, 5], [6, 9]]);
+  groups.restart(new Map([[journal.run, 7]]));
+  assert.deepEqual(boundsOf(await allOf(groups)), [[8, 9]], "the store was reached without groups");
+  await journal.close();
+});
+
+Deno.test("a reader is not disturbed by what is settled and removed beside it", async () => {
+  const { journal } = await open(new FakeFileSystem(), { segmentBytes: 1_000 });
+  const groups = journal.groups(() => true);
+  for (let i = 0; i < 30; i++) await pushAll(journal, [`value ${i}`]);
+  const begin = await groups.take();
+  for (let i = 0; i < 20; i++) await journal.settle((await journal.take(1))!);
+  const rest = boundsOf(await allOf(groups));
+  assert.deepEqual(boundsOf([begin!]), [[1, 1]]);
+  assert.deepEqual(rest.at(-1), [30, 30]);
+  assert.deepEqual(rest.slice(-10), Array.from({ length: 10 }, (_, i) => [21 + i, 21 + i]));
+  await journal.close();
+});
+
+Deno.test("a group that a crash cut short ends with what is there", async () => {
+  const fs = new FakeFileSystem();
+  const first = await open(fs);
+  await pushAll(first.journal, ["a"]);
+  await pushAll(first.journal, ["b", "c", "d"]);
+  const crashed = fs.afterPowerLoss();
+  const [path] = segmentPaths(crashed);
+  const content = crashed.content(path!);
+  const offsets = recordOffsets(content);
+  crashed.put(path!, content.slice(0, offsets[3]! + 5));
+  await first.journal.close();
+  const second = await open(crashed);
+  const groups = await read(second.journal);
+  assert.deepEqual(boundsOf(groups), [[1, 1], [2, 3]]);
+  await pushAll(second.journal, ["e"]);
+  assert.deepEqual(boundsOf(await read(second.journal)), [[1, 1], [2, 3], [1, 1]]);
+  await second.journal.close();
+});
+
+Deno.test("only wanted sources are read", async () => {
+  const fs = new FakeFileSystem();
+  const first = await open(fs);
+  await pushAll(first.journal, ["a"]);
+  await first.journal.close();
+  const second = await open(fs);
+  await pushAll(second.journal, ["b", "c"]);
+  const old = second.journal.groups((source) => source === first.journal.run);
+  assert.deepEqual((await allOf(old)).map(({ source }) => source), [first.journal.run]);
+  assert.equal(await old.take(), undefined);
+  const own = second.journal.groups((source) => source === second.journal.run);
+  assert.deepEqual(boundsOf(await allOf(own)), [[1, 2]]);
+  await second.journal.close();
+});

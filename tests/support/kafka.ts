@@ -1,0 +1,138 @@
+/** Real Kafka servers for tests: one node each, broker and controller (KRaft). */
+import { Admin } from "@platformatic/kafka";
+import { installed, type Program } from "./installed.ts";
+import JARS from "./kafka_jars.json" with { type: "json" };
+import { jarFolder, type Jars } from "./maven.ts";
+import { freePort, output, TestServer } from "./services.ts";
+
+export type KafkaServer = TestServer;
+
+export const JAVA: Program = {
+  names: ["java"],
+  folders: ["/usr/lib/jvm/*/bin"],
+  aptPackage: "openjdk-17-jre-headless",
+};
+
+export const KAFKA: Jars = { name: "kafka-4.1.0", checksums: JARS };
+
+/** Names a running server, as `127.0.0.1:9092`, which those share that do it no harm. */
+const SHARED_VARIABLE = "TEST_KAFKA_BROKER";
+
+/** Small, and quick to be there: a test server has little to keep and nothing to lose. */
+const JVM = [
+  "-Xmx384m",
+  "-Xms128m",
+  "-XX:+UseSerialGC",
+  "-XX:TieredStopAtLevel=1",
+  "-Xshare:auto",
+  "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+];
+
+export interface KafkaServerOptions {
+  /** Further lines of server.properties; a later one wins over an earlier one. */
+  readonly config?: readonly string[];
+  /** The protocol of the listener for clients; default PLAINTEXT. */
+  readonly protocol?: "PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL";
+  /** Names and passwords of users that log in with SCRAM. */
+  readonly scramUsers?: Readonly<Record<string, string>>;
+  /** Waits with this until it answers; by default for a client without TLS and name. */
+  readonly probe?: (port: number) => Promise<void>;
+}
+
+/** A Kafka of one's own, on free loopback ports. To be disposed of by the caller. */
+export async function startKafka(options: KafkaServerOptions = {}): Promise<KafkaServer> {
+  const java = await installed(JAVA);
+  const jars = await jarFolder(KAFKA);
+  const folder = await Deno.makeTempDir({ prefix: "dsproxy_kafka_" });
+  const port = freePort();
+  const properties = `${folder}/server.properties`;
+  const classPath = ["-cp", `${jars}/*`];
+  const server = new TestServer(`127.0.0.1:${port}`, {
+    name: "Kafka",
+    port,
+    folder,
+    command: java,
+    args: [...JVM, ...classPath, "kafka.Kafka", properties],
+    owner: undefined,
+    stopSignal: "SIGTERM",
+    probe: () => (options.probe ?? answers)(port),
+  });
+  try {
+    await Deno.writeTextFile(properties, propertiesOf(port, folder, options));
+    await output(java, [
+      ...JVM,
+      ...classPath,
+      "kafka.tools.StorageTool",
+      "format",
+      "--standalone",
+      "--cluster-id=AAAAAAAAAAAAAAAAAAAAAQ",
+      `--config=${properties}`,
+      ...Object.entries(options.scramUsers ?? {}).flatMap(([name, password]) =>
+        ["SCRAM-SHA-256", "SCRAM-SHA-512"].map((mechanism) =>
+          `--add-scram=${mechanism}=[name=${name},password=${password}]`
+        )
+      ),
+    ]);
+    await server.start();
+  } catch (error) {
+    await server.dispose();
+    throw error;
+  }
+  return server;
+}
+
+/** `undefined` where the runner started none: a test file then starts its own. */
+export function sharedKafka(): string | undefined {
+  return Deno.env.get(SHARED_VARIABLE) || undefined;
+}
+
+function propertiesOf(port: number, folder: string, options: KafkaServerOptions): string {
+  const { protocol = "PLAINTEXT", config = [] } = options;
+  const controllerPort = freePort();
+  return [
+    "process.roles=broker,controller",
+    "node.id=1",
+    `controller.quorum.bootstrap.servers=127.0.0.1:${controllerPort}`,
+    `listeners=CLIENTS://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    `advertised.listeners=CLIENTS://127.0.0.1:${port}`,
+    `listener.security.protocol.map=CLIENTS:${protocol},CONTROLLER:PLAINTEXT`,
+    "controller.listener.names=CONTROLLER",
+    "inter.broker.listener.name=CLIENTS",
+    `log.dirs=${folder}/data`,
+    "auto.create.topics.enable=false",
+    "offsets.topic.num.partitions=1",
+    "offsets.topic.replication.factor=1",
+    "transaction.state.log.num.partitions=1",
+    "transaction.state.log.replication.factor=1",
+    "transaction.state.log.min.isr=1",
+    "share.coordinator.state.topic.num.partitions=1",
+    "share.coordinator.state.topic.replication.factor=1",
+    "group.initial.rebalance.delay.ms=0",
+    // A node that was killed is itself the one that still has the lease of its former self.
+    "broker.session.timeout.ms=3000",
+    "broker.heartbeat.interval.ms=500",
+    "log.cleaner.dedupe.buffer.size=4194304",
+    "num.network.threads=2",
+    "num.io.threads=2",
+    "background.threads=2",
+    "queued.max.requests=64",
+    ...config,
+    "",
+  ].join("\n");
+}
+
+async function answers(port: number): Promise<void> {
+  const admin = new Admin({
+    clientId: "probe",
+    bootstrapBrokers: [`127.0.0.1:${port}`],
+    retries: 0,
+    connectTimeout: 2_000,
+    requestTimeout: 5_000,
+  });
+  try {
+    const { brokers } = await admin.metadata({});
+    if (brokers.size === 0) throw new Error("Kafka has no broker yet");
+  } finally {
+    await admin.close();
+  }
+}
