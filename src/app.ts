@@ -14,14 +14,7 @@ import { guardStore } from "./guarding/guarded_store.ts";
 import { checkStoreBinding, openStoreBinding } from "./guarding/store_binding.ts";
 import { StoreFaults } from "./guarding/store_faults.ts";
 import { StoreGate } from "./guarding/store_gate.ts";
-import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
-import { healthHandler } from "./http/handlers/health.ts";
-import { metricsHandler } from "./http/handlers/metrics.ts";
-import { readHandler } from "./http/handlers/read.ts";
-import { workerHandlers } from "./http/handlers/worker.ts";
-import { writeHandler } from "./http/handlers/write.ts";
-import { writeStatusHandler } from "./http/handlers/write_status.ts";
-import { Server } from "./http/server.ts";
+import { HttpFront } from "./http_front.ts";
 import { openJournal } from "./journal/journal.ts";
 import { journalObserver } from "./journal_observer.ts";
 import { type Broker, createCache, loadBroker, loadStore } from "./parts.ts";
@@ -29,13 +22,12 @@ import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { IntakeListener } from "./ports/intake.ts";
 import type { StorePorts } from "./ports/store.ts";
-import { readinessChecks } from "./readiness.ts";
 import { CacheClient } from "./reading/cache_client.ts";
 import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { openCacheNote } from "./reading/cache_note.ts";
 import { LastKnown } from "./reading/last_known.ts";
 import { Service } from "./service.ts";
-import type { Doors, Front, JournalPorts } from "./service_parts.ts";
+import type { JournalPorts } from "./service_parts.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
@@ -87,7 +79,7 @@ class Application implements App {
   readonly #store: StorePorts;
   readonly #cache: CacheClient;
   readonly #unguardedCache: Cache;
-  readonly #server: Server;
+  readonly #front: HttpFront;
   readonly #clockWatch: ClockWatch;
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
@@ -143,8 +135,11 @@ class Application implements App {
       ...(config.cache.kind !== "memory" && { sharing: namespace }),
       onForget: (userId) => lastKnown.forget(userId),
     });
-    this.#server = this.#makeServer();
     const [metrics, log, store] = [this.#metrics, this.#log, this.#store];
+    this.#front = new HttpFront(config, {
+      ...{ store, cache: this.#cache, clock, metrics, log },
+      asked: () => ({ service: this.#service, firstContact: this.#firstContact }),
+    });
     this.#way = new DeliveryWay(config, { broker, store, ...surroundings, metrics, log });
     this.#service = config.role === "worker"
       ? this.#makeWorker()
@@ -173,7 +168,7 @@ class Application implements App {
     const { clock } = this.surroundings;
     const [metrics, log, store] = [this.#metrics, this.#log, this.#store.store];
     return new Service({
-      front: this.#front(),
+      front: this.#front,
       openJournal: (listener) => this.#openJournal(listener),
       openCacheNote: () =>
         openCacheNote(this.surroundings.fs, config.dataDir, this.#lastAcceptedMs === 0),
@@ -214,14 +209,7 @@ class Application implements App {
     const { applier, attendants } = this.#way;
     if (applier === undefined) throw new Error("A worker needs a broker");
     return new WorkerService({
-      front: {
-        listen: () => {
-          this.#server.mount(deadLetterHandlers(this.#store.deadLetters, this.#cache));
-          this.#server.mount(workerHandlers);
-          return this.#listen();
-        },
-        close: () => this.#server.stop(),
-      },
+      front: this.#front,
       store: this.#store.store,
       cache: this.#cache,
       applier,
@@ -258,53 +246,6 @@ class Application implements App {
     if (left > 0) {
       this.#log.info("Recovered entries that the store may not have yet", { entries: left });
     }
-  }
-
-  #makeServer(): Server {
-    const { listen: { host, port }, corsOrigins, admin, dataDir } = this.config;
-    return new Server({ host, port, origins: new Set(corsOrigins), admin, dataDir }, {
-      metrics: this.#metrics,
-      log: this.#log,
-    });
-  }
-
-  #front(): Front {
-    const server = this.#server;
-    return {
-      listen: () => this.#listen(),
-      open: async (doors) => {
-        server.mount(this.#handlers(doors));
-        // The journal's lock says that the directory is this process's alone.
-        await server.openAdminSocket();
-      },
-      close: () => server.stop(),
-    };
-  }
-
-  #listen(): Promise<string> {
-    this.#server.mount({
-      metrics: metricsHandler(this.#metrics),
-      live: healthHandler([]),
-      ready: healthHandler(
-        readinessChecks({ service: this.#service, firstContact: this.#firstContact }),
-      ),
-    });
-    return this.#server.start();
-  }
-
-  #handlers({ intake, journal, reader }: Doors) {
-    const { limits, ack } = this.config;
-    const { clock } = this.surroundings;
-    const { deadLetters, store } = this.#store;
-    return {
-      write: writeHandler({
-        ...{ writer: intake, limits, defaultAck: ack, clock },
-        hasBroker: this.config.queue.kind !== "journal",
-      }),
-      writeStatus: writeStatusHandler({ intake: journal, marks: store, deadLetters }),
-      ...deadLetterHandlers(deadLetters, this.#cache),
-      read: readHandler({ reader, keyBytes: limits.keyBytes }),
-    };
   }
 
   #makeMetrics(): Metrics {

@@ -3,10 +3,10 @@ import type { HealthCheck } from "./http/handlers/health.ts";
 import type { IntakeStatus } from "./ports/intake.ts";
 import type { Phase } from "./service_parts.ts";
 
-interface Asked {
+export interface Asked {
   readonly service: {
     readonly phase: Phase;
-    readonly status: IntakeStatus | undefined;
+    readonly status: Pick<IntakeStatus, "failure" | "lackOfRoom"> | undefined;
     readonly refusal: string | undefined;
     readonly brokerFailure: string | undefined;
   };
@@ -25,11 +25,12 @@ const REASONS: Readonly<Record<Phase, string | undefined>> = {
  * A store or a cache that is away has no check: that is what the journal is for. Of a broker it is
  * told, and no more: an API server goes on without, and a worker cannot be replaced by another one.
  */
-export function readinessChecks({ service, firstContact }: Asked): HealthCheck[] {
+export function readinessChecks(asked: () => Asked): HealthCheck[] {
+  const service = () => asked().service;
   return [
-    { name: "phase", failure: () => REASONS[service.phase] },
-    { name: "journal", failure: () => service.status?.failure ?? service.status?.lackOfRoom },
-    { name: "store", failure: () => service.refusal ?? firstContact.refusal },
-    { name: "broker", failure: () => undefined, note: () => service.brokerFailure },
+    { name: "phase", failure: () => REASONS[service().phase] },
+    { name: "journal", failure: () => service().status?.failure ?? service().status?.lackOfRoom },
+    { name: "store", failure: () => service().refusal ?? asked().firstContact.refusal },
+    { name: "broker", failure: () => undefined, note: () => service().brokerFailure },
   ];
 }

@@ -10,7 +10,7 @@ import type { Log } from "./telemetry/log.ts";
 interface WorkerParts {
   readonly front: {
     /** @returns the base URL. @throws when the address cannot be bound */
-    listen(): Promise<string>;
+    listenAsWorker(): Promise<string>;
     close(): Promise<void>;
   };
   readonly store: { close(): Promise<void> };
@@ -19,6 +19,8 @@ interface WorkerParts {
   readonly attendants: readonly Attendant[];
   readonly log: Log;
 }
+
+const EMPTY_JOURNAL = { bytes: 0, retainedBytes: 0, failure: undefined, lackOfRoom: undefined };
 
 export class WorkerService {
   #phase: Phase = "starting";
@@ -36,9 +38,10 @@ export class WorkerService {
     return this.#phase;
   }
 
-  /** A worker has no journal. */
-  get status(): undefined {
-    return undefined;
+  /** A worker has no journal: what waits here is at the broker, too. */
+  get status() {
+    const { depth, oldestAcceptedMs } = this.parts.applier;
+    return { ...EMPTY_JOURNAL, depth, oldestAcceptedMs };
   }
 
   get refusal(): string | undefined {
@@ -52,7 +55,7 @@ export class WorkerService {
   async start(): Promise<string> {
     const { front, attendants } = this.parts;
     try {
-      const url = await front.listen();
+      const url = await front.listenAsWorker();
       this.#closing.add("listener", () => front.close());
       for (const attendant of attendants) attendant.start();
       this.#closing.add("attendants", async () => {

@@ -69,6 +69,19 @@ export class Applier {
     return this.#refusal;
   }
 
+  /** So many entries were received, and are not stored yet. */
+  get depth(): number {
+    return this.#rows;
+  }
+
+  /**
+   * The first entry of the group that waits longest was accepted then, in Unix milliseconds;
+   * undefined when none waits.
+   */
+  get oldestAcceptedMs(): number | undefined {
+    return this.#waiting[0]?.group.entries[0]?.acceptedMs;
+  }
+
   start(): void {
     this.parts.consumer.start((received) => this.#take(received));
   }

@@ -1,11 +1,30 @@
 /** Real Kafka servers for tests: one node each, broker and controller (KRaft). */
-import { Admin } from "@platformatic/kafka";
+import { Admin, type AdminOptions } from "@platformatic/kafka";
 import { installed, type Program } from "./installed.ts";
 import JARS from "./kafka_jars.json" with { type: "json" };
 import { jarFolder, type Jars } from "./maven.ts";
-import { freePort, output, TestServer } from "./services.ts";
+import { freePort, output, type ServerOptions, TestServer } from "./services.ts";
 
-export type KafkaServer = TestServer;
+/** What the tests of one file share, or one test has for itself. */
+export class KafkaServer extends TestServer {
+  constructor(url: string, options: ServerOptions, private readonly client: ClientOptions) {
+    super(url, options);
+  }
+
+  /** Sees, and does, what it likes. To be closed by the caller. */
+  admin(options: Partial<AdminOptions> = {}): Admin {
+    return new Admin({
+      clientId: "test",
+      bootstrapBrokers: [this.url],
+      connectTimeout: 2_000,
+      requestTimeout: 5_000,
+      ...this.client,
+      ...options,
+    });
+  }
+}
+
+type ClientOptions = Pick<AdminOptions, "tls" | "sasl">;
 
 export const JAVA: Program = {
   names: ["java"],
@@ -35,8 +54,8 @@ export interface KafkaServerOptions {
   readonly protocol?: "PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL";
   /** Names and passwords of users that log in with SCRAM. */
   readonly scramUsers?: Readonly<Record<string, string>>;
-  /** Waits with this until it answers; by default for a client without TLS and name. */
-  readonly probe?: (port: number) => Promise<void>;
+  /** How a client gets in, where not everybody does. */
+  readonly client?: ClientOptions;
 }
 
 /** A Kafka of one's own, on free loopback ports. To be disposed of by the caller. */
@@ -47,7 +66,7 @@ export async function startKafka(options: KafkaServerOptions = {}): Promise<Kafk
   const port = freePort();
   const properties = `${folder}/server.properties`;
   const classPath = ["-cp", `${jars}/*`];
-  const server = new TestServer(`127.0.0.1:${port}`, {
+  const server: KafkaServer = new KafkaServer(`127.0.0.1:${port}`, {
     name: "Kafka",
     port,
     folder,
@@ -55,8 +74,8 @@ export async function startKafka(options: KafkaServerOptions = {}): Promise<Kafk
     args: [...JVM, ...classPath, "kafka.Kafka", properties],
     owner: undefined,
     stopSignal: "SIGTERM",
-    probe: () => (options.probe ?? answers)(port),
-  });
+    probe: () => answers(server),
+  }, options.client ?? {});
   try {
     await Deno.writeTextFile(properties, propertiesOf(port, folder, options));
     await output(java, [
@@ -121,14 +140,8 @@ function propertiesOf(port: number, folder: string, options: KafkaServerOptions)
   ].join("\n");
 }
 
-async function answers(port: number): Promise<void> {
-  const admin = new Admin({
-    clientId: "probe",
-    bootstrapBrokers: [`127.0.0.1:${port}`],
-    retries: 0,
-    connectTimeout: 2_000,
-    requestTimeout: 5_000,
-  });
+async function answers(server: KafkaServer): Promise<void> {
+  const admin = server.admin({ retries: 0 });
   try {
     const { brokers } = await admin.metadata({});
     if (brokers.size === 0) throw new Error("Kafka has no broker yet");

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { ConnectionPool, type Consumer, type FetchResponse, IS_CONTROL } from "@platformatic/kafka";
+import { ConnectionPool, type Consumer, IS_CONTROL } from "@platformatic/kafka";
 import { clientOptions, closePool, guard, type KafkaOptions } from "./client.ts";
 import { isNamed } from "./faults.ts";
 import { pause } from "./pause.ts";
@@ -145,7 +145,7 @@ export class Fetcher {
     }
   }
 
-  async #fetch(node: number, topicId: string, led: readonly Progress[]): Promise<FetchResponse> {
+  async #fetch(node: number, topicId: string, led: readonly Progress[]) {
     try {
       return await this.consumer.fetch({
         node,

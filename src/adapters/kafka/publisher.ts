@@ -34,7 +34,7 @@ export class KafkaPublisher implements Publisher {
     const giveUpAt = performance.now() + this.#limitMs;
     const work = async () => {
       await withDeadline(this.#declare(), this.#limitMs, "it");
-      const leftMs = Math.max(giveUpAt - performance.now(), 0);
+      const leftMs = Math.max(Math.ceil(giveUpAt - performance.now()), 0);
       try {
         await this.#sender.send({ topic: this.options.topic, key: source, bytes }, leftMs);
       } catch (error) {

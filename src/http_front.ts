@@ -1,0 +1,73 @@
+/** Puts the service on the network: health and metrics from the start, the rest once it is open. */
+import type { Config } from "./config/config.ts";
+import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
+import { healthHandler } from "./http/handlers/health.ts";
+import { metricsHandler } from "./http/handlers/metrics.ts";
+import { readHandler } from "./http/handlers/read.ts";
+import { workerHandlers } from "./http/handlers/worker.ts";
+import { writeHandler } from "./http/handlers/write.ts";
+import { writeStatusHandler } from "./http/handlers/write_status.ts";
+import { Server } from "./http/server.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { StorePorts } from "./ports/store.ts";
+import { type Asked, readinessChecks } from "./readiness.ts";
+import type { CacheClient } from "./reading/cache_client.ts";
+import type { Doors, Front } from "./service_parts.ts";
+import type { Log } from "./telemetry/log.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+
+interface HttpFrontParts {
+  readonly store: StorePorts;
+  readonly cache: Pick<CacheClient, "forget">;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** It is asked when somebody asks for readiness. */
+  readonly asked: () => Asked;
+}
+
+export class HttpFront implements Front {
+  readonly #server: Server;
+
+  constructor(private readonly config: Config, private readonly parts: HttpFrontParts) {
+    const { listen: { host, port }, corsOrigins, admin, dataDir } = config;
+    const options = { host, port, origins: new Set(corsOrigins), admin, dataDir };
+    this.#server = new Server(options, parts);
+  }
+
+  listen(): Promise<string> {
+    const { asked, metrics } = this.parts;
+    this.#server.mount({
+      metrics: metricsHandler(metrics),
+      live: healthHandler([]),
+      ready: healthHandler(readinessChecks(asked)),
+    });
+    return this.#server.start();
+  }
+
+  async open({ intake, journal, reader }: Doors): Promise<void> {
+    const { limits, ack, queue } = this.config;
+    const { clock, store: { deadLetters, store } } = this.parts;
+    const hasBroker = queue.kind !== "journal";
+    this.#server.mount({
+      write: writeHandler({ writer: intake, limits, defaultAck: ack, clock, hasBroker }),
+      writeStatus: writeStatusHandler({ intake: journal, marks: store, deadLetters }),
+      ...deadLetterHandlers(deadLetters, this.parts.cache),
+      read: readHandler({ reader, keyBytes: limits.keyBytes }),
+    });
+    // The journal's lock says that the directory is this process's alone.
+    await this.#server.openAdminSocket();
+  }
+
+  /** A worker has no directory of its own, and so no socket in it. */
+  listenAsWorker(): Promise<string> {
+    const { store, cache } = this.parts;
+    this.#server.mount(deadLetterHandlers(store.deadLetters, cache));
+    this.#server.mount(workerHandlers);
+    return this.listen();
+  }
+
+  close(): Promise<void> {
+    return this.#server.stop();
+  }
+}

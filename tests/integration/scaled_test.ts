@@ -1,0 +1,123 @@
+/** API servers and workers around a real broker, as one service. */
+import assert from "node:assert/strict";
+import { assertNothingBroken, Load } from "../fault/load.ts";
+import { seedOf } from "../fault/scenario.ts";
+import { runChaos } from "../scaled/chaos.ts";
+import { type EngineName, ENGINES } from "../scaled/engines.ts";
+import { Layout } from "../scaled/layout.ts";
+import { eventually } from "../support/dsproxy.ts";
+import { createDatabase, once } from "../support/postgres.ts";
+import { Random } from "../support/random.ts";
+
+async function setUp(engine: EngineName, servers: number, workers: number) {
+  const stack = new AsyncDisposableStack();
+  const database = await createDatabase();
+  stack.defer(() => database.drop());
+  const broker = stack.use(await ENGINES[engine]());
+  const settings = { ...broker.settings, DATABASE_URL: database.url };
+  const layout = stack.use(await Layout.start({ servers, workers, settings }));
+  return { broker, layout, database, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+async function valuesIn(databaseUrl: string): Promise<string[]> {
+  const rows = await once(
+    databaseUrl,
+    (sql) => sql<{ value: string }[]>`select value from user_data`,
+  );
+  return rows.map(({ value }) => value).sort();
+}
+
+for (const engine of Object.keys(ENGINES) as EngineName[]) {
+  Deno.test(`${engine}: a write goes through the broker and a worker into the database`, async () => {
+    await using set = await setUp(engine, 1, 1);
+    const [server, worker] = [set.layout.servers[0]!.process, set.layout.workers[0]!.process];
+    const flushed = await server.write({ user_id: "ada", value: "one" }, "?ack=flushed");
+    assert.deepEqual([flushed.status, await flushed.text()], [201, "flushed"]);
+    const replicated = await server.write({ user_id: "bob", value: "two" }, "?ack=replicated");
+    assert.deepEqual([replicated.status, await replicated.text()], [202, "accepted"]);
+    assert.equal(replicated.headers.get("dsproxy-ack"), "replicated");
+    await set.layout.untilStored();
+    assert.deepEqual(await valuesIn(set.database.url), ["one", "two"]);
+    assert.equal((await server.read("bob")).value, "two");
+    const refused = await worker.write({ user_id: "eve", value: "three" });
+    assert.deepEqual([refused.status, /worker/.test(await refused.text())], [404, true]);
+    assert.equal(await worker.status("/readyz"), 200);
+    for (const place of set.layout.places) await place.stop();
+  });
+
+  Deno.test(`${engine}: with the broker away writes and reads go on, and arrive when it is back`, async () => {
+    await using set = await setUp(engine, 1, 1);
+    const server = set.layout.servers[0]!.process;
+    await server.accept({ user_id: "ada", value: "before" }, "?ack=flushed");
+    await set.broker.kill();
+    for (let i = 0; i < 200; i++) {
+      await server.accept({ user_id: `user${i}`, value: `meanwhile ${i}` });
+    }
+    assert.equal((await server.read("user7")).value, "meanwhile 7");
+    const replicated = await server.write({ user_id: "bob", value: "asked" }, "?ack=replicated");
+    assert.deepEqual([replicated.status, replicated.headers.get("dsproxy-ack")], [202, "durable"]);
+    await replicated.body?.cancel();
+    await eventually("it is told that the broker is away", async () => {
+      const ready = await fetch(`${server.url}/readyz?verbose`);
+      return /\[\+\] broker: (?!ok)/.test(await ready.text()) && ready.status === 200;
+    });
+    assert.equal(await server.metric("dsproxy_queue_depth"), 201);
+    await set.broker.start();
+    await set.layout.untilStored();
+    assert.equal((await valuesIn(set.database.url)).length, 202);
+    for (const place of set.layout.places) await place.stop();
+  });
+
+  Deno.test(`${engine}: with all workers away writes go on and are read where they were accepted`, async () => {
+    await using set = await setUp(engine, 2, 1);
+    await set.layout.workers[0]!.kill();
+    const [a, b] = set.layout.servers.map(({ process }) => process);
+    for (let i = 0; i < 100; i++) await a!.accept({ user_id: `a${i}`, value: `a ${i}` });
+    for (let i = 0; i < 100; i++) await b!.accept({ user_id: `b${i}`, value: `b ${i}` });
+    assert.equal((await a!.read("a99")).value, "a 99");
+    assert.equal((await b!.read("b99")).value, "b 99");
+    const id = await a!.accept({ user_id: "last", value: "seen elsewhere" });
+    await set.layout.workers[0]!.start();
+    assert.equal((await b!.read("last", id)).value, "seen elsewhere");
+    await set.layout.untilStored();
+    assert.equal((await valuesIn(set.database.url)).length, 201);
+    for (const place of set.layout.places) await place.stop();
+  });
+
+  Deno.test(`${engine}: whoever is killed, each durable write is stored once`, async () => {
+    const seed = seedOf("FAULT_SEED");
+    const random = new Random(seed);
+    const chaos = await runChaos({ engine, servers: 2, workers: 2, lastsMs: 10_000, random });
+    assertNothingBroken(chaos, `FAULT_SEED=${seed}`);
+    const { servers, workers, brokers } = chaos.killed;
+    assert.ok(servers + workers + brokers > 1);
+  });
+}
+
+Deno.test("one data directory moves from the journal to RabbitMQ, to Kafka and back, under load", async () => {
+  await using stack = new AsyncDisposableStack();
+  const database = await createDatabase();
+  stack.defer(() => database.drop());
+  const rabbitmq = stack.use(await ENGINES.rabbitmq());
+  const kafka = stack.use(await ENGINES.kafka());
+  const settings = { DATABASE_URL: database.url, BATCH_INTERVAL: "100ms" };
+  const layout = stack.use(
+    await Layout.start({ servers: 1, workers: 0, settings: { ...settings, ...rabbitmq.settings } }),
+  );
+  const place = layout.servers[0]!;
+  const load = new Load({ writers: 6 });
+  stack.defer(() => load.stop());
+  const ways = [{ QUEUE: "journal" }, rabbitmq.settings, kafka.settings, { QUEUE: "journal" }];
+  for (const [round, way] of [...ways, ...ways].entries()) {
+    load.use();
+    if (round % 3 === 0) await place.kill();
+    else await place.stop();
+    await place.start({ ROLE: "all", ...way });
+    load.use(place);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+  }
+  await load.stop();
+  await layout.untilStored();
+  assertNothingBroken(await load.account(database.url), "the way was changed again and again");
+  await place.stop();
+});

@@ -1,0 +1,38 @@
+/** The brokers that a scaled layout may have, each a real server with a queue of its own. */
+import type { Environment } from "../support/dsproxy.ts";
+import { startKafka } from "../support/kafka.ts";
+import { startRabbitmq } from "../support/rabbitmq.ts";
+
+export interface Engine extends AsyncDisposable {
+  /** What an API server or a worker is told of it. */
+  readonly settings: Environment;
+  /** Ends it at once, as a power cut of its machine's process would. */
+  kill(): Promise<void>;
+  /** Starts it again on the data that it had. */
+  start(): Promise<void>;
+}
+
+export const ENGINES = {
+  rabbitmq: async (): Promise<Engine> => {
+    const server = await startRabbitmq();
+    return engine(server, { QUEUE: "rabbitmq", RABBITMQ_URL: server.url });
+  },
+  kafka: async (): Promise<Engine> => {
+    const server = await startKafka();
+    return engine(server, { QUEUE: "kafka", KAFKA_BROKERS: server.url, KAFKA_PARTITIONS: "6" });
+  },
+} as const;
+
+export type EngineName = keyof typeof ENGINES;
+
+function engine(
+  server: AsyncDisposable & Pick<Engine, "kill" | "start">,
+  settings: Environment,
+): Engine {
+  return {
+    settings,
+    kill: () => server.kill(),
+    start: () => server.start(),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
