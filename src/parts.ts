@@ -149,6 +149,18 @@ export async function checkCache({ cache }: Config): Promise<Findings> {
   return await checkRedis({ ...cache, tracking: cache.localMax > 0 });
 }
 
+/** Reaches the broker and makes what is missing there, as a start would. */
+export async function checkBroker(config: Config): Promise<Findings> {
+  const broker = await loadBroker(config);
+  const publisher = broker?.makePublisher({ onFault: () => {} });
+  try {
+    await publisher?.ping();
+    return { problems: [], notes: [], found: "answers" };
+  } finally {
+    await publisher?.close();
+  }
+}
+
 /** Returns what `--print-schema` prints; undefined where the store makes its own schema. */
 export function describeSchema({ store }: Config): string | undefined {
   return store.kind === "postgres" ? schemaScript("public", quoteName(store.user)) : undefined;

@@ -5,7 +5,7 @@
 import type { Config } from "../config/config.ts";
 import { dataDirChecks } from "./data_dir_check.ts";
 import { reasonOf } from "../errors.ts";
-import { checkCache, checkStore, type Findings } from "../parts.ts";
+import { checkBroker, checkCache, checkStore, type Findings } from "../parts.ts";
 
 type Check = readonly [part: string, look: () => Promise<Findings>];
 
@@ -16,14 +16,18 @@ type Check = readonly [part: string, look: () => Promise<Findings>];
 export async function checkConfiguration(
   config: Config,
 ): Promise<{ ok: boolean; message: string }> {
-  const { dataDir, journal, store, cache } = config;
+  const { dataDir, journal, store, cache, queue, role } = config;
   const local = dataDirChecks({ dataDir, journalDir: journal.dir, storeKind: store.kind });
   const checks: Check[] = [
-    ...local.map((
+    // A worker keeps nothing on disk.
+    ...(role === "worker" ? [] : local).map((
       [part, look],
     ): Check => [part, async () => ({ problems: [], notes: [], found: await look() })]),
     [`store (${store.kind})`, () => checkStore(config)],
     [`cache (${cache.kind})`, () => checkCache(config)],
+    ...(queue.kind === "journal"
+      ? []
+      : [[`broker (${queue.kind})`, () => checkBroker(config)] as const]),
   ];
   const lines: string[] = [];
   let ok = true;
