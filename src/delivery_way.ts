@@ -27,6 +27,8 @@ interface DeliveryWayParts {
   readonly store: StorePorts;
   readonly fs: JournalFileSystem;
   readonly clock: Clock;
+  /** It returns a number in [0, 1); default `Math.random`. */
+  readonly random?: () => number;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -42,7 +44,7 @@ const SETTLED_ROWS_MAX = 5_000;
 export class DeliveryWay {
   readonly #publisher: Publisher | undefined;
   readonly #applier: Applier | undefined;
-  /** It is true of a source that goes by groups. */
+  /** It is true of a source that goes by groups; of all else the store is told directly. */
   #isForwarded: (source: string) => boolean = () => false;
 
   constructor(
@@ -61,7 +63,7 @@ export class DeliveryWay {
       consumer: broker.makeConsumer(watcher),
       groups: this.#groups,
       clock: parts.clock,
-      random: Math.random,
+      random: parts.random ?? Math.random,
       metrics,
       log,
     });
@@ -89,37 +91,38 @@ export class DeliveryWay {
   makeSink(run: string): Sink {
     const { store: { store, deadLetters }, clock, metrics, log } = this.parts;
     const stored = new StoredSink({ store, deadLetters, run: () => run });
-    if (this.#publisher !== undefined) return stored;
     const direct = new StoreSink(this.config.batch.max, { store, clock, metrics, log });
     return new SinkBySource((source) => this.#isForwarded(source), stored, direct);
   }
 
+  /**
+   * A run goes one way for its whole life, whatever is configured later: what two of them bring at
+   * the same time could be there twice.
+   */
   async openForwarding(journal: JournalPorts): Promise<ForwardingParts | undefined> {
     const { fs, log, store: { store } } = this.parts;
     const { dataDir } = this.config;
-    const { waitingSources } = journal;
+    const known = await readForwarded(fs, dataDir);
+    const forwarded = new Set(journal.sources.filter((source) => known.has(source)));
+    const isForwarded = this.#isForwarded = (source) => forwarded.has(source);
     let publisher = this.#publisher;
     if (publisher !== undefined) {
-      await noteForwarded(fs, dataDir, [...waitingSources, journal.run]);
-      this.#isForwarded = () => true;
+      forwarded.add(journal.run);
+      await noteForwarded(fs, dataDir, [...forwarded]);
     } else {
-      const forwarded = await readForwarded(fs, dataDir);
-      const left = waitingSources.filter((source) => forwarded.has(source));
-      if (left.length === 0) return undefined;
-      log.info("A broker may have entries of earlier runs: they are brought by groups", {
-        runs: left.length,
+      if (forwarded.size === 0) return undefined;
+      log.info("A broker may have entries of earlier runs: these are brought by groups", {
+        runs: forwarded.size,
       });
-      this.#isForwarded = (source) => forwarded.has(source);
       publisher = publishToStore(this.#groups);
     }
-    const isForwarded = this.#isForwarded;
     return {
       ...this.parts,
       store,
       groups: this.#groups,
       publisher,
       isForwarded,
-      random: Math.random,
+      random: this.parts.random ?? Math.random,
     };
   }
 

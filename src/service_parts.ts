@@ -43,7 +43,9 @@ export interface JournalPorts extends Intake, Source {
    * may not have.
    */
   groups(isWanted: (source: string) => boolean): GroupSource;
-  /** They are the sources of which the store may lack something, the oldest first. */
+  /** They are the sources of which something is here, the oldest first. */
+  readonly sources: readonly string[];
+  /** They are those of which the store may lack something. */
   readonly waitingSources: readonly string[];
 }
 

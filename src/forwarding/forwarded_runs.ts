@@ -1,7 +1,7 @@
 /**
- * Keeps the file `forwarded` in DATA_DIR: the runs whose groups a broker may have. Whoever delivers
- * without a broker later has to bring these by whole groups, as workers may bring them at the same
- * time.
+ * Keeps the file `forwarded` in DATA_DIR: the runs whose groups a broker may have. These go by whole
+ * groups for ever, also without a broker, as workers may bring them at the same time; all others go
+ * to the store directly, as a flush of theirs may be under way there still.
  */
 import type { JournalFileSystem } from "../disk/file_system.ts";
 import { readSmallFile, replaceFile } from "../disk/small_file.ts";
@@ -11,16 +11,15 @@ export const FORWARDED_FILE = "forwarded";
 /**
  * Notes durably that a broker may have these from now on. It may be called only while this process
  * has the lock of the directory's journal.
- * @param waiting the runs of which the store may lack something, and this one; of others nobody
- *   needs to know any more
+ * @param runs those that are in the journal, and this one; of others nobody needs to know any more
  * @throws whatever the disk says; nothing may be forwarded then
  */
 export async function noteForwarded(
   fs: JournalFileSystem,
   dataDir: string,
-  waiting: readonly string[],
+  runs: readonly string[],
 ): Promise<void> {
-  const text = `${JSON.stringify({ runs: waiting })}\n`;
+  const text = `${JSON.stringify({ runs })}\n`;
   if (await readSmallFile(fs, dataDir, FORWARDED_FILE) === text) return;
   await replaceFile(fs, dataDir, FORWARDED_FILE, text);
 }

@@ -3,7 +3,12 @@
  * at once, without a wait for a deadline, and one call a second finds out whether it is back.
  */
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "cockatiel";
-import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
+import {
+  GroupsOverlapError,
+  RejectedRowError,
+  StoreRefusesError,
+  StoreWentBackError,
+} from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /**
@@ -27,10 +32,10 @@ export class BreakerOpenError extends Error {
 const FAILURES_TO_OPEN = 5;
 /** This is short beside any outage that a person would notice, and long beside a call. */
 const OPEN_MS = 1_000;
-/** A refusal is an answer, and so is a mark that went back: who gives one is not away. */
+/** A refusal is an answer, and so is what the store has in other bounds: who gives one is there. */
 function isAnswer(error: unknown): boolean {
   return error instanceof RejectedRowError || error instanceof StoreRefusesError ||
-    error instanceof StoreWentBackError;
+    error instanceof StoreWentBackError || error instanceof GroupsOverlapError;
 }
 
 export class Breaker {

@@ -5,8 +5,14 @@
  * get through.
  */
 import type { Entry } from "../domain.ts";
-import { RejectedRowError, StoreNotAskedError, StoreWentBackError } from "../errors.ts";
+import {
+  GroupsOverlapError,
+  RejectedRowError,
+  StoreNotAskedError,
+  StoreWentBackError,
+} from "../errors.ts";
 import type { DeadLetter, DeadLetters } from "../ports/dead_letters.ts";
+import type { Applied, EntryGroup, Folded, GroupStore } from "../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../ports/store.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
 import { type Breaker, BreakerOpenError } from "./breaker.ts";
@@ -22,11 +28,12 @@ interface StoreBreakers {
 export type StoreCall =
   | Exclude<keyof Store, "ping" | "close">
   | keyof StoreIdentity
-  | keyof DeadLetters;
+  | keyof DeadLetters
+  | keyof GroupStore;
 
 /** @param onFault is told of each call that was made and failed, whether its caller tells or not */
 export function guardStore(
-  { store, identity, deadLetters }: StorePorts,
+  { store, identity, deadLetters, groups }: StorePorts,
   breakers: StoreBreakers,
   onFault: (call: StoreCall, error: unknown) => void,
 ): StorePorts {
@@ -35,8 +42,12 @@ export function guardStore(
     store: new GuardedStore(store, guard),
     identity: new GuardedStoreIdentity(identity, guard),
     deadLetters: new GuardedDeadLetters(deadLetters, guard),
+    ...(groups !== undefined && { groups: new GuardedGroupStore(groups, guard) }),
   };
 }
+
+/** A row refused, a mark that is lower, an overlap, are what was asked for, and no faults. */
+const ANSWERS = [RejectedRowError, StoreWentBackError, GroupsOverlapError];
 
 class StoreGuard {
   constructor(
@@ -56,10 +67,7 @@ class StoreGuard {
       if (error instanceof BreakerOpenError) {
         throw new StoreNotAskedError(error.message, undefined, { cause: error.cause });
       }
-      // A row refused, and a mark that is lower, are what was asked for: answers, and no faults.
-      if (!(error instanceof RejectedRowError || error instanceof StoreWentBackError)) {
-        this.onFault(call, error);
-      }
+      if (!ANSWERS.some((answer) => error instanceof answer)) this.onFault(call, error);
       throw error;
     }
   }
@@ -126,5 +134,17 @@ class GuardedDeadLetters implements DeadLetters {
 
   discard(id: string): Promise<boolean> {
     return this.guard.call("discard", () => this.letters.discard(id));
+  }
+}
+
+class GuardedGroupStore implements GroupStore {
+  constructor(private readonly groups: GroupStore, private readonly guard: StoreGuard) {}
+
+  apply(groups: readonly EntryGroup[]): Promise<Applied> {
+    return this.guard.call("apply", () => this.groups.apply(groups));
+  }
+
+  fold(source: string): Promise<Folded> {
+    return this.guard.call("fold", () => this.groups.fold(source));
   }
 }

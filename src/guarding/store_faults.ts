@@ -7,8 +7,8 @@ import type { Clock } from "../ports/clock.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { StoreCall } from "./guarded_store.ts";
 
-/** Delivery tells of these by itself, with the rows that wait: a second line would say less. */
-const TOLD_BY_DELIVERY: ReadonlySet<StoreCall> = new Set(["open", "put", "marks"]);
+/** Who calls tells of these, with the rows that wait: a second line would say less. */
+const TOLD_BY_CALLER: ReadonlySet<StoreCall> = new Set(["open", "put", "marks", "apply", "fold"]);
 
 export class StoreFaults {
   /** Each call has a line of its own, so that many failures of one do not hide those of another. */
@@ -23,7 +23,7 @@ export class StoreFaults {
   /** Has to be told of each call that was made and failed. */
   readonly note = (call: StoreCall, error: unknown): void => {
     this.metrics.storeErrors.inc({ call });
-    if (!TOLD_BY_DELIVERY.has(call)) this.#lineOf(call)(error);
+    if (!TOLD_BY_CALLER.has(call)) this.#lineOf(call)(error);
   };
 
   #lineOf(call: StoreCall): (error: unknown) => void {

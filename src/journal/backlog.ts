@@ -35,8 +35,6 @@ export class Backlog {
   readonly #losses: Losses;
   readonly #retelling: Retelling;
   #position: Position | undefined;
-  /** Here the last group ends that is whole in the batch which is being taken. */
-  #boundary: Position & { readonly entries: number } | undefined;
   #depth: number;
   #acceptedSeq = 0;
 
@@ -132,7 +130,6 @@ export class Backlog {
     const entries: Entry[] = [];
     let source = "";
     let room: number = MEMORY_BUDGET.batch.bytes;
-    this.#boundary = undefined;
     while (entries.length < maxRows && room > 0) {
       const position = this.#unread();
       if (position === undefined || (entries.length > 0 && position.segment.source !== source)) {
@@ -148,21 +145,9 @@ export class Backlog {
         break;
       }
       room -= position.offset - from;
-      if (entries.length >= maxRows || room <= 0) this.#backToBoundary(entries);
     }
     const last = entries.at(-1);
     return last && { source, entries, lastSeq: last.seq };
-  }
-
-  /**
-   * Gives back what follows the last boundary, if there is one: where a batch ends, a group does,
-   * whoever brings the rest.
-   */
-  #backToBoundary(entries: Entry[]): void {
-    if (this.#boundary === undefined) return;
-    const { segment, offset, seq, entries: count } = this.#boundary;
-    entries.length = count;
-    this.#position = { segment, offset, seq };
   }
 
   async read(run: string, seq: number): Promise<Entry | undefined> {
@@ -242,24 +227,13 @@ export class Backlog {
     // All of these are read before the records are, as more may become durable meanwhile.
     const { end, lastSeq } = segment;
     const settled = Math.max(0, this.#progress.doneSeq(segment.source) + 1 - seq);
-    const { records, offsets, groupEnds, damage, next } = await segment.read({
+    const { records, damage, next } = await segment.read({
       from: offset,
       end,
       expectedSeq: seq,
       maxRecords: settled + maxRecords,
     });
-    const before = entries.length - settled;
     for (let i = settled; i < records.length; i++) entries.push(records[i]!);
-    const lastOfGroup = groupEnds.at(-1) ?? -1;
-    if (lastOfGroup >= settled) {
-      const after = lastOfGroup + 1;
-      this.#boundary = {
-        segment,
-        offset: offsets[after] ?? damage?.from ?? next,
-        seq: seq + after,
-        entries: before + after,
-      };
-    }
     position.offset = damage?.from ?? next;
     position.seq = seq + records.length;
     if (damage === undefined) return;

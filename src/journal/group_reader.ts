@@ -101,7 +101,7 @@ export class GroupReader implements GroupSource {
     this.#begun = [];
   }
 
-  /** What is settled ends where a group does, unless the store was once reached without groups. */
+  /** A group of which a part is settled is in the store as a whole: it is left out there. */
   #throughOf(source: string): number {
     const { settledSeq } = this.options.progress.of(source);
     return Math.max(this.#given.get(source) ?? 0, settledSeq, this.#marks.get(source) ?? 0);

@@ -185,11 +185,14 @@ export class Journal implements Intake, Source {
     return this.#inTurn(() => this.#upkeep.inTurn(() => this.#backlog.rewind(source, seq, save)));
   }
 
-  /** They are the sources of which the store may lack something, the oldest first. */
+  /** They are the sources of which something is here, the oldest first. */
+  get sources(): readonly string[] {
+    return this.recovered.segments.sources(false);
+  }
+
+  /** They are those of which the store may lack something. */
   get waitingSources(): readonly string[] {
-    const { segments } = this.recovered;
-    const waiting = [...segments].filter((segment) => !segments.isSettled(segment));
-    return [...new Set(waiting.map(({ source }) => source))];
+    return this.recovered.segments.sources(true);
   }
 
   /**

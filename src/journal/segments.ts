@@ -42,6 +42,15 @@ export class Segments implements Iterable<Segment> {
     return found !== undefined && found.header.firstSeq <= seq ? found : undefined;
   }
 
+  /**
+   * Returns the sources of the segments, in order.
+   * @param areWaiting only those of which the store may lack something
+   */
+  sources(areWaiting: boolean): readonly string[] {
+    const chosen = this.#list.filter((segment) => !areWaiting || !this.isSettled(segment));
+    return [...new Set(chosen.map(({ source }) => source))];
+  }
+
   /** So many bytes are on disk. */
   get bytes(): number {
     return this.#bytes;

@@ -30,10 +30,16 @@ export interface GroupStore {
   /**
    * Moves the mark of a source over the intervals that follow it without a gap, which are forgotten
    * with that. Anybody may do so at any time.
-   * @returns the mark
    * @throws GroupsOverlapError as {@link apply}
    */
-  fold(source: string): Promise<number>;
+  fold(source: string): Promise<Folded>;
+}
+
+export interface Folded {
+  /** The store has the source through this number. */
+  readonly mark: number;
+  /** It has something behind a gap, too: what is missing between was lost, or is on its way. */
+  readonly ahead: boolean;
 }
 
 export interface Applied {

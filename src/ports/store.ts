@@ -1,5 +1,6 @@
 import type { Entry } from "../domain.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
+import type { GroupStore } from "./group_store.ts";
 import type { StoreIdentity } from "./store_identity.ts";
 
 /**
@@ -9,6 +10,8 @@ export interface StorePorts {
   readonly store: Store;
   readonly identity: StoreIdentity;
   readonly deadLetters: DeadLetters;
+  /** A database of one process alone has none: nobody else brings anything there. */
+  readonly groups?: GroupStore;
 }
 
 /**

@@ -136,7 +136,9 @@ export class Metrics {
       this.reads.series({ source });
     }
     for (const outcome of ["ok", "failed", "dead"]) this.flushRows.inc({ outcome }, 0);
-    for (const call of ["open", "put", "marks", "latest", "identify", "outdateCopies"]) {
+    for (
+      const call of ["open", "put", "marks", "latest", "identify", "outdateCopies", "apply", "fold"]
+    ) {
       this.storeErrors.inc({ call }, 0);
     }
     for (const outcome of ["confirmed", "failed"]) this.brokerMessages.inc({ outcome }, 0);

@@ -9,8 +9,10 @@ import {
   StoreRefusesError,
   StoreUnavailableError,
 } from "../../src/errors.ts";
+import type { Applied, EntryGroup } from "../../src/ports/group_store.ts";
 import type { PutResult, StorePorts } from "../../src/ports/store.ts";
 import type { Identity } from "../../src/ports/store_identity.ts";
+import { type AppliedIntervals, MemoryGroups } from "../support/memory_groups.ts";
 import { MemoryStore, type Snapshot } from "../support/memory_store.ts";
 import { SimulatedServer } from "./network.ts";
 import type { Process, World } from "./world.ts";
@@ -27,11 +29,18 @@ export interface StoredRow {
   readonly table: "user_data" | "dead_letters";
 }
 
+/** What a backup of the server has. */
+interface Backup {
+  readonly tables: Snapshot;
+  readonly intervals: AppliedIntervals;
+}
+
 export class SimulatedStore extends SimulatedServer {
   /** Deadlocks and serialization failures, of each transaction that writes. */
   conflicts = 0;
   /** What the server holds, for whoever looks into it without a network in between. */
   readonly tables: MemoryStore;
+  readonly groups: MemoryGroups;
   /** It is called just before rows of these users come. */
   beforePut: (userIds: readonly string[]) => void = () => {};
 
@@ -45,6 +54,7 @@ export class SimulatedStore extends SimulatedServer {
         onRow({ entry, table });
       },
     });
+    this.groups = new MemoryGroups(this.tables);
     this.tables.refuses = ({ value }) =>
       value.startsWith(REFUSED) ? { code: CHECK_VIOLATION, message: "refused" } : undefined;
   }
@@ -88,6 +98,10 @@ export class SimulatedStore extends SimulatedServer {
         replay: (id) => call("replay", () => tables.replay(id)),
         discard: (id) => call("discard", () => tables.discard(id)),
       },
+      groups: {
+        apply: (groups) => call(`apply ${groups.length}`, () => this.#apply(groups)),
+        fold: (source) => call("fold", () => this.groups.foldAtOnce(source)),
+      },
     };
   }
 
@@ -117,17 +131,18 @@ export class SimulatedStore extends SimulatedServer {
     return this.tables.refusesAll !== undefined;
   }
 
-  snapshot(): Snapshot {
-    return this.tables.snapshot();
+  snapshot(): Backup {
+    return { tables: this.tables.snapshot(), intervals: this.groups.snapshot() };
   }
 
   /**
    * The database goes back: a backup is restored, or a replica takes over that was behind.
    * @param onVanished told of each row that was there and is not any more
    */
-  restore(snapshot: Snapshot, onVanished: (row: StoredRow) => void): void {
+  restore({ tables, intervals }: Backup, onVanished: (row: StoredRow) => void): void {
     this.world.fault("store went back");
-    this.tables.restore(snapshot, (entry, table) => onVanished({ entry, table }));
+    this.groups.restore(intervals);
+    this.tables.restore(tables, (entry, table) => onVanished({ entry, table }));
   }
 
   #outdateCopies(): Identity {
@@ -136,10 +151,20 @@ export class SimulatedStore extends SimulatedServer {
   }
 
   #put(source: string, entries: readonly Entry[], confirmedSeq: number): PutResult {
+    return this.#write(entries, () => this.tables.put(source, entries, confirmedSeq));
+  }
+
+  #apply(groups: readonly EntryGroup[]): Applied {
+    const entries = groups.flatMap(({ entries }) => entries);
+    return this.#write(entries, () => this.groups.applyAtOnce(groups));
+  }
+
+  /** What brings these: one transaction. */
+  #write<T>(entries: readonly Entry[], transaction: () => T): T {
     this.#mayConflict();
     try {
-      this.beforePut(entries.map(({ userId }) => userId));
-      return this.tables.put(source, entries, confirmedSeq);
+      if (entries.length > 0) this.beforePut(entries.map(({ userId }) => userId));
+      return transaction();
     } catch (error) {
       if (error instanceof StoreRefusesError) this.world.fault("every row refused");
       throw error;

@@ -5,26 +5,25 @@ import JARS from "./kafka_jars.json" with { type: "json" };
 import { jarFolder, type Jars } from "./maven.ts";
 import { freePort, output, type ServerOptions, TestServer } from "./services.ts";
 
-/** What the tests of one file share, or one test has for itself. */
-export class KafkaServer extends TestServer {
+type ClientOptions = Pick<AdminOptions, "tls" | "sasl">;
+
+export interface Kafka extends AsyncDisposable {
+  /** As `127.0.0.1:9092`. */
+  readonly url: string;
+  readonly port: number;
+  /** Sees, and does, what it likes. To be closed by the caller. */
+  admin(options?: Partial<AdminOptions>): Admin;
+}
+
+export class KafkaServer extends TestServer implements Kafka {
   constructor(url: string, options: ServerOptions, private readonly client: ClientOptions) {
     super(url, options);
   }
 
-  /** Sees, and does, what it likes. To be closed by the caller. */
   admin(options: Partial<AdminOptions> = {}): Admin {
-    return new Admin({
-      clientId: "test",
-      bootstrapBrokers: [this.url],
-      connectTimeout: 2_000,
-      requestTimeout: 5_000,
-      ...this.client,
-      ...options,
-    });
+    return adminOf(this.url, { ...this.client, ...options });
   }
 }
-
-type ClientOptions = Pick<AdminOptions, "tls" | "sasl">;
 
 export const JAVA: Program = {
   names: ["java"],
@@ -34,8 +33,8 @@ export const JAVA: Program = {
 
 export const KAFKA: Jars = { name: "kafka-4.1.0", checksums: JARS };
 
-/** Names a running server, as `127.0.0.1:9092`, which those share that do it no harm. */
-const SHARED_VARIABLE = "TEST_KAFKA_BROKER";
+/** Names a server that the run has started, as `127.0.0.1:9092`. */
+export const KAFKA_VARIABLE = "TEST_KAFKA_BROKER";
 
 /** Small, and quick to be there: a test server has little to keep and nothing to lose. */
 const JVM = [
@@ -100,9 +99,29 @@ export async function startKafka(options: KafkaServerOptions = {}): Promise<Kafk
   return server;
 }
 
-/** `undefined` where the runner started none: a test file then starts its own. */
-export function sharedKafka(): string | undefined {
-  return Deno.env.get(SHARED_VARIABLE) || undefined;
+/**
+ * The Kafka that all tests of this run share, or where the run has none, one of the caller's. Use a
+ * topic of your own.
+ */
+export async function sharedKafka(): Promise<Kafka> {
+  const url = Deno.env.get(KAFKA_VARIABLE);
+  if (!url) return await startKafka();
+  return {
+    url,
+    port: Number(url.slice(url.lastIndexOf(":") + 1)),
+    admin: (options = {}) => adminOf(url, options),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+function adminOf(url: string, options: Partial<AdminOptions>): Admin {
+  return new Admin({
+    clientId: "test",
+    bootstrapBrokers: [url],
+    connectTimeout: 2_000,
+    requestTimeout: 5_000,
+    ...options,
+  });
 }
 
 function propertiesOf(port: number, folder: string, options: KafkaServerOptions): string {

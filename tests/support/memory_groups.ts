@@ -1,6 +1,6 @@
 /** Groups in a database in memory. Each call is one transaction that happens at once. */
 import { GroupsOverlapError } from "../../src/errors.ts";
-import type { Applied, EntryGroup, GroupStore } from "../../src/ports/group_store.ts";
+import type { Applied, EntryGroup, Folded, GroupStore } from "../../src/ports/group_store.ts";
 import type { MemoryStore } from "./memory_store.ts";
 
 interface Interval {
@@ -8,13 +8,33 @@ interface Interval {
   readonly last: number;
 }
 
+/** What a backup has of {@link MemoryGroups}. */
+export type AppliedIntervals = ReadonlyMap<string, readonly Interval[]>;
+
 export class MemoryGroups implements GroupStore {
-  readonly #applied = new Map<string, readonly Interval[]>();
+  #applied = new Map<string, readonly Interval[]>();
 
   constructor(private readonly tables: MemoryStore) {}
 
   async apply(groups: readonly EntryGroup[]): Promise<Applied> {
     await Promise.resolve();
+    return this.applyAtOnce(groups);
+  }
+
+  async fold(source: string): Promise<Folded> {
+    await Promise.resolve();
+    return this.foldAtOnce(source);
+  }
+
+  snapshot(): AppliedIntervals {
+    return new Map(this.#applied);
+  }
+
+  restore(intervals: AppliedIntervals): void {
+    this.#applied = new Map(intervals);
+  }
+
+  applyAtOnce(groups: readonly EntryGroup[]): Applied {
     const distinct = new Map(
       groups.map((group) => [`${group.source} ${group.first} ${group.last}`, group]),
     );
@@ -37,8 +57,7 @@ export class MemoryGroups implements GroupStore {
     return { rows, dead };
   }
 
-  async fold(source: string): Promise<number> {
-    await Promise.resolve();
+  foldAtOnce(source: string): Folded {
     const ordered = this.#of(source).toSorted((a, b) => a.first - b.first);
     let mark = this.#mark(source);
     while (ordered[0]?.first === mark + 1) mark = ordered.shift()!.last;
@@ -47,7 +66,7 @@ export class MemoryGroups implements GroupStore {
     }
     this.#applied.set(source, ordered);
     this.tables.moveMark(source, mark);
-    return mark;
+    return { mark, ahead: ordered.length > 0 };
   }
 
   #of(source: string): readonly Interval[] {

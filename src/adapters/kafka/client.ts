@@ -1,5 +1,5 @@
 /** What all clients of the library have in common here: where the brokers are, and how they end. */
-import { Base, type BaseOptions, type ConnectionPool } from "@platformatic/kafka";
+import { Base, type BaseOptions, type ConnectionPool } from "./library.ts";
 import { withDeadline } from "../../deadline.ts";
 
 export interface KafkaOptions {

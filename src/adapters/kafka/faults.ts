@@ -52,7 +52,7 @@ export function brokerError(error: unknown, options: KafkaOptions): BrokerError 
         "the name or the password is wrong",
     );
   }
-  const tls = faults.find(({ message }) => /certificate|requires TLS|supports TLS/i.test(message));
+  const tls = faults.find(({ message }) => /certificate|requires TLS/i.test(message));
   if (tls !== undefined) return refuses(tls.message);
   return new BrokerUnavailableError(`${server}: ${reasonsOf(faults)}`, { cause: error });
 }

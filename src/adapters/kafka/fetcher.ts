@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { ConnectionPool, type Consumer, IS_CONTROL } from "@platformatic/kafka";
+import { ConnectionPool, type Consumer, IS_CONTROL } from "./library.ts";
 import { clientOptions, closePool, guard, type KafkaOptions } from "./client.ts";
 import { isNamed } from "./faults.ts";
 import { pause } from "./pause.ts";

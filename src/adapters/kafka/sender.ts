@@ -1,6 +1,6 @@
 /** Sends messages, each confirmed by all servers that have to have it. */
 import { Buffer } from "node:buffer";
-import { compatibilityPartitioner, Producer } from "@platformatic/kafka";
+import { compatibilityPartitioner, Producer } from "./library.ts";
 import { withDeadline } from "../../deadline.ts";
 import { clientOptions, closeClient, guard, type KafkaOptions } from "./client.ts";
 import { brokerError, isNamed } from "./faults.ts";

@@ -1,4 +1,4 @@
-import { Consumer, type ConsumerGroupJoinPayload } from "@platformatic/kafka";
+import { Consumer, type ConsumerGroupJoinPayload } from "./library.ts";
 import { withDeadline } from "../../deadline.ts";
 import { BrokerRefusesError } from "../../errors.ts";
 import { CALL_TIMEOUT_MS, clientOptions, closeClient, guard, type KafkaOptions } from "./client.ts";

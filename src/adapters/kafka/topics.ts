@@ -1,5 +1,5 @@
 /** Makes the topic of the groups, and that of the dead letters, where they are missing. */
-import { Admin } from "@platformatic/kafka";
+import { Admin } from "./library.ts";
 import { withDeadline } from "../../deadline.ts";
 import { clientOptions, closeClient, guard, type KafkaOptions } from "./client.ts";
 import { brokerError, isNamed, isUnknownTopic } from "./faults.ts";

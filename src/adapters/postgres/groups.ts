@@ -2,12 +2,20 @@
  * Applies groups of entries in whatever order they come. Their intervals are inserted before the
  * marks are read, each by a statement of its own: whoever else has the same group at hand waits for
  * the one that came first, and a mark that was moved over it meanwhile is seen. In another order, or
- * in one statement, a group could be there twice.
+ * in one statement, a group could be there twice. Before they are read the marks are locked against
+ * a `put` (put.ts), which a process that is dead by now may have left behind in the database: what
+ * it commits is seen, too.
  */
 import pg from "pg";
 import type { Entry } from "../../domain.ts";
 import { GroupsOverlapError } from "../../errors.ts";
-import type { Applied, EntryGroup, GroupStore, SourcedRefusal } from "../../ports/group_store.ts";
+import type {
+  Applied,
+  EntryGroup,
+  Folded,
+  GroupStore,
+  SourcedRefusal,
+} from "../../ports/group_store.ts";
 import type { Database } from "./database.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
 import { ensureGroupsTable } from "./groups_table.ts";
@@ -38,7 +46,7 @@ export class PostgresGroups implements GroupStore {
     );
   }
 
-  async fold(source: string): Promise<number> {
+  async fold(source: string): Promise<Folded> {
     return await this.#withTable(() =>
       this.database.transaction((transaction) => foldInto(transaction, source))
     );
@@ -100,7 +108,8 @@ async function claim(transaction: Transaction, groups: readonly EntryGroup[]): P
      on conflict (source, first) do nothing returning source, first, last`,
   );
   const { rows: known } = await transaction.query<Known>(
-    `select g.source, g.first, g.last, coalesce(m.seq, 0) as mark, ${SYNCHRONOUS}, ${TAKES_COPY},
+    `${awaitPuts(groups)};
+     select g.source, g.first, g.last, coalesce(m.seq, 0) as mark, ${SYNCHRONOUS}, ${TAKES_COPY},
        exists (select from dsproxy_applied a where a.source = g.source and a.first <= g.last
          and a.last >= g.first and (a.first, a.last) <> (g.first, g.last)) as overlaps
      from (values ${values}) as g (source, first, last)
@@ -125,6 +134,17 @@ async function claim(transaction: Transaction, groups: readonly EntryGroup[]): P
   return { fresh, takesCopy: known.every(({ takes_copy }) => takes_copy) };
 }
 
+/**
+ * Returns the statement that waits for each `put` of these sources that has locked its mark, in the
+ * order of the keys. Of all that lock a mark only a `put` is waited for: applying groups and moving
+ * the mark over them stand in nobody's way. Where there is no mark, there is no `put`.
+ */
+function awaitPuts(groups: readonly EntryGroup[]): string {
+  const sources = [...new Set(groups.map(({ source }) => pg.escapeLiteral(source)))];
+  return `select from dsproxy_marks where source in (${sources.join(", ")})
+    order by source for key share`;
+}
+
 /** It names a group, by numbers or by their texts. */
 interface Keyed {
   readonly source: string;
@@ -139,11 +159,12 @@ interface Known extends Keyed {
 }
 
 /** Has to be called in a transaction. */
-export async function foldInto(transaction: Transaction, source: string): Promise<number> {
+export async function foldInto(transaction: Transaction, source: string): Promise<Folded> {
   const named = pg.escapeLiteral(source);
   const { rows: [row] } = await transaction.query<{ seq: string }>(
     `insert into dsproxy_marks (source, seq) values (${named}, 0) on conflict do nothing;
-     select seq, ${SYNCHRONOUS} from dsproxy_marks where source = ${named} for update`,
+     select seq, ${SYNCHRONOUS} from dsproxy_marks where source = ${named}
+     for no key update`,
   );
   const before = Number(row!.seq);
   const { rows: intervals } = await transaction.query<{ first: string; last: string }>(
@@ -164,7 +185,7 @@ export async function foldInto(transaction: Transaction, source: string): Promis
     );
     transaction.atEnd(moveMark(source, mark));
   }
-  return mark;
+  return { mark, ahead: folded.length < intervals.length };
 }
 
 async function deadOf(

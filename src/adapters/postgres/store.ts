@@ -4,7 +4,6 @@
  * (dead_letters.ts) are next door.
  */
 import type { Entry } from "../../domain.ts";
-import type { GroupStore } from "../../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { PostgresDeadLetters } from "./dead_letters.ts";
@@ -18,7 +17,7 @@ import { inTransactionOrApart } from "./rows.ts";
 /** Makes the store, which does not connect before the first call; the server need not be up. */
 export function createPostgresStore(
   options: DatabaseOptions,
-): StorePorts & { readonly groups: GroupStore } {
+): Required<StorePorts> {
   const database = new Database(options);
   return {
     store: new PostgresStore(database, options),

@@ -1,6 +1,6 @@
 /** A topic of a test's own on a server of its file, and those who write and read it. */
 import { delay } from "../../support/services.ts";
-import type { KafkaServer } from "../../support/kafka.ts";
+import type { Kafka } from "../../support/kafka.ts";
 import {
   createKafkaConsumer,
   createKafkaPublisher,
@@ -20,7 +20,7 @@ export class TopicUnderTest extends AsyncDisposableStack {
   readonly options: KafkaOptions;
   readonly faults: string[] = [];
 
-  constructor(readonly server: KafkaServer, options: Partial<KafkaOptions> = {}) {
+  constructor(readonly server: Kafka, options: Partial<KafkaOptions> = {}) {
     super();
     this.options = {
       brokers: [{ host: "127.0.0.1", port: server.port }],

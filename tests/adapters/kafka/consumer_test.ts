@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { Consumer as PlainConsumer } from "@platformatic/kafka";
 import { eventually } from "../../support/dsproxy.ts";
-import { type KafkaServer, startKafka } from "../../support/kafka.ts";
+import { type Kafka, sharedKafka } from "../../support/kafka.ts";
 import {
   noMoreGiven,
   numbered,
@@ -12,14 +12,14 @@ import {
   untilGiven,
 } from "./broker_under_test.ts";
 
-let server: KafkaServer;
+let server: Kafka;
 
 Deno.test.beforeAll(async () => {
-  server = await startKafka();
+  server = await sharedKafka();
 });
 
 Deno.test.afterAll(async () => {
-  await server.dispose();
+  await server[Symbol.asyncDispose]();
 });
 
 Deno.test("kafka: only what nothing open is before is committed, and the rest comes again", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Received } from "../../../src/ports/broker.ts";
 import { eventually } from "../../support/dsproxy.ts";
-import { type KafkaServer, startKafka } from "../../support/kafka.ts";
+import { type Kafka, sharedKafka, startKafka } from "../../support/kafka.ts";
 import { delay } from "../../support/services.ts";
 import {
   bytesOf,
@@ -12,14 +12,14 @@ import {
   type Worker,
 } from "./broker_under_test.ts";
 
-let server: KafkaServer;
+let server: Kafka;
 
 Deno.test.beforeAll(async () => {
-  server = await startKafka();
+  server = await sharedKafka();
 });
 
 Deno.test.afterAll(async () => {
-  await server.dispose();
+  await server[Symbol.asyncDispose]();
 });
 
 /** Acknowledges out of turn, and late. */

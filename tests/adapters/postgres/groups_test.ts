@@ -88,7 +88,7 @@ Deno.test("a role that may not create the table is told what its owner has to ru
       assert.match(refused, /may not create a table in the schema public/);
       await once(url, (sql) => sql.unsafe(/run this: (.*)$/.exec(refused)![1]!));
       assert.equal((await groups.apply([GROUP])).rows, 3);
-      assert.equal(await groups.fold(SOURCE), 3);
+      assert.equal((await groups.fold(SOURCE)).mark, 3);
       await store.close();
     });
   }));

@@ -1,0 +1,49 @@
+/**
+ * Which parts a run has: with a broker between or without, how many machines and workers. It comes
+ * from the seed by chance of its own, so that what is added here leaves the other runs as they are.
+ */
+import { Random } from "../support/random.ts";
+
+export interface Layout {
+  /** Without one, all goes from one machine to the store directly. */
+  readonly broker: BrokerLayout | undefined;
+  readonly machines: number;
+}
+
+interface BrokerLayout {
+  /** Processes that are workers and nothing else; of 0 the machines are workers, too. */
+  readonly workers: number;
+  /** A machine that starts may have been told of the broker, or not. */
+  readonly comesAndGoes: boolean;
+  /** A worker is given so many messages that it has not acknowledged. */
+  readonly unacknowledgedMax: number;
+  /** Of the messages that come: it is there twice. */
+  readonly duplicates: number;
+  /** Of the messages that are given: not the one that came first. */
+  readonly reorders: number;
+  /** Of the messages that it confirms: its disk burns with them. */
+  readonly burns: number;
+  /** One settlement of what workers have stored has at most so many rows. */
+  readonly settledMax: number;
+}
+
+const SHARE = 0.5;
+/** Any number that keeps this chance apart from that of the run. */
+const APART = 0x9e3779b9;
+
+export function layoutOf(seed: number): Layout {
+  const random = new Random(seed ^ APART);
+  if (!random.chance(SHARE)) return { broker: undefined, machines: 1 };
+  return {
+    machines: random.chance(0.3) ? 2 : 1,
+    broker: {
+      workers: random.pick([0, 1, 1, 2, 3]),
+      comesAndGoes: random.chance(0.3),
+      unacknowledgedMax: random.pick([1, 5, 200]),
+      duplicates: random.pick([0, 0, 0.2]),
+      reorders: random.pick([0, 0.3]),
+      burns: random.chance(0.1) ? 0.05 : 0,
+      settledMax: random.pick([5_000, 5_000, 3]),
+    },
+  };
+}
