@@ -8,6 +8,7 @@ import { Layout } from "../scaled/layout.ts";
 import { eventually } from "../support/dsproxy.ts";
 import { createDatabase, once } from "../support/postgres.ts";
 import { Random } from "../support/random.ts";
+import { delay } from "../support/services.ts";
 
 async function setUp(engine: EngineName, servers: number, workers: number) {
   const stack = new AsyncDisposableStack();
@@ -49,6 +50,7 @@ for (const engine of Object.keys(ENGINES) as EngineName[]) {
     await using set = await setUp(engine, 1, 1);
     const server = set.layout.servers[0]!.process;
     await server.accept({ user_id: "ada", value: "before" }, "?ack=flushed");
+    await delay(set.broker.keptAfterMs);
     await set.broker.kill();
     for (let i = 0; i < 200; i++) {
       await server.accept({ user_id: `user${i}`, value: `meanwhile ${i}` });
@@ -114,7 +116,7 @@ Deno.test("one data directory moves from the journal to RabbitMQ, to Kafka and b
     else await place.stop();
     await place.start({ ROLE: "all", ...way });
     load.use(place);
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await delay(1_500);
   }
   await load.stop();
   await layout.untilStored();

@@ -49,6 +49,7 @@ export function runChaos(options: ChaosOptions): Promise<Chaos> {
     };
     try {
       load.use(...layout.servers);
+      await delay(broker.keptAfterMs);
       const untilMs = performance.now() + lastsMs;
       while (performance.now() < untilMs) {
         await delay(random.between(CALM_MS.from, CALM_MS.to));

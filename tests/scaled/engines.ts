@@ -1,7 +1,7 @@
 /** The brokers that a scaled layout may have, each a real server with a queue of its own. */
 import type { Environment } from "../support/dsproxy.ts";
 import { startKafka } from "../support/kafka.ts";
-import { startRabbitmq } from "../support/rabbitmq.ts";
+import { QUEUE_KEPT_AFTER_MS, startRabbitmq } from "../support/rabbitmq.ts";
 
 export interface Engine extends AsyncDisposable {
   /** What an API server or a worker is told of it. */
@@ -10,16 +10,22 @@ export interface Engine extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it again on the data that it had. */
   start(): Promise<void>;
+  /** So long after the first message a kill leaves a broker that has its queue still. */
+  readonly keptAfterMs: number;
 }
 
 export const ENGINES = {
   rabbitmq: async (): Promise<Engine> => {
     const server = await startRabbitmq();
-    return engine(server, { QUEUE: "rabbitmq", RABBITMQ_URL: server.url });
+    return engine(
+      server,
+      { QUEUE: "rabbitmq", RABBITMQ_URL: server.url },
+      QUEUE_KEPT_AFTER_MS,
+    );
   },
   kafka: async (): Promise<Engine> => {
     const server = await startKafka();
-    return engine(server, { QUEUE: "kafka", KAFKA_BROKERS: server.url, KAFKA_PARTITIONS: "6" });
+    return engine(server, { QUEUE: "kafka", KAFKA_BROKERS: server.url, KAFKA_PARTITIONS: "6" }, 0);
   },
 } as const;
 
@@ -28,9 +34,11 @@ export type EngineName = keyof typeof ENGINES;
 function engine(
   server: AsyncDisposable & Pick<Engine, "kill" | "start">,
   settings: Environment,
+  keptAfterMs: number,
 ): Engine {
   return {
     settings,
+    keptAfterMs,
     kill: () => server.kill(),
     start: () => server.start(),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),

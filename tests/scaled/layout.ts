@@ -47,13 +47,18 @@ interface LayoutOptions {
   readonly servers: number;
   readonly workers: number;
   readonly settings: Environment;
+  /** Default `api`. */
+  readonly serverRole?: "api" | "all";
 }
 
 export class Layout implements AsyncDisposable {
   readonly servers: readonly Place[];
   readonly workers: readonly Place[];
 
-  private constructor({ servers, workers, settings }: LayoutOptions, readonly folder: string) {
+  private constructor(
+    { servers, workers, settings, serverRole = "api" }: LayoutOptions,
+    readonly folder: string,
+  ) {
     const place = (role: string, name: string) =>
       new Place({
         BATCH_INTERVAL: "200ms",
@@ -61,7 +66,7 @@ export class Layout implements AsyncDisposable {
         ROLE: role,
         DATA_DIR: `${folder}/${name}`,
       });
-    this.servers = Array.from({ length: servers }, (_, i) => place("api", `api${i}`));
+    this.servers = Array.from({ length: servers }, (_, i) => place(serverRole, `api${i}`));
     this.workers = Array.from({ length: workers }, (_, i) => place("worker", `worker${i}`));
   }
 
