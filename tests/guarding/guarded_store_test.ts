@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  GroupsOverlapError,
   RejectedRowError,
   StoreNotAskedError,
   StoreRefusesError,
@@ -11,10 +12,12 @@ import { GuardedCache } from "../../src/guarding/guarded_cache.ts";
 import { guardStore, type StoreCall } from "../../src/guarding/guarded_store.ts";
 import type { Cache } from "../../src/ports/cache.ts";
 import type { DeadLetters } from "../../src/ports/dead_letters.ts";
+import type { GroupStore } from "../../src/ports/group_store.ts";
 import type { Store, StorePorts } from "../../src/ports/store.ts";
 import type { StoreIdentity } from "../../src/ports/store_identity.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { entry } from "../support/fakes.ts";
+import { group } from "../support/groups.ts";
 
 type Call = readonly [name: string, make: () => Promise<unknown>];
 
@@ -32,12 +35,13 @@ function setUp() {
   const failure = () => state.error;
   const faults: StoreCall[] = [];
   const breakers = { store: new Breaker("The store", clock), reads: new Breaker("Reads", clock) };
-  const unguarded: StorePorts = {
+  const unguarded: Required<StorePorts> = {
     store: echo<Store>(["open", "put", "marks", "latest", "ping", "close"], failure),
     identity: echo<StoreIdentity>(["identify", "outdateCopies"], failure),
     deadLetters: echo<DeadLetters>(["count", "list", "find", "replay", "discard"], failure),
+    groups: echo<GroupStore>(["apply", "fold"], failure),
   };
-  const { store, identity, deadLetters } = guardStore(
+  const { store, identity, deadLetters, groups } = guardStore(
     unguarded,
     breakers,
     (call) => void faults.push(call),
@@ -50,7 +54,7 @@ function setUp() {
     ping: () => store.ping(),
     close: () => store.close(),
   };
-  const others: Record<keyof StoreIdentity | keyof DeadLetters, Call[1]> = {
+  const others: Record<keyof StoreIdentity | keyof DeadLetters | keyof GroupStore, Call[1]> = {
     identify: () => identity.identify(),
     outdateCopies: () => identity.outdateCopies(),
     count: () => deadLetters.count(),
@@ -58,6 +62,8 @@ function setUp() {
     find: () => deadLetters.find("id"),
     replay: () => deadLetters.replay("id"),
     discard: () => deadLetters.discard("id"),
+    apply: () => groups!.apply([group(1, 2)]),
+    fold: () => groups!.fold("s"),
   };
   const calls = { ...ofStore, ...others };
   const refused = async () => {
@@ -91,6 +97,8 @@ Deno.test("every call of a guarded store gets through with what it was given", a
     find: ["id"],
     replay: ["id"],
     discard: ["id"],
+    apply: [[group(1, 2)]],
+    fold: ["s"],
   };
   for (const [name, make] of Object.entries(calls)) {
     assert.deepEqual(await make(), [name, ...given[name as keyof typeof calls]]);
@@ -134,7 +142,13 @@ Deno.test("a call that is not made says what the last one failed of", async () =
 
 Deno.test("a fault is a call that was made and failed, no answer, no call held back", async () => {
   const { calls, state, faults } = setUp();
-  for (const error of [new RejectedRowError("23514", "no"), new StoreWentBackError("1 below 2")]) {
+  for (
+    const error of [
+      new RejectedRowError("23514", "no"),
+      new StoreWentBackError("1 below 2"),
+      new GroupsOverlapError("1 to 3 are there in part"),
+    ]
+  ) {
     state.error = error;
     await assert.rejects(calls.put, error);
   }
@@ -144,6 +158,24 @@ Deno.test("a fault is a call that was made and failed, no answer, no call held b
   state.error = new StoreUnavailableError("down");
   for (let i = 0; i < 7; i++) await assert.rejects(calls.find);
   assert.deepEqual(faults, ["latest", "find", "find", "find", "find", "find"]);
+});
+
+Deno.test("groups that overlap, however often, hold up nothing", async () => {
+  const { calls, state, faults, breakers, refused } = setUp();
+  state.error = new GroupsOverlapError("1 to 3 are there in part");
+  for (let i = 0; i < 10; i++) await assert.rejects(calls.apply, GroupsOverlapError);
+  state.error = undefined;
+  assert.deepEqual([breakers.store.state, await refused(), faults], [0, [], []]);
+});
+
+Deno.test("a store without groups has none behind its breakers either", () => {
+  const { breakers } = setUp();
+  const ports = {
+    store: echo<Store>([], () => undefined),
+    identity: echo<StoreIdentity>([], () => undefined),
+    deadLetters: echo<DeadLetters>([], () => undefined),
+  };
+  assert.ok(!("groups" in guardStore(ports, breakers, () => {})));
 });
 
 Deno.test("a cache that fails is not asked for a while, but for the close", async () => {

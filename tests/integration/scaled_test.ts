@@ -6,7 +6,9 @@ import { runChaos } from "../scaled/chaos.ts";
 import { type EngineName, ENGINES } from "../scaled/engines.ts";
 import { Layout } from "../scaled/layout.ts";
 import { eventually } from "../support/dsproxy.ts";
-import { createDatabase, once } from "../support/postgres.ts";
+import { startPgBouncer } from "../support/pgbouncer.ts";
+import { createDatabase, once, withDatabase } from "../support/postgres.ts";
+import { withRole } from "../support/postgres_roles.ts";
 import { Random } from "../support/random.ts";
 import { delay } from "../support/services.ts";
 
@@ -95,6 +97,36 @@ for (const engine of Object.keys(ENGINES) as EngineName[]) {
     assert.ok(servers + workers + brokers > 1);
   });
 }
+
+Deno.test("all of it goes through PgBouncer, with a role that may not create anything", () =>
+  withDatabase(async (url) => {
+    await once(url, (sql) => sql.unsafe("revoke create on schema public from public"));
+    await withRole(url, async ({ user, password }) => {
+      const roleUrl = Object.assign(new URL(url), { username: user, password }).href;
+      const schema = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "main.ts", "--print-schema"],
+        env: { DATABASE_URL: roleUrl },
+      }).output();
+      for (const statement of new TextDecoder().decode(schema.stdout).split(";\n")) {
+        if (statement.trim() !== "") await once(url, (sql) => sql.unsafe(statement));
+      }
+      await using bouncer = await startPgBouncer({
+        databaseUrl: roleUrl,
+        poolMode: "transaction",
+        poolSize: 4,
+      });
+      await using broker = await ENGINES.rabbitmq();
+      const settings = { ...broker.settings, DATABASE_URL: bouncer.url };
+      await using layout = await Layout.start({ servers: 2, workers: 2, settings });
+      const load = new Load({ writers: 6 });
+      load.use(...layout.servers);
+      await delay(3_000);
+      await load.stop();
+      await layout.untilStored();
+      assertNothingBroken(await load.account(url), "nothing was done to it");
+      for (const place of layout.places) await place.stop();
+    });
+  }));
 
 Deno.test("one data directory moves from the journal to RabbitMQ, to Kafka and back, under load", async () => {
   await using stack = new AsyncDisposableStack();

@@ -1,7 +1,13 @@
 /** The brokers that a scaled layout may have, each a real server with a queue of its own. */
 import type { Environment } from "../support/dsproxy.ts";
 import { startKafka } from "../support/kafka.ts";
-import { QUEUE_KEPT_AFTER_MS, startRabbitmq } from "../support/rabbitmq.ts";
+import { startRabbitmq } from "../support/rabbitmq.ts";
+
+/**
+ * RabbitMQ knows a quorum queue after a `kill -9` of its only server once it has been there for a
+ * while: it writes down who has it with a delay of up to three seconds.
+ */
+const QUEUE_KEPT_AFTER_MS = 4_000;
 
 export interface Engine extends AsyncDisposable {
   /** What an API server or a worker is told of it. */

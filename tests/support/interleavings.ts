@@ -11,12 +11,33 @@ import { delay } from "./services.ts";
 /** One transaction; it is committed when this resolves. */
 export type Work = (transaction: Transaction) => Promise<unknown>;
 
-interface Trial {
+export interface Trial {
   /** Makes what is there before. */
   readonly prepare: string;
   readonly works: readonly Work[];
+  /** The first of these works has its first statement behind it when the others begin. */
+  readonly isBegun?: boolean;
+  /** A transaction that fails so is rolled back, and that is as it should be. */
+  readonly mayFail?: (error: unknown) => boolean;
   /** Looks at what is there afterwards, and throws when that is wrong. */
   readonly check: (client: pg.Client) => Promise<void>;
+}
+
+/**
+ * Sends what `work` sends as one text of several statements one by one, so that others may come
+ * between.
+ */
+export function oneByOne(work: Work): Work {
+  return (transaction) =>
+    work({
+      ...transaction,
+      async query<Row>(text: string, parameters?: readonly unknown[]): Promise<Result<Row>> {
+        if (parameters !== undefined) return await transaction.query<Row>(text, parameters);
+        const statements = text.split(";");
+        for (const statement of statements.slice(0, -1)) await transaction.query(statement);
+        return await transaction.query<Row>(statements.at(-1)!);
+      },
+    });
 }
 
 const LOOK_AGAIN_MS = 0.2;
@@ -36,7 +57,7 @@ export async function tryEveryOrder(url: string, trial: Trial): Promise<number> 
     let path: { chosen: number; choices: number }[] = [];
     for (;;) {
       await watcher!.query(trial.prepare);
-      const run = new Run(watcher!, workers, trial.works);
+      const run = new Run(watcher!, workers, trial);
       path = await run.follow(path);
       orders++;
       try {
@@ -70,9 +91,9 @@ class Run {
   constructor(
     private readonly watcher: pg.Client,
     workers: readonly pg.Client[],
-    works: readonly Work[],
+    private readonly trial: Trial,
   ) {
-    this.#actors = works.map((work, i) => new Actor(workers[i]!, work));
+    this.#actors = trial.works.map((work, i) => new Actor(workers[i]!, work));
   }
 
   /** Goes the way that is given, and where that ends always takes the first; returns the whole way. */
@@ -80,16 +101,25 @@ class Run {
     const taken: { chosen: number; choices: number }[] = [];
     for (;;) {
       await this.#settle();
-      const ready = this.#actors.filter((actor) => actor.isReady);
+      const ready = this.#ready(taken.length === 0);
       if (ready.length === 0) break;
       const chosen = path[taken.length]?.chosen ?? 0;
       taken.push({ chosen, choices: ready.length });
       this.order.push(this.#actors.indexOf(ready[chosen]!));
       ready[chosen]!.goOn();
     }
-    await Promise.all(this.#actors.map((actor) => actor.ended));
+    for (const actor of this.#actors) await actor.ended.catch(this.#failed);
     return taken;
   }
+
+  #ready(atFirst: boolean): Actor[] {
+    const ready = this.#actors.filter((actor) => actor.isReady);
+    return atFirst && this.trial.isBegun ? ready.slice(0, 1) : ready;
+  }
+
+  readonly #failed = (error: unknown): void => {
+    if (!this.trial.mayFail?.(error)) throw error;
+  };
 
   /** Waits until each is ready for its next statement, has ended, or waits for a lock. */
   async #settle(): Promise<void> {

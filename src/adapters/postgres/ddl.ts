@@ -86,6 +86,19 @@ function createUserData(schema: string): string {
   return `create table if not exists ${schema}.user_data (${columns})`;
 }
 
+/**
+ * Returns the statement that makes the table of the applied intervals. It is no migration: a
+ * service that brings its entries to the store itself has no use for it, and needs no right for it.
+ */
+export function createApplied(schema: string): string {
+  return `create table if not exists ${schema}.dsproxy_applied (source text not null, ` +
+    "first bigint not null, last bigint not null, primary key (source, first))";
+}
+
+export function grantApplied(schema: string, role: string): string {
+  return `grant select, insert, delete on ${schema}.dsproxy_applied to ${role}`;
+}
+
 /** A role needs these on each table to do the service's work; the record is for people. */
 const PRIVILEGES = {
   user_data: "select, insert",
@@ -106,8 +119,9 @@ export function grants(schema: string, role: string): string[] {
 
 /**
  * Returns all of it as a script for whoever migrates by hand, as the role of the service may not
- * change tables. It can be run on a new database or on one of the original, any number of times.
- * The index is built without holding anybody up, so not inside a transaction.
+ * change tables, with what only a service that has a broker needs. It can be run on a new database
+ * or on one of the original, any number of times. The index is built without holding anybody up,
+ * so not inside a transaction.
  */
 export function schemaScript(schema: string, role: string): string {
   const added = COLUMNS.filter(({ added }) => added !== undefined).map(({ name }) => name);
@@ -116,11 +130,13 @@ export function schemaScript(schema: string, role: string): string {
     "set lock_timeout = '50ms'",
     createUserData(schema),
     ...createOwnTables(schema, OWN_TABLES, crypto.randomUUID()),
+    createApplied(schema),
     ...recordMigrations(schema),
     addColumns(`${schema}.user_data`, added),
     "reset lock_timeout",
     index.replace("concurrently", "concurrently if not exists"),
     ...grants(schema, role),
+    grantApplied(schema, role),
   ];
   return statements.map((statement) => `${statement};\n`).join("");
 }

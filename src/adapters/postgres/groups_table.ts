@@ -1,8 +1,8 @@
 /**
- * Makes the table of the applied intervals, beside `user_data`, for whoever applies groups: a
- * service that brings its entries to the store itself has no use for it, and needs no right for it.
+ * Makes the table of the applied intervals, beside `user_data`, once somebody applies groups.
  */
 import { StoreRefusesError } from "../../errors.ts";
+import { createApplied, grantApplied } from "./ddl.ts";
 import type { Session } from "./session.ts";
 import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from "./sql_state.ts";
 
@@ -24,8 +24,7 @@ export async function ensureGroupsTable(session: Session): Promise<void> {
      where c.oid = 'user_data'::regclass`,
   );
   if (place!.is_there) return;
-  const create = `create table if not exists ${place!.schema}.dsproxy_applied (source text not null,
-    first bigint not null, last bigint not null, primary key (source, first))`;
+  const create = createApplied(place!.schema);
   try {
     await session.query(create);
   } catch (cause) {
@@ -36,8 +35,7 @@ export async function ensureGroupsTable(session: Session): Promise<void> {
     throw new StoreRefusesError(
       INSUFFICIENT_PRIVILEGE,
       `The role ${role} may not create a table in the schema ${schema}. Let its owner or a ` +
-        `superuser run this: ${create.replaceAll(/\s+/g, " ")}; grant select, insert, delete on ` +
-        `${schema}.dsproxy_applied to ${role};`,
+        `superuser run this: ${create}; ${grantApplied(schema, role)};`,
       { cause },
     );
   }

@@ -70,8 +70,8 @@ interface Locked {
 
 /**
  * Reads the mark and locks it until the end of the transaction, so that a repeat waits for a first
- * try and finds everything below it. It has no parameters, so as to go out with what begins the
- * transaction.
+ * try and finds everything below it. It is the strongest of locks: groups.ts waits for no other.
+ * It has no parameters, so as to go out with what begins the transaction.
  */
 async function lockMark(session: Session, source: string, confirmedSeq: number): Promise<Locked> {
   const { rows: [row] } = await session.query<{ seq: string; takes_copy: boolean }>(

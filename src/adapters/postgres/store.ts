@@ -1,7 +1,7 @@
 /**
  * Is the store in PostgreSQL. It owns the statements on rows and marks; the database with its
- * schema (database.ts), what is refused (put.ts), the identity (identity.ts) and the dead letters
- * (dead_letters.ts) are next door.
+ * schema (database.ts), what is refused (put.ts), the groups (groups.ts), the identity
+ * (identity.ts) and the dead letters (dead_letters.ts) are next door.
  */
 import type { Entry } from "../../domain.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
