@@ -1,6 +1,8 @@
 /** API servers and workers as real processes, around one broker, one database and one Redis. */
 import type { Target } from "../fault/load.ts";
 import { Dsproxy, type Environment, eventually } from "../support/dsproxy.ts";
+import { createDatabase, once } from "../support/postgres.ts";
+import { type EngineName, ENGINES } from "./engines.ts";
 
 /** A place of a process: whoever runs there now, after the one before was killed. */
 export class Place implements Target {
@@ -100,4 +102,24 @@ export class Layout implements AsyncDisposable {
     await Promise.all(this.places.map((place) => place.kill()));
     await Deno.remove(this.folder, { recursive: true });
   }
+}
+
+/** A layout around a broker and a database of its own, all of it ended when it is disposed of. */
+export async function setUp(engine: EngineName, servers: number, workers: number) {
+  const stack = new AsyncDisposableStack();
+  const database = await createDatabase();
+  stack.defer(() => database.drop());
+  const broker = stack.use(await ENGINES[engine]());
+  const settings = { ...broker.settings, DATABASE_URL: database.url };
+  const layout = stack.use(await Layout.start({ servers, workers, settings }));
+  return { broker, layout, database, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** Returns the values of all rows, sorted. */
+export async function valuesIn(databaseUrl: string): Promise<string[]> {
+  const rows = await once(
+    databaseUrl,
+    (sql) => sql<{ value: string }[]>`select value from user_data`,
+  );
+  return rows.map(({ value }) => value).sort();
 }

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { assertNothingBroken, Load } from "../fault/load.ts";
 import { seedOf } from "../fault/scenario.ts";
-import { runChaos } from "../scaled/chaos.ts";
-import { type EngineName, ENGINES } from "../scaled/engines.ts";
-import { Layout } from "../scaled/layout.ts";
+import { runChaos } from "./chaos.ts";
+import { type EngineName, ENGINES } from "./engines.ts";
+import { Layout, setUp, valuesIn } from "./layout.ts";
 import { eventually } from "../support/dsproxy.ts";
 import { startPgBouncer } from "../support/pgbouncer.ts";
 import { createDatabase, once, withDatabase } from "../support/postgres.ts";
@@ -12,42 +12,7 @@ import { withRole } from "../support/postgres_roles.ts";
 import { Random } from "../support/random.ts";
 import { delay } from "../support/services.ts";
 
-async function setUp(engine: EngineName, servers: number, workers: number) {
-  const stack = new AsyncDisposableStack();
-  const database = await createDatabase();
-  stack.defer(() => database.drop());
-  const broker = stack.use(await ENGINES[engine]());
-  const settings = { ...broker.settings, DATABASE_URL: database.url };
-  const layout = stack.use(await Layout.start({ servers, workers, settings }));
-  return { broker, layout, database, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
-
-async function valuesIn(databaseUrl: string): Promise<string[]> {
-  const rows = await once(
-    databaseUrl,
-    (sql) => sql<{ value: string }[]>`select value from user_data`,
-  );
-  return rows.map(({ value }) => value).sort();
-}
-
 for (const engine of Object.keys(ENGINES) as EngineName[]) {
-  Deno.test(`${engine}: a write goes through the broker and a worker into the database`, async () => {
-    await using set = await setUp(engine, 1, 1);
-    const [server, worker] = [set.layout.servers[0]!.process, set.layout.workers[0]!.process];
-    const flushed = await server.write({ user_id: "ada", value: "one" }, "?ack=flushed");
-    assert.deepEqual([flushed.status, await flushed.text()], [201, "flushed"]);
-    const replicated = await server.write({ user_id: "bob", value: "two" }, "?ack=replicated");
-    assert.deepEqual([replicated.status, await replicated.text()], [202, "accepted"]);
-    assert.equal(replicated.headers.get("dsproxy-ack"), "replicated");
-    await set.layout.untilStored();
-    assert.deepEqual(await valuesIn(set.database.url), ["one", "two"]);
-    assert.equal((await server.read("bob")).value, "two");
-    const refused = await worker.write({ user_id: "eve", value: "three" });
-    assert.deepEqual([refused.status, /worker/.test(await refused.text())], [404, true]);
-    assert.equal(await worker.status("/readyz"), 200);
-    for (const place of set.layout.places) await place.stop();
-  });
-
   Deno.test(`${engine}: with the broker away writes and reads go on, and arrive when it is back`, async () => {
     await using set = await setUp(engine, 1, 1);
     const server = set.layout.servers[0]!.process;
