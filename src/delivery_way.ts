@@ -48,7 +48,7 @@ export class DeliveryWay {
   #isForwarded: (source: string) => boolean = () => false;
 
   constructor(
-    private readonly config: Pick<Config, "role" | "queue" | "batch" | "dataDir">,
+    private readonly config: Pick<Config, "role" | "batch" | "dataDir">,
     private readonly parts: DeliveryWayParts,
   ) {
     const { broker, metrics, log } = parts;

@@ -25,6 +25,8 @@ interface ForwarderParts {
   readonly log: Log;
   /** It is told when the broker has confirmed a source through another number. */
   readonly onReplicated: (source: string, throughSeq: number) => void;
+  /** It is told of numbers that never come. The broker is not, as only the source can know. */
+  readonly onNever: (group: EntryGroup) => void;
 }
 
 interface UnderWay {
@@ -122,6 +124,10 @@ export class Forwarder {
     while (this.#state === "running" && this.#underWay.length < UNDER_WAY_MAX) {
       const group = await this.parts.source.take();
       if (group === undefined) return;
+      if (group.entries.length === 0) {
+        this.parts.onNever(group);
+        continue;
+      }
       const sent: UnderWay = { group, state: "sending" };
       this.#underWay.push(sent);
       this.#send(sent);

@@ -51,10 +51,11 @@ export class ForwardingHalf {
       source: journal.groups(isForwarded),
       marks: () => parts.store.marks(waiting()),
       onReplicated,
+      onNever: (group) => this.#stragglers.never(group),
     });
     this.#stragglers = new Stragglers({
       ...parts,
-      oldestSource: () => waiting()[0],
+      waitingSources: waiting,
       sendAgain,
     });
   }

@@ -1,15 +1,16 @@
 /**
- * Watches for groups that the broker lost. The store says so where it has later groups of a source
- * and not the ones before; where it has none, only time does.
+ * Watches for what does not reach the store: groups that the broker lost, which are sent again, and
+ * numbers that never come, over which it lets the store's mark go. The store says that something is
+ * missing where it has later groups of a source; where it has none, only time does.
  */
 import type { Clock } from "../ports/clock.ts";
-import type { GroupStore } from "../ports/group_store.ts";
+import type { EntryGroup, Folded, GroupStore, Interval } from "../ports/group_store.ts";
 import type { Log } from "../telemetry/log.ts";
 
 interface StragglersParts {
   readonly groups: Pick<GroupStore, "fold">;
-  /** It returns the source whose entries wait longest for the store; undefined when none do. */
-  readonly oldestSource: () => string | undefined;
+  /** It returns the sources of which the store may lack something, the oldest first. */
+  readonly waitingSources: () => readonly string[];
   readonly clock: Pick<Clock, "monotonicMs" | "setInterval">;
   readonly log: Log;
   /** It lets everything be sent again that the store does not have. */
@@ -17,8 +18,11 @@ interface StragglersParts {
 }
 
 const LOOK_MS = 2_000;
-/** What is missing while later groups are there may be on its way to a slower worker for so long. */
-const MISSING_MS = 15_000;
+/**
+ * What is missing while later groups are there may be with a slower worker, or one that was killed
+ * with it and is given up by the broker after some ten seconds.
+ */
+const MISSING_MS = 30_000;
 /**
  * Where nothing of a source arrives, workers may be away, and the broker keeps everything: each time
  * it is sent again the broker has it once more, so that the waits double, from this one …
@@ -28,6 +32,8 @@ const STANDSTILL_MS = 10 * 60_000;
 const STANDSTILL_MAX_MS = 6 * 60 * 60_000;
 
 export class Stragglers {
+  /** These numbers of each source never come. */
+  readonly #never = new Map<string, Map<number, Interval>>();
   #source: string | undefined;
   #mark = -1;
   /** The mark was moved, or everything sent again, then. */
@@ -47,13 +53,23 @@ export class Stragglers {
     this.#stopLooking?.();
   }
 
+  /** Is told of numbers that never come, as often as they are found in the journal. */
+  never({ source, first, last }: EntryGroup): void {
+    const known = this.#never.get(source) ?? new Map<number, Interval>();
+    this.#never.set(source, known.set(last, { first, last }));
+  }
+
   async #look(): Promise<void> {
-    const source = this.parts.oldestSource();
+    const sources = this.parts.waitingSources();
+    for (const known of this.#never.keys()) {
+      if (!sources.includes(known)) this.#never.delete(known);
+    }
+    const [source] = sources;
     if (source === undefined || this.#looking) return;
     this.#looking = true;
     try {
-      // A worker that died before it folded leaves that to whoever waits.
-      this.#judge(source, await this.parts.groups.fold(source));
+      // A worker that died before it folded leaves that to whoever waits, too.
+      this.#judge(source, await this.parts.groups.fold(source, this.#neverOf(source)));
     } catch {
       // The store is away, or refuses: whoever settles says so.
     } finally {
@@ -61,8 +77,13 @@ export class Stragglers {
     }
   }
 
-  #judge(source: string, { mark, ahead }: { readonly mark: number; readonly ahead: boolean }) {
+  #neverOf(source: string): readonly Interval[] {
+    return [...this.#never.get(source)?.values() ?? []].sort((a, b) => a.first - b.first);
+  }
+
+  #judge(source: string, { mark, ahead }: Folded): void {
     const nowMs = this.parts.clock.monotonicMs();
+    const wentBack = source === this.#source && mark < this.#mark;
     if (source !== this.#source || mark !== this.#mark) {
       this.#source = source;
       this.#mark = mark;
@@ -72,7 +93,8 @@ export class Stragglers {
     }
     if (!ahead) this.#missingSinceMs = undefined;
     else this.#missingSinceMs ??= nowMs;
-    if (nowMs - (this.#missingSinceMs ?? nowMs) >= MISSING_MS) this.#sendAgain(source, mark, nowMs);
+    const isMissing = nowMs - (this.#missingSinceMs ?? nowMs) >= MISSING_MS;
+    if (isMissing || wentBack) this.#sendAgain(source, mark, nowMs);
     else if (nowMs - this.#movedMs >= this.#standstillMs) {
       this.#standstillMs = Math.min(2 * this.#standstillMs, STANDSTILL_MAX_MS);
       this.#sendAgain(source, mark, nowMs);

@@ -144,7 +144,7 @@ class GuardedGroupStore implements GroupStore {
     return this.guard.call("apply", () => this.groups.apply(groups));
   }
 
-  fold(source: string): Promise<Folded> {
-    return this.guard.call("fold", () => this.groups.fold(source));
+  fold(...what: Parameters<GroupStore["fold"]>): Promise<Folded> {
+    return this.guard.call("fold", () => this.groups.fold(...what));
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Reads boundary groups out of the segments, beside the one place from which batches are taken. The
- * same bytes give the same groups, whenever and however often they are read; each begins after the
- * number with which the one before it ended, so that together they cover every number that was given
- * out, those that never became durable among them.
+ * Reads boundary groups out of the segments, beside the one place from which batches are taken. A
+ * group is what the bytes say, from its first record through its last, whenever and however often it
+ * is read, also when some of it is settled. Between two of them may be numbers that never became
+ * durable, or are gone: a group without entries names those.
  */
 import type { Entry } from "../domain.ts";
 import type { EntryGroup } from "../ports/group_store.ts";
@@ -92,16 +92,17 @@ export class GroupReader implements GroupSource {
     const last = this.#begun.at(-1)?.seq ?? 0;
     const through = this.#throughOf(source);
     if (last > through) {
-      const { floorSeq } = this.options.progress.of(source);
-      const after = Math.max(through, floorSeq);
-      const entries = this.#begun.filter(({ seq }) => seq > after);
-      this.#ready.push({ source, first: through + 1, last, entries });
+      const first = Math.max(this.#begun[0]!.seq, this.options.progress.of(source).floorSeq + 1);
+      if (first > through + 1) {
+        this.#ready.push({ source, first: through + 1, last: first - 1, entries: [] });
+      }
+      const entries = this.#begun.filter(({ seq }) => seq >= first);
+      this.#ready.push({ source, first, last, entries });
       this.#given.set(source, last);
     }
     this.#begun = [];
   }
 
-  /** A group of which a part is settled is in the store as a whole: it is left out there. */
   #throughOf(source: string): number {
     const { settledSeq } = this.options.progress.of(source);
     return Math.max(this.#given.get(source) ?? 0, settledSeq, this.#marks.get(source) ?? 0);
@@ -117,7 +118,8 @@ export class GroupReader implements GroupSource {
     const segment = this.#segmentAfter(current?.segment);
     if (segment === undefined) return undefined;
     this.#begun = [];
-    const signpost = segment.signpostFor(this.#throughOf(segment.source) + 1);
+    // Where the group begins that is settled in part is known by reading from the beginning.
+    const signpost = segment.signpostFor(0);
     return this.#place = signpost && { segment, offset: signpost.offset, seq: signpost.seq };
   }
 

@@ -7,6 +7,7 @@ import type { EntryGroup } from "./group_store.ts";
 export interface GroupSource {
   /**
    * Returns the next group after the one that was returned last; undefined when there is none yet.
+   * One without entries has numbers that never come.
    * @throws whatever the disk says; the next call tries the same again
    */
   take(): Promise<EntryGroup | undefined>;

@@ -30,9 +30,16 @@ export interface GroupStore {
   /**
    * Moves the mark of a source over the intervals that follow it without a gap, which are forgotten
    * with that. Anybody may do so at any time.
+   * @param never numbers that never come, as only the source itself knows: they are no gap
    * @throws GroupsOverlapError as {@link apply}
    */
-  fold(source: string): Promise<Folded>;
+  fold(source: string, never?: readonly Interval[]): Promise<Folded>;
+}
+
+/** Both ends belong to it. */
+export interface Interval {
+  readonly first: number;
+  readonly last: number;
 }
 
 export interface Folded {

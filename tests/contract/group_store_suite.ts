@@ -78,6 +78,28 @@ export function groupStoreContract(
     assert.deepEqual(await users(tested), usersOf(group(1, 1), group(3, 3)));
   });
 
+  test("numbers that never come are no gap, wherever they are", async (tested) => {
+    const { groups } = tested;
+    await groups.apply([group(4, 5), group(9, 9)]);
+    assert.deepEqual(await groups.fold(SOURCE), { mark: 0, ahead: true });
+    const never = [{ first: 1, last: 3 }, { first: 6, last: 8 }, { first: 20, last: 30 }];
+    assert.deepEqual(await groups.fold(SOURCE, never), { mark: 9, ahead: false });
+    assert.deepEqual(await groups.fold(SOURCE, [{ first: 2, last: 11 }]), {
+      mark: 11,
+      ahead: false,
+    });
+    assert.equal((await groups.apply([group(10, 11)])).rows, 0, "it was called gone");
+  });
+
+  test("what was called gone may be there, and is no overlap", async (tested) => {
+    const { groups } = tested;
+    await groups.apply([group(3, 5), group(9, 10)]);
+    const never = [{ first: 1, last: 8 }];
+    assert.deepEqual(await groups.fold(SOURCE, never), { mark: 10, ahead: false });
+    assert.deepEqual(await groups.fold(SOURCE, never), { mark: 10, ahead: false });
+    assert.deepEqual(await users(tested), usersOf(group(3, 5), group(9, 10)));
+  });
+
   test("sources are independent of each other, also in one call", async (tested) => {
     const { groups } = tested;
     const [a, b] = [group(1, 3, "run00000000a"), group(2, 3, "run00000000b")];

@@ -16,6 +16,7 @@ class SetUp {
   readonly groups: EntryGroup[] = [];
   marks: () => Promise<ReadonlyMap<string, number>> = () => Promise.resolve(new Map());
   readonly replicated: number[] = [];
+  readonly never: number[][] = [];
   readonly lines: string[] = [];
   readonly forwarder: Forwarder;
   #next = 0;
@@ -37,6 +38,7 @@ class SetUp {
       metrics: idleMetrics(),
       log: new Log("info", "json", (line) => this.lines.push(line)),
       onReplicated: (_, throughSeq) => this.replicated.push(throughSeq),
+      onNever: ({ first, last }) => this.never.push([first, last]),
     });
   }
 
@@ -64,6 +66,14 @@ Deno.test("each durable group is sent once, in order, and said to be replicated 
   assert.deepEqual(all.published, [3, 4, 9]);
   assert.deepEqual(decodeGroup(publisher.published[0]!.bytes), group(1, 3));
   assert.deepEqual(all.replicated, [3, 4, 9]);
+  await forwarder.stop();
+});
+
+Deno.test("numbers that never come are told, and not sent", async () => {
+  const { all, forwarder } = withParts();
+  forwarder.start();
+  await all.durable({ ...group(1, 4), entries: [] }, group(5, 6));
+  assert.deepEqual([all.never, all.published, all.replicated], [[[1, 4]], [6], [6]]);
   await forwarder.stop();
 });
 

@@ -4,10 +4,21 @@
  * in a restart what it has not confirmed.
  */
 import { BrokerUnavailableError, reasonOf } from "../../src/errors.ts";
+import { decodeGroup } from "../../src/forwarding/group_message.ts";
+import type { Broker } from "../../src/parts.ts";
 import type { Consumer, Publisher, Received } from "../../src/ports/broker.ts";
+import type { EntryGroup } from "../../src/ports/group_store.ts";
 import type { Layout } from "./layout.ts";
+import { groupName } from "./store.ts";
 import { SimulatedServer } from "./network.ts";
 import type { Process, World } from "./world.ts";
+
+interface BrokerWatcher {
+  /** A living publisher is told that this is safe. */
+  confirmed(group: EntryGroup): void;
+  /** A worker can make nothing of a message. */
+  buried(reason: string): void;
+}
 
 interface Message {
   readonly bytes: Uint8Array;
@@ -34,7 +45,7 @@ const LOOK_AGAIN_MS = 300;
 /** Each time that a consumer tells something, while the weather is so. */
 const CUT = 0.02;
 /** Of what it did not confirm, in a restart. */
-const FORGOTTEN = 0.5;
+const FORGOTTEN = 0.8;
 /** After so long at most it takes a silent consumer for lost. */
 const SILENCE_MAX_MS = 2_000;
 
@@ -43,21 +54,36 @@ export class SimulatedBroker extends SimulatedServer {
   burns: number;
   /** Connections of consumers are cut now and then. */
   cutsConsumers = false;
+  /** What it had confirmed is not there any more. */
+  hasLost = false;
   #ready: Message[] = [];
   readonly #subscriptions = new Set<Subscription>();
   #looksAgain = false;
+  /** Of each source, what living publishers were told. */
+  readonly #confirmed = new Map<string, number>();
 
-  /** @param onConfirmed told of each message that a living publisher takes for safe */
   constructor(
     world: World,
     private readonly layout: NonNullable<Layout["broker"]>,
-    private readonly onConfirmed: (bytes: Uint8Array) => void,
+    private readonly watcher: BrokerWatcher,
   ) {
     super(world, "broker", TYPICAL_MS, DEADLINE_MS);
     this.burns = layout.burns;
   }
 
-  publisher(process: Process): Publisher {
+  get batchIntervalMs(): number {
+    return this.layout.batchIntervalMs;
+  }
+
+  /** Its two ends, as a process is given them. */
+  ends(process: Process): Broker {
+    return {
+      makePublisher: () => this.#publisher(process),
+      makeConsumer: () => this.#consumer(process),
+    };
+  }
+
+  #publisher(process: Process): Publisher {
     let closed = false;
     return {
       publish: ({ bytes }) => {
@@ -72,11 +98,17 @@ export class SimulatedBroker extends SimulatedServer {
     };
   }
 
-  consumer(process: Process): Consumer {
+  #consumer(process: Process): Consumer {
     let subscription: Subscription | undefined;
     return {
       start: (onReceived) => {
-        subscription = { process, onReceived, given: new Set(), isConnected: true, isClosed: false };
+        subscription = {
+          process,
+          onReceived,
+          given: new Set(),
+          isConnected: true,
+          isClosed: false,
+        };
         this.#subscriptions.add(subscription);
         this.#giveSoon();
       },
@@ -90,6 +122,10 @@ export class SimulatedBroker extends SimulatedServer {
         this.#lose(subscription);
       },
     };
+  }
+
+  confirmedThrough(source: string): number {
+    return this.#confirmed.get(source) ?? 0;
   }
 
   /** It restarts: connections are cut, and what it has confirmed is kept. */
@@ -117,14 +153,17 @@ export class SimulatedBroker extends SimulatedServer {
   }
 
   async #publish(process: Process, bytes: Uint8Array): Promise<void> {
+    const group = decodeGroup(bytes);
     let message: Message | undefined;
     try {
-      await this.call(process, `publish ${bytes.length}`, () => message = this.#take(bytes));
+      const what = `publish ${groupName(group)}`;
+      await this.call(process, what, () => message = this.#take(bytes));
     } catch (cause) {
       if (message !== undefined) message.isUnconfirmed = true;
       throw new BrokerUnavailableError(reasonOf(cause), { cause });
     }
-    this.onConfirmed(bytes);
+    this.#confirmed.set(group.source, Math.max(group.last, this.confirmedThrough(group.source)));
+    this.watcher.confirmed(group);
   }
 
   #take(bytes: Uint8Array): Message {
@@ -132,6 +171,7 @@ export class SimulatedBroker extends SimulatedServer {
     const message = { bytes, isUnconfirmed: false };
     if (random.chance(this.burns)) {
       this.world.fault("broker lost what it confirms");
+      this.hasLost = true;
       return message;
     }
     this.#ready.push(message);
@@ -172,7 +212,10 @@ export class SimulatedBroker extends SimulatedServer {
       subscription.onReceived({
         bytes: message.bytes,
         acknowledge: () => this.#hear(subscription, given, "acknowledged"),
-        bury: () => this.#hear(subscription, given, "buried"),
+        bury: (reason) => {
+          this.watcher.buried(reason);
+          this.#hear(subscription, given, "buried");
+        },
       });
     });
   }

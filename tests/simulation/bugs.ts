@@ -4,6 +4,7 @@
  */
 import type { Entry } from "../../src/domain.ts";
 import type { JournalFile, JournalFileSystem } from "../../src/disk/file_system.ts";
+import { FORWARDED_FILE } from "../../src/forwarding/forwarded_runs.ts";
 import type { Cache } from "../../src/ports/cache.ts";
 import type { Store } from "../../src/ports/store.ts";
 import type { SimulatedStore } from "./store.ts";
@@ -24,6 +25,13 @@ export const BUGS = [
   "write-id-given-twice",
   "sent-ahead-taken-for-stored",
   "fence-not-renewed",
+  "intervals-cut-anew",
+  "mark-read-before-insert",
+  "group-applied-without-row",
+  "forwarded-taken-for-stored",
+  "settled-by-confirm",
+  "replicated-before-confirm",
+  "forwarded-runs-forgotten",
 ] as const;
 
 export type Bug = typeof BUGS[number];
@@ -62,6 +70,12 @@ export function buggyDisk(fs: JournalFileSystem, bug: Bug | undefined): JournalF
         fs,
         (path, file) => path.endsWith("checkpoint.tmp") ? { ...file, sync: async () => {} } : file,
       );
+    case "forwarded-runs-forgotten":
+      // What a broker may have goes to the store directly, as if there had never been one.
+      return {
+        ...fs,
+        list: async (path) => (await fs.list(path)).filter((name) => name !== FORWARDED_FILE),
+      };
     default:
       return fs;
   }

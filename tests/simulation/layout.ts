@@ -15,8 +15,10 @@ interface BrokerLayout {
   readonly workers: number;
   /** A machine that starts may have been told of the broker, or not. */
   readonly comesAndGoes: boolean;
-  /** A worker is given so many messages that it has not acknowledged. */
+  /** A worker is given so many messages that it has not acknowledged … */
   readonly unacknowledgedMax: number;
+  /** … and waits so long for more: together they bound how fast a backlog goes. */
+  readonly batchIntervalMs: number;
   /** Of the messages that come: it is there twice. */
   readonly duplicates: number;
   /** Of the messages that are given: not the one that came first. */
@@ -39,7 +41,8 @@ export function layoutOf(seed: number): Layout {
     broker: {
       workers: random.pick([0, 1, 1, 2, 3]),
       comesAndGoes: random.chance(0.3),
-      unacknowledgedMax: random.pick([1, 5, 200]),
+      unacknowledgedMax: random.pick([2, 10, 200]),
+      batchIntervalMs: random.pick([50, 300]),
       duplicates: random.pick([0, 0, 0.2]),
       reorders: random.pick([0, 0.3]),
       burns: random.chance(0.1) ? 0.05 : 0,

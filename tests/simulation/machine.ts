@@ -5,6 +5,7 @@
 import type { AckLevel } from "../../src/domain.ts";
 import { AppError, reasonOf } from "../../src/errors.ts";
 import { HEADER_BYTES } from "../../src/journal/codec.ts";
+import type { SimulatedDisk } from "./disk.ts";
 import { Program, type ProgramParts, type Settings } from "./program.ts";
 import type { Process } from "./world.ts";
 
@@ -16,8 +17,18 @@ export class Machine {
   #process: Process = { alive: false };
   #running: Program | undefined;
   #stopping = false;
+  /** The next start is told of the broker, if there is one. */
+  #usesBroker = true;
 
   constructor(private readonly parts: ProgramParts, private readonly settings: Settings) {}
+
+  get number(): number {
+    return this.parts.machine;
+  }
+
+  get disk(): SimulatedDisk {
+    return this.parts.disk;
+  }
 
   /** Clients are served. */
   get up(): boolean {
@@ -32,7 +43,10 @@ export class Machine {
   /** Starts the program, again and again if need be. */
   boot(): void {
     const process = this.#process = { alive: true };
-    const program = new Program(process, this.parts, this.settings, () => this.wallOffsetMs);
+    const program = new Program(process, this.parts, this.settings, {
+      wallOffsetMs: () => this.wallOffsetMs,
+      usesBroker: this.#usesBroker,
+    });
     void program.service.start().then(() => this.#running = program, (error) => {
       if (error instanceof AppError && !this.parts.model.diskLied) {
         this.parts.world.violated(`the program does not start: ${reasonOf(error)}`);
@@ -40,6 +54,12 @@ export class Machine {
       this.#end(process);
       this.parts.world.after(RESTART_MS, "boot", () => this.boot());
     });
+  }
+
+  /** From the next start on the program is configured without the broker, or with it again. */
+  changeWay(): void {
+    this.#usesBroker = !this.#usesBroker;
+    this.parts.world.fault(this.#usesBroker ? "broker configured" : "broker configured away");
   }
 
   /** Ends the program at once; it is started again a little later. */
@@ -90,8 +110,8 @@ export class Machine {
   async write(userId: string, value: string, ts: number, ack: AckLevel): Promise<boolean> {
     const running = this.#running;
     if (running?.doors === undefined) return false;
-    const { model, world } = this.parts;
-    const write = model.begin(userId, value, ts);
+    const { model, world, machine } = this.parts;
+    const write = model.begin(machine, userId, value, ts);
     world.trace(`${ack} write of ${userId}: ${value.split(":")[0]} at ${ts}`);
     running.requests++;
     try {
@@ -114,10 +134,10 @@ export class Machine {
     const running = this.#running;
     if (running?.doors === undefined) return;
     const { reader, journal } = running.doors;
-    const { model, world, store, disk } = this.parts;
-    const floor = model.floor(userId);
+    const { model, world, store, disk, machine } = this.parts;
+    const floor = model.floor(machine, userId);
     // What the journal let go of may be out of reach while the store is.
-    const floorWithoutStore = model.floor(userId, ({ run, seq }) => {
+    const floorWithoutStore = model.floor(machine, userId, ({ run, seq }) => {
       const stage = journal.stageOf(run, seq);
       return stage === "durable" || stage === "accepted";
     });
@@ -173,5 +193,6 @@ export class Machine {
     this.#running = undefined;
     this.#stopping = false;
     this.parts.disk.kill(process);
+    this.parts.broker?.died(process);
   }
 }

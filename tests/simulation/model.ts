@@ -2,36 +2,23 @@
  * What clients were promised, and whether it was kept: invariants 1 to 6 of the contract, checked
  * the moment that something could break them.
  */
-import { type AckLevel, compareVersions, type Entry, newest, writeId } from "../../src/domain.ts";
+import { compareVersions, type Entry, newest, writeId } from "../../src/domain.ts";
+import type { EntryGroup } from "../../src/ports/group_store.ts";
 import type { WriteResult } from "../../src/intake/writer.ts";
 import type { Batch } from "../../src/ports/source.ts";
-import { REFUSED, type StoredRow } from "./store.ts";
+import {
+  isRefusedValue,
+  isStored,
+  type ModelWrite,
+  nameOf,
+  promisedEntry,
+  sentWrite,
+} from "./model_write.ts";
+import type { StoredRow } from "./store.ts";
 import type { World } from "./world.ts";
 
-interface ModelWrite {
-  readonly userId: string;
-  /** Unlike that of any other write: it names this one wherever it turns up. */
-  readonly value: string;
-  readonly ts: number;
-  /** Undefined until the answer; then what the client was told. */
-  answer:
-    | { readonly ack: AckLevel; readonly entry: Entry }
-    | { readonly refused: string }
-    | undefined;
-  /** A bit of its only copy was flipped: it may be lost, and no other. */
-  excused: boolean;
-  /** When the journal let go of it; undefined before. */
-  settledMs: number | undefined;
-  /** The store went back and has it no longer, and nobody has noticed yet. */
-  isGone: boolean;
-  /** When that was last so; -Infinity: never. */
-  goneMs: number;
-  rows: number;
-  deadLetters: number;
-}
-
 /** Longer than any run. */
-const KEPT_FOR_SURE_MS = 600_000;
+const KEPT_FOR_SURE_MS = 1_800_000;
 
 export class Model {
   readonly #writes = new Map<string, ModelWrite>();
@@ -42,6 +29,7 @@ export class Model {
   diskLied = false;
   acknowledged = 0;
   reads = 0;
+  replicated = 0;
 
   /** @param keepsMs how long what was settled is kept, to be sent again; 0: perhaps not at all */
   constructor(private readonly world: World, private keepsMs: number) {}
@@ -51,19 +39,9 @@ export class Model {
     this.keepsMs = 0;
   }
 
-  begin(userId: string, value: string, ts: number): ModelWrite {
-    const write: ModelWrite = {
-      userId,
-      value,
-      ts,
-      answer: undefined,
-      excused: false,
-      settledMs: undefined,
-      isGone: false,
-      goneMs: -Infinity,
-      rows: 0,
-      deadLetters: 0,
-    };
+  /** @param machine it is sent to this one */
+  begin(machine: number, userId: string, value: string, ts: number): ModelWrite {
+    const write = sentWrite({ machine, userId, value, ts });
     this.#writes.set(value, write);
     this.#byUser.set(userId, [...this.#byUser.get(userId) ?? [], write]);
     return write;
@@ -76,10 +54,15 @@ export class Model {
     write.answer = { ack, entry };
     this.#refuseSecondUse(entry);
     if (ack !== "accepted") this.acknowledged++;
+    if (ack === "replicated") this.replicated++;
     // Whoever waited for a flush is told after the settlement, of a refused row, too.
     if (ack === "flushed" || write.deadLetters > 0) write.settledMs ??= this.world.nowMs;
     if (ack === "flushed" && write.rows !== 1 && !write.isGone) {
       this.world.violated(`${nameOf(write)} was answered flushed, and is not stored`);
+    }
+    const isElsewhere = write.isConfirmed || isStored(write) || write.isGone;
+    if (ack === "replicated" && !isElsewhere) {
+      this.world.violated(`${nameOf(write)} was answered replicated, and is on one disk only`);
     }
   }
 
@@ -87,16 +70,32 @@ export class Model {
     write.answer = { refused: code };
   }
 
+  /** The broker has told a living publisher that it has these. */
+  confirmed({ entries }: Pick<EntryGroup, "entries">): void {
+    for (const { value } of entries) this.#byValue(value).isConfirmed = true;
+  }
+
+  /** The same bytes are cut the same way, whoever reads them, and however often. */
+  buried(reason: string): void {
+    if (!this.diskLied) this.world.violated(`a worker buries a message: ${reason}`);
+  }
+
   /**
    * What a read that begins now must at least return.
+   * @param machine the one that is asked: of what others accepted it need not know
    * @param counts only these writes: all that can be asked of a read that does not reach the store
    */
-  floor(userId: string, counts: (entry: Entry) => boolean = () => true): Entry | undefined {
+  floor(
+    machine: number,
+    userId: string,
+    counts: (entry: Entry) => boolean = () => true,
+  ): Entry | undefined {
     let floor: Entry | undefined;
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
       if (
-        entry === undefined || write.excused || write.isGone || isRefusedValue(write) ||
+        entry === undefined || write.machine !== machine || write.excused || write.isGone ||
+        isRefusedValue(write) ||
         !counts(entry)
       ) continue;
       if (floor === undefined || compareVersions(entry, floor) > 0) floor = entry;
@@ -113,7 +112,9 @@ export class Model {
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
       if (entry === undefined || write.excused || write.rows === 0) continue;
-      if (write.settledMs === undefined) continue;
+      // What was lost since then, and came again by the broker before that was noticed, nobody has
+      // told the cache of.
+      if (write.settledMs === undefined || write.settledMs <= write.goneMs) continue;
       newestSettled = newest(newestSettled, entry);
     }
     return newestSettled;
@@ -219,13 +220,13 @@ export class Model {
     }
   }
 
-  /** A start found these in the journal. */
-  recovered(entries: readonly Entry[]): void {
+  /** A start found these in the journal of its machine. */
+  recovered(machine: number, entries: readonly Entry[]): void {
     const found = new Set(entries.map(({ value }) => value));
     for (const write of this.#writes.values()) {
       if (
-        promisedEntry(write) === undefined || found.has(write.value) || isStored(write) ||
-        write.isGone || write.excused
+        write.machine !== machine || promisedEntry(write) === undefined ||
+        found.has(write.value) || isStored(write) || write.isGone || write.excused
       ) continue;
       this.world.violated(
         `${nameOf(write)} was acknowledged, and is neither in the journal nor stored`,
@@ -270,24 +271,4 @@ export class Model {
     if (first === undefined || first === entry.value) return;
     this.world.violated(`${nameOf({ value: first })} and ${nameOf(entry)} are both called ${id}`);
   }
-}
-
-/** Of a write that a client was told is durable. */
-function promisedEntry({ answer }: ModelWrite): Entry | undefined {
-  return answer !== undefined && "entry" in answer && answer.ack !== "accepted"
-    ? answer.entry
-    : undefined;
-}
-
-function isStored({ rows, deadLetters }: ModelWrite): boolean {
-  return rows + deadLetters > 0;
-}
-
-function isRefusedValue({ value }: ModelWrite): boolean {
-  return value.startsWith(REFUSED);
-}
-
-/** A value without its padding. */
-function nameOf({ value }: Pick<ModelWrite, "value">): string {
-  return value.split(":")[0]!;
 }

@@ -1,26 +1,29 @@
 /** One run of the program: the real service on a simulated disk, clock, store, cache and front. */
-import { StoreSink } from "../../src/delivery/store_sink.ts";
+import { DeliveryWay } from "../../src/delivery_way.ts";
 import type { JournalFileSystem } from "../../src/disk/file_system.ts";
 import { compareVersions, type Entry } from "../../src/domain.ts";
 import { Breaker } from "../../src/guarding/breaker.ts";
 import { GuardedCache } from "../../src/guarding/guarded_cache.ts";
 import { guardStore } from "../../src/guarding/guarded_store.ts";
 import { openJournal } from "../../src/journal/journal.ts";
-import type { Intake, IntakeListener } from "../../src/ports/intake.ts";
+import type { IntakeListener } from "../../src/ports/intake.ts";
 import type { Sink } from "../../src/ports/sink.ts";
-import type { Source } from "../../src/ports/source.ts";
+import type { StorePorts } from "../../src/ports/store.ts";
 import { CacheClient } from "../../src/reading/cache_client.ts";
 import type { CacheSharing } from "../../src/reading/cache_sharing.ts";
 import { CacheNamespace } from "../../src/reading/cache_namespace.ts";
 import { openCacheNote } from "../../src/reading/cache_note.ts";
 import { LastKnown } from "../../src/reading/last_known.ts";
 import { Service } from "../../src/service.ts";
-import type { Doors, Front } from "../../src/service_parts.ts";
+import type { Doors, Front, JournalPorts } from "../../src/service_parts.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { idleMetrics } from "../support/fakes.ts";
+import type { SimulatedBroker } from "./broker.ts";
 import { type Bug, buggyCache, buggyDisk, buggyStore } from "./bugs.ts";
 import { cacheNameOf, type SimulatedCache } from "./cache.ts";
 import type { SimulatedDisk } from "./disk.ts";
+import { buggyEnds, buggyForwarding, buggyGroups, buggyGroupStore } from "./group_bugs.ts";
+import type { Layout } from "./layout.ts";
 import type { Model } from "./model.ts";
 import type { SimulatedStore } from "./store.ts";
 import { WatchedJournal } from "./watched_journal.ts";
@@ -33,7 +36,17 @@ export interface ProgramParts {
   readonly disk: SimulatedDisk;
   readonly store: SimulatedStore;
   readonly cache: SimulatedCache;
+  readonly broker: SimulatedBroker | undefined;
+  readonly layout: Layout;
+  /** It runs on this one. */
+  readonly machine: number;
   readonly bug: Bug | undefined;
+}
+
+interface Start {
+  readonly wallOffsetMs: () => number;
+  /** It is configured with the broker, if there is one. */
+  readonly usesBroker: boolean;
 }
 
 /** Small, so that every limit is met within a few seconds of simulated time. */
@@ -83,43 +96,79 @@ export class Program {
     readonly process: Process,
     private readonly parts: ProgramParts,
     private readonly settings: Settings,
-    wallOffsetMs: () => number,
+    private readonly start: Start,
   ) {
     const { world, disk, bug } = parts;
-    this.#clock = new SimulatedClock(world, process, wallOffsetMs);
+    this.#clock = new SimulatedClock(world, process, start.wallOffsetMs);
     this.#fs = buggyDisk(disk.mount(process), bug);
     this.breaker = new Breaker("Reads of the store", this.#clock);
     this.service = this.#makeService();
   }
 
   #makeService(): Service {
-    const { world, store: server, bug } = this.parts;
-    const { batchSize, batchMax, batchIntervalMs, pendingBytes, cacheTtlMs, remembersAnswers } =
-      this.settings;
+    const { pendingBytes, cacheTtlMs, remembersAnswers } = this.settings;
     const clock = this.#clock;
-    const client = server.client(this.process);
-    const { store, identity } = guardStore(
-      { ...client, store: buggyStore(client.store, server, bug) },
-      { store: new Breaker("The store", clock), reads: this.breaker },
-      () => {},
-    );
-    const namespace = new CacheNamespace(identity, clock);
+    const ports = this.#storePorts();
+    const way = this.#makeWay(ports);
+    const namespace = new CacheNamespace(ports.identity, clock);
     const lastKnown = new LastKnown(remembersAnswers ? cacheTtlMs : FORGETS_MS, clock);
     return new Service({
       front: this.#front(),
       openJournal: (listener) => this.#openJournal(listener),
       openCacheNote: () => openCacheNote(this.#fs, DATA_DIR, this.#isFresh),
-      store,
-      makeSink: () => this.#watchedSink(new StoreSink(batchMax, { store, clock, metrics, log })),
+      store: ports.store,
+      makeSink: (run) => this.#watchedSink(way.makeSink(run)),
+      openForwarding: async (journal) =>
+        buggyForwarding(await way.openForwarding(journal), journal, this.parts),
       cache: this.#makeCache(namespace, lastKnown),
       namespace,
       lastKnown,
-      batch: { size: batchSize, intervalMs: batchIntervalMs, max: batchMax },
+      batch: this.#batchOf(way),
       pendingBytes,
       graceMs: GRACE_MS,
       ...{ clock, metrics, log },
-      random: world.random.next,
+      random: this.parts.world.random.next,
+      attendants: way.attendants,
     });
+  }
+
+  #storePorts(): StorePorts {
+    const { store: server, bug } = this.parts;
+    const client = server.client(this.process);
+    return guardStore(
+      {
+        ...client,
+        store: buggyStore(client.store, server, bug),
+        ...(client.groups && { groups: buggyGroupStore(client.groups, server, bug) }),
+      },
+      { store: new Breaker("The store", this.#clock), reads: this.breaker },
+      () => {},
+    );
+  }
+
+  #makeWay(store: StorePorts): DeliveryWay {
+    const { world, broker, layout, bug } = this.parts;
+    const ends = this.start.usesBroker ? broker?.ends(this.process) : undefined;
+    const { batchSize, batchMax } = this.settings;
+    const { batchIntervalMs } = layout.broker ?? this.settings;
+    return new DeliveryWay({
+      role: layout.broker?.workers === 0 ? "all" : "api",
+      batch: { size: batchSize, intervalMs: batchIntervalMs, max: batchMax },
+      dataDir: DATA_DIR,
+    }, {
+      broker: ends && buggyEnds(ends, bug),
+      store,
+      fs: this.#fs,
+      clock: this.#clock,
+      random: world.random.next,
+      ...{ metrics, log },
+    });
+  }
+
+  #batchOf({ batch }: DeliveryWay): DeliveryWay["batch"] {
+    const { broker } = this.parts.layout;
+    if (broker === undefined || !this.start.usesBroker) return batch;
+    return { ...batch, max: Math.min(batch.max, broker.settledMax) };
   }
 
   #makeCache(namespace: CacheNamespace, lastKnown: LastKnown): CacheClient {
@@ -155,8 +204,8 @@ export class Program {
     };
   }
 
-  async #openJournal(listener: IntakeListener): Promise<Intake & Source> {
-    const { world, model, disk, bug } = this.parts;
+  async #openJournal(listener: IntakeListener): Promise<JournalPorts> {
+    const { world, model, disk, machine, bug } = this.parts;
     const { settings, process } = this;
     const clock = this.#clock;
     const recovered: Entry[] = [];
@@ -189,7 +238,7 @@ export class Program {
         },
       },
     });
-    if (process.alive) model.recovered(recovered);
+    if (process.alive) model.recovered(machine, recovered);
     return this.#watched(journal);
   }
 
@@ -202,9 +251,10 @@ export class Program {
     );
   }
 
-  #watched(journal: Intake & Source): WatchedJournal {
-    const { world, model } = this.parts;
+  #watched(journal: JournalPorts): WatchedJournal {
+    const { world, model, bug } = this.parts;
     return new WatchedJournal(journal, {
+      groups: (source) => buggyGroups(source, world.random, bug),
       settling: (batch) => {
         if (!this.process.alive) return;
         model.settled(batch);

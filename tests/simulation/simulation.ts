@@ -3,15 +3,18 @@
  * disk, clock, database, cache and network, with clients, faults and chance from one seed.
  */
 import type { AckLevel } from "../../src/domain.ts";
+import { SimulatedBroker } from "./broker.ts";
 import { type Bug, drawsTheSameNames } from "./bugs.ts";
 import { SimulatedCache } from "./cache.ts";
 import { SimulatedDisk } from "./disk.ts";
+import { type Layout, layoutOf } from "./layout.ts";
 import { Machine } from "./machine.ts";
 import { Model } from "./model.ts";
 import type { Settings } from "./program.ts";
 import { OtherInstance } from "./other_instance.ts";
 import { REFUSED, SimulatedStore } from "./store.ts";
 import { Weather } from "./weather.ts";
+import { Worker } from "./worker.ts";
 import { Violation, World } from "./world.ts";
 
 export interface Outcome {
@@ -22,17 +25,25 @@ export interface Outcome {
   readonly faults: ReadonlyMap<string, number>;
   readonly acknowledged: number;
   readonly reads: number;
+  /** Writes that were answered so. */
+  readonly replicated: number;
 }
 
 const ACTIVE_MS = 12_000;
 /** After the last fault everything has to be stored within this time. */
 const RECOVERY_LIMIT_MS = 60_000;
+/**
+ * What a broker lost that had confirmed it, and a store that had it already, is missed so much
+ * later, if nothing comes after it.
+ */
+const STANDSTILL_MS = 10 * 60_000;
 /** Longer than any interval between flushes: what was there to be noticed has been. */
 const QUIET_MS = 2_500;
 const LAST_WRITE_AGAIN_MS = 300;
 /** A journal of this size never needs room. */
 const ENDLESS_BYTES = 16_000_000;
 const USERS = ["ada", "bob", "eve", "ida"];
+const ACKS: readonly AckLevel[] = ["accepted", "durable", "durable", "durable", "flushed"];
 const TS = 1_767_225_600;
 
 export async function simulate(
@@ -60,6 +71,7 @@ export async function simulate(
     faults,
     acknowledged: model.acknowledged,
     reads: model.reads,
+    replicated: model.replicated,
   };
 }
 
@@ -69,33 +81,45 @@ async function run(
   settings: Settings,
   bug: Bug | undefined,
 ): Promise<void> {
-  const disk = new SimulatedDisk(world);
+  const layout = layoutOf(world.seed);
   const store = new SimulatedStore(world, (row) => model.stored(row));
   const cache = new SimulatedCache(world, settings.cacheTtlMs);
-  const machine = new Machine({ world, model, disk, store, cache, bug }, settings);
-  const weather = new Weather({ world, model, disk, store, cache, machine }, ACTIVE_MS);
+  const broker = layout.broker &&
+    new SimulatedBroker(world, layout.broker, model);
+  const shared = { world, model, store, cache, broker, layout, bug };
+  const machines = Array.from(
+    { length: layout.machines },
+    (_, machine) => new Machine({ ...shared, disk: new SimulatedDisk(world), machine }, settings),
+  );
+  const workers = broker === undefined ? [] : Array.from(
+    { length: layout.broker!.workers },
+    () => new Worker({ ...shared, broker }, settings),
+  );
+  const weather = new Weather({ ...shared, machines, workers }, ACTIVE_MS);
   weather.plan();
-  planRequests(world, machine);
+  planRequests(world, layout, machines);
   new OtherInstance({ world, store, cache }).begin();
-  machine.boot();
+  for (const process of [...machines, ...workers]) process.boot();
   const step = async () => {
     await world.step();
-    machine.check();
+    for (const machine of machines) machine.check();
   };
   while (world.nowMs < ACTIVE_MS) await step();
   weather.clear();
-  const giveUpMs = world.nowMs + RECOVERY_LIMIT_MS;
-  writeOnceMore(world, machine);
-  let quietSinceMs = world.nowMs;
+  for (const machine of machines) writeOnceMore(world, machine);
+  const startMs = world.nowMs;
+  let quietSinceMs = startMs;
+  const isMissed = broker !== undefined && (broker.hasLost || world.faults.has("store went back"));
+  const limitMs = RECOVERY_LIMIT_MS + (isMissed ? STANDSTILL_MS : 0);
   while (world.nowMs - quietSinceMs < QUIET_MS) {
     await step();
-    if (!machine.idle) quietSinceMs = world.nowMs;
-    if (world.nowMs > giveUpMs) {
+    if (!machines.every(({ idle }) => idle)) quietSinceMs = world.nowMs;
+    if (world.nowMs > startMs + limitMs) {
       throw new Violation("the faults are over, and still not everything is stored");
     }
   }
   model.finished();
-  for (const user of model.users) void machine.read(user);
+  for (const user of model.users) for (const machine of machines) void machine.read(user);
   for (const untilMs = world.nowMs + 10_000; world.nowMs < untilMs;) await step();
 }
 
@@ -103,7 +127,7 @@ async function run(
 function writeOnceMore(world: World, machine: Machine): void {
   let count = 0;
   const write = () => {
-    const value = `last${count++}:`;
+    const value = `last${machine.number}.${count++}:`;
     void machine.write(USERS[0]!, value, TS, "durable").then((isAccepted) => {
       if (!isAccepted) world.after(LAST_WRITE_AGAIN_MS, "last write", write);
     });
@@ -128,8 +152,10 @@ function settingsOf({ random }: World): Settings {
 }
 
 /** Requests of several clients over the whole time, alone and in bursts. */
-function planRequests(world: World, machine: Machine): void {
+function planRequests(world: World, layout: Layout, machines: readonly Machine[]): void {
   const { random } = world;
+  const asked = () => machines.length === 1 ? machines[0]! : random.pick(machines);
+  const acks: readonly AckLevel[] = layout.broker === undefined ? ACKS : [...ACKS, "replicated"];
   const users = USERS.slice(0, 1 + random.below(USERS.length));
   const refusedShare = random.pick([0, 0, 0.1]);
   const longest = random.pick([10, 300, 4_000]);
@@ -137,10 +163,10 @@ function planRequests(world: World, machine: Machine): void {
   const write = () => {
     const refused = random.chance(refusedShare) ? REFUSED : "";
     const value = `${refused}w${count++}:${"x".repeat(random.below(longest))}`;
-    const ack: AckLevel = random.pick(["accepted", "durable", "durable", "durable", "flushed"]);
-    void machine.write(random.pick(users), value, TS + random.below(5), ack);
+    const ack = random.pick(acks);
+    void asked().write(random.pick(users), value, TS + random.below(5), ack);
   };
-  const read = () => void machine.read(random.pick(users));
+  const read = () => void asked().read(random.pick(users));
   const requests = random.pick([20, 60, 120]);
   for (let i = 0; i < requests; i++) {
     const burst = random.chance(0.1) ? random.below(20) : 1;

@@ -31,6 +31,24 @@ const FAULTS = [
     "cache flushed",
   ],
   ...[
+    "broker refused",
+    "broker black hole",
+    "broker deadline",
+    "broker cut before",
+    "broker cut after",
+    "broker died at work",
+    "broker cuts a consumer",
+    "broker forgot what it had not confirmed",
+    "broker lost what it confirms",
+    "broker has a message twice",
+    "broker reorders",
+    "broker gives again",
+    "broker is told too late",
+    "broker configured away",
+    "broker configured",
+  ],
+  ...["worker killed", "worker stopped"],
+  ...[
     "write refused: queue-full",
     "write refused: journal-failed",
     "read refused: store-unavailable",
@@ -45,14 +63,16 @@ const LAST_SEED = FIRST_SEED + SEEDS - 1;
 
 Deno.test(`no promise is broken whatever fails: seeds ${FIRST_SEED} to ${LAST_SEED}`, async () => {
   const faults = new Map<string, number>();
-  let [acknowledged, reads] = [0, 0];
+  let [acknowledged, reads, replicated] = [0, 0, 0];
   for (let seed = FIRST_SEED; seed <= LAST_SEED; seed++) {
     const outcome = await simulate(seed);
     assert.equal(outcome.violation, undefined, replayHint(outcome));
     for (const [kind, count] of outcome.faults) faults.set(kind, (faults.get(kind) ?? 0) + count);
     acknowledged += outcome.acknowledged;
     reads += outcome.reads;
+    replicated += outcome.replicated;
   }
+  assert.ok(replicated > SEEDS, `only ${replicated} writes were answered replicated`);
   assert.ok(acknowledged > 20 * SEEDS, `only ${acknowledged} writes were acknowledged`);
   assert.ok(reads > 20 * SEEDS, `only ${reads} reads were answered`);
   for (const kind of FAULTS) {

@@ -24,6 +24,10 @@ const CHECK_VIOLATION = "23514";
 const INSUFFICIENT_PRIVILEGE = "42501";
 const DEADLOCK_DETECTED = "40P01";
 
+export function groupName({ source, first, last }: EntryGroup): string {
+  return `${source} ${first} to ${last}`;
+}
+
 export interface StoredRow {
   readonly entry: Entry;
   readonly table: "user_data" | "dead_letters";
@@ -99,8 +103,9 @@ export class SimulatedStore extends SimulatedServer {
         discard: (id) => call("discard", () => tables.discard(id)),
       },
       groups: {
-        apply: (groups) => call(`apply ${groups.length}`, () => this.#apply(groups)),
-        fold: (source) => call("fold", () => this.groups.foldAtOnce(source)),
+        apply: (groups) => call(`apply ${groups.map(groupName)}`, () => this.#apply(groups)),
+        fold: (source, never) =>
+          call(`fold ${source}`, () => this.groups.foldAtOnce(source, never)),
       },
     };
   }

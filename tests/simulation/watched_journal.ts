@@ -1,18 +1,22 @@
 /** The journal, and whoever wants to know what it is told to let go of. */
 import type { Write } from "../../src/domain.ts";
-import type { Intake, IntakeStatus, Receipt, Stage } from "../../src/ports/intake.ts";
-import type { Batch, Rewound, Source } from "../../src/ports/source.ts";
+import type { IntakeStatus, Receipt, Stage } from "../../src/ports/intake.ts";
+import type { GroupSource } from "../../src/ports/group_source.ts";
+import type { Batch, Rewound } from "../../src/ports/source.ts";
+import type { JournalPorts } from "../../src/service_parts.ts";
 
 interface JournalWatcher {
   /** The batch is settled at this moment. */
   settling(batch: Batch): void;
   /** The store has `source` through `seq` only; this is what can be sent again. */
   rewound(source: string, seq: number, rewound: Rewound): void;
+  /** Returns what is given out in the place of this. */
+  groups(source: GroupSource): GroupSource;
 }
 
-export class WatchedJournal implements Intake, Source {
+export class WatchedJournal implements JournalPorts {
   constructor(
-    private readonly journal: Intake & Source,
+    private readonly journal: JournalPorts,
     private readonly watcher: JournalWatcher,
   ) {}
 
@@ -21,6 +25,15 @@ export class WatchedJournal implements Intake, Source {
   }
   get unsettled(): number {
     return this.journal.unsettled;
+  }
+  get sources(): readonly string[] {
+    return this.journal.sources;
+  }
+  get waitingSources(): readonly string[] {
+    return this.journal.waitingSources;
+  }
+  groups(isWanted: (source: string) => boolean): GroupSource {
+    return this.watcher.groups(this.journal.groups(isWanted));
   }
   push(write: Write): Receipt {
     return this.journal.push(write);

@@ -2,22 +2,27 @@
  * Which faults a run has, and when: each seed has some kinds and not others, so that rare meetings
  * of two come about.
  */
+import type { SimulatedBroker } from "./broker.ts";
 import type { SimulatedCache } from "./cache.ts";
 import { damageSomeRecord } from "./damage.ts";
 import type { SimulatedDisk } from "./disk.ts";
+import type { Layout } from "./layout.ts";
 import type { Machine } from "./machine.ts";
 import type { Model } from "./model.ts";
 import type { SimulatedServer } from "./network.ts";
 import type { SimulatedStore } from "./store.ts";
+import type { Worker } from "./worker.ts";
 import type { World } from "./world.ts";
 
 interface WeatherParts {
   readonly world: World;
   readonly model: Model;
-  readonly disk: SimulatedDisk;
+  readonly layout: Layout;
   readonly store: SimulatedStore;
   readonly cache: SimulatedCache;
-  readonly machine: Machine;
+  readonly broker: SimulatedBroker | undefined;
+  readonly machines: readonly Machine[];
+  readonly workers: readonly Worker[];
 }
 
 const KIND_CHANCE = 0.35;
@@ -35,10 +40,34 @@ export class Weather {
 
   /** Plans the whole run ahead. */
   plan(): void {
-    const { world, disk, store, cache, machine } = this.parts;
-    const { random } = world;
-    this.#sometimes("kill", () => machine.kill("kill", () => this.#damage()));
-    this.#sometimes("power loss", () => this.#losePower());
+    const { world, store, cache, broker, machines, workers } = this.parts;
+    for (const machine of machines) {
+      this.#planMachine(machine);
+      this.#planDisk(machine.disk);
+    }
+    this.#sometimes("backup", () => this.#restoreLater());
+    this.#sometimes("cache flushed", () => {
+      world.fault("cache flushed");
+      cache.flush();
+    });
+    for (const [name, server] of [["store", store], ["cache", cache]] as const) {
+      this.#spells(`${name} down`, 4_000, (on) => server.faults.down = on);
+      this.#planServer(name, server);
+    }
+    if (world.random.chance(KIND_CHANCE)) store.conflicts = 0.2;
+    this.#spells("cache read-only spell", 8_000, (on) => cache.readOnly = on);
+    this.#spells("store refuses", 6_000, (on) => store.refusesAll = on);
+    if (broker !== undefined) this.#planBroker(broker);
+    for (const worker of workers) {
+      this.#sometimes("worker kill", () => worker.kill());
+      this.#sometimes("worker stop", () => void worker.stop());
+    }
+  }
+
+  #planMachine(machine: Machine): void {
+    const { world: { random }, layout: { broker } } = this.parts;
+    this.#sometimes("kill", () => machine.kill("kill", () => this.#damage(machine)));
+    this.#sometimes("power loss", () => this.#losePower(machine));
     this.#sometimes("stop", () => void machine.stop());
     this.#sometimes(
       "delivery stops",
@@ -48,12 +77,17 @@ export class Weather {
       "intake stops",
       () => void machine.restartIntake(random.between(0, PAUSE_MAX_MS)),
     );
-    this.#sometimes("backup", () => this.#restoreLater());
-    this.#sometimes("clock step", () => this.#stepClock());
-    this.#sometimes("cache flushed", () => {
-      world.fault("cache flushed");
-      cache.flush();
+    this.#sometimes("clock step", () => this.#stepClock(machine));
+    if (!broker?.comesAndGoes) return;
+    if (random.chance(0.5)) machine.changeWay();
+    this.#sometimes("another way", () => {
+      machine.changeWay();
+      if (random.chance(0.5)) void machine.stop();
+      else machine.kill("kill");
     });
+  }
+
+  #planDisk(disk: SimulatedDisk): void {
     this.#spells("disk full", 3_000, (on) => {
       disk.faults.full = on;
       if (on) this.parts.model.diskIsFull();
@@ -64,20 +98,22 @@ export class Weather {
       if (on) this.parts.model.diskLied = true;
     });
     this.#spells("disk reads fail", 500, (on) => disk.faults.failedReads = on ? 0.2 : 0);
-    for (const [name, server] of [["store", store], ["cache", cache]] as const) {
-      this.#planServer(name, server);
-    }
-    if (random.chance(KIND_CHANCE)) store.conflicts = 0.2;
-    this.#spells("cache read-only spell", 8_000, (on) => cache.readOnly = on);
-    this.#spells("store refuses", 6_000, (on) => store.refusesAll = on);
+  }
+
+  #planBroker(broker: SimulatedBroker): void {
+    this.#spells("broker down", 4_000, (on) => broker.turnDown(on));
+    this.#planServer("broker", broker);
+    if (this.parts.world.random.chance(KIND_CHANCE)) broker.cutsConsumers = true;
   }
 
   /** No fault from now on. What is broken mends itself, or is started anew. */
   clear(): void {
-    const { disk, store, cache } = this.parts;
+    const { machines, store, cache, broker } = this.parts;
     this.#fair = true;
-    Object.assign(disk.faults, { failedSyncs: 0, failedWrites: 0, failedReads: 0, full: false });
-    for (const server of [store, cache]) {
+    for (const { disk } of machines) {
+      Object.assign(disk.faults, { failedSyncs: 0, failedWrites: 0, failedReads: 0, full: false });
+    }
+    for (const server of [store, cache, ...broker === undefined ? [] : [broker]]) {
       Object.assign(server.faults, {
         down: false,
         blackHole: false,
@@ -86,6 +122,7 @@ export class Weather {
         cutAfter: 0,
       });
     }
+    if (broker !== undefined) Object.assign(broker, { burns: 0, cutsConsumers: false });
     store.conflicts = 0;
     store.refusesAll = false;
     cache.readOnly = false;
@@ -93,7 +130,6 @@ export class Weather {
 
   #planServer(name: string, server: SimulatedServer): void {
     const { random } = this.parts.world;
-    this.#spells(`${name} down`, 4_000, (on) => server.faults.down = on);
     this.#spells(`${name} black hole`, 8_000, (on) => server.faults.blackHole = on);
     this.#spells(`${name} slow`, 8_000, (on) => server.faults.slow = on);
     if (random.chance(KIND_CHANCE)) server.faults.cutBefore = 0.1;
@@ -122,16 +158,15 @@ export class Weather {
     });
   }
 
-  #losePower(): void {
-    const { machine, disk } = this.parts;
+  #losePower(machine: Machine): void {
     machine.kill("power loss", () => {
-      disk.losePower();
-      this.#damage();
+      machine.disk.losePower();
+      this.#damage(machine);
     });
   }
 
-  #damage(): void {
-    const { world, model, disk } = this.parts;
+  #damage({ disk }: Machine): void {
+    const { world, model } = this.parts;
     if (!world.random.chance(0.1)) return;
     const damaged = damageSomeRecord(world, disk);
     if (damaged === undefined) return;
@@ -153,8 +188,8 @@ export class Weather {
     });
   }
 
-  #stepClock(): void {
-    const { world, machine } = this.parts;
+  #stepClock(machine: Machine): void {
+    const { world } = this.parts;
     world.fault("clock step");
     machine.wallOffsetMs += world.random.pick([-CLOCK_STEP_MS, CLOCK_STEP_MS]);
   }

@@ -29,6 +29,12 @@ export const REDIS = {
   urlVariable: "TEST_REDIS_URL",
 } as const satisfies Program;
 
+export const RABBITMQ: Program = {
+  names: ["rabbitmq-server"],
+  folders: ["/usr/sbin", "/usr/lib/rabbitmq/bin"],
+  aptPackage: "rabbitmq-server",
+};
+
 export const PGBOUNCER: Program = {
   names: ["pgbouncer"],
   folders: ["/usr/sbin"],

@@ -1,5 +1,5 @@
 /** Real Kafka servers for tests: one node each, broker and controller (KRaft). */
-import { Admin, type AdminOptions } from "@platformatic/kafka";
+import { Admin, type AdminOptions, Consumer } from "@platformatic/kafka";
 import { installed, type Program } from "./installed.ts";
 import JARS from "./kafka_jars.json" with { type: "json" };
 import { jarFolder, type Jars } from "./maven.ts";
@@ -13,6 +13,14 @@ export interface Kafka extends AsyncDisposable {
   readonly port: number;
   /** Sees, and does, what it likes. To be closed by the caller. */
   admin(options?: Partial<AdminOptions>): Admin;
+  /** Returns all that is in a topic now, and leaves it there. */
+  read(topic: string): Promise<readonly KafkaRecord[]>;
+}
+
+export interface KafkaRecord {
+  readonly bytes: Uint8Array;
+  readonly partition: number;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export class KafkaServer extends TestServer implements Kafka {
@@ -22,6 +30,10 @@ export class KafkaServer extends TestServer implements Kafka {
 
   admin(options: Partial<AdminOptions> = {}): Admin {
     return adminOf(this.url, { ...this.client, ...options });
+  }
+
+  read(topic: string): Promise<readonly KafkaRecord[]> {
+    return readAll(this.url, topic, this.client);
   }
 }
 
@@ -110,6 +122,7 @@ export async function sharedKafka(): Promise<Kafka> {
     url,
     port: Number(url.slice(url.lastIndexOf(":") + 1)),
     admin: (options = {}) => adminOf(url, options),
+    read: (topic) => readAll(url, topic, {}),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
@@ -122,6 +135,43 @@ function adminOf(url: string, options: Partial<AdminOptions>): Admin {
     requestTimeout: 5_000,
     ...options,
   });
+}
+
+async function readAll(
+  url: string,
+  topic: string,
+  client: ClientOptions,
+): Promise<readonly KafkaRecord[]> {
+  const consumer = new Consumer({
+    clientId: "test",
+    groupId: crypto.randomUUID(),
+    bootstrapBrokers: [url],
+    ...client,
+  });
+  try {
+    const topics = [topic];
+    const [first, end] = await Promise.all(
+      [-2n, -1n].map(async (timestamp) =>
+        (await consumer.listOffsets({ topics, timestamp })).get(topic)!
+      ),
+    );
+    const count = end!.reduce((sum, offset, index) => sum + Number(offset - first![index]!), 0);
+    const records: KafkaRecord[] = [];
+    if (count === 0) return records;
+    const stream = await consumer.consume({ topics, mode: "earliest", autocommit: false });
+    for await (const { value, partition, headers } of stream) {
+      const named = [...headers].map(([name, each]) => [name.toString(), each.toString()]);
+      records.push({
+        bytes: new Uint8Array(value),
+        partition,
+        headers: Object.fromEntries(named),
+      });
+      if (records.length >= count) break;
+    }
+    return records;
+  } finally {
+    await consumer.close(true);
+  }
 }
 
 function propertiesOf(port: number, folder: string, options: KafkaServerOptions): string {

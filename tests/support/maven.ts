@@ -46,7 +46,13 @@ async function fetchJars({ name, checksums }: Jars, folder: string): Promise<voi
   try {
     await Deno.writeTextFile(`${scratch}/pom.xml`, projectOf(Object.keys(checksums)));
     const content = `${scratch}/content`;
-    await output(mvn, [
+    // Maven writes its errors where others write their results.
+    await output("sh", [
+      "-c",
+      'exec "$@" >&2',
+      "sh",
+      mvn,
+      "-Dstyle.color=never",
       "--batch-mode",
       "--quiet",
       `--file=${scratch}/pom.xml`,

@@ -1,12 +1,13 @@
 /** Groups in a database in memory. Each call is one transaction that happens at once. */
 import { GroupsOverlapError } from "../../src/errors.ts";
-import type { Applied, EntryGroup, Folded, GroupStore } from "../../src/ports/group_store.ts";
+import type {
+  Applied,
+  EntryGroup,
+  Folded,
+  GroupStore,
+  Interval,
+} from "../../src/ports/group_store.ts";
 import type { MemoryStore } from "./memory_store.ts";
-
-interface Interval {
-  readonly first: number;
-  readonly last: number;
-}
 
 /** What a backup has of {@link MemoryGroups}. */
 export type AppliedIntervals = ReadonlyMap<string, readonly Interval[]>;
@@ -21,9 +22,9 @@ export class MemoryGroups implements GroupStore {
     return this.applyAtOnce(groups);
   }
 
-  async fold(source: string): Promise<Folded> {
+  async fold(source: string, never: readonly Interval[] = []): Promise<Folded> {
     await Promise.resolve();
-    return this.foldAtOnce(source);
+    return this.foldAtOnce(source, never);
   }
 
   snapshot(): AppliedIntervals {
@@ -55,12 +56,23 @@ export class MemoryGroups implements GroupStore {
     return { rows, dead };
   }
 
-  foldAtOnce(source: string): Folded {
+  foldAtOnce(source: string, never: readonly Interval[] = []): Folded {
     const ordered = this.#of(source).toSorted((a, b) => a.first - b.first);
-    let mark = this.#mark(source);
-    while (ordered[0]?.first === mark + 1) mark = ordered.shift()!.last;
-    if (ordered[0] !== undefined && ordered[0].first <= mark) {
-      throw new GroupsOverlapError(`${ordered[0].first} to ${ordered[0].last} are there in part`);
+    const before = this.#mark(source);
+    let mark = before;
+    const overNever = () => {
+      for (const { first, last } of never) if (first <= mark + 1) mark = Math.max(mark, last);
+    };
+    overNever();
+    for (let next; (next = ordered[0]) !== undefined && next.first <= mark + 1; ordered.shift()) {
+      const { first, last } = next;
+      const wasGone = last <= before ||
+        never.some((gone) => gone.first <= first && last <= gone.last);
+      if (first <= mark && !wasGone) {
+        throw new GroupsOverlapError(`${first} to ${last} are there in part`);
+      }
+      mark = Math.max(mark, last);
+      overNever();
     }
     this.#applied.set(source, ordered);
     this.tables.moveMark(source, mark);

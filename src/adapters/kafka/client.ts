@@ -23,6 +23,7 @@ export interface KafkaOptions {
 }
 
 export const CALL_TIMEOUT_MS = 10_000;
+const RETRY_DELAY_MS = 250;
 /** Of a client that is not needed any more nobody waits for longer. */
 const CLOSE_LIMIT_MS = 2_000;
 
@@ -34,7 +35,8 @@ export function clientOptions({ brokers, tls, sasl }: KafkaOptions): BaseOptions
     requestTimeout: CALL_TIMEOUT_MS,
     // Without a number the library tries again for ever, and keeps the error of each try.
     retries: 3,
-    retryDelay: 250,
+    // A call that fails because its client is closed is to be over with it.
+    retryDelay: (client) => (client as Base).closed ? 0 : RETRY_DELAY_MS,
     autocreateTopics: false,
     ...(tls !== undefined && { tls: tls.rootCert === undefined ? {} : { ca: tls.rootCert } }),
     ...(sasl !== undefined && {

@@ -1,5 +1,6 @@
 import type { BrokerWatcher, Consumer, Received } from "../../ports/broker.ts";
 import { withDeadline } from "../../deadline.ts";
+import { BrokerRefusesError } from "../../errors.ts";
 import { CALL_TIMEOUT_MS, type KafkaOptions } from "./client.ts";
 import { brokerError } from "./faults.ts";
 import type { FetchedRecord } from "./fetcher.ts";
@@ -13,6 +14,8 @@ import { Window } from "./window.ts";
 /** So many messages are given out that are neither acknowledged nor buried. */
 const MAX_GIVEN_OUT = 64;
 const BEGIN_AGAIN_AFTER_MS = 1_000;
+/** A person has to do something first, and who tries a wrong password often may be shut out. */
+const BEGIN_AGAIN_AFTER_REFUSAL_MS = 5_000;
 const BURY_AGAIN_AFTER_MS = 1_000;
 /** Whoever closes it waits for burials for so long. */
 const LAST_BURIALS_MS = 3_000;
@@ -67,13 +70,15 @@ export class KafkaConsumer implements Consumer {
         onTrouble: (error) => this.#trouble(error),
         onFault: (error) => this.watcher.onFault(error),
       });
+      let pauseMs = BEGIN_AGAIN_AFTER_MS;
       try {
         await session.run();
       } catch (error) {
         this.#trouble(error);
+        if (error instanceof BrokerRefusesError) pauseMs = BEGIN_AGAIN_AFTER_REFUSAL_MS;
       }
       await session.close();
-      await pause(BEGIN_AGAIN_AFTER_MS, this.#closed.signal);
+      await pause(pauseMs, this.#closed.signal);
     }
   }
 

@@ -43,6 +43,7 @@ export class Fetcher {
   readonly #pool: ConnectionPool;
   readonly #ended = new AbortController();
   readonly #reading = new Map<number, Promise<void>>();
+  #running: Promise<void> | undefined;
   #wake = () => {};
   #hasChanged = false;
 
@@ -58,7 +59,11 @@ export class Fetcher {
   }
 
   /** Resolves when it was closed. */
-  async run(): Promise<void> {
+  run(): Promise<void> {
+    return this.#running = this.#run();
+  }
+
+  async #run(): Promise<void> {
     while (!this.#ended.signal.aborted) {
       this.#hasChanged = false;
       try {
@@ -76,11 +81,17 @@ export class Fetcher {
     this.#wake();
   }
 
-  async close(): Promise<void> {
+  /** Gives nothing out any more. */
+  close(): Promise<void> {
     this.#ended.abort();
     this.window.wake();
     this.#wake();
-    await closePool(this.#pool);
+    return closePool(this.#pool);
+  }
+
+  /** Resolves when nothing of it is under way: the consumer has to be closed, too. */
+  async settled(): Promise<void> {
+    await this.#running;
     await Promise.all(this.#reading.values());
   }
 
@@ -120,7 +131,8 @@ export class Fetcher {
   }
 
   async #readFrom(node: number, topicId: string, led: readonly Progress[]): Promise<void> {
-    if (!await this.#hasRoom()) return;
+    await this.#room();
+    if (this.#ended.signal.aborted) return;
     const response = await this.#fetch(node, topicId, led);
     this.events.onSuccess();
     for (
@@ -134,7 +146,8 @@ export class Fetcher {
           const offset = batch.firstOffset + BigInt(offsetDelta);
           // A batch comes whole, even if it begins before what was asked for.
           if (offset < progress.position) continue;
-          if (!await this.#hasRoom()) return;
+          await this.#room();
+          if (this.#ended.signal.aborted) return;
           if (progress.isRevoked) break;
           // A copy: it would hold all that came with it as long as it is held itself.
           this.events.onRecord(progress, { offset, bytes: new Uint8Array(value ?? Buffer.of()) });
@@ -194,9 +207,8 @@ export class Fetcher {
     }
   }
 
-  async #hasRoom(): Promise<boolean> {
+  async #room(): Promise<void> {
     while (this.window.isFull && !this.#ended.signal.aborted) await this.window.change();
-    return !this.#ended.signal.aborted;
   }
 
   #trouble(error: unknown): void {

@@ -1,4 +1,4 @@
-/** The library, loaded without a look at the environment: these modules are loaded in this order. */
+/** The library, loaded without a look at the environment: modules are loaded in this order. */
 import { environment } from "./closed_environment.ts";
 export {
   Admin,

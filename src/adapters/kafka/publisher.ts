@@ -33,10 +33,10 @@ export class KafkaPublisher implements Publisher {
     this.#bytesUnderWay += bytes.length;
     const giveUpAt = performance.now() + this.#limitMs;
     const work = async () => {
-      await withDeadline(this.#declare(), this.#limitMs, "it");
-      const leftMs = Math.max(Math.ceil(giveUpAt - performance.now()), 0);
+      await this.#declareWithin(giveUpAt);
       try {
-        await this.#sender.send({ topic: this.options.topic, key: source, bytes }, leftMs);
+        const message = { topic: this.options.topic, key: source, bytes };
+        await this.#sender.send(message, leftUntil(giveUpAt));
       } catch (error) {
         // Somebody has removed the topic: the next call makes it anew.
         if (isUnknownTopic(error)) this.#declared = undefined;
@@ -52,14 +52,15 @@ export class KafkaPublisher implements Publisher {
 
   ping(): Promise<void> {
     const { topic } = this.options;
+    const giveUpAt = performance.now() + this.#limitMs;
     return this.#untilClosed(async () => {
-      await withDeadline(this.#declare(), this.#limitMs, "it");
+      await this.#declareWithin(giveUpAt);
       try {
-        await this.#sender.ask([topic, deadTopicOf(topic)], this.#limitMs);
+        await this.#sender.ask([topic, deadTopicOf(topic)], leftUntil(giveUpAt));
       } catch (error) {
         if (!isUnknownTopic(error)) throw error;
         this.#declared = undefined;
-        await withDeadline(this.#declare(), this.#limitMs, "it");
+        await this.#declareWithin(giveUpAt);
       }
     });
   }
@@ -69,6 +70,10 @@ export class KafkaPublisher implements Publisher {
     for (const reject of this.#rejectors) reject(closedError());
     await this.#declared?.catch(() => {}); // Whoever called has been told.
     await this.#sender.close();
+  }
+
+  #declareWithin(giveUpAt: number): Promise<void> {
+    return withDeadline(this.#declare(), leftUntil(giveUpAt), "it");
   }
 
   #declare(): Promise<void> {
@@ -88,6 +93,10 @@ export class KafkaPublisher implements Publisher {
         .finally(() => this.#rejectors.delete(reject));
     });
   }
+}
+
+function leftUntil(giveUpAt: number): number {
+  return Math.max(Math.ceil(giveUpAt - performance.now()), 0);
 }
 
 function closedError(): BrokerError {

@@ -24,7 +24,9 @@ interface Line {
  * idempotent may have a gap then, for which the server would refuse all of it.
  */
 export class Sender {
+  /** The one by which messages go now. */
   #line: Line | undefined;
+  readonly #lines = new Set<Line>();
   readonly #ending = new Set<Promise<void>>();
 
   constructor(private readonly options: KafkaOptions) {}
@@ -53,8 +55,8 @@ export class Sender {
 
   /** What is under way fails. */
   async close(): Promise<void> {
-    if (this.#line !== undefined) this.#end(this.#line);
     this.#line = undefined;
+    for (const line of this.#lines) this.#end(line);
     await Promise.all(this.#ending);
   }
 
@@ -66,7 +68,9 @@ export class Sender {
       partitioner: compatibilityPartitioner,
     });
     guard(producer.connections);
-    return { producer, underWay: 0, broken: false };
+    const line = { producer, underWay: 0, broken: false };
+    this.#lines.add(line);
+    return line;
   }
 
   #abandon(line: Line): void {
@@ -74,7 +78,9 @@ export class Sender {
     if (this.#line === line) this.#line = undefined;
   }
 
-  #end({ producer }: Line): void {
+  #end(line: Line): void {
+    if (!this.#lines.delete(line)) return;
+    const { producer } = line;
     const ended = closeClient(producer).finally(() => this.#ending.delete(ended));
     this.#ending.add(ended);
   }

@@ -35,8 +35,11 @@ export class Session {
   #partitions = new Map<number, Progress>();
   readonly #over = Promise.withResolvers<void>();
   readonly #ended = new AbortController();
-  #member: string | undefined;
-  #generation = -1;
+  #joined: ConsumerGroupJoinPayload | undefined;
+  /** The group's coordinator was away. */
+  #wasUnheard = false;
+  /** How often the group gave its partitions; what was read for an earlier time is void. */
+  #assignments = 0;
   #isRebalancing = true;
   /** The topic had so many partitions when they were given to the members. */
   #partitionCount: number | undefined;
@@ -58,14 +61,16 @@ export class Session {
       sessionTimeout: SESSION_TIMEOUT_MS,
       rebalanceTimeout: SESSION_TIMEOUT_MS,
       heartbeatInterval: HEARTBEAT_MS,
-      heartbeatStallTimeout: 2 * SESSION_TIMEOUT_MS,
+      heartbeatStallTimeout: SESSION_TIMEOUT_MS,
       // The server answers who joins when all have joined.
       requestTimeout: JOIN_LIMIT_MS,
     });
     guard(this.#consumer.connections);
     this.#consumer.on("consumer:group:rebalance", () => this.#letGo());
-    this.#consumer.on("consumer:group:join", (joined) => {
-      this.#assigned(joined).catch((error) => this.#fail(error));
+    this.#consumer.on("consumer:group:join", (joined) => this.#assigned(joined));
+    this.#consumer.on("consumer:heartbeat:error", () => this.#wasUnheard = true);
+    this.#consumer.on("consumer:heartbeat:end", () => {
+      if (this.#wasUnheard) this.#readAnew();
     });
     this.#consumer.on("consumer:heartbeat:stalled", ({ lastError }) => {
       this.#fail(lastError ?? new Error("the group's coordinator does not answer"));
@@ -113,7 +118,12 @@ export class Session {
     }
     for (const progress of this.#partitions.values()) progress.isRevoked = true;
     this.#consumer.on("error", () => {});
-    await closeClient(this.#consumer, () => this.#consumer.close(true));
+    await closeClient(this.#consumer, async () => {
+      // Closed alone, the library may begin to watch over heartbeats that it sends no more.
+      await this.#consumer.leaveGroup(true);
+      await this.#consumer.close();
+    });
+    await this.#fetcher.settled();
   }
 
   async #work(): Promise<void> {
@@ -128,35 +138,47 @@ export class Session {
     await this.#over.promise;
   }
 
-  /** The group gives its partitions anew. Until it has, this member may still say how far it came. */
+  /** The group gives its partitions anew. Until it has, a member may still say how far it came. */
   #letGo(): void {
     if (this.#isRebalancing) return;
     this.#commit().catch(() => {}); // What it could not say is given again.
     this.#isRebalancing = true;
   }
 
+  /** A server that was away may have less than it had: what was committed is what it is sure of. */
+  #readAnew(): void {
+    if (this.#isRebalancing || this.#joined === undefined) return;
+    this.#wasUnheard = false;
+    this.#letGo();
+    this.#take(this.#joined, false).catch((error) => this.#fail(error));
+  }
+
   /**
    * A partition that this member had in the generation before, too, was nobody else's in between:
    * it goes on where it is.
    */
-  async #assigned(joined: ConsumerGroupJoinPayload): Promise<void> {
-    const { memberId, generationId = -1, assignments = [] } = joined;
-    const isContinuous = memberId === this.#member && generationId <= this.#generation + 1;
-    this.#member = memberId;
-    this.#generation = generationId;
+  #assigned(joined: ConsumerGroupJoinPayload): void {
+    const before = this.#joined;
+    this.#joined = joined;
+    const isContinuous = joined.memberId === before?.memberId &&
+      (joined.generationId ?? -1) <= (before.generationId ?? -1) + 1;
+    this.#take(joined, isContinuous).catch((error) => this.#fail(error));
+  }
+
+  async #take({ assignments = [] }: ConsumerGroupJoinPayload, keepsPlace: boolean): Promise<void> {
+    const assignment = ++this.#assignments;
     const { topic } = this.options;
     const own = assignments.find((each) => each.topic === topic)?.partitions ?? [];
     const before = this.#partitions;
     this.#partitions = new Map();
     for (const [partition, progress] of before) {
-      if (isContinuous && own.includes(partition)) this.#partitions.set(partition, progress);
+      if (keepsPlace && own.includes(partition)) this.#partitions.set(partition, progress);
       else progress.isRevoked = true;
     }
     const added = own.filter((partition) => !this.#partitions.has(partition));
     const metadata = await this.#consumer.metadata({ topics: [topic] });
     const positions = await this.#positionsOf(added);
-    // The group gave them anew in the meantime.
-    if (generationId !== this.#generation) return;
+    if (assignment !== this.#assignments) return;
     for (const progress of positions) this.#partitions.set(progress.partition, progress);
     this.#partitionCount = metadata.topics.get(topic)!.partitionsCount;
     this.#isRebalancing = false;

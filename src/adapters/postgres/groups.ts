@@ -14,6 +14,7 @@ import type {
   EntryGroup,
   Folded,
   GroupStore,
+  Interval,
   SourcedRefusal,
 } from "../../ports/group_store.ts";
 import type { Database } from "./database.ts";
@@ -46,9 +47,9 @@ export class PostgresGroups implements GroupStore {
     );
   }
 
-  async fold(source: string): Promise<Folded> {
+  async fold(source: string, never: readonly Interval[] = []): Promise<Folded> {
     return await this.#withTable(() =>
-      this.database.transaction((transaction) => foldInto(transaction, source))
+      this.database.transaction((transaction) => foldInto(transaction, source, never))
     );
   }
 
@@ -159,7 +160,11 @@ interface Known extends Keyed {
 }
 
 /** Has to be called in a transaction. */
-export async function foldInto(transaction: Transaction, source: string): Promise<Folded> {
+export async function foldInto(
+  transaction: Transaction,
+  source: string,
+  never: readonly Interval[] = [],
+): Promise<Folded> {
   const named = pg.escapeLiteral(source);
   const { rows: [row] } = await transaction.query<{ seq: string }>(
     `insert into dsproxy_marks (source, seq) values (${named}, 0) on conflict do nothing;
@@ -167,25 +172,44 @@ export async function foldInto(transaction: Transaction, source: string): Promis
      for no key update`,
   );
   const before = Number(row!.seq);
-  const { rows: intervals } = await transaction.query<{ first: string; last: string }>(
+  const { rows } = await transaction.query<{ first: string; last: string }>(
     `select first, last from dsproxy_applied where source = ${named}
      order by first limit ${FOLDED_MAX}`,
   );
-  let mark = before;
-  const folded: number[] = [];
-  for (const { first, last } of intervals.map(numbersOf)) {
-    if (first <= mark) throw overlap({ source, first, last });
-    if (first > mark + 1) break;
-    mark = last;
-    folded.push(first);
-  }
-  if (mark > before) {
+  const { mark, passed } = passOver(source, before, rows.map(numbersOf), never);
+  if (passed.length > 0) {
     transaction.atEnd(
-      `delete from dsproxy_applied where source = ${named} and first in (${folded.join(", ")})`,
+      `delete from dsproxy_applied where source = ${named} and first in (${passed.join(", ")})`,
     );
-    transaction.atEnd(moveMark(source, mark));
   }
-  return { mark, ahead: folded.length < intervals.length };
+  if (mark > before) transaction.atEnd(moveMark(source, mark));
+  return { mark, ahead: passed.length < rows.length };
+}
+
+/** Returns how far the mark goes, and where the intervals begin that are below it then. */
+function passOver(
+  source: string,
+  before: number,
+  applied: readonly Interval[],
+  never: readonly Interval[],
+): { readonly mark: number; readonly passed: readonly number[] } {
+  let mark = before;
+  const passed: number[] = [];
+  const overNever = () => {
+    for (const { first, last } of never) if (first <= mark + 1) mark = Math.max(mark, last);
+  };
+  overNever();
+  for (const { first, last } of applied) {
+    if (first > mark + 1) break;
+    // What was called gone may have come after all, from a broker that still had it.
+    const wasGone = last <= before ||
+      never.some((gone) => gone.first <= first && last <= gone.last);
+    if (first <= mark && !wasGone) throw overlap({ source, first, last });
+    mark = Math.max(mark, last);
+    passed.push(first);
+    overNever();
+  }
+  return { mark, passed };
 }
 
 async function deadOf(

@@ -1,10 +1,10 @@
 /** RabbitMQ carries the groups: a quorum queue that workers share, and one for what is dead. */
 import type { BrokerWatcher, Consumer, Publisher } from "../../ports/broker.ts";
-import type { RabbitmqOptions } from "./connection.ts";
+import type { RabbitmqOptions } from "./link.ts";
 import { RabbitmqConsumer } from "./consumer.ts";
 import { RabbitmqPublisher } from "./publisher.ts";
 
-export type { RabbitmqOptions } from "./connection.ts";
+export type { RabbitmqOptions } from "./link.ts";
 
 /** Neither needs the server to be up, nor connects before its first call. */
 export function createRabbitmqPublisher(

@@ -1,79 +1,81 @@
 /** Receives from the quorum queue, as one of as many workers as there are. */
-import { type Consumer as Subscription, ConsumerStatus } from "rabbitmq-client";
 import type { BrokerWatcher, Consumer, Received } from "../../ports/broker.ts";
-import { RabbitmqConnection, type RabbitmqOptions } from "./connection.ts";
-import { topologyOf } from "./topology.ts";
+import { brokerError } from "./faults.ts";
+import type { RabbitmqOptions } from "./link.ts";
+import { MAX_GIVEN_OUT, Subscription } from "./subscription.ts";
+import { Window } from "./window.ts";
 
-/**
- * So many messages are given to one worker that it has not acknowledged: enough for a batch where
- * each has one write, and at 512 KiB each still bounded.
- */
-const PREFETCHED_MAX = 128;
+const BEGIN_AGAIN_AFTER_MS = 1_000;
 
 export class RabbitmqConsumer implements Consumer {
-  #connection: RabbitmqConnection | undefined;
+  readonly #window = new Window(MAX_GIVEN_OUT);
+  readonly #closed = Promise.withResolvers<void>();
+  #isClosed = false;
+  #failure: string | undefined = "RabbitMQ was not asked yet";
   #subscription: Subscription | undefined;
-  #isReady = false;
-  #failure: unknown;
-  /** Each of what was given out ends with one of these. */
-  readonly #endings = new Set<(status: ConsumerStatus) => void>();
+  #running: Promise<void> | undefined;
+  #nextHost = 0;
 
   constructor(private readonly options: RabbitmqOptions, private readonly watcher: BrokerWatcher) {}
 
   get failure(): string | undefined {
-    const connection = this.#connection;
-    if (connection === undefined || this.#isReady) return undefined;
-    if (this.#failure !== undefined) return connection.wordsFor(this.#failure).message;
-    return connection.trouble?.message;
+    return this.#failure;
   }
 
   start(onReceived: (received: Received) => void): void {
-    const connection = this.#connection = new RabbitmqConnection(this.options, this.watcher);
-    const [dead, queue] = topologyOf(this.options.queue);
-    connection.connection.on("error", () => this.#isReady = false);
-    connection.connection.on("connection", () => {
-      // The other queue has to be there before what is dead goes there.
-      connection.connection.queueDeclare(dead).catch(this.#note);
-    });
-    const subscription = this.#subscription = connection.connection.createConsumer({
-      queue: queue.queue,
-      queueOptions: queue,
-      qos: { prefetchCount: PREFETCHED_MAX },
-    }, ({ body }) => this.#give(onReceived, body as Uint8Array));
-    subscription.on("ready", () => {
-      this.#isReady = true;
-      this.#failure = undefined;
-    });
-    subscription.on("error", this.#note);
+    if (this.#running !== undefined) throw new Error("The consumer was started before");
+    this.#running = this.#run(onReceived);
   }
 
   async close(): Promise<void> {
-    const closing = this.#subscription?.close();
-    // Nobody waits for these any more: others are given them.
-    for (const end of this.#endings) end(ConsumerStatus.REQUEUE);
-    await closing;
-    await this.#connection?.close();
+    this.#isClosed = true;
+    this.#failure = "the consumer was closed";
+    this.#closed.resolve();
+    this.#window.dropHeld();
+    await this.#subscription?.close();
+    await this.#running;
   }
 
-  readonly #note = (error: unknown): void => {
-    this.#isReady = false;
-    this.#failure = error;
-    this.watcher.onFault(this.#connection?.wordsFor(error) ?? error);
-  };
+  async #run(onReceived: (received: Received) => void): Promise<void> {
+    while (!this.#isClosed) {
+      await this.#receive(onReceived);
+      await this.#pause();
+    }
+  }
 
-  /** Resolves when it is known what became of the message, which the client tells the server. */
-  #give(onReceived: (received: Received) => void, bytes: Uint8Array): Promise<ConsumerStatus> {
-    const { promise, resolve } = Promise.withResolvers<ConsumerStatus>();
-    const end = (status: ConsumerStatus) => {
-      this.#endings.delete(end);
-      resolve(status);
-    };
-    this.#endings.add(end);
-    onReceived({
-      bytes,
-      acknowledge: () => end(ConsumerStatus.ACK),
-      bury: () => end(ConsumerStatus.DROP),
+  /** Resolves when it is over, for whatever reason. */
+  async #receive(onReceived: (received: Received) => void): Promise<void> {
+    const { hosts } = this.options;
+    const host = hosts[this.#nextHost]!;
+    this.#nextHost = (this.#nextHost + 1) % hosts.length;
+    const subscription = new Subscription(this.options, host, this.#window);
+    this.#subscription = subscription;
+    let reason: unknown;
+    try {
+      await subscription.open(onReceived);
+      if (!this.#isClosed) this.#failure = undefined;
+      reason = await subscription.over;
+    } catch (error) {
+      reason = error;
+    }
+    subscription.cut(reason);
+    this.#window.dropHeld();
+    this.#trouble(brokerError(reason, { ...this.options, hosts: [host] }));
+  }
+
+  /** It is told once of what goes on. */
+  #trouble(error: Error): void {
+    if (this.#isClosed) return;
+    if (error.message !== this.#failure) this.watcher.onFault(error);
+    this.#failure = error.message;
+  }
+
+  async #pause(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const paused = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, BEGIN_AGAIN_AFTER_MS);
     });
-    return promise;
+    await Promise.race([paused, this.#closed.promise]);
+    clearTimeout(timer);
   }
 }

@@ -1,4 +1,5 @@
 /** What the program declares: a quorum queue, and one for what nobody can make anything of. */
+import type { Channel } from "rabbitmq-client";
 
 /**
  * A message that a worker gives back, or is killed with, is given out again. Later versions of
@@ -7,33 +8,29 @@
  */
 const DELIVERIES_MAX = 1_000_000_000;
 
-interface Queue {
-  readonly queue: string;
-  readonly durable: true;
-  readonly arguments: Readonly<Record<string, string | number>>;
-}
-
-export function deadQueueName(queue: string): string {
+export function deadQueueOf(queue: string): string {
   return `${queue}.dead`;
 }
 
-/** Returns the queues in the order in which they have to be declared. */
-export function topologyOf(queue: string): [Queue, Queue] {
-  const dead = deadQueueName(queue);
-  return [
-    { queue: dead, durable: true, arguments: { "x-queue-type": "quorum" } },
-    {
-      queue,
-      durable: true,
-      arguments: {
-        "x-queue-type": "quorum",
-        "x-delivery-limit": DELIVERIES_MAX,
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": dead,
-        // Such a message leaves the queue only when the other one has it.
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",
-      },
+/** It does nothing where they are there. */
+export async function declareQueues(channel: Channel, queue: string): Promise<void> {
+  const dead = deadQueueOf(queue);
+  await channel.queueDeclare({
+    queue: dead,
+    durable: true,
+    arguments: { "x-queue-type": "quorum" },
+  });
+  await channel.queueDeclare({
+    queue,
+    durable: true,
+    arguments: {
+      "x-queue-type": "quorum",
+      "x-delivery-limit": DELIVERIES_MAX,
+      "x-dead-letter-exchange": "",
+      "x-dead-letter-routing-key": dead,
+      // Such a message leaves the queue only when the other one has it.
+      "x-dead-letter-strategy": "at-least-once",
+      "x-overflow": "reject-publish",
     },
-  ];
+  });
 }

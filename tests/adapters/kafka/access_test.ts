@@ -68,7 +68,7 @@ for (const mechanism of ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] as const) {
     assert.deepEqual(worker.texts(), ["hello"]);
   });
 
-  Deno.test(`kafka: a wrong password for ${mechanism} is refused in words, and not told`, async () => {
+  Deno.test(`kafka: a wrong password for ${mechanism} is refused, and not told`, async () => {
     const sasl = as("app", { mechanism, password: WRONG_PASSWORD });
     await using test = new TopicUnderTest(server, sasl);
     const worker = test.worker();
