@@ -110,8 +110,14 @@ export class Applier {
 
   #beginWhenDue(): void {
     if (this.#isStopped || this.#flushing !== undefined || this.#waiting.length === 0) return;
-    if (this.#retryBound === undefined && this.#rows >= this.options.size) this.#begin();
+    if (this.#retryBound === undefined && this.#isFull()) this.#begin();
     else this.#cancelTimer ??= this.parts.clock.setTimeout(() => this.#begin(), this.#waitMs());
+  }
+
+  /** A broker that has given all it gives at a time gives nothing more to wait for. */
+  #isFull(): boolean {
+    return this.#rows >= this.options.size ||
+      this.#waiting.length >= this.parts.consumer.maxGivenOut;
   }
 
   #waitMs(): number {

@@ -149,8 +149,10 @@ export class Forwarder {
   #send(sent: UnderWay): void {
     const { publisher, metrics } = this.parts;
     sent.state = "sending";
-    const { source } = sent.group;
-    publisher.publish({ source, bytes: encodeGroup(sent.group) }).then(
+    const { source, first } = sent.group;
+    // Any worker may have any group: the order is the store's concern.
+    const message = { key: `${source}-${first}`, bytes: encodeGroup(sent.group) };
+    publisher.publish(message).then(
       () => {
         metrics.brokerMessages.inc({ outcome: "confirmed" });
         sent.state = "confirmed";

@@ -5,8 +5,8 @@
  */
 
 export interface BrokerMessage {
-  /** The messages of one source go one behind the other where the broker keeps any order. */
-  readonly source: string;
+  /** The messages of one key go one behind the other where the broker keeps any order. */
+  readonly key: string;
   readonly bytes: Uint8Array;
 }
 
@@ -33,10 +33,9 @@ export interface Received {
 }
 
 export interface Consumer {
-  /**
-   * Begins to receive, now and whenever the broker is there again. At most a fixed number of
-   * messages is given out that was neither acknowledged nor buried. It may be called once.
-   */
+  /** So many messages at most are given out that were neither acknowledged nor buried. */
+  readonly maxGivenOut: number;
+  /** Begins to receive, now and whenever the broker is there again. It may be called once. */
   start(onReceived: (received: Received) => void): void;
   /** It says why nothing is received just now; undefined while it is. */
   readonly failure: string | undefined;

@@ -64,6 +64,15 @@ Deno.test("few rows wait for the interval", async () => {
   await applier.stop();
 });
 
+Deno.test("messages with few rows do not wait when the broker gives no more of them", async () => {
+  const { applier, consumer, give, mark } = setUp({ size: 1_000, intervalMs: 60_000, max: 5_000 });
+  for (let seq = 1; seq < consumer.maxGivenOut; seq++) await give(group(seq, seq));
+  assert.equal(mark(), 0);
+  await give(group(consumer.maxGivenOut, consumer.maxGivenOut));
+  assert.equal(mark(), consumer.maxGivenOut);
+  await applier.stop();
+});
+
 Deno.test("a transaction has so many rows at most, and a group is never cut", async () => {
   const { applier, clock, state, give, mark } = setUp({ size: 10, intervalMs: 100, max: 10 });
   await give(group(1, 9), group(10, 14), group(15, 40), group(41, 41));

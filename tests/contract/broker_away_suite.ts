@@ -36,7 +36,7 @@ export function awayContract(test: TestOfBroker): void {
       await server.kill();
       try {
         for (let round = 0; round < 3; round++) {
-          await assertUnavailable(() => publisher.publish({ source: "a", bytes: bytesOf("lost") }));
+          await assertUnavailable(() => publisher.publish({ key: "a", bytes: bytesOf("lost") }));
           await assertUnavailable(() => publisher.ping());
         }
       } finally {
@@ -52,7 +52,7 @@ export function awayContract(test: TestOfBroker): void {
     await server.kill();
     const publisher = ends.publisher();
     try {
-      await assertUnavailable(() => publisher.publish({ source: "a", bytes: bytesOf("lost") }));
+      await assertUnavailable(() => publisher.publish({ key: "a", bytes: bytesOf("lost") }));
     } finally {
       await server.start();
     }
@@ -63,14 +63,14 @@ export function awayContract(test: TestOfBroker): void {
     "a server that answers nothing is waited for no longer than the deadline",
     async (ends, server) => {
       const publisher = ends.publisher();
-      await publisher.publish({ source: "a", bytes: bytesOf("before") });
+      await publisher.publish({ key: "a", bytes: bytesOf("before") });
       await server.pause();
       try {
         await Promise.all([
-          assertUnavailable(() => publisher.publish({ source: "a", bytes: bytesOf("lost") })),
+          assertUnavailable(() => publisher.publish({ key: "a", bytes: bytesOf("lost") })),
           assertUnavailable(() => publisher.ping()),
         ]);
-        await assertUnavailable(() => publisher.publish({ source: "a", bytes: bytesOf("lost") }));
+        await assertUnavailable(() => publisher.publish({ key: "a", bytes: bytesOf("lost") }));
       } finally {
         await server.resume();
       }
@@ -132,14 +132,14 @@ export function awayContract(test: TestOfBroker): void {
       await server.pause();
       try {
         const underWay = assertUnavailable(() =>
-          publisher.publish({ source: "a", bytes: bytesOf("lost") })
+          publisher.publish({ key: "a", bytes: bytesOf("lost") })
         );
         await delay(100);
         await within(() => Promise.all([publisher.close(), worker.close(), underWay]));
       } finally {
         await server.resume();
       }
-      await assertUnavailable(() => publisher.publish({ source: "a", bytes: bytesOf("lost") }));
+      await assertUnavailable(() => publisher.publish({ key: "a", bytes: bytesOf("lost") }));
       await assertUnavailable(() => publisher.ping());
     },
   );
@@ -147,7 +147,7 @@ export function awayContract(test: TestOfBroker): void {
 
 async function isTaken(publisher: Publisher, text: string): Promise<boolean> {
   try {
-    await publisher.publish({ source: "a", bytes: bytesOf(text) });
+    await publisher.publish({ key: "a", bytes: bytesOf(text) });
     return true;
   } catch (error) {
     assert.ok(error instanceof BrokerUnavailableError, String(error));

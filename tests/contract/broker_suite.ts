@@ -55,11 +55,11 @@ function passingContract(test: TestOfBroker): void {
     const before = ends.worker();
     const publisher = ends.publisher();
     const small = Uint8Array.from({ length: 256 }, (_, index) => index);
-    await publisher.publish({ source: "a", bytes: small });
+    await publisher.publish({ key: "a", bytes: small });
     await before.until(1);
     await before.close();
     const after = ends.worker();
-    await publisher.publish({ source: "a", bytes: small.slice(0, 1) });
+    await publisher.publish({ key: "a", bytes: small.slice(0, 1) });
     await after.until(1);
     assert.deepEqual([before.given, after.given], [[small], [small.slice(0, 1)]]);
   });
@@ -68,7 +68,7 @@ function passingContract(test: TestOfBroker): void {
     const worker = ends.worker();
     const publisher = ends.publisher();
     const large = Array.from({ length: 40 }, (_, index) => new Uint8Array(LARGE_BYTES).fill(index));
-    await Promise.all(large.map((bytes) => publisher.publish({ source: "a", bytes })));
+    await Promise.all(large.map((bytes) => publisher.publish({ key: "a", bytes })));
     await worker.until(large.length);
     assert.deepEqual(worker.given.map((bytes) => bytes.length), large.map(() => LARGE_BYTES));
     assert.deepEqual(new Set(worker.given.map((bytes) => bytes[77]!)), new Set(large.keys()));
@@ -78,7 +78,7 @@ function passingContract(test: TestOfBroker): void {
     const publisher = ends.publisher();
     await Promise.all([publisher.ping(), publisher.ping()]);
     await ends.publisher().ping();
-    await publisher.publish({ source: "a", bytes: bytesOf("m") });
+    await publisher.publish({ key: "a", bytes: bytesOf("m") });
     const worker = ends.worker();
     await worker.until(1);
     assert.equal(worker.consumer.failure, undefined);
@@ -92,7 +92,7 @@ function passingContract(test: TestOfBroker): void {
     // Where it is the source that decides, these are enough for both.
     await Promise.all(
       texts.map((text, index) =>
-        publisher.publish({ source: `source${index % 60}`, bytes: bytesOf(text) })
+        publisher.publish({ key: `source${index % 60}`, bytes: bytesOf(text) })
       ),
     );
     await eventually(
@@ -109,7 +109,7 @@ function orderContract(test: TestOfBroker): void {
     const publisher = ends.publisher();
     const texts = numbered(500);
     await Promise.all(
-      texts.map((text) => publisher.publish({ source: "a", bytes: bytesOf(text) })),
+      texts.map((text) => publisher.publish({ key: "a", bytes: bytesOf(text) })),
     );
     await worker.until(texts.length);
     assert.deepEqual(worker.texts, texts);
@@ -194,7 +194,7 @@ async function refusesStrangers(ends: Ends): Promise<void> {
   for (
     const call of [
       () => publisher.ping(),
-      () => publisher.publish({ source: "a", bytes: bytesOf("m") }),
+      () => publisher.publish({ key: "a", bytes: bytesOf("m") }),
     ]
   ) {
     const error = await call().then(() => assert.fail("it was taken"), (error) => error);

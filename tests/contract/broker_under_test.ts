@@ -126,5 +126,5 @@ export function textOf(bytes: Uint8Array): string {
 }
 
 export async function publishAll(publisher: Publisher, texts: readonly string[]): Promise<void> {
-  await Promise.all(texts.map((text) => publisher.publish({ source: "a", bytes: bytesOf(text) })));
+  await Promise.all(texts.map((text) => publisher.publish({ key: "a", bytes: bytesOf(text) })));
 }

@@ -101,6 +101,7 @@ export class SimulatedBroker extends SimulatedServer {
   #consumer(process: Process): Consumer {
     let subscription: Subscription | undefined;
     return {
+      maxGivenOut: this.layout.unacknowledgedMax,
       start: (onReceived) => {
         subscription = {
           process,

@@ -37,6 +37,7 @@ export class FakePublisher implements Publisher {
 }
 
 export class FakeConsumer implements Consumer {
+  readonly maxGivenOut = 8;
   failure: string | undefined;
   acknowledged: Uint8Array[] = [];
   buried: { readonly bytes: Uint8Array; readonly reason: string }[] = [];

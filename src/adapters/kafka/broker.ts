@@ -1,7 +1,7 @@
 /**
  * Kafka carries the groups: a topic whose partitions the workers share as one consumer group, and
- * beside it `<topic>.dead` with those of which nobody could make anything. All messages of a source
- * are in one partition, where the partitions stay as many as they are.
+ * beside it `<topic>.dead` with those of which nobody could make anything. All messages of a key are
+ * in one partition, where the partitions stay as many as they are.
  */
 import type { BrokerWatcher, Consumer, Publisher } from "../../ports/broker.ts";
 import type { KafkaOptions } from "./client.ts";

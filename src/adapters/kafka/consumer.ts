@@ -23,6 +23,7 @@ const LAST_BURIALS_MS = 3_000;
 const MAX_REASON_LENGTH = 1_000;
 
 export class KafkaConsumer implements Consumer {
+  readonly maxGivenOut = MAX_GIVEN_OUT;
   readonly #window = new Window(MAX_GIVEN_OUT);
   readonly #dead: Sender;
   readonly #burials = new Set<Promise<void>>();

@@ -23,7 +23,7 @@ export class KafkaPublisher implements Publisher {
     this.#limitMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
   }
 
-  async publish({ source, bytes }: BrokerMessage): Promise<void> {
+  async publish({ key, bytes }: BrokerMessage): Promise<void> {
     if (this.#bytesUnderWay > 0 && this.#bytesUnderWay + bytes.length > MAX_BYTES_UNDER_WAY) {
       throw new BrokerUnavailableError(
         `${MAX_BYTES_UNDER_WAY} bytes wait for Kafka's confirmation already: this message waits ` +
@@ -35,7 +35,7 @@ export class KafkaPublisher implements Publisher {
     const work = async () => {
       await this.#declareWithin(giveUpAt);
       try {
-        const message = { topic: this.options.topic, key: source, bytes };
+        const message = { topic: this.options.topic, key, bytes };
         await this.#sender.send(message, leftUntil(giveUpAt));
       } catch (error) {
         // Somebody has removed the topic: the next call makes it anew.

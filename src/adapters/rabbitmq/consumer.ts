@@ -8,6 +8,7 @@ import { Window } from "./window.ts";
 const BEGIN_AGAIN_AFTER_MS = 1_000;
 
 export class RabbitmqConsumer implements Consumer {
+  readonly maxGivenOut = MAX_GIVEN_OUT;
   readonly #window = new Window(MAX_GIVEN_OUT);
   readonly #closed = Promise.withResolvers<void>();
   #isClosed = false;

@@ -63,7 +63,7 @@ for (const mechanism of ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] as const) {
   Deno.test(`kafka: messages pass over TLS with ${mechanism}`, async () => {
     await using test = new TopicUnderTest(server, as("app", { mechanism }));
     const worker = test.worker();
-    await test.publisher().publish({ source: "s", bytes: bytesOf("hello") });
+    await test.publisher().publish({ key: "s", bytes: bytesOf("hello") });
     await untilGiven(worker, 1);
     assert.deepEqual(worker.texts(), ["hello"]);
   });
@@ -76,7 +76,7 @@ for (const mechanism of ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] as const) {
     for (
       const call of [
         () => publisher.ping(),
-        () => publisher.publish({ source: "s", bytes: bytesOf("hello") }),
+        () => publisher.publish({ key: "s", bytes: bytesOf("hello") }),
       ]
     ) {
       const error = await call().then(() => assert.fail("it was taken"), (error) => error);
@@ -96,7 +96,7 @@ Deno.test("kafka: a user without rights is refused, and told which are missing",
   await using test = new TopicUnderTest(server, as("guest"));
   const worker = test.worker();
   await assert.rejects(
-    test.publisher().publish({ source: "s", bytes: bytesOf("hello") }),
+    test.publisher().publish({ key: "s", bytes: bytesOf("hello") }),
     (error: Error) =>
       error instanceof BrokerRefusesError && error.message.includes("lacks a right to the topic"),
   );

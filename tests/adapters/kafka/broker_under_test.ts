@@ -93,7 +93,7 @@ export async function publishAll(
   source: string,
   texts: readonly string[],
 ): Promise<void> {
-  await Promise.all(texts.map((text) => publisher.publish({ source, bytes: bytesOf(text) })));
+  await Promise.all(texts.map((text) => publisher.publish({ key: source, bytes: bytesOf(text) })));
 }
 
 export function numbered(count: number, prefix = "m"): string[] {

@@ -36,7 +36,7 @@ function publishOn(test: TopicUnderTest, signal: AbortSignal): Promise<string[]>
     const confirmed: string[] = [];
     for (let n = 0; !signal.aborted; n++) {
       try {
-        await publisher.publish({ source: `source${n % 20}`, bytes: bytesOf(`m${n}`) });
+        await publisher.publish({ key: `source${n % 20}`, bytes: bytesOf(`m${n}`) });
         confirmed.push(`m${n}`);
       } catch {
         await delay(100); // The broker is away: nobody was told that it has this one.

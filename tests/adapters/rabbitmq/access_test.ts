@@ -39,7 +39,7 @@ Deno.test.afterAll(async () => {
   await Deno.remove(folder, { recursive: true });
 });
 
-const MESSAGE = { source: "a", bytes: bytesOf("m") };
+const MESSAGE = { key: "a", bytes: bytesOf("m") };
 
 /** All ends are refused in the same words, which never have the password in them. */
 async function assertRefused(test: QueueUnderTest, ...words: readonly RegExp[]): Promise<void> {

@@ -18,7 +18,7 @@ Deno.test.afterAll(async () => {
 });
 
 function message(text: string) {
-  return { source: "a", bytes: bytesOf(text) };
+  return { key: "a", bytes: bytesOf(text) };
 }
 
 Deno.test("rabbitmq: a message for which there is no queue is not confirmed, and the queue comes back", async () => {
