@@ -77,6 +77,9 @@ function rabbitmqContradictions(values: Partial<Values>): Contradiction[] {
   return [{ variable: "RABBITMQ_SSLROOTCERT", message }];
 }
 
+/** A message of Kafka has a MiB at most, unless its topic says otherwise, and one write whole. */
+const KAFKA_VALUE_BYTES_MAX = 1000 * 1024;
+
 function kafkaContradictions(values: Partial<Values>): Contradiction[] {
   const problems: Contradiction[] = [];
   const report = (variable: OptionName, message: string) => problems.push({ variable, message });
@@ -85,6 +88,11 @@ function kafkaContradictions(values: Partial<Values>): Contradiction[] {
       "KAFKA_BROKERS",
       "is not set, and QUEUE=kafka needs it: set it, as in host:9092, or choose another QUEUE.",
     );
+  }
+  if ((values.MAX_VALUE_BYTES ?? 0) > KAFKA_VALUE_BYTES_MAX) {
+    const message = `${values.MAX_VALUE_BYTES} is more than a message of Kafka has room for: ` +
+      `choose ${KAFKA_VALUE_BYTES_MAX} or less, or RabbitMQ.`;
+    report("MAX_VALUE_BYTES", message);
   }
   if (values.KAFKA_SSLROOTCERT !== undefined && values.KAFKA_TLS === "off") {
     const message = "is set, and the connection is without TLS: set KAFKA_TLS=on, or unset it.";

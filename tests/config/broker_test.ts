@@ -115,6 +115,11 @@ Deno.test("KAFKA_BROKERS and the topic have the defaults of Kafka and of the con
   assertProblem({ ...KAFKA, KAFKA_REPLICAS: "0" }, /^KAFKA_REPLICAS: .*use 1 to 100/);
 });
 
+Deno.test("values that no message of Kafka has room for are refused", () => {
+  assertProblem({ ...KAFKA, MAX_VALUE_BYTES: "1MiB" }, /^MAX_VALUE_BYTES: 1048576 is more than a/);
+  assert.equal(configOf({ ...KAFKA, MAX_VALUE_BYTES: "1000KiB" }).limits.valueBytes, 1_024_000);
+});
+
 Deno.test("names of queues and topics are those that the broker takes, with room behind", () => {
   const longest = "x".repeat(240);
   assert.equal(rabbitmqOf({ ...RABBITMQ, RABBITMQ_QUEUE: longest }).queue, longest);

@@ -1,5 +1,6 @@
 /** What clients see that write at one instance and read at others, while Redis forgets and cuts. */
 import assert from "node:assert/strict";
+import { type EngineName, ENGINES } from "../scaled/engines.ts";
 import { Dsproxy } from "../support/dsproxy.ts";
 import { createDatabase } from "../support/postgres.ts";
 import { Random } from "../support/random.ts";
@@ -80,8 +81,15 @@ async function readAll(instances: readonly Dsproxy[], watch: Watch, untilMs: num
   await Promise.all(Array.from({ length: INSTANCES * READERS_EACH }, (_, i) => reader(i)));
 }
 
-/** @param trouble is made again and again meanwhile */
-function test(behaviour: string, trouble: (redis: RawClient) => Promise<unknown>): void {
+/**
+ * @param trouble is made again and again meanwhile
+ * @param engine is between the instances and the database, if there is one
+ */
+function test(
+  behaviour: string,
+  trouble: (redis: RawClient) => Promise<unknown>,
+  engine?: EngineName,
+): void {
   Deno.test(behaviour, async () => {
     await using stack = new AsyncDisposableStack();
     const redis = stack.use(await startRedis());
@@ -90,6 +98,7 @@ function test(behaviour: string, trouble: (redis: RawClient) => Promise<unknown>
     const folder = await Deno.makeTempDir({ prefix: "dsproxy-across-" });
     stack.defer(() => Deno.remove(folder, { recursive: true }));
     const client = await stack.use(new RedisTest(redis, "7")).raw();
+    const broker = engine && stack.use(await ENGINES[engine]());
     const instances = await Promise.all(Array.from({ length: INSTANCES }, async (_, i) =>
       stack.use(
         await Dsproxy.start({
@@ -97,6 +106,7 @@ function test(behaviour: string, trouble: (redis: RawClient) => Promise<unknown>
           DATABASE_URL: database.url,
           REDIS_URL: redis.url,
           BATCH_INTERVAL: "100ms",
+          ...broker?.settings,
         }),
       )));
     const watch = new Watch();
@@ -125,6 +135,12 @@ test("a reader of another instance is at most a moment behind, and never goes ba
 test(
   "the same while connections are cut over which Redis tells of changes",
   (redis) => redis.sendCommand(["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]),
+);
+
+test(
+  "the same with a broker between, while connections are cut",
+  (redis) => redis.sendCommand(["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]),
+  "rabbitmq",
 );
 
 test(
