@@ -34,6 +34,31 @@ const seed = Number(Deno.env.get("FAULT_SEED") ?? 1);
 const rounds = Number(values.rounds);
 let broken = 0;
 
+const HEAD = `# Past one machine: what was seen
+
+Written by \`deno task bench:scaled\` (Deno ${Deno.version.deno}, ${cpus().length} processors for all of it), part by part. Nothing here is typed by hand.
+`;
+
+async function oldResults(): Promise<string> {
+  try {
+    return await Deno.readTextFile(RESULTS);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
+}
+
+/** Returns the sections of an earlier run with those of this one in their places. */
+function withSections(before: string, now: string): string {
+  const sectionsOf = (text: string) =>
+    new Map(
+      text.split(/^(?=## )/m).filter((part) => part.startsWith("## ")).map((part) =>
+        [part.slice(0, part.indexOf("\n")), `${part.trimEnd()}\n`] as const
+      ),
+    );
+  return [...new Map([...sectionsOf(before), ...sectionsOf(now)]).values()].join("\n");
+}
+
 function wants(part: string): boolean {
   return values.only === "" || values.only === part;
 }
@@ -111,21 +136,17 @@ ${table(["broker", "rows a second, one", "rows a second, two", "two / one"], row
 `);
   }
   if (wants("cost")) {
-    const rows = await measureCost(engines, rounds);
+    const { ways, tiers } = await measureCost(engines, rounds);
     parts.push(`## What the way through a broker costs
 
 \`wrk\` with 64 connections writes \`durable\` at one API server, with one worker and the broker on the same ${cpus().length} processors, and at the single process, in turn, ${rounds} rounds.
-Processor time is that of everything on the machine but \`wrk\`, until all is stored.
+Processor time is that of everything on the machine but \`wrk\` and this program, until all is stored.
 
-${
-      table([
-        "way",
-        "writes a second",
-        "/ single process",
-        "processor µs a write",
-        "/ single process",
-      ], rows)
-    }
+${table(ways.head, ways.rows)}
+
+Of these microseconds a write take:
+
+${table(tiers.head, tiers.rows)}
 `);
   }
   if (wants("model")) {
@@ -160,15 +181,6 @@ try {
   await redis.dispose();
   await database.dispose();
 }
-if (values.only === "") {
-  await Deno.writeTextFile(
-    RESULTS,
-    `# Past one machine: what was seen
-
-Written by \`deno task bench:scaled\` (Deno ${Deno.version.deno}, ${cpus().length} processors for all of it). Nothing here is typed by hand.
-
-${text}`,
-  );
-  print("written: docs/scaling_results.md");
-} else print(text);
+await Deno.writeTextFile(RESULTS, `${HEAD}\n${withSections(await oldResults(), text)}`);
+print("written: docs/scaling_results.md");
 Deno.exit(broken === 0 ? 0 : 1);

@@ -18,6 +18,12 @@ export function ofThreads(pid: number): Promise<ProcessorTime> {
   return timeOf(`/proc/${pid}/task/*/stat`, 2, pid);
 }
 
+/** Returns the seconds that one process took, all its threads. */
+export async function ofProcess(pid: number): Promise<number> {
+  const times = await timeOf(`/proc/${pid}/stat`, 2);
+  return [...times.values()].reduce((sum, seconds) => sum + seconds, 0);
+}
+
 /** Returns what was added from one reading to the next. */
 export function since(before: ProcessorTime, after: ProcessorTime): ProcessorTime {
   return new Map([...after].map(([name, seconds]) => [name, seconds - (before.get(name) ?? 0)]));

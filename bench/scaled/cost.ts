@@ -1,29 +1,43 @@
 /** Measures what a write costs through a broker, and in one process, in the same run. */
 import { type EngineName, ENGINES } from "../../tests/scaled/engines.ts";
-import { Layout } from "../../tests/scaled/layout.ts";
+import { Layout, type Place } from "../../tests/scaled/layout.ts";
 import { withDatabase } from "../../tests/support/postgres.ts";
 import { OWN_REQUESTS } from "../load/template.ts";
 import { closedLoop } from "../load/wrk.ts";
-import { ofProcesses, since } from "../load/processor_time.ts";
+import { ofProcess, ofProcesses, since } from "../load/processor_time.ts";
 import { print } from "../print.ts";
 import { ratios, spread } from "../statistics.ts";
 
 const LOAD = { connections: 64, seconds: 5, users: 10_000 };
 const WARM_UP = { ...LOAD, seconds: 1 };
 
+const TIERS = ["API servers", "workers", "database", "broker", "rest"] as const;
+type Tier = (typeof TIERS)[number];
+/** Programs are known by these names. */
+const PROGRAMS: Readonly<Record<string, Tier>> = {
+  postgres: "database",
+  "beam.smp": "broker",
+  java: "broker",
+};
+
 export interface Cost {
   readonly perSecond: number;
   /** The whole machine but the client took so many microseconds a write, until all was stored. */
   readonly microseconds: number;
-  /** So many of them were taken by programs of this name. */
-  readonly byName: ReadonlyMap<string, number>;
+  /** So many of them were taken by each tier. */
+  readonly byTier: Readonly<Record<Tier, number>>;
 }
 
-/** @returns a row for each way: the single process first */
+interface Costs {
+  readonly head: readonly string[];
+  /** There is one for each way: the single process first. */
+  readonly rows: readonly (readonly (string | number)[])[];
+}
+
 export async function measureCost(
   engines: readonly EngineName[],
   rounds: number,
-): Promise<readonly (readonly (string | number)[])[]> {
+): Promise<{ readonly ways: Costs; readonly tiers: Costs }> {
   const ways = ["single process", ...engines];
   const costs = new Map<string, Cost[]>(ways.map((way) => [way, []]));
   for (let round = 0; round < rounds; round++) {
@@ -34,7 +48,7 @@ export async function measureCost(
     }
   }
   const base = costs.get("single process")!;
-  return ways.map((way) => {
+  const ratesOf = ways.map((way) => {
     const all = costs.get(way)!;
     const [rates, times] = [all.map((c) => c.perSecond), all.map((c) => c.microseconds)];
     return [
@@ -45,6 +59,23 @@ export async function measureCost(
       spread(ratios(times, base.map((c) => c.microseconds))),
     ];
   });
+  const tiersOf = ways.map((way) => [
+    way,
+    ...TIERS.map((tier) => spread(costs.get(way)!.map(({ byTier }) => byTier[tier]))),
+  ]);
+  return {
+    ways: {
+      head: [
+        "way",
+        "writes a second",
+        "/ single process",
+        "processor µs a write",
+        "/ single process",
+      ],
+      rows: ratesOf,
+    },
+    tiers: { head: ["way", ...TIERS], rows: tiersOf },
+  };
 }
 
 /** @param engine undefined for one process without a broker */
@@ -70,18 +101,36 @@ export function costOf(engine: EngineName | undefined, servers: number): Promise
       ));
     await loads(WARM_UP);
     await layout.untilStored(300_000);
+    const own = await timesOf(layout);
     const before = await ofProcesses();
     const figures = await loads(LOAD);
     await layout.untilStored(300_000);
     const taken = since(before, await ofProcesses());
+    const ownNow = await timesOf(layout);
     const perSecond = figures.reduce((sum, each) => sum + each.perSecond, 0);
     const writes = perSecond * LOAD.seconds;
-    const byName = new Map(
-      [...taken].filter(([name]) => name !== "wrk").map(([name, seconds]) =>
-        [name, seconds * 1e6 / writes] as const
-      ),
-    );
-    const microseconds = [...byName.values()].reduce((sum, each) => sum + each, 0);
-    return { perSecond, microseconds, byName };
+    const seconds: Record<Tier, number> = {
+      "API servers": ownNow.servers - own.servers,
+      workers: ownNow.workers - own.workers,
+      database: 0,
+      broker: 0,
+      rest: 0,
+    };
+    for (const [name, took] of taken) {
+      if (name !== "wrk" && name !== "deno") seconds[PROGRAMS[name] ?? "rest"] += took;
+    }
+    const all = Object.values(seconds).reduce((sum, each) => sum + each, 0);
+    const byTier = Object.fromEntries(
+      TIERS.map((tier) => [tier, seconds[tier] * 1e6 / writes]),
+    ) as Record<Tier, number>;
+    return { perSecond, microseconds: all * 1e6 / writes, byTier };
   });
+}
+
+async function timesOf({ servers, workers }: Layout) {
+  const sumOf = async (places: readonly Place[]) => {
+    const times = await Promise.all(places.map(({ process }) => ofProcess(process.process.pid)));
+    return times.reduce((sum, seconds) => sum + seconds, 0);
+  };
+  return { servers: await sumOf(servers), workers: await sumOf(workers) };
 }
