@@ -136,7 +136,7 @@ ${table(["broker", "rows a second, one", "rows a second, two", "two / one"], row
 `);
   }
   if (wants("cost")) {
-    const { ways, tiers } = await measureCost(engines, rounds);
+    const { ways, tiers, million } = await measureCost(engines, rounds);
     parts.push(`## What the way through a broker costs
 
 \`wrk\` with 64 connections writes \`durable\` at one API server, with one worker and the broker on the same ${cpus().length} processors, and at the single process, in turn, ${rounds} rounds.
@@ -147,6 +147,10 @@ ${table(ways.head, ways.rows)}
 Of these microseconds a write take:
 
 ${table(tiers.head, tiers.rows)}
+
+A million writes a second would keep so many processors like these busy, as a microsecond a write is one of them:
+
+${table(million.head, million.rows)}
 `);
   }
   if (wants("model")) {

@@ -6,7 +6,7 @@ import { OWN_REQUESTS } from "../load/template.ts";
 import { closedLoop } from "../load/wrk.ts";
 import { ofProcess, ofProcesses, since } from "../load/processor_time.ts";
 import { print } from "../print.ts";
-import { ratios, spread } from "../statistics.ts";
+import { median, ratios, spread } from "../statistics.ts";
 
 const LOAD = { connections: 64, seconds: 5, users: 10_000 };
 const WARM_UP = { ...LOAD, seconds: 1 };
@@ -37,7 +37,7 @@ interface Costs {
 export async function measureCost(
   engines: readonly EngineName[],
   rounds: number,
-): Promise<{ readonly ways: Costs; readonly tiers: Costs }> {
+): Promise<Readonly<Record<"ways" | "tiers" | "million", Costs>>> {
   const ways = ["single process", ...engines];
   const costs = new Map<string, Cost[]>(ways.map((way) => [way, []]));
   for (let round = 0; round < rounds; round++) {
@@ -75,6 +75,15 @@ export async function measureCost(
       rows: ratesOf,
     },
     tiers: { head: ["way", ...TIERS], rows: tiersOf },
+    million: {
+      head: ["way", ...TIERS],
+      rows: ways.map((way) => [
+        way,
+        ...TIERS.map((tier) =>
+          median(costs.get(way)!.map(({ byTier }) => byTier[tier])).toFixed(0)
+        ),
+      ]),
+    },
   };
 }
 
