@@ -89,8 +89,12 @@ export class DeliveryWay {
   }
 
   makeSink(run: string): Sink {
-    const { store: { store, deadLetters }, clock, metrics, log } = this.parts;
-    const stored = new StoredSink({ store, deadLetters, run: () => run });
+    const { store: { store }, clock, metrics, log } = this.parts;
+    const stored = new StoredSink({
+      store,
+      deadAmong: (...what) => this.#groups.dead(...what),
+      run: () => run,
+    });
     const direct = new StoreSink(this.config.batch.max, { store, clock, metrics, log });
     return new SinkBySource((source) => this.#isForwarded(source), stored, direct);
   }

@@ -67,8 +67,7 @@ export class Outbound {
   }
 
   async stop(): Promise<void> {
-    await this.#forwarding?.stop();
-    await this.#delivery.stop();
+    await Promise.all([this.#forwarding?.stop(), this.#delivery.stop()]);
   }
 
   /** Lets whatever is still under way settle nothing, as another one may be at work by then. */

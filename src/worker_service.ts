@@ -4,6 +4,7 @@
  */
 import type { Applier } from "./applying/applier.ts";
 import { ClosingList } from "./closing_list.ts";
+import { withDeadline } from "./deadline.ts";
 import type { Attendant, Phase } from "./service_parts.ts";
 import type { Log } from "./telemetry/log.ts";
 
@@ -20,6 +21,8 @@ interface WorkerParts {
   readonly log: Log;
 }
 
+/** A worker answers scrapes and probes, which take no longer. */
+const CLOSING_MS = 5_000;
 const EMPTY_JOURNAL = { bytes: 0, retainedBytes: 0, failure: undefined, lackOfRoom: undefined };
 
 export class WorkerService {
@@ -56,7 +59,7 @@ export class WorkerService {
     const { front, attendants } = this.parts;
     try {
       const url = await front.listenAsWorker();
-      this.#closing.add("listener", () => front.close());
+      this.#closing.add("listener", () => this.#closeFront());
       for (const attendant of attendants) attendant.start();
       this.#closing.add("attendants", async () => {
         for (const attendant of attendants) await attendant.stop();
@@ -74,6 +77,16 @@ export class WorkerService {
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
+  }
+
+  /** An idle connection can keep it from ever being done. */
+  async #closeFront(): Promise<void> {
+    const { front, log } = this.parts;
+    try {
+      await withDeadline(front.close(), CLOSING_MS, "The listener");
+    } catch (error) {
+      log.warn("Requests were still open at the end", { error });
+    }
   }
 
   async #stop(): Promise<void> {

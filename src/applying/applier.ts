@@ -4,7 +4,7 @@
  * keeps the rest meanwhile.
  */
 import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
-import { GroupsOverlapError, reasonOf, StoreRefusesError } from "../errors.ts";
+import { GroupsOverlapError, reasonOf, StoreNotAskedError, StoreRefusesError } from "../errors.ts";
 import { decodeGroup, UndecodableError } from "../forwarding/group_message.ts";
 import type { Consumer, Received } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -47,9 +47,14 @@ const RETRY_BOUNDS = new ExponentialBackoff({
   maxDelay: 5_000,
 });
 
+/** A flush that the store keeps waiting is not waited for any longer than this at the end. */
+const LAST_FLUSH_MS = 2_000;
+
 export class Applier {
   #waiting: Waiting[] = [];
   #rows = 0;
+  /** One transaction has so many rows: each failure halves them, each success doubles them. */
+  #maxRows: number;
   #isStopped = false;
   #flushing: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
@@ -57,7 +62,9 @@ export class Applier {
   #failure: string | undefined;
   #refusal: string | undefined;
 
-  constructor(private readonly options: ApplierOptions, private readonly parts: ApplierParts) {}
+  constructor(private readonly options: ApplierOptions, private readonly parts: ApplierParts) {
+    this.#maxRows = options.max;
+  }
 
   /** It says why the broker gives nothing, or the store takes nothing; undefined while all is well. */
   get failure(): string | undefined {
@@ -90,8 +97,17 @@ export class Applier {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancelTimer?.();
-    await this.#flushing;
+    // What is not known to be stored by then is given to others, and left out if it was.
+    await this.#within(this.#flushing, LAST_FLUSH_MS);
     await this.parts.consumer.close();
+  }
+
+  async #within(work: Promise<void> | undefined, limitMs: number): Promise<void> {
+    if (work === undefined) return;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = this.parts.clock.setTimeout(resolve, limitMs);
+    await Promise.race([work, late]);
+    cancel();
   }
 
   #take(received: Received): void {
@@ -140,9 +156,10 @@ export class Applier {
       await this.#apply(batch);
       if (this.#failure !== undefined) this.parts.log.info("The store takes writes again");
       this.#retryBound = this.#failure = this.#refusal = undefined;
+      this.#maxRows = Math.min(this.options.max, 2 * this.#maxRows);
     } catch (error) {
       this.#putBack(batch);
-      this.#failed(error);
+      this.#failed(error, rowsOf(batch));
     }
   }
 
@@ -151,7 +168,7 @@ export class Applier {
     let rows = 0;
     let count = 0;
     for (const { group } of this.#waiting) {
-      if (count > 0 && rows + group.entries.length > this.options.max) break;
+      if (count > 0 && rows + group.entries.length > this.#maxRows) break;
       rows += group.entries.length;
       count++;
     }
@@ -224,8 +241,13 @@ export class Applier {
     });
   }
 
-  #failed(error: unknown): void {
+  #failed(error: unknown, asked: number): void {
     const { metrics, log } = this.parts;
+    // A store too slow for so many rows within its deadline must not be asked for the same again for
+    // ever; a group is never cut.
+    if (!(error instanceof StoreRefusesError || error instanceof StoreNotAskedError)) {
+      this.#maxRows = Math.max(1, Math.floor(Math.min(asked, this.#maxRows) / 2));
+    }
     metrics.flushRetries.inc();
     metrics.flushRows.inc({ outcome: "failed" }, this.#rows);
     this.#failure = reasonOf(error);

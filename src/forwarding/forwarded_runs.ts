@@ -37,7 +37,7 @@ export async function readForwarded(
   } catch (cause) {
     throw new Error(
       `The file ${FORWARDED_FILE} in ${dataDir} is damaged: it says which runs a broker may have. ` +
-        "Start once with the broker, or remove the file if there never was one.",
+        "Let the workers empty the broker's queue, then remove the file.",
       { cause },
     );
   }

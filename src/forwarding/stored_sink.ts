@@ -2,20 +2,17 @@
  * Takes what the store has already, by workers, for delivered: it asks only which of it was refused.
  */
 import { StoreRefusesError } from "../errors.ts";
-import type { DeadLetters, RefusedEntry } from "../ports/dead_letters.ts";
+import type { GroupStore } from "../ports/group_store.ts";
 import type { Delivered, Sink } from "../ports/sink.ts";
 import type { Batch } from "../ports/source.ts";
 import type { Store } from "../ports/store.ts";
 
 interface StoredSinkParts {
   readonly store: Pick<Store, "marks">;
-  readonly deadLetters: Pick<DeadLetters, "list">;
+  readonly deadAmong: GroupStore["dead"];
   /** It returns the name of this start of this instance. */
   readonly run: () => string;
 }
-
-/** So many dead letters are asked for at a time. */
-const PAGE = 500;
 
 export class StoredSink implements Sink {
   #refusal: string | undefined;
@@ -34,23 +31,10 @@ export class StoredSink implements Sink {
     // What an earlier run accepted may have been refused, and discarded by a person since.
     if (source !== this.parts.run()) return { stored: [], dead: [] };
     const firstSeq = entries[0]!.seq;
-    const dead = await this.#ask(() => this.#deadAmong(source, firstSeq, lastSeq));
+    const dead = await this.#ask(() => this.parts.deadAmong(source, firstSeq, lastSeq));
     if (dead.length === 0) return { stored: entries, dead };
     const refused = new Set(dead.map(({ seq }) => seq));
     return { stored: entries.filter(({ seq }) => !refused.has(seq)), dead };
-  }
-
-  async #deadAmong(source: string, firstSeq: number, lastSeq: number): Promise<RefusedEntry[]> {
-    const dead: RefusedEntry[] = [];
-    for (let seq = firstSeq - 1;;) {
-      const page = await this.parts.deadLetters.list(PAGE, { source, seq });
-      for (const letter of page) {
-        if (letter.source !== source || letter.seq > lastSeq) return dead;
-        dead.push({ seq: letter.seq, code: letter.code, message: letter.message });
-        seq = letter.seq;
-      }
-      if (page.length < PAGE) return dead;
-    }
   }
 
   async #ask<T>(call: () => Promise<T>): Promise<T> {

@@ -3,6 +3,7 @@
  * numbers that never come, over which it lets the store's mark go. The store says that something is
  * missing where it has later groups of a source; where it has none, only time does.
  */
+import { GroupsOverlapError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EntryGroup, Folded, GroupStore, Interval } from "../ports/group_store.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -39,6 +40,7 @@ export class Stragglers {
   /** The mark was moved, or everything sent again, then. */
   #movedMs = 0;
   #missingSinceMs: number | undefined;
+  #missingMs = MISSING_MS;
   #standstillMs = STANDSTILL_MS;
   #looking = false;
   #stopLooking: (() => void) | undefined;
@@ -70,8 +72,14 @@ export class Stragglers {
     try {
       // A worker that died before it folded leaves that to whoever waits, too.
       this.#judge(source, await this.parts.groups.fold(source, this.#neverOf(source)));
-    } catch {
-      // The store is away, or refuses: whoever settles says so.
+    } catch (error) {
+      // Of a store that is away, or refuses, whoever settles tells. Nothing could arrive meanwhile,
+      // whatever the broker has.
+      this.#movedMs = this.parts.clock.monotonicMs();
+      this.#missingSinceMs = undefined;
+      if (error instanceof GroupsOverlapError) {
+        this.parts.log.error("Groups of one source overlap in the store", { source, error });
+      }
     } finally {
       this.#looking = false;
     }
@@ -89,13 +97,21 @@ export class Stragglers {
       this.#mark = mark;
       this.#movedMs = nowMs;
       this.#missingSinceMs = undefined;
+      this.#missingMs = MISSING_MS;
       this.#standstillMs = STANDSTILL_MS;
+      // After a store that went back the journal is read again, and names them again.
+      for (const last of this.#never.get(source)?.keys() ?? []) {
+        if (last <= mark) this.#never.get(source)!.delete(last);
+      }
     }
     if (!ahead) this.#missingSinceMs = undefined;
     else this.#missingSinceMs ??= nowMs;
-    const isMissing = nowMs - (this.#missingSinceMs ?? nowMs) >= MISSING_MS;
-    if (isMissing || wentBack) this.#sendAgain(source, mark, nowMs);
-    else if (nowMs - this.#movedMs >= this.#standstillMs) {
+    if (wentBack) this.#sendAgain(source, mark, nowMs);
+    else if (nowMs - (this.#missingSinceMs ?? nowMs) >= this.#missingMs) {
+      // What is sent again may have to wait for the same slow worker, or behind a long backlog.
+      this.#missingMs = Math.min(2 * this.#missingMs, STANDSTILL_MAX_MS);
+      this.#sendAgain(source, mark, nowMs);
+    } else if (nowMs - this.#movedMs >= this.#standstillMs) {
       this.#standstillMs = Math.min(2 * this.#standstillMs, STANDSTILL_MAX_MS);
       this.#sendAgain(source, mark, nowMs);
     }

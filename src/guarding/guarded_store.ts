@@ -11,7 +11,7 @@ import {
   StoreNotAskedError,
   StoreWentBackError,
 } from "../errors.ts";
-import type { DeadLetter, DeadLetters } from "../ports/dead_letters.ts";
+import type { DeadLetter, DeadLetters, RefusedEntry } from "../ports/dead_letters.ts";
 import type { Applied, EntryGroup, Folded, GroupStore } from "../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../ports/store.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
@@ -142,6 +142,10 @@ class GuardedGroupStore implements GroupStore {
 
   apply(groups: readonly EntryGroup[]): Promise<Applied> {
     return this.guard.call("apply", () => this.groups.apply(groups));
+  }
+
+  dead(...what: Parameters<GroupStore["dead"]>): Promise<readonly RefusedEntry[]> {
+    return this.guard.call("dead", () => this.groups.dead(...what));
   }
 
   fold(...what: Parameters<GroupStore["fold"]>): Promise<Folded> {

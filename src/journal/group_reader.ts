@@ -56,20 +56,22 @@ export class GroupReader implements GroupSource {
     const place = this.#nextPlace();
     if (place === undefined) return false;
     const { segment, offset, seq } = place;
+    // Both are read before the records are, as more may become durable meanwhile.
+    const { end, lastSeq } = segment;
     let stretch: Stretch;
     try {
-      stretch = await segment.read({ from: offset, end: segment.end, expectedSeq: seq });
+      stretch = await segment.read({ from: offset, end, expectedSeq: seq });
     } catch (error) {
       // The store has all of it meanwhile.
       if (segment.removed) return true;
       throw error;
     }
     // It was told to begin anew meanwhile.
-    if (this.#place === place) this.#pass(place, stretch);
+    if (this.#place === place) this.#pass(place, stretch, lastSeq);
     return true;
   }
 
-  #pass(place: Place, { records, groupEnds, damage, next }: Stretch): void {
+  #pass(place: Place, { records, groupEnds, damage, next }: Stretch, lastSeq: number): void {
     const { segment } = place;
     // Format 1 knew no groups.
     const ends = segment.header.format === 1 ? records.keys() : groupEnds;
@@ -85,7 +87,7 @@ export class GroupReader implements GroupSource {
     if (damage === undefined) return;
     // Where the group ended cannot be read any more. What is damaged belongs to the next one.
     this.#endGroup(segment);
-    place.seq = damage.nextSeq ?? segment.lastSeq + 1;
+    place.seq = damage.nextSeq ?? lastSeq + 1;
   }
 
   #endGroup({ source }: Segment): void {

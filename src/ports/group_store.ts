@@ -34,6 +34,8 @@ export interface GroupStore {
    * @throws GroupsOverlapError as {@link apply}
    */
   fold(source: string, never?: readonly Interval[]): Promise<Folded>;
+  /** Returns which entries of a source, from one number through another, are dead letters. */
+  dead(source: string, first: number, last: number): Promise<readonly RefusedEntry[]>;
 }
 
 /** Both ends belong to it. */

@@ -137,7 +137,17 @@ export class Metrics {
     }
     for (const outcome of ["ok", "failed", "dead"]) this.flushRows.inc({ outcome }, 0);
     for (
-      const call of ["open", "put", "marks", "latest", "identify", "outdateCopies", "apply", "fold"]
+      const call of [
+        "open",
+        "put",
+        "marks",
+        "latest",
+        "identify",
+        "outdateCopies",
+        "apply",
+        "fold",
+        "dead",
+      ]
     ) {
       this.storeErrors.inc({ call }, 0);
     }

@@ -16,17 +16,21 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
   const consumer = new FakeConsumer();
   const tables = new MemoryStore();
   const memory = new MemoryGroups(tables);
-  const state: { failWith: Error | undefined; calls: number[] } = {
+  const state: { failWith: Error | undefined; mostRows: number; calls: number[] } = {
     failWith: undefined,
+    mostRows: Infinity,
     calls: [],
   };
   const groups: GroupStore = {
     apply: (some) => {
       if (state.failWith !== undefined) return Promise.reject(state.failWith);
+      const rows = some.reduce((sum, { entries }) => sum + entries.length, 0);
+      if (rows > state.mostRows) return Promise.reject(new StoreUnavailableError("Too slow."));
       state.calls.push(some.length);
       return memory.apply(some);
     },
     fold: (source) => memory.fold(source),
+    dead: () => Promise.reject(new Error("A worker asks for no dead letters")),
   };
   const lines: string[] = [];
   const applier = new Applier(options, {
@@ -99,6 +103,16 @@ Deno.test("while the store is away nothing is acknowledged, and later all is the
   await clock.advance(5_000);
   assert.equal(consumer.acknowledged.length, 2);
   assert.deepEqual([mark(), applier.failure], [4, undefined]);
+  await applier.stop();
+});
+
+Deno.test("a store too slow for a whole batch is brought smaller ones", async () => {
+  const { applier, clock, state, give, mark } = setUp({ size: 8, intervalMs: 10, max: 100 });
+  state.mostRows = 3;
+  for (let seq = 1; seq <= 8; seq++) await give(group(seq, seq));
+  await clock.advance(60_000);
+  assert.equal(mark(), 8);
+  assert.ok(state.calls.every((count) => count <= 3), `${state.calls}`);
   await applier.stop();
 });
 

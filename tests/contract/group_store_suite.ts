@@ -124,6 +124,9 @@ export function groupStoreContract(
     assert.equal(applied.rows, 4);
     assert.deepEqual(told(applied), [["run00000000a", 2]]);
     assert.deepEqual((await buried()).map(({ seq }) => seq), [2]);
+    const deadOf = async (first: number, last: number) =>
+      (await groups.dead("run00000000a", first, last)).map(({ seq }) => seq);
+    assert.deepEqual([await deadOf(1, 3), await deadOf(2, 2), await deadOf(3, 9)], [[2], [2], []]);
     const again = await groups.apply([bad, b]);
     assert.equal(again.rows, 0);
     assert.deepEqual(told(again), [["run00000000a", 2]]);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { StoreUnavailableError } from "../../src/errors.ts";
 import { Stragglers } from "../../src/forwarding/stragglers.ts";
 import type { Folded, Interval } from "../../src/ports/group_store.ts";
 import { Log } from "../../src/telemetry/log.ts";
@@ -14,11 +15,13 @@ function setUp() {
     waiting: [SOURCE],
     never: [] as readonly Interval[],
     sentAgain: 0,
+    isAway: false,
   };
   const stragglers = new Stragglers({
     groups: {
       fold: (_, never = []) => {
         state.never = never;
+        if (state.isAway) return Promise.reject(new StoreUnavailableError("away"));
         return Promise.resolve(state.folded);
       },
     },
@@ -40,6 +43,20 @@ Deno.test("what is missing while later groups are there is sent again after half
   assert.equal(state.sentAgain, 1);
   await clock.advance(20_000);
   assert.equal(state.sentAgain, 1);
+  await clock.advance(60 * MINUTE_MS);
+  assert.ok(state.sentAgain <= 8, `${state.sentAgain} times in an hour`);
+  stragglers.stop();
+});
+
+Deno.test("time in which the store is away says nothing about the broker", async () => {
+  const { clock, state, stragglers } = setUp();
+  state.folded = { mark: 5, ahead: true };
+  await clock.advance(20_000);
+  state.isAway = true;
+  await clock.advance(30 * MINUTE_MS);
+  state.isAway = false;
+  await clock.advance(20_000);
+  assert.equal(state.sentAgain, 0);
   stragglers.stop();
 });
 

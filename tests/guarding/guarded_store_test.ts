@@ -39,7 +39,7 @@ function setUp() {
     store: echo<Store>(["open", "put", "marks", "latest", "ping", "close"], failure),
     identity: echo<StoreIdentity>(["identify", "outdateCopies"], failure),
     deadLetters: echo<DeadLetters>(["count", "list", "find", "replay", "discard"], failure),
-    groups: echo<GroupStore>(["apply", "fold"], failure),
+    groups: echo<GroupStore>(["apply", "fold", "dead"], failure),
   };
   const { store, identity, deadLetters, groups } = guardStore(
     unguarded,
@@ -64,6 +64,7 @@ function setUp() {
     discard: () => deadLetters.discard("id"),
     apply: () => groups!.apply([group(1, 2)]),
     fold: () => groups!.fold("s"),
+    dead: () => groups!.dead("s", 1, 2),
   };
   const calls = { ...ofStore, ...others };
   const refused = async () => {
@@ -99,6 +100,7 @@ Deno.test("every call of a guarded store gets through with what it was given", a
     discard: ["id"],
     apply: [[group(1, 2)]],
     fold: ["s"],
+    dead: ["s", 1, 2],
   };
   for (const [name, make] of Object.entries(calls)) {
     assert.deepEqual(await make(), [name, ...given[name as keyof typeof calls]]);

@@ -41,12 +41,12 @@ export function buggyGroupStore(
   server: SimulatedStore,
   bug: Bug | undefined,
 ): GroupStore {
-  const { fold, apply } = groups;
+  const { fold, apply, dead } = groups;
   switch (bug) {
     case "mark-read-before-insert":
       // What is there is looked up in one transaction, and what is not is inserted by another.
       return {
-        fold,
+        ...{ fold, dead },
         apply: async (brought) => {
           const fresh = brought.filter((group) => !server.groups.has(group));
           await apply([]);
@@ -59,7 +59,7 @@ export function buggyGroupStore(
       };
     case "group-applied-without-row":
       return {
-        fold,
+        ...{ fold, dead },
         apply: (brought) =>
           apply(brought.map((group) => ({ ...group, entries: group.entries.slice(0, -1) }))),
       };

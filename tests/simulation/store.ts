@@ -106,6 +106,7 @@ export class SimulatedStore extends SimulatedServer {
         apply: (groups) => call(`apply ${groups.map(groupName)}`, () => this.#apply(groups)),
         fold: (source, never) =>
           call(`fold ${source}`, () => this.groups.foldAtOnce(source, never)),
+        dead: (source, first, last) => call("dead", () => tables.deadAmong(source, first, last)),
       },
     };
   }

@@ -7,6 +7,7 @@ import type {
   GroupStore,
   Interval,
 } from "../../src/ports/group_store.ts";
+import type { RefusedEntry } from "../../src/ports/dead_letters.ts";
 import type { MemoryStore } from "./memory_store.ts";
 
 /** What a backup has of {@link MemoryGroups}. */
@@ -25,6 +26,11 @@ export class MemoryGroups implements GroupStore {
   async fold(source: string, never: readonly Interval[] = []): Promise<Folded> {
     await Promise.resolve();
     return this.foldAtOnce(source, never);
+  }
+
+  async dead(source: string, first: number, last: number): Promise<readonly RefusedEntry[]> {
+    await Promise.resolve();
+    return this.tables.deadAmong(source, first, last);
   }
 
   snapshot(): AppliedIntervals {

@@ -17,6 +17,7 @@ import type {
   Interval,
   SourcedRefusal,
 } from "../../ports/group_store.ts";
+import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { Database } from "./database.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
 import { ensureGroupsTable } from "./groups_table.ts";
@@ -31,7 +32,9 @@ const FOLDED_MAX = 1_000;
 export class PostgresGroups implements GroupStore {
   #ready: Promise<void> | undefined;
 
-  constructor(private readonly database: Pick<Database, "run" | "transaction" | "transactionOr">) {}
+  constructor(
+    private readonly database: Pick<Database, "read" | "run" | "transaction" | "transactionOr">,
+  ) {}
 
   async apply(groups: readonly EntryGroup[]): Promise<Applied> {
     // The same one may be among them twice.
@@ -51,6 +54,10 @@ export class PostgresGroups implements GroupStore {
     return await this.#withTable(() =>
       this.database.transaction((transaction) => foldInto(transaction, source, never))
     );
+  }
+
+  dead(source: string, first: number, last: number): Promise<readonly RefusedEntry[]> {
+    return this.database.read((session) => deadAmong(session, source, first, last));
   }
 
   async #withTable<T>(work: () => Promise<T>): Promise<T> {
