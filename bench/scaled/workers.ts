@@ -36,6 +36,8 @@ function drain(engine: EngineName, workers: number): Promise<number> {
     await using broker = await ENGINES[engine]();
     const settings = { ...broker.settings, DATABASE_URL: databaseUrl, BATCH_MAX: "200" };
     await using layout = await Layout.start({ servers: STARTED_FIRST, workers, settings });
+    // The tables are there once something was stored.
+    await layout.servers[0]!.process.accept({ user_id: "first", value: "first" }, "?ack=flushed");
     await Promise.all(layout.workers.map((place) => place.stop()));
     await once(databaseUrl, (sql) => sql.unsafe(SLOW_FLUSHES));
     const load = { ...LOAD, connections: LOAD.connections / STARTED_FIRST };
