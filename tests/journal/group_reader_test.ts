@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { GroupReader } from "../../src/journal/group_reader.ts";
 import type { EntryGroup } from "../../src/ports/group_store.ts";
 import type { GroupSource } from "../../src/ports/group_source.ts";
 import type { Journal } from "../../src/journal/journal.ts";
+import { entry } from "../support/fakes.ts";
+import { SOURCE } from "../support/groups.ts";
 import { FakeFileSystem } from "../support/fake_file_system.ts";
 import { open, pushAll, recordOffsets, segmentPaths } from "../support/journals.ts";
 import { Random } from "../support/random.ts";
@@ -141,4 +144,32 @@ Deno.test("only wanted sources are read", async () => {
   const own = second.journal.groups((source) => source === second.journal.run);
   assert.deepEqual(boundsOf(await allOf(own)), [[1, 2]]);
   await second.journal.close();
+});
+
+Deno.test("what becomes durable while a damaged end is read is not taken for damaged", async () => {
+  const seqs = (first: number, last: number) =>
+    Array.from({ length: last - first + 1 }, (_, i) => entry(first + i));
+  const segment = {
+    ...{ source: SOURCE, run: SOURCE, header: { format: 2 }, removed: false },
+    ...{ end: 100, lastSeq: 10 },
+    signpostFor: () => ({ offset: 0, seq: 1 }),
+    read: ({ from, expectedSeq }: { from: number; expectedSeq: number }) => {
+      if (from > 0) {
+        assert.deepEqual([from, expectedSeq], [100, 11]);
+        return Promise.resolve({ records: seqs(11, 20), groupEnds: [9], next: 200 });
+      }
+      Object.assign(segment, { end: 200, lastSeq: 20 });
+      const damage = { from: 80, to: 100, expectedSeq: 9, nextSeq: undefined };
+      return Promise.resolve({ records: seqs(1, 8), groupEnds: [7], damage, next: 100 });
+    },
+  };
+  const reader = new GroupReader({
+    segments: Object.assign([segment], { isSettled: () => false }) as never,
+    progress: { of: () => ({ settledSeq: 0, floorSeq: 0 }) } as never,
+    run: SOURCE,
+    isWanted: () => true,
+  });
+  const groups = await allOf(reader);
+  assert.deepEqual(boundsOf(groups), [[1, 8], [9, 10], [11, 20]]);
+  assert.deepEqual(groups.map(({ entries }) => entries.length), [8, 0, 10]);
 });
