@@ -18,6 +18,24 @@ export function withDeadline<T>(work: Promise<T>, limitMs: number, what: string)
   });
 }
 
+/**
+ * Resolves to false when the work is not done by then; its late result, good or bad, is dropped.
+ * @throws whatever the work throws until then
+ */
+export async function endsWithin(
+  work: Promise<unknown>,
+  limitMs: number,
+  clock: Pick<CommonDeadlineClock, "setTimeout">,
+): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const cancel = clock.setTimeout(() => resolve(false), limitMs);
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    cancel();
+  }
+}
+
 export function lateError(what: string, limitMs: number): DeadlineError {
   return new DeadlineError(`${what} gave no answer within ${limitMs} ms`);
 }

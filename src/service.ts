@@ -6,6 +6,7 @@
  */
 import { ClosingList } from "./closing_list.ts";
 import type { DrainOutcome } from "./delivery/batcher.ts";
+import { endsWithin } from "./deadline.ts";
 import { reasonOf } from "./errors.ts";
 import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
 import { IntakeHalf } from "./intake/intake_half.ts";
@@ -312,15 +313,8 @@ export class Service {
     this.parts.observe?.(event);
   }
 
-  /** Returns false when the work is not done by then; its late result, good or bad, is dropped. */
-  async #within(work: Promise<unknown>, limitMs: number): Promise<boolean> {
-    const { promise: late, resolve } = Promise.withResolvers<boolean>();
-    const cancel = this.parts.clock.setTimeout(() => resolve(false), limitMs);
-    try {
-      return await Promise.race([work.then(() => true), late]);
-    } finally {
-      cancel();
-    }
+  #within(work: Promise<unknown>, limitMs: number): Promise<boolean> {
+    return endsWithin(work, limitMs, this.parts.clock);
   }
 
   #sleep(forMs: number): Promise<void> {

@@ -3,7 +3,8 @@
  * acknowledges them when the store has them. What fails is tried again, later and later; the broker
  * keeps the rest meanwhile.
  */
-import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
+import { Backoff } from "../backoff.ts";
+import { endsWithin } from "../deadline.ts";
 import { GroupsOverlapError, reasonOf, StoreNotAskedError, StoreRefusesError } from "../errors.ts";
 import { decodeGroup, UndecodableError } from "../forwarding/group_message.ts";
 import type { Consumer, Received } from "../ports/broker.ts";
@@ -41,12 +42,10 @@ interface Waiting {
   isDone: boolean;
 }
 
-const RETRY_BOUNDS = new ExponentialBackoff({
-  generator: noJitterGenerator,
-  initialDelay: 200,
-  maxDelay: 5_000,
-});
-
+/** The first wait after a failure is bounded by this … */
+const RETRY_MS = 200;
+/** … and each later one by at most this. */
+const RETRY_MAX_MS = 5_000;
 /** A flush that the store keeps waiting is not waited for any longer than this at the end. */
 const LAST_FLUSH_MS = 2_000;
 
@@ -58,12 +57,16 @@ export class Applier {
   #isStopped = false;
   #flushing: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
-  #retryBound: IBackoff<unknown> | undefined;
+  readonly #backoff: Backoff;
+  /** The last flush failed, and the next one waits so long. */
+  #retryMs: number | undefined;
   #failure: string | undefined;
   #refusal: string | undefined;
 
   constructor(private readonly options: ApplierOptions, private readonly parts: ApplierParts) {
     this.#maxRows = options.max;
+    const { random } = parts;
+    this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
   /** It says why the broker gives nothing, or the store takes nothing; undefined while all is well. */
@@ -98,16 +101,10 @@ export class Applier {
     this.#isStopped = true;
     this.#cancelTimer?.();
     // What is not known to be stored by then is given to others, and left out if it was.
-    await this.#within(this.#flushing, LAST_FLUSH_MS);
+    if (this.#flushing !== undefined) {
+      await endsWithin(this.#flushing, LAST_FLUSH_MS, this.parts.clock);
+    }
     await this.parts.consumer.close();
-  }
-
-  async #within(work: Promise<void> | undefined, limitMs: number): Promise<void> {
-    if (work === undefined) return;
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const cancel = this.parts.clock.setTimeout(resolve, limitMs);
-    await Promise.race([work, late]);
-    cancel();
   }
 
   #take(received: Received): void {
@@ -126,19 +123,17 @@ export class Applier {
 
   #beginWhenDue(): void {
     if (this.#isStopped || this.#flushing !== undefined || this.#waiting.length === 0) return;
-    if (this.#retryBound === undefined && this.#isFull()) this.#begin();
-    else this.#cancelTimer ??= this.parts.clock.setTimeout(() => this.#begin(), this.#waitMs());
+    if (this.#retryMs === undefined && this.#isFull()) this.#begin();
+    else {this.#cancelTimer ??= this.parts.clock.setTimeout(
+        () => this.#begin(),
+        this.#retryMs ?? this.options.intervalMs,
+      );}
   }
 
   /** A broker that has given all it gives at a time gives nothing more to wait for. */
   #isFull(): boolean {
     return this.#rows >= this.options.size ||
       this.#waiting.length >= this.parts.consumer.maxGivenOut;
-  }
-
-  #waitMs(): number {
-    if (this.#retryBound === undefined) return this.options.intervalMs;
-    return this.parts.random() * this.#retryBound.duration;
   }
 
   #begin(): void {
@@ -155,7 +150,8 @@ export class Applier {
     try {
       await this.#apply(batch);
       if (this.#failure !== undefined) this.parts.log.info("The store takes writes again");
-      this.#retryBound = this.#failure = this.#refusal = undefined;
+      this.#retryMs = this.#failure = this.#refusal = undefined;
+      this.#backoff.reset();
       this.#maxRows = Math.min(this.options.max, 2 * this.#maxRows);
     } catch (error) {
       this.#putBack(batch);
@@ -252,7 +248,7 @@ export class Applier {
     metrics.flushRows.inc({ outcome: "failed" }, this.#rows);
     this.#failure = reasonOf(error);
     this.#refusal = error instanceof StoreRefusesError ? this.#failure : undefined;
-    this.#retryBound = (this.#retryBound ?? RETRY_BOUNDS).next(undefined);
+    this.#retryMs = this.#backoff.nextMs();
     log.warn("A flush failed; its groups stay at the broker and are tried again", {
       groups: this.#waiting.length,
       error,

@@ -3,7 +3,7 @@
  * in order; a failed one is tried again, later and later, until the sink has what is in hand. What
  * a step does is delivery's.
  */
-import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
+import { Backoff } from "../backoff.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -56,16 +56,6 @@ const RETRY_MS = 200;
 const RETRY_MAX_MS = 5_000;
 
 /**
- * It gives only the bounds, because cockatiel's own jitter comes from a chance that no test can
- * choose.
- */
-const RETRY_BOUNDS = new ExponentialBackoff({
-  generator: noJitterGenerator,
-  initialDelay: RETRY_MS,
-  maxDelay: RETRY_MAX_MS,
-});
-
-/**
  * Under load a flush begins this long after the one before it: what a transaction costs, here and
  * in the store, is shared by more rows then, and what a user wrote several times is brought to the
  * cache once. By COPY a row of a flush of 50 cost 37 µs of both, one of a flush of 1,000 cost 9, and
@@ -86,13 +76,15 @@ export class Batcher {
   /** The last flush had so many rows. */
   #lastRows = 0;
   readonly #pace: Pace;
-  #retryBound: IBackoff<unknown> | undefined;
+  readonly #backoff: Backoff;
   #flushing: Promise<unknown> | undefined;
   #stopTicking: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
 
   constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {
     this.#pace = new Pace(options.max, parts.clock);
+    const { random } = parts;
+    this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
   get state(): BatcherState {
@@ -228,7 +220,7 @@ export class Batcher {
         log.info("The store takes writes again", { failures: this.#failures });
       }
       this.#failures = 0;
-      this.#retryBound = undefined;
+      this.#backoff.reset();
       // Entries that wait but are not durable yet announce themselves by notify.
       return settlement === undefined ? "empty" : "stored";
     } catch (error) {
@@ -244,14 +236,9 @@ export class Batcher {
     }
   }
 
-  /**
-   * Waits with full jitter: anywhere between now and the exponential bound, so that many instances
-   * do not come back in step.
-   */
   #backOff(): void {
     this.#state = "backing off";
-    this.#retryBound = (this.#retryBound ?? RETRY_BOUNDS).next(undefined);
-    this.#beginIn(this.parts.random() * this.#retryBound.duration);
+    this.#beginIn(this.#backoff.nextMs());
   }
 
   #beginIn(delayMs: number): void {

@@ -3,7 +3,7 @@
  * What the broker did not confirm is sent again until it does; that it may have it twice does no
  * harm, as the store leaves out what it has. Nothing is settled by it: the store has to have it.
  */
-import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
+import { Backoff } from "../backoff.ts";
 import { BrokerRefusesError, reasonOf } from "../errors.ts";
 import type { Publisher } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -43,11 +43,6 @@ const UNDER_WAY_MAX = 32;
 const RETRY_MS = 100;
 /** … up to here. */
 const RETRY_MAX_MS = 5_000;
-const RETRY_BOUNDS = new ExponentialBackoff({
-  generator: noJitterGenerator,
-  initialDelay: RETRY_MS,
-  maxDelay: RETRY_MAX_MS,
-});
 
 export class Forwarder {
   /** They are in the order of the journal; of those that failed none is forgotten. */
@@ -57,12 +52,15 @@ export class Forwarder {
   #beginsAnew = true;
   #turn: Promise<void> | undefined;
   #isNotified = false;
-  #retryBound: IBackoff<unknown> | undefined;
+  readonly #backoff: Backoff;
   #failure: string | undefined;
   #cancelRetry: (() => void) | undefined;
   #onIdle: (() => void) | undefined;
 
-  constructor(private readonly parts: ForwarderParts) {}
+  constructor(private readonly parts: ForwarderParts) {
+    const { random } = parts;
+    this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
+  }
 
   /** It says why nothing reaches the broker just now; undefined while it does. */
   get failure(): string | undefined {
@@ -170,7 +168,7 @@ export class Forwarder {
     const { log, onReplicated } = this.parts;
     if (this.#failure !== undefined) log.info("The broker takes messages again");
     this.#failure = undefined;
-    this.#retryBound = undefined;
+    this.#backoff.reset();
     while (this.#underWay[0]?.state === "confirmed") {
       const { source, last } = this.#underWay.shift()!.group;
       onReplicated(source, last);
@@ -180,7 +178,7 @@ export class Forwarder {
 
   #failed(error: unknown): void {
     if (this.#state !== "running") return;
-    const { clock, log, random } = this.parts;
+    const { clock, log } = this.parts;
     const reason = reasonOf(error);
     if (this.#failure !== reason) {
       const told =
@@ -190,11 +188,10 @@ export class Forwarder {
     }
     this.#failure = reason;
     this.#state = "backing off";
-    this.#retryBound = (this.#retryBound ?? RETRY_BOUNDS).next(undefined);
     this.#cancelRetry = clock.setTimeout(() => {
       this.#state = "running";
       this.notify();
-    }, random() * this.#retryBound.duration);
+    }, this.#backoff.nextMs());
   }
 
   #tellIdle(): void {
