@@ -245,7 +245,7 @@ export class Applier {
       this.#maxRows = Math.max(1, Math.floor(Math.min(asked, this.#maxRows) / 2));
     }
     metrics.flushRetries.inc();
-    metrics.flushRows.inc({ outcome: "failed" }, this.#rows);
+    metrics.flushRows.inc({ outcome: "failed" }, asked);
     this.#failure = reasonOf(error);
     this.#refusal = error instanceof StoreRefusesError ? this.#failure : undefined;
     this.#retryMs = this.#backoff.nextMs();
