@@ -34,6 +34,8 @@ export class CacheNamespace implements CacheSharing {
   #toldMs = -Infinity;
   /** Generations that were ended; the latest, as a database goes back by hours at most. */
   readonly #ended = new Set<string>();
+  /** An earlier run knew this, and the store has not told this run anything yet. */
+  #earlier: Identity | undefined;
   #asking = false;
   #stopPolling: (() => void) | undefined;
 
@@ -61,7 +63,10 @@ export class CacheNamespace implements CacheSharing {
    * @param known what an earlier run learned last, for as long as the store cannot be asked
    */
   start(known?: Identity): void {
-    if (this.#known === undefined && known !== undefined) this.#know(known);
+    if (this.#known === undefined && known !== undefined) {
+      this.#know(known);
+      this.#earlier = known;
+    }
     this.#stopPolling = this.clock.setInterval(() => void this.#ask(), POLL_MS);
     void this.#ask();
   }
@@ -94,14 +99,25 @@ export class CacheNamespace implements CacheSharing {
       const identity = await this.store.identify();
       if (asked < this.#learned) return;
       if (turn !== this.#turn) continue;
-      // The store went back, and copies that were outdated would count again.
-      if (this.#ended.has(identity.cacheGeneration)) return await this.outdate();
+      if (this.#mayHaveEnded(identity)) return await this.outdate();
       return this.#learn(identity, asked, askedMs);
     }
   }
 
+  /**
+   * Tells whether the store went back, so that copies that were outdated would count again. What
+   * happened between two runs nobody knows: another generation than the earlier run's is a newer
+   * one or an older one.
+   */
+  #mayHaveEnded({ id, cacheGeneration }: Identity): boolean {
+    const earlier = this.#earlier;
+    return this.#ended.has(cacheGeneration) ||
+      (earlier?.id === id && earlier.cacheGeneration !== cacheGeneration);
+  }
+
   #learn(identity: Identity, asked: number, askedMs: number): void {
     this.#learned = asked;
+    this.#earlier = undefined;
     const ended = this.#known?.cacheGeneration;
     if (ended !== undefined && ended !== identity.cacheGeneration) this.#ended.add(ended);
     const [oldest] = this.#ended;

@@ -45,6 +45,25 @@ Deno.test("what an earlier run learned counts while the store is away, and no lo
   assert.equal(namespace.text, "0f0e0d0c.old");
   store.away = false;
   await clock.advance(500);
+  assert.equal(namespace.text, "0f0e0d0c.g1+", "g1 may be one that was ended before old began");
+  assert.equal(store.cacheGeneration, "g1+");
+  await clock.advance(1_000);
+  assert.equal(namespace.text, "0f0e0d0c.g1+", "which is asked once a run");
+  namespace.stop();
+});
+
+Deno.test("an earlier run's generation that the store still has is not ended", async () => {
+  const { clock, namespace } = setUp();
+  namespace.start({ id: ID, cacheGeneration: "g1" });
+  await clock.advance(1_000);
+  assert.equal(namespace.text, "0f0e0d0c.g1");
+  namespace.stop();
+});
+
+Deno.test("an earlier run of another store says nothing of this one's generations", async () => {
+  const { clock, namespace } = setUp();
+  namespace.start({ id: `f${ID.slice(1)}`, cacheGeneration: "old" });
+  await clock.advance(1_000);
   assert.equal(namespace.text, "0f0e0d0c.g1");
   namespace.stop();
 });
