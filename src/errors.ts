@@ -122,6 +122,13 @@ export class GroupsOverlapError extends StoreError {
   override readonly name = "GroupsOverlapError";
 }
 
+/**
+ * Another instance leads by now: what this one wanted to change as the leader was not changed.
+ */
+export class TermOverError extends StoreError {
+  override readonly name = "TermOverError";
+}
+
 /** The broker was asked for something that did not come about. */
 export abstract class BrokerError extends Error {}
 

@@ -33,7 +33,7 @@ export type StoreCall =
 
 /** @param onFault is told of each call that was made and failed, whether its caller tells or not */
 export function guardStore(
-  { store, identity, deadLetters, groups }: StorePorts,
+  { store, identity, deadLetters, groups, terms }: StorePorts,
   breakers: StoreBreakers,
   onFault: (call: StoreCall, error: unknown) => void,
 ): StorePorts {
@@ -43,6 +43,8 @@ export function guardStore(
     identity: new GuardedStoreIdentity(identity, guard),
     deadLetters: new GuardedDeadLetters(deadLetters, guard),
     ...(groups !== undefined && { groups: new GuardedGroupStore(groups, guard) }),
+    // A leader's duties are nobody's request: they fail, are told, and are tried again by themselves.
+    ...(terms !== undefined && { terms }),
   };
 }
 

@@ -2,6 +2,7 @@ import type { Entry } from "../domain.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
 import type { GroupStore } from "./group_store.ts";
 import type { StoreIdentity } from "./store_identity.ts";
+import type { Terms } from "./terms.ts";
 
 /**
  * An adapter of a database offers these, each port by itself. Closing the store closes them all.
@@ -12,6 +13,8 @@ export interface StorePorts {
   readonly deadLetters: DeadLetters;
   /** A database of one process alone has none: nobody else brings anything there. */
   readonly groups?: GroupStore;
+  /** A database of one process alone has none: nobody else could lead. */
+  readonly terms?: Terms;
 }
 
 /**

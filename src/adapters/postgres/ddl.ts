@@ -105,6 +105,7 @@ const PRIVILEGES = {
   dsproxy_marks: "select, insert, update",
   dsproxy_dead_letters: "select, insert, update, delete",
   dsproxy_store: "select, update",
+  dsproxy_leader: "select, update",
   dsproxy_migrations: "select",
 } as const;
 

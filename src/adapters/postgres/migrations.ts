@@ -41,6 +41,20 @@ export const MIGRATIONS: readonly Migration[] = [
       ],
     },
   },
+  {
+    version: 2,
+    tables: {
+      dsproxy_leader: (schema) => [
+        `create table if not exists ${schema}.dsproxy_leader (term bigint not null default 0, ` +
+        "leader text not null default '', began_at timestamptz not null default now())",
+        // As in dsproxy_store: one row for ever.
+        "create unique index if not exists dsproxy_leader_one_row " +
+        `on ${schema}.dsproxy_leader ((true))`,
+        `insert into ${schema}.dsproxy_leader (term) select 0 ` +
+        `where not exists (select from ${schema}.dsproxy_leader)`,
+      ],
+    },
+  },
 ];
 
 export const RECORD_TABLE = "dsproxy_migrations";

@@ -13,6 +13,7 @@ import { LookUps } from "./look_ups.ts";
 import { PostgresIdentity } from "./store_identity.ts";
 import { putOneByOne, putTogether } from "./put.ts";
 import { inTransactionOrApart } from "./rows.ts";
+import { PostgresTerms } from "./terms.ts";
 
 /** Makes the store, which does not connect before the first call; the server need not be up. */
 export function createPostgresStore(
@@ -24,6 +25,7 @@ export function createPostgresStore(
     identity: new PostgresIdentity(database),
     deadLetters: new PostgresDeadLetters(database),
     groups: new PostgresGroups(database),
+    terms: new PostgresTerms(database),
   };
 }
 
