@@ -3,7 +3,6 @@
  * numbers that never come, over which it lets the store's mark go. The store says that something is
  * missing where it has later groups of a source; where it has none, only time does.
  */
-import { GroupsOverlapError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EntryGroup, Folded, GroupStore, Interval } from "../ports/group_store.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -72,14 +71,11 @@ export class Stragglers {
     try {
       // A worker that died before it folded leaves that to whoever waits, too.
       this.#judge(source, await this.parts.groups.fold(source, this.#neverOf(source)));
-    } catch (error) {
+    } catch {
       // Of a store that is away, or refuses, whoever settles tells. Nothing could arrive meanwhile,
       // whatever the broker has.
       this.#movedMs = this.parts.clock.monotonicMs();
       this.#missingSinceMs = undefined;
-      if (error instanceof GroupsOverlapError) {
-        this.parts.log.error("Groups of one source overlap in the store", { source, error });
-      }
     } finally {
       this.#looking = false;
     }

@@ -30,8 +30,8 @@ export interface GroupStore {
   /**
    * Moves the mark of a source over the intervals that follow it without a gap, which are forgotten
    * with that. Anybody may do so at any time.
-   * @param never numbers that never come, as only the source itself knows: they are no gap
-   * @throws GroupsOverlapError as {@link apply}
+   * @param never numbers that never come, as only the source itself knows: they are no gap. Where
+   *   some came after all, what was applied counts
    */
   fold(source: string, never?: readonly Interval[]): Promise<Folded>;
   /** Returns which entries of a source, from one number through another, are dead letters. */

@@ -100,6 +100,23 @@ export function groupStoreContract(
     assert.deepEqual(await users(tested), usersOf(group(3, 5), group(9, 10)));
   });
 
+  test("numbers that were called gone, and came with others, are there once", async (tested) => {
+    const { groups } = tested;
+    await groups.apply([group(1, 2), group(4, 9), group(12, 14)]);
+    const never = [{ first: 3, last: 5 }, { first: 9, last: 11 }, { first: 13, last: 13 }];
+    assert.deepEqual(await groups.fold(SOURCE, never), { mark: 14, ahead: false });
+    assert.deepEqual(await users(tested), usersOf(group(1, 2), group(4, 9), group(12, 14)));
+  });
+
+  test("numbers called gone lead up to what was applied, and no further", async (tested) => {
+    const { groups } = tested;
+    await groups.apply([group(6, 8)]);
+    assert.deepEqual(await groups.fold(SOURCE, [{ first: 1, last: 3 }]), { mark: 3, ahead: true });
+    const more = [{ first: 1, last: 20 }];
+    assert.deepEqual(await groups.fold(SOURCE, more), { mark: 20, ahead: false });
+    await assert.rejects(groups.apply([group(19, 21)]), GroupsOverlapError);
+  });
+
   test("sources are independent of each other, also in one call", async (tested) => {
     const { groups } = tested;
     const [a, b] = [group(1, 3, "run00000000a"), group(2, 3, "run00000000b")];

@@ -64,22 +64,18 @@ export class MemoryGroups implements GroupStore {
 
   foldAtOnce(source: string, never: readonly Interval[] = []): Folded {
     const ordered = this.#of(source).toSorted((a, b) => a.first - b.first);
-    const before = this.#mark(source);
-    let mark = before;
-    const overNever = () => {
-      for (const { first, last } of never) if (first <= mark + 1) mark = Math.max(mark, last);
-    };
-    overNever();
-    for (let next; (next = ordered[0]) !== undefined && next.first <= mark + 1; ordered.shift()) {
-      const { first, last } = next;
-      const wasGone = last <= before ||
-        never.some((gone) => gone.first <= first && last <= gone.last);
-      if (first <= mark && !wasGone) {
-        throw new GroupsOverlapError(`${first} to ${last} are there in part`);
+    let mark = this.#mark(source);
+    const overNever = (lastSeq: number) => {
+      for (const { first, last } of never) {
+        if (first <= mark + 1) mark = Math.max(mark, Math.min(last, lastSeq));
       }
-      mark = Math.max(mark, last);
-      overNever();
+    };
+    for (let next; (next = ordered[0]) !== undefined; ordered.shift()) {
+      overNever(next.first - 1);
+      if (next.first > mark + 1) break;
+      mark = Math.max(mark, next.last);
     }
+    if (ordered.length === 0) overNever(Infinity);
     this.#applied.set(source, ordered);
     this.tables.moveMark(source, mark);
     return { mark, ahead: ordered.length > 0 };

@@ -183,7 +183,8 @@ export async function foldInto(
     `select first, last from dsproxy_applied where source = ${named}
      order by first limit ${FOLDED_MAX}`,
   );
-  const { mark, passed } = passOver(source, before, rows.map(numbersOf), never);
+  const isAll = rows.length < FOLDED_MAX;
+  const { mark, passed } = passOver(before, rows.map(numbersOf), never, isAll);
   if (passed.length > 0) {
     transaction.atEnd(
       `delete from dsproxy_applied where source = ${named} and first in (${passed.join(", ")})`,
@@ -193,30 +194,35 @@ export async function foldInto(
   return { mark, ahead: passed.length < rows.length };
 }
 
-/** Returns how far the mark goes, and where the intervals begin that are below it then. */
+/**
+ * Returns how far the mark goes, and where the intervals begin that are below it then. Whatever is
+ * among the intervals has its rows in the store, so that numbers that were called gone give way to
+ * it: they came after all, from a broker that still had them.
+ * @param isAll no intervals follow these
+ */
 function passOver(
-  source: string,
   before: number,
   applied: readonly Interval[],
   never: readonly Interval[],
+  isAll: boolean,
 ): { readonly mark: number; readonly passed: readonly number[] } {
   let mark = before;
   const passed: number[] = [];
-  const overNever = () => {
-    for (const { first, last } of never) if (first <= mark + 1) mark = Math.max(mark, last);
-  };
-  overNever();
   for (const { first, last } of applied) {
-    if (first > mark + 1) break;
-    // What was called gone may have come after all, from a broker that still had it.
-    const wasGone = last <= before ||
-      never.some((gone) => gone.first <= first && last <= gone.last);
-    if (first <= mark && !wasGone) throw overlap({ source, first, last });
+    mark = overNever(mark, never, first - 1);
+    if (first > mark + 1) return { mark, passed };
     mark = Math.max(mark, last);
     passed.push(first);
-    overNever();
   }
-  return { mark, passed };
+  return { mark: isAll ? overNever(mark, never, Infinity) : mark, passed };
+}
+
+/** Returns how far numbers that never come lead on from a mark, through `lastSeq` at most. */
+function overNever(mark: number, never: readonly Interval[], lastSeq: number): number {
+  for (const { first, last } of never) {
+    if (first <= mark + 1) mark = Math.max(mark, Math.min(last, lastSeq));
+  }
+  return mark;
 }
 
 async function deadOf(
