@@ -8,7 +8,7 @@ import { BrokerRefusesError, reasonOf } from "../errors.ts";
 import type { Publisher } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EntryGroup } from "../ports/group_store.ts";
-import type { GroupSource } from "../ports/group_source.ts";
+import type { GroupSource, ReadGroup } from "../ports/group_source.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { encodeGroup } from "./group_message.ts";
@@ -27,6 +27,8 @@ interface ForwarderParts {
   readonly onReplicated: (source: string, throughSeq: number) => void;
   /** It is told of numbers that never come. The broker is not, as only the source can know. */
   readonly onNever: (group: EntryGroup) => void;
+  /** It is asked of each group that is doubtful, and takes care that it comes later. */
+  readonly holdsBack: (group: ReadGroup) => boolean;
 }
 
 interface UnderWay {
@@ -47,6 +49,8 @@ const RETRY_MAX_MS = 5_000;
 export class Forwarder {
   /** They are in the order of the journal; of those that failed none is forgotten. */
   #underWay: UnderWay[] = [];
+  /** From this number on a source is not replicated, whatever is confirmed behind it. */
+  readonly #heldBackFrom = new Map<string, number>();
   #state: "stopped" | "running" | "backing off" = "stopped";
   /** It is true when the source is to be read from its beginning. */
   #beginsAnew = true;
@@ -122,6 +126,12 @@ export class Forwarder {
     while (this.#state === "running" && this.#underWay.length < UNDER_WAY_MAX) {
       const group = await this.parts.source.take();
       if (group === undefined) return;
+      if (group.isDoubtful && this.parts.holdsBack(group)) {
+        if (!this.#heldBackFrom.has(group.source)) {
+          this.#heldBackFrom.set(group.source, group.first);
+        }
+        continue;
+      }
       if (group.entries.length === 0) {
         this.parts.onNever(group);
         continue;
@@ -142,6 +152,7 @@ export class Forwarder {
     }
     this.parts.source.restart(marks);
     this.#underWay = [];
+    this.#heldBackFrom.clear();
   }
 
   #send(sent: UnderWay): void {
@@ -171,7 +182,7 @@ export class Forwarder {
     this.#backoff.reset();
     while (this.#underWay[0]?.state === "confirmed") {
       const { source, last } = this.#underWay.shift()!.group;
-      onReplicated(source, last);
+      if (last < (this.#heldBackFrom.get(source) ?? Infinity)) onReplicated(source, last);
     }
     if (this.#state === "running") this.notify();
   }

@@ -52,6 +52,7 @@ export class ForwardingHalf {
       marks: () => parts.store.marks(waiting()),
       onReplicated,
       onNever: (group) => this.#stragglers.never(group),
+      holdsBack: (group) => this.#stragglers.holdsBack(group),
     });
     this.#stragglers = new Stragglers({
       ...parts,

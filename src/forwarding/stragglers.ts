@@ -1,9 +1,11 @@
 /**
- * Watches for what does not reach the store: groups that the broker lost, which are sent again, and
- * numbers that never come, over which it lets the store's mark go. The store says that something is
+ * Watches for what does not reach the store: groups that the broker lost, which are sent again,
+ * numbers that never come, over which it lets the store's mark go, and what is left beside damage,
+ * which goes once the broker shows that it has it no better. The store says that something is
  * missing where it has later groups of a source; where it has none, only time does.
  */
 import type { Clock } from "../ports/clock.ts";
+import type { ReadGroup } from "../ports/group_source.ts";
 import type { EntryGroup, Folded, GroupStore, Interval } from "../ports/group_store.ts";
 import type { Log } from "../telemetry/log.ts";
 
@@ -15,6 +17,12 @@ interface StragglersParts {
   readonly log: Log;
   /** It lets everything be sent again that the store does not have. */
   readonly sendAgain: () => void;
+}
+
+interface Doubtful {
+  readonly last: number;
+  readonly sinceMs: number;
+  mayGo: boolean;
 }
 
 const LOOK_MS = 2_000;
@@ -34,6 +42,8 @@ const STANDSTILL_MAX_MS = 6 * 60 * 60_000;
 export class Stragglers {
   /** These numbers of each source never come. */
   readonly #never = new Map<string, Map<number, Interval>>();
+  /** They are the doubtful groups of each source, by their first numbers. */
+  readonly #doubtful = new Map<string, Map<number, Doubtful>>();
   #source: string | undefined;
   #mark = -1;
   /** The mark was moved, or everything sent again, then. */
@@ -60,10 +70,22 @@ export class Stragglers {
     this.#never.set(source, known.set(last, { first, last }));
   }
 
+  /**
+   * Returns true of a doubtful group for as long as the broker may have it whole: until the store's
+   * mark has stood still before one such group of its source.
+   */
+  holdsBack({ source, first, last }: ReadGroup): boolean {
+    const known = this.#doubtful.get(source) ?? new Map<number, Doubtful>();
+    const sinceMs = this.parts.clock.monotonicMs();
+    const group = known.get(first) ?? { last, sinceMs, mayGo: false };
+    this.#doubtful.set(source, known.set(first, group));
+    return !group.mayGo;
+  }
+
   async #look(): Promise<void> {
     const sources = this.parts.waitingSources();
-    for (const known of this.#never.keys()) {
-      if (!sources.includes(known)) this.#never.delete(known);
+    for (const ofSource of [this.#never, this.#doubtful]) {
+      for (const known of ofSource.keys()) if (!sources.includes(known)) ofSource.delete(known);
     }
     const [source] = sources;
     if (source === undefined || this.#looking) return;
@@ -103,7 +125,9 @@ export class Stragglers {
     if (!ahead) this.#missingSinceMs = undefined;
     else this.#missingSinceMs ??= nowMs;
     if (wentBack) this.#sendAgain(source, mark, nowMs);
-    else if (nowMs - (this.#missingSinceMs ?? nowMs) >= this.#missingMs) {
+    else if (nowMs - this.#movedMs >= MISSING_MS && this.#holdsUp(source, mark)) {
+      this.#letGo(source, mark, nowMs);
+    } else if (nowMs - (this.#missingSinceMs ?? nowMs) >= this.#missingMs) {
       // What is sent again may have to wait for the same slow worker, or behind a long backlog.
       this.#missingMs = Math.min(2 * this.#missingMs, STANDSTILL_MAX_MS);
       this.#sendAgain(source, mark, nowMs);
@@ -111,6 +135,27 @@ export class Stragglers {
       this.#standstillMs = Math.min(2 * this.#standstillMs, STANDSTILL_MAX_MS);
       this.#sendAgain(source, mark, nowMs);
     }
+  }
+
+  /** The mark cannot move on because of a group that is held back. */
+  #holdsUp(source: string, mark: number): boolean {
+    return [...this.#doubtful.get(source) ?? []].some(([first, { last, mayGo }]) =>
+      !mayGo && first <= mark + 1 && mark < last
+    );
+  }
+
+  #letGo(source: string, mark: number, nowMs: number): void {
+    for (const known of this.#doubtful.values()) {
+      // The others had the same time to come whole.
+      for (const group of known.values()) group.mayGo ||= nowMs - group.sinceMs >= MISSING_MS;
+    }
+    this.#movedMs = nowMs;
+    this.#missingSinceMs = undefined;
+    this.parts.log.warn("Of damaged writes nothing better came from the broker: the rest is sent", {
+      source,
+      afterSeq: mark,
+    });
+    this.parts.sendAgain();
   }
 
   #sendAgain(source: string, mark: number, nowMs: number): void {

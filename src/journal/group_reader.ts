@@ -5,8 +5,7 @@
  * durable, or are gone: a group without entries names those.
  */
 import type { Entry } from "../domain.ts";
-import type { EntryGroup } from "../ports/group_store.ts";
-import type { GroupSource } from "../ports/group_source.ts";
+import type { GroupSource, ReadGroup } from "../ports/group_source.ts";
 import type { Progress } from "./progress.ts";
 import type { Stretch } from "./scan.ts";
 import type { Segment } from "./segment.ts";
@@ -34,7 +33,9 @@ export class GroupReader implements GroupSource {
   readonly #given = new Map<string, number>();
   /** These were read, and the last record of their group was not. */
   #begun: Entry[] = [];
-  #ready: EntryGroup[] = [];
+  #ready: ReadGroup[] = [];
+  /** What is read next follows damage. */
+  #isAfterDamage = false;
 
   constructor(private readonly options: GroupReaderOptions) {}
 
@@ -44,9 +45,10 @@ export class GroupReader implements GroupSource {
     this.#given.clear();
     this.#begun = [];
     this.#ready = [];
+    this.#isAfterDamage = false;
   }
 
-  async take(): Promise<EntryGroup | undefined> {
+  async take(): Promise<ReadGroup | undefined> {
     while (this.#ready.length === 0 && await this.#readOn());
     return this.#ready.shift();
   }
@@ -86,21 +88,24 @@ export class GroupReader implements GroupSource {
     place.seq += records.length;
     if (damage === undefined) return;
     // Where the group ended cannot be read any more. What is damaged belongs to the next one.
-    this.#endGroup(segment);
+    this.#endGroup(segment, true);
+    this.#isAfterDamage = true;
     place.seq = damage.nextSeq ?? lastSeq + 1;
   }
 
-  #endGroup({ source }: Segment): void {
+  #endGroup({ source }: Segment, isDamaged = false): void {
     const last = this.#begun.at(-1)?.seq ?? 0;
     const through = this.#throughOf(source);
     if (last > through) {
+      const doubt = isDamaged || this.#isAfterDamage ? { isDoubtful: true } as const : {};
       const first = Math.max(this.#begun[0]!.seq, this.options.progress.of(source).floorSeq + 1);
       if (first > through + 1) {
-        this.#ready.push({ source, first: through + 1, last: first - 1, entries: [] });
+        this.#ready.push({ source, first: through + 1, last: first - 1, entries: [], ...doubt });
       }
       const entries = this.#begun.filter(({ seq }) => seq >= first);
-      this.#ready.push({ source, first, last, entries });
+      this.#ready.push({ source, first, last, entries, ...doubt });
       this.#given.set(source, last);
+      this.#isAfterDamage = false;
     }
     this.#begun = [];
   }

@@ -17,6 +17,7 @@ class SetUp {
   marks: () => Promise<ReadonlyMap<string, number>> = () => Promise.resolve(new Map());
   readonly replicated: number[] = [];
   readonly never: number[][] = [];
+  holdsBack = true;
   readonly lines: string[] = [];
   readonly forwarder: Forwarder;
   #next = 0;
@@ -39,6 +40,7 @@ class SetUp {
       log: new Log("info", "json", (line) => this.lines.push(line)),
       onReplicated: (_, throughSeq) => this.replicated.push(throughSeq),
       onNever: ({ first, last }) => this.never.push([first, last]),
+      holdsBack: () => this.holdsBack,
     });
   }
 
@@ -66,6 +68,23 @@ Deno.test("each durable group is sent once, in order, and said to be replicated 
   assert.deepEqual(all.published, [3, 4, 9]);
   assert.deepEqual(decodeGroup(publisher.published[0]!.bytes), group(1, 3));
   assert.deepEqual(all.replicated, [3, 4, 9]);
+  await forwarder.stop();
+});
+
+Deno.test("a doubtful group is sent only when it is not held back any more", async () => {
+  const { all, forwarder } = withParts();
+  const doubt = { isDoubtful: true } as const;
+  forwarder.start();
+  await all.durable(group(1, 3), { ...group(4, 4), ...doubt }, {
+    ...{ ...group(5, 5), ...doubt },
+    entries: [],
+  }, group(6, 6));
+  assert.deepEqual([all.published, all.never], [[3, 6], []]);
+  assert.deepEqual(all.replicated, [3], "what is behind it says nothing of it");
+  all.holdsBack = false;
+  forwarder.restart();
+  await settle();
+  assert.deepEqual([all.published, all.never], [[3, 6, 3, 4, 6], [[5, 5]]]);
   await forwarder.stop();
 });
 

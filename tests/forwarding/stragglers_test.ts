@@ -109,3 +109,30 @@ Deno.test("nothing is asked while nothing waits, and numbers that never come go 
   assert.deepEqual(state.never, [], "they are forgotten with their source");
   stragglers.stop();
 });
+
+Deno.test("what borders on damage goes when the mark stands still before it for half a minute", async () => {
+  const { clock, state, stragglers } = setUp();
+  const doubtful = { ...group(6, 8), isDoubtful: true } as const;
+  assert.ok(stragglers.holdsBack(doubtful));
+  for (let mark = 1; mark <= 5; mark++) {
+    state.folded = { mark, ahead: true };
+    await clock.advance(20_000);
+  }
+  assert.ok(stragglers.holdsBack(doubtful), "groups before it are still coming");
+  await clock.advance(14_000);
+  assert.ok(!stragglers.holdsBack(doubtful));
+  assert.equal(state.sentAgain, 1);
+  assert.ok(stragglers.holdsBack({ ...group(20, 21), isDoubtful: true }), "each has its time");
+  stragglers.stop();
+});
+
+Deno.test("what borders on damage is not let go while the store is away", async () => {
+  const { clock, state, stragglers } = setUp();
+  const doubtful = { ...group(1, 2), isDoubtful: true } as const;
+  assert.ok(stragglers.holdsBack(doubtful));
+  state.isAway = true;
+  await clock.advance(10 * MINUTE_MS);
+  assert.ok(stragglers.holdsBack(doubtful));
+  assert.equal(state.sentAgain, 0);
+  stragglers.stop();
+});

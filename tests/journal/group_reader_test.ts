@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { GroupReader } from "../../src/journal/group_reader.ts";
 import type { EntryGroup } from "../../src/ports/group_store.ts";
-import type { GroupSource } from "../../src/ports/group_source.ts";
+import type { GroupSource, ReadGroup } from "../../src/ports/group_source.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { entry } from "../support/fakes.ts";
 import { SOURCE } from "../support/groups.ts";
@@ -9,13 +9,13 @@ import { FakeFileSystem } from "../support/fake_file_system.ts";
 import { open, pushAll, recordOffsets, segmentPaths } from "../support/journals.ts";
 import { Random } from "../support/random.ts";
 
-async function allOf(groups: GroupSource): Promise<EntryGroup[]> {
-  const all: EntryGroup[] = [];
+async function allOf(groups: GroupSource): Promise<ReadGroup[]> {
+  const all: ReadGroup[] = [];
   for (let group = await groups.take(); group; group = await groups.take()) all.push(group);
   return all;
 }
 
-function read(journal: Journal): Promise<EntryGroup[]> {
+function read(journal: Journal): Promise<ReadGroup[]> {
   return allOf(journal.groups(() => true));
 }
 
@@ -129,6 +129,24 @@ Deno.test("a group that a crash cut short ends with what is there", async () => 
   await pushAll(second.journal, ["e"]);
   assert.deepEqual(boundsOf(await read(second.journal)), [[1, 1], [2, 3], [1, 1]]);
   await second.journal.close();
+});
+
+Deno.test("what borders on damage is doubtful, and nothing else is", async () => {
+  const fs = new FakeFileSystem();
+  const first = await open(fs);
+  await pushAll(first.journal, ["a"]);
+  await pushAll(first.journal, ["b", "c", "d", "e"]);
+  await pushAll(first.journal, ["f", "g"]);
+  const [path] = segmentPaths(fs);
+  const content = fs.content(path!);
+  content[recordOffsets(content)[2]! + 20]! ^= 0xff;
+  fs.put(path!, content);
+  const groups = await read(first.journal);
+  assert.deepEqual(boundsOf(groups), [[1, 1], [2, 2], [3, 3], [4, 5], [6, 7]]);
+  assert.deepEqual(groups.map(({ isDoubtful = false }) => isDoubtful), [
+    ...[false, true, true, true, false],
+  ]);
+  await first.journal.close();
 });
 
 Deno.test("only wanted sources are read", async () => {

@@ -37,6 +37,8 @@ const RECOVERY_LIMIT_MS = 60_000;
  * later, if nothing comes after it.
  */
 const STANDSTILL_MS = 10 * 60_000;
+/** What is left beside damage is held back, as a broker may have it whole. */
+const DOUBT_MS = 60_000;
 /** Longer than any interval between flushes: what was there to be noticed has been. */
 const QUIET_MS = 2_500;
 const LAST_WRITE_AGAIN_MS = 300;
@@ -110,7 +112,8 @@ async function run(
   const startMs = world.nowMs;
   let quietSinceMs = startMs;
   const isMissed = broker !== undefined && (broker.hasLost || world.faults.has("store went back"));
-  const limitMs = RECOVERY_LIMIT_MS + (isMissed ? STANDSTILL_MS : 0);
+  const isDoubted = broker !== undefined && world.faults.has("bit flipped");
+  const limitMs = RECOVERY_LIMIT_MS + (isMissed ? STANDSTILL_MS : 0) + (isDoubted ? DOUBT_MS : 0);
   while (world.nowMs - quietSinceMs < QUIET_MS) {
     await step();
     if (!machines.every(({ idle }) => idle)) quietSinceMs = world.nowMs;
