@@ -17,6 +17,8 @@ export class Machine {
   #process: Process = { alive: false };
   #running: Program | undefined;
   #stopping = false;
+  /** What is to be sent again is still there after a restart. */
+  #hasRewound = false;
   /** The next start is told of the broker, if there is one. */
   #usesBroker = true;
 
@@ -174,12 +176,14 @@ export class Machine {
     // Groups that wait become segments, each with a header that nobody could count before.
     const segments = 2 * Math.ceil(journalBytes / segmentBytes) + 2;
     // What was settled made room for writes that were accepted by then, and was to be sent again.
-    const maxBytes = running.hasRewound ? 2 * journalBytes : journalBytes;
+    this.#hasRewound ||= running.hasRewound;
+    const maxBytes = this.#hasRewound ? 2 * journalBytes : journalBytes;
     // What is kept is removed when its bytes are needed, which takes the disk a moment.
     const bytes = status.bytes - status.retainedBytes;
     if (bytes > maxBytes + segments * HEADER_BYTES) {
       world.violated(`the journal has ${bytes} bytes, of ${journalBytes}`);
     }
+    if (bytes <= journalBytes && !running.hasRewound) this.#hasRewound = false;
     // Not ready any more: whoever watches it starts it anew.
     if (status.failure !== undefined && !this.#stopping) this.kill("restart after a failed disk");
   }
