@@ -1,6 +1,6 @@
 /** API servers and workers as real processes, around one broker, one database and one Redis. */
 import type { Target } from "../fault/load.ts";
-import { Dsproxy, type Environment, eventually } from "../support/dsproxy.ts";
+import { Dsproxy, type Environment, eventually, type HowToRun } from "../support/dsproxy.ts";
 import { createDatabase, once } from "../support/postgres.ts";
 import { type EngineName, ENGINES } from "./engines.ts";
 
@@ -24,8 +24,8 @@ export class Place implements Target {
   }
 
   /** @param settings in place of those that it had, for this start */
-  async start(settings: Environment = {}): Promise<void> {
-    this.#process = await Dsproxy.start({ ...this.settings, ...settings });
+  async start(settings: Environment = {}, how: HowToRun = {}): Promise<void> {
+    this.#process = await Dsproxy.start({ ...this.settings, ...settings }, how);
   }
 
   async kill(): Promise<void> {
