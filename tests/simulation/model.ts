@@ -20,6 +20,9 @@ import type { World } from "./world.ts";
 /** Longer than any run. */
 const KEPT_FOR_SURE_MS = 1_800_000;
 
+/** What was looked up is good for so long. */
+const LOOKED_UP_MS = 1_000;
+
 export class Model {
   readonly #writes = new Map<string, ModelWrite>();
   readonly #byUser = new Map<string, ModelWrite[]>();
@@ -129,8 +132,10 @@ export class Model {
   ): void {
     this.reads++;
     const promised = floor && this.#byValue(floor.value);
-    // What went away meanwhile nobody can ask for.
-    const isHeld = promised !== undefined && !promised.excused && promised.goneMs < askedMs;
+    // What went away meanwhile nobody can ask for, nor within a second what came again unnoticed:
+    // for so long an instance knows what it has looked up between the two.
+    const isHeld = promised !== undefined && !promised.excused && promised.goneMs < askedMs &&
+      promised.backMs + LOOKED_UP_MS < askedMs;
     if (found === undefined) {
       if (isHeld) {
         this.world.violated(
@@ -155,6 +160,7 @@ export class Model {
   stored({ entry, table }: StoredRow): void {
     const write = this.#byValue(entry.value);
     this.world.trace(`${nameOf(entry)} of ${entry.userId} is in ${table}`);
+    if (write.isGone) write.backMs = this.world.nowMs;
     write.isGone = false;
     if (table === "user_data") write.rows++;
     else write.deadLetters++;

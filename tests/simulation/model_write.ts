@@ -22,6 +22,8 @@ export interface ModelWrite {
   isGone: boolean;
   /** When that was last so; -Infinity: never. */
   goneMs: number;
+  /** It came to the store again then, before anybody had noticed that it was gone. */
+  backMs: number;
   /** The broker told who sent it there that it is safe. */
   isConfirmed: boolean;
   rows: number;
@@ -38,6 +40,7 @@ export function sentWrite(sent: Sent): ModelWrite {
     settledMs: undefined,
     isGone: false,
     goneMs: -Infinity,
+    backMs: -Infinity,
     isConfirmed: false,
     rows: 0,
     deadLetters: 0,

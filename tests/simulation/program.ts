@@ -68,6 +68,7 @@ const DATA_DIR = "/data";
 const DIR = `${DATA_DIR}/journal`;
 const GRACE_MS = 5_000;
 const FORGETS_MS = 1;
+const NOTICED_MS = 1_000;
 
 const log = new Log("error", "json", () => {});
 // One for all runs: to make one takes longer than most runs.
@@ -277,6 +278,8 @@ export class Program {
    */
   #checkSharedCopies(): void {
     const { model, store, cache, world } = this.parts;
+    // A generation that was ended, and that the store names again, is ended anew within a second.
+    if (world.nowMs - store.wentBackMs < NOTICED_MS) return;
     const name = cacheNameOf(store.identity);
     for (const userId of model.users) {
       const copy = cache.complete(userId, name);

@@ -42,6 +42,8 @@ interface Backup {
 export class SimulatedStore extends SimulatedServer {
   /** Deadlocks and serialization failures, of each transaction that writes. */
   conflicts = 0;
+  /** It went back last then; -Infinity: never. */
+  wentBackMs = -Infinity;
   /** What the server holds, for whoever looks into it without a network in between. */
   readonly tables: MemoryStore;
   readonly groups: MemoryGroups;
@@ -147,6 +149,7 @@ export class SimulatedStore extends SimulatedServer {
    */
   restore({ tables, intervals }: Backup, onVanished: (row: StoredRow) => void): void {
     this.world.fault("store went back");
+    this.wentBackMs = this.world.nowMs;
     this.groups.restore(intervals);
     this.tables.restore(tables, (entry, table) => onVanished({ entry, table }));
   }
