@@ -25,15 +25,18 @@ export function damageSomeRecord(world: World, disk: SimulatedDisk): string[] | 
   const offset = random.below(bytes.length);
   // Read before it is damaged.
   const hit = recordAt(bytes, offset);
+  if (hit === undefined) return undefined;
   return disk.flipBit(path, offset, random.below(8)) ? hit : undefined;
 }
 
-function recordAt(bytes: Uint8Array, offset: number): string[] {
+/** It is undefined where nobody can tell, behind earlier damage or in what was torn. */
+function recordAt(bytes: Uint8Array, offset: number): string[] | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = HEADER_BYTES; at + TEXT_AT <= bytes.length;) {
     const end = at + LENGTH_COUNTS_FROM + view.getUint32(at + LENGTH_AT);
-    // Damaged before, or torn: nothing that anybody was promised begins here.
-    if (end <= at + TEXT_AT || end > bytes.length) break;
+    if (end <= at + TEXT_AT || end > bytes.length) {
+      return bytes.subarray(at).some((byte) => byte !== 0) ? undefined : [];
+    }
     if (offset >= at && offset < end) {
       const valueAt = at + TEXT_AT + view.getUint16(at + USER_ID_LENGTH_AT);
       return [new TextDecoder().decode(bytes.subarray(valueAt, end))];
