@@ -165,6 +165,8 @@ ${
       table([
         "broker",
         "API servers",
+        "one with as many clients, writes a second",
+        "its µs a write",
         "predicted writes a second",
         "measured",
         "measured / predicted",

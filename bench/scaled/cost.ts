@@ -87,8 +87,15 @@ export async function measureCost(
   };
 }
 
-/** @param engine undefined for one process without a broker */
-export function costOf(engine: EngineName | undefined, servers: number): Promise<Cost> {
+/**
+ * @param engine undefined for one process without a broker
+ * @param connections to each API server
+ */
+export function costOf(
+  engine: EngineName | undefined,
+  servers: number,
+  connections = LOAD.connections,
+): Promise<Cost> {
   return withDatabase(async (databaseUrl) => {
     await using stack = new AsyncDisposableStack();
     const broker = engine && stack.use(await ENGINES[engine]());
@@ -102,12 +109,11 @@ export function costOf(engine: EngineName | undefined, servers: number): Promise
       }),
     );
     const loads = (load: typeof LOAD) =>
-      Promise.all(layout.servers.map(({ url }) =>
-        closedLoop(url, OWN_REQUESTS.write, {
-          ...load,
-          connections: Math.floor(load.connections / servers),
-        })
-      ));
+      Promise.all(
+        layout.servers.map(({ url }) =>
+          closedLoop(url, OWN_REQUESTS.write, { ...load, connections })
+        ),
+      );
     await loads(WARM_UP);
     await layout.untilStored(300_000);
     const own = await timesOf(layout);

@@ -4,19 +4,28 @@ import type { EngineName } from "../../tests/scaled/engines.ts";
 import { print } from "../print.ts";
 import { costOf } from "./cost.ts";
 
+const CONNECTIONS = 64;
+
 /** @returns a row for each number of API servers */
 export async function measureModel(
   engine: EngineName,
 ): Promise<readonly (readonly (string | number)[])[]> {
-  const one = await costOf(engine, 1);
   const rows: (string | number)[][] = [];
   for (const servers of [1, 2, 3]) {
+    const each = Math.floor(CONNECTIONS / servers);
+    const one = await costOf(engine, 1, each);
     const predicted = predictedPerSecond(one, servers);
-    const { perSecond } = await costOf(engine, servers);
-    print(`model: ${engine} × ${servers}: ${predicted.toFixed(0)}, ${perSecond.toFixed(0)}`);
+    const { perSecond, microseconds } = await costOf(engine, servers, each);
+    print(
+      `model: ${engine} × ${servers}: one ${one.perSecond.toFixed(0)} at ` +
+        `${one.microseconds.toFixed(1)} µs, predicted ${predicted.toFixed(0)}, ` +
+        `measured ${perSecond.toFixed(0)} at ${microseconds.toFixed(1)} µs`,
+    );
     rows.push([
       engine,
       servers,
+      one.perSecond.toFixed(0),
+      one.microseconds.toFixed(0),
       predicted.toFixed(0),
       perSecond.toFixed(0),
       (perSecond / predicted).toFixed(2),
