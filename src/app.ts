@@ -140,7 +140,10 @@ class Application implements App {
       ...{ store, cache: this.#cache, clock, metrics, log },
       asked: () => ({ service: this.#service, firstContact: this.#firstContact }),
     });
-    this.#way = new DeliveryWay(config, { broker, store, ...surroundings, metrics, log });
+    this.#way = new DeliveryWay(config, {
+      ...{ broker, store, ...surroundings, metrics, log },
+      storeIdentity: () => this.#gate.expected,
+    });
     this.#service = config.role === "worker"
       ? this.#makeWorker()
       : this.#makeService(namespace, lastKnown);

@@ -25,6 +25,8 @@ import type { Metrics } from "./telemetry/metrics.ts";
 interface DeliveryWayParts {
   readonly broker: Broker | undefined;
   readonly store: StorePorts;
+  /** It returns the identity of the store, once that is known. */
+  readonly storeIdentity: () => string | undefined;
   readonly fs: JournalFileSystem;
   readonly clock: Clock;
   /** It returns a number in [0, 1); default `Math.random`. */

@@ -122,6 +122,11 @@ export class GroupsOverlapError extends StoreError {
   override readonly name = "GroupsOverlapError";
 }
 
+/** A group is meant for another store: a worker, or the server that sent it, is configured wrongly. */
+export class ForeignGroupError extends StoreError {
+  override readonly name = "ForeignGroupError";
+}
+
 /**
  * Another instance leads by now: what this one wanted to change as the leader was not changed.
  */

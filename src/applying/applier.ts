@@ -5,7 +5,13 @@
  */
 import { Backoff } from "../backoff.ts";
 import { endsWithin } from "../deadline.ts";
-import { GroupsOverlapError, reasonOf, StoreNotAskedError, StoreRefusesError } from "../errors.ts";
+import {
+  ForeignGroupError,
+  GroupsOverlapError,
+  reasonOf,
+  StoreNotAskedError,
+  StoreRefusesError,
+} from "../errors.ts";
 import { decodeGroup, UndecodableError } from "../forwarding/group_message.ts";
 import type { Consumer, Received } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -185,7 +191,8 @@ export class Applier {
     try {
       applied = await groups.apply(batch.map(({ group }) => group));
     } catch (error) {
-      if (!(error instanceof GroupsOverlapError)) throw error;
+      const isMisplaced = error instanceof GroupsOverlapError || error instanceof ForeignGroupError;
+      if (!isMisplaced) throw error;
       return await this.#applyApart(batch, error);
     }
     metrics.flushDuration.observe((clock.monotonicMs() - startedMs) / 1000);
@@ -198,13 +205,20 @@ export class Applier {
     }
   }
 
-  /** Finds the group that lies across what the store has; its journal sends anew what is missing. */
-  async #applyApart(batch: readonly Waiting[], error: GroupsOverlapError): Promise<void> {
+  /**
+   * Finds the group that lies across what the store has, or is another store's; its journal has it,
+   * and sends it anew while the store lacks it.
+   */
+  async #applyApart(
+    batch: readonly Waiting[],
+    error: GroupsOverlapError | ForeignGroupError,
+  ): Promise<void> {
     if (batch.length > 1) {
       for (const one of batch) await this.#apply([one]);
     } else {
       batch[0]!.isDone = true;
-      this.#bury(batch[0]!.received, "overlapping", error.message);
+      const outcome = error instanceof ForeignGroupError ? "foreign" : "overlapping";
+      this.#bury(batch[0]!.received, outcome, error.message);
     }
   }
 
@@ -231,7 +245,7 @@ export class Applier {
     const { source, seq, code, message: reason } = dead[0]!;
     log.error("The store refuses rows: they are among the dead letters", {
       rows: dead.length,
-      writeId: `${source}-${seq}`,
+      ...{ source, seq },
       code,
       reason,
     });
@@ -255,7 +269,11 @@ export class Applier {
     });
   }
 
-  #bury(received: Received, outcome: "undecodable" | "overlapping", reason: string): void {
+  #bury(
+    received: Received,
+    outcome: "undecodable" | "overlapping" | "foreign",
+    reason: string,
+  ): void {
     this.parts.metrics.receivedMessages.inc({ outcome });
     this.parts.log.error("A message is put among the broker's dead letters", { outcome, reason });
     received.bury(reason);

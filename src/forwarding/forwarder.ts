@@ -4,7 +4,7 @@
  * harm, as the store leaves out what it has. Nothing is settled by it: the store has to have it.
  */
 import { Backoff } from "../backoff.ts";
-import { BrokerRefusesError, reasonOf } from "../errors.ts";
+import { BrokerError, BrokerRefusesError, reasonOf } from "../errors.ts";
 import type { Publisher } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EntryGroup } from "../ports/group_store.ts";
@@ -18,7 +18,9 @@ interface ForwarderParts {
   readonly publisher: Pick<Publisher, "publish">;
   /** Resolves to how far the store has each source of the journal. */
   readonly marks: () => Promise<ReadonlyMap<string, number>>;
-  readonly clock: Pick<Clock, "setTimeout">;
+  readonly clock: Pick<Clock, "monotonicMs" | "setTimeout">;
+  /** It returns the identity of the store that groups are meant for; undefined while none knows. */
+  readonly storeIdentity: () => string | undefined;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly metrics: Pick<Metrics, "brokerMessages">;
@@ -33,6 +35,7 @@ interface ForwarderParts {
 
 interface UnderWay {
   readonly group: EntryGroup;
+  attempts: number;
   state: "sending" | "confirmed" | "failed";
 }
 
@@ -45,6 +48,7 @@ const UNDER_WAY_MAX = 32;
 const RETRY_MS = 100;
 /** … up to here. */
 const RETRY_MAX_MS = 5_000;
+const TOLD_AGAIN_MS = 60_000;
 
 export class Forwarder {
   /** They are in the order of the journal; of those that failed none is forgotten. */
@@ -58,6 +62,8 @@ export class Forwarder {
   #isNotified = false;
   readonly #backoff: Backoff;
   #failure: string | undefined;
+  #isTold = false;
+  #lastTold = { reason: "", atMs: -Infinity };
   #cancelRetry: (() => void) | undefined;
   #onIdle: (() => void) | undefined;
 
@@ -136,7 +142,7 @@ export class Forwarder {
         this.parts.onNever(group);
         continue;
       }
-      const sent: UnderWay = { group, state: "sending" };
+      const sent: UnderWay = { group, attempts: 0, state: "sending" };
       this.#underWay.push(sent);
       this.#send(sent);
     }
@@ -156,11 +162,17 @@ export class Forwarder {
   }
 
   #send(sent: UnderWay): void {
-    const { publisher, metrics } = this.parts;
+    const { publisher, metrics, storeIdentity } = this.parts;
     sent.state = "sending";
+    sent.attempts++;
     const { source, first } = sent.group;
-    // Any worker may have any group: the order is the store's concern.
-    const message = { key: `${source}-${first}`, bytes: encodeGroup(sent.group) };
+    const store = storeIdentity();
+    const message = {
+      // Any worker may have any group: the order is the store's concern. Where one part of a broker
+      // takes nothing, the next attempt goes to another one.
+      key: `${source}-${first}-${sent.attempts}`,
+      bytes: encodeGroup({ ...sent.group, ...(store !== undefined && { store }) }),
+    };
     publisher.publish(message).then(
       () => {
         metrics.brokerMessages.inc({ outcome: "confirmed" });
@@ -177,7 +189,8 @@ export class Forwarder {
 
   #confirmed(): void {
     const { log, onReplicated } = this.parts;
-    if (this.#failure !== undefined) log.info("The broker takes messages again");
+    if (this.#isTold) log.info("The broker takes messages again");
+    this.#isTold = false;
     this.#failure = undefined;
     this.#backoff.reset();
     while (this.#underWay[0]?.state === "confirmed") {
@@ -189,20 +202,30 @@ export class Forwarder {
 
   #failed(error: unknown): void {
     if (this.#state !== "running") return;
-    const { clock, log } = this.parts;
-    const reason = reasonOf(error);
-    if (this.#failure !== reason) {
-      const told =
-        "The broker does not take messages: they stay in the journal, and are sent later";
-      if (error instanceof BrokerRefusesError) log.error(told, { reason });
-      else log.warn(told, { reason });
-    }
-    this.#failure = reason;
+    this.#failure = reasonOf(error);
+    this.#tell(error, this.#failure);
     this.#state = "backing off";
-    this.#cancelRetry = clock.setTimeout(() => {
+    this.#cancelRetry = this.parts.clock.setTimeout(() => {
       this.#state = "running";
       this.notify();
     }, this.#backoff.nextMs());
+  }
+
+  /** Of a broker that takes one message and not the next the same is told once a minute. */
+  #tell(error: unknown, reason: string): void {
+    const { clock, log } = this.parts;
+    const nowMs = clock.monotonicMs();
+    const isSame = reason === this.#lastTold.reason;
+    if (isSame && (this.#isTold || nowMs - this.#lastTold.atMs < TOLD_AGAIN_MS)) return;
+    this.#lastTold = { reason, atMs: nowMs };
+    this.#isTold = true;
+    if (!(error instanceof BrokerError)) {
+      log.error("What is durable cannot be read to be sent to the broker", { reason });
+      return;
+    }
+    const told = "The broker does not take messages: they stay in the journal, and are sent later";
+    if (error instanceof BrokerRefusesError) log.error(told, { reason });
+    else log.warn(told, { reason });
   }
 
   #tellIdle(): void {

@@ -20,6 +20,8 @@ export interface ForwardingParts {
   readonly groups: Pick<GroupStore, "fold">;
   /** It is true of a source that goes by groups: of each with a broker, else of earlier runs. */
   readonly isForwarded: (source: string) => boolean;
+  /** It returns the identity of the store that groups are meant for; undefined while none knows. */
+  readonly storeIdentity: () => string | undefined;
   readonly clock: Pick<Clock, "monotonicMs" | "setInterval" | "setTimeout">;
   readonly random: () => number;
   readonly metrics: Pick<Metrics, "brokerMessages">;

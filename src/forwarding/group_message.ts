@@ -2,7 +2,8 @@
  * Encodes and decodes a group as one message of a broker. All numbers are big-endian.
  *
  *     magic "DSPG" | crc u32 | version u8 | source length u8, source | run length u8, run
- *     | first f64 | last f64 | records u32 | records
+ *     | first f64 | last f64 | records u32 | records | store length u8, store
+ *     | what a later version adds
  *     record: length u32 | seq f64 | acceptedMs f64 | ts f64 | flags u8 | userId length u16, userId
  *     | value length u32, value | what a later version adds
  *
@@ -26,18 +27,20 @@ const RECORD_HEAD_BYTES = 4 + 8 * 3 + 1 + 2 + 4;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-export function encodeGroup({ source, first, last, entries }: EntryGroup): Uint8Array {
+export function encodeGroup(group: EntryGroup): Uint8Array {
+  const { source, first, last, entries, store = "" } = group;
   const run = entries[0]?.run ?? "";
   const texts = entries.map(({ userId, value }) =>
     [encoder.encode(userId), encoder.encode(value)] as const
   );
   const names = [encoder.encode(source), encoder.encode(run)] as const;
+  const storeName = encoder.encode(store);
   const recordsBytes = texts.reduce(
     (sum, [userId, value]) => sum + RECORD_HEAD_BYTES + userId.length + value.length,
     0,
   );
   const headBytes = BODY_AT + 1 + 1 + names[0].length + 1 + names[1].length + 8 * 2 + 4;
-  const writer = new Writer(headBytes + recordsBytes);
+  const writer = new Writer(headBytes + recordsBytes + 1 + storeName.length);
   writer.u32(MAGIC);
   writer.u32(0);
   writer.u8(VERSION);
@@ -49,6 +52,8 @@ export function encodeGroup({ source, first, last, entries }: EntryGroup): Uint8
   writer.f64(last);
   writer.u32(entries.length);
   for (const [i, entry] of entries.entries()) writer.record(entry, texts[i]!);
+  writer.u8(storeName.length);
+  writer.bytesOf(storeName);
   writer.sign();
   return writer.bytes;
 }
@@ -138,7 +143,8 @@ class Reader {
     const last = this.#f64();
     const entries = Array.from({ length: this.#u32() }, () => this.#record(run));
     refuseUnordered(first, last, entries);
-    return { source, first, last, entries };
+    const store = this.#isAtEnd ? "" : this.#text(this.#u8());
+    return { source, first, last, entries, ...(store !== "" && { store }) };
   }
 
   #record(run: string): Entry {
@@ -158,6 +164,10 @@ class Reader {
     if (this.#at > end) throw new UndecodableError("a record is longer than it says");
     this.#at = end;
     return { userId, value, ts, acceptedMs, run, seq };
+  }
+
+  get #isAtEnd(): boolean {
+    return this.#at === this.bytes.length;
   }
 
   #u8(): number {

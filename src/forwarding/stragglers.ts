@@ -4,6 +4,7 @@
  * which goes once the broker shows that it has it no better. The store says that something is
  * missing where it has later groups of a source; where it has none, only time does.
  */
+import { GroupsOverlapError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ReadGroup } from "../ports/group_source.ts";
 import type { EntryGroup, Folded, GroupStore, Interval } from "../ports/group_store.ts";
@@ -93,11 +94,14 @@ export class Stragglers {
     try {
       // A worker that died before it folded leaves that to whoever waits, too.
       this.#judge(source, await this.parts.groups.fold(source, this.#neverOf(source)));
-    } catch {
+    } catch (error) {
       // Of a store that is away, or refuses, whoever settles tells. Nothing could arrive meanwhile,
       // whatever the broker has.
       this.#movedMs = this.parts.clock.monotonicMs();
       this.#missingSinceMs = undefined;
+      if (error instanceof GroupsOverlapError) {
+        this.parts.log.error("Groups of one source overlap in the store", { source, error });
+      }
     } finally {
       this.#looking = false;
     }

@@ -6,6 +6,7 @@
  */
 import type { Entry } from "../domain.ts";
 import {
+  ForeignGroupError,
   GroupsOverlapError,
   RejectedRowError,
   StoreNotAskedError,
@@ -49,7 +50,7 @@ export function guardStore(
 }
 
 /** A row refused, a mark that is lower, an overlap, are what was asked for, and no faults. */
-const ANSWERS = [RejectedRowError, StoreWentBackError, GroupsOverlapError];
+const ANSWERS = [RejectedRowError, StoreWentBackError, GroupsOverlapError, ForeignGroupError];
 
 class StoreGuard {
   constructor(

@@ -71,11 +71,6 @@ export class IntakeHalf implements IntakeListener {
     return this.#acknowledgements.flushed.isAwaited;
   }
 
-  /** It is true while somebody waits until the broker has their write. */
-  get isReplicationAwaited(): boolean {
-    return this.#acknowledgements.replicated.isAwaited;
-  }
-
   /** Accepts no more; who waits for the store or the broker is answered. */
   stop(): void {
     this.#isStarted = false;

@@ -13,6 +13,8 @@ export interface EntryGroup {
   readonly last: number;
   /** They ascend by `seq`, and their numbers are within the interval; there may be none. */
   readonly entries: readonly Entry[];
+  /** It is meant for the store with this identity; undefined where its source did not know one. */
+  readonly store?: string;
 }
 
 /**
@@ -24,7 +26,7 @@ export interface GroupStore {
    * Applies these groups in one transaction: their rows, their dead letters, and what says that
    * they are there. A group that is there already is left out, whoever brought it.
    * @throws GroupsOverlapError when the store has some of a group's numbers within other bounds;
-   *   StoreRefusesError when every row is refused alike. Nothing is written then
+   *   ForeignGroupError when one is meant for another store; StoreRefusesError when every row is refused alike. Nothing is written then
    */
   apply(groups: readonly EntryGroup[]): Promise<Applied>;
   /**
@@ -32,6 +34,7 @@ export interface GroupStore {
    * with that. Anybody may do so at any time.
    * @param never numbers that never come, as only the source itself knows: they are no gap. Where
    *   some came after all, what was applied counts
+   * @throws GroupsOverlapError when groups overlap that were brought at the very same time
    */
   fold(source: string, never?: readonly Interval[]): Promise<Folded>;
   /** Returns which entries of a source, from one number through another, are dead letters. */

@@ -121,7 +121,7 @@ export class Metrics {
   readonly receivedMessages = this.#counter(
     "broker_received_total",
     "Messages received: applied to the store, or put among the broker's dead letters " +
-      "(undecodable, overlapping).",
+      "(undecodable, overlapping, foreign: meant for another store).",
     ["outcome"],
   );
   readonly #loopLag = this.#gauge(
@@ -152,7 +152,7 @@ export class Metrics {
       this.storeErrors.inc({ call }, 0);
     }
     for (const outcome of ["confirmed", "failed"]) this.brokerMessages.inc({ outcome }, 0);
-    for (const outcome of ["applied", "undecodable", "overlapping"]) {
+    for (const outcome of ["applied", "undecodable", "overlapping", "foreign"]) {
       this.receivedMessages.inc({ outcome }, 0);
     }
     for (const kind of ["torn-tail", "damaged"]) this.journalDamage.inc({ kind }, 0);

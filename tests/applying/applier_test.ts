@@ -165,3 +165,13 @@ Deno.test("a stop lets the flush under way end, and gives the rest back", async 
   assert.deepEqual([mark(), consumer.acknowledged.length, consumer.isClosed], [0, 0, true]);
   assert.equal(clock.timers, 0);
 });
+
+Deno.test("a group that is meant for another store is buried, and its neighbours are stored", async () => {
+  const { applier, consumer, lines, give, mark } = setUp({ size: 7, intervalMs: 2_000, max: 100 });
+  const foreign = { ...group(1, 3, "another0run1"), store: "another" };
+  await give(group(1, 2), foreign, group(3, 4));
+  assert.deepEqual([mark(), consumer.acknowledged.length], [4, 2]);
+  assert.deepEqual(consumer.buried.map(({ bytes }) => bytes), [encodeGroup(foreign)]);
+  assert.match(lines.join("\n"), /"outcome":"foreign"/);
+  await applier.stop();
+});

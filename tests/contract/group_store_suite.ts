@@ -1,8 +1,9 @@
 /** What every GroupStore keeps to, by the words of src/ports/group_store.ts. */
 import assert from "node:assert/strict";
-import { GroupsOverlapError, StoreRefusesError } from "../../src/errors.ts";
+import { ForeignGroupError, GroupsOverlapError, StoreRefusesError } from "../../src/errors.ts";
 import type { EntryGroup, GroupStore } from "../../src/ports/group_store.ts";
 import type { Store } from "../../src/ports/store.ts";
+import type { StoreIdentity } from "../../src/ports/store_identity.ts";
 import { group, SOURCE } from "../support/groups.ts";
 import { Random } from "../support/random.ts";
 import type { Tables } from "./store_under_test.ts";
@@ -10,6 +11,7 @@ import type { Tables } from "./store_under_test.ts";
 export interface GroupsUnderTest extends Tables {
   readonly groups: GroupStore;
   readonly store: Pick<Store, "marks">;
+  readonly identity: Pick<StoreIdentity, "identify">;
 }
 
 export function groupStoreContract(
@@ -179,6 +181,16 @@ export function groupStoreContract(
     await assert.rejects(groups.apply([group(41, 45), group(41, 50)]), GroupsOverlapError);
     assert.deepEqual(await users(tested), usersOf(group(1, 10), group(21, 30)));
     assert.equal((await groups.apply([group(2, 4), group(31, 31)])).rows, 1, "below the mark");
+  });
+
+  test("a group that is meant for another store is refused, and its call with it", async (tested) => {
+    const { groups, identity } = tested;
+    const own = { ...group(1, 2), store: (await identity.identify()).id };
+    const foreign = { ...group(3, 4), store: crypto.randomUUID() };
+    await assert.rejects(groups.apply([own, foreign]), ForeignGroupError);
+    assert.deepEqual(await users(tested), []);
+    assert.equal((await groups.apply([own])).rows, 2);
+    assert.equal((await groups.fold(SOURCE)).mark, 2);
   });
 
   test("whatever comes again and overtakes, each is there once", async (tested) => {

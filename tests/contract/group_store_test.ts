@@ -11,5 +11,6 @@ groupStoreContract("memory", () => {
     ...memoryTables(tables),
     groups: new MemoryGroups(tables),
     store: { marks: (sources) => Promise.resolve(tables.marks(sources)) },
+    identity: { identify: () => Promise.resolve(tables.identity) },
   });
 });

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { BrokerRefusesError, StoreUnavailableError } from "../../src/errors.ts";
+import {
+  BrokerRefusesError,
+  BrokerUnavailableError,
+  StoreUnavailableError,
+} from "../../src/errors.ts";
 import { Forwarder } from "../../src/forwarding/forwarder.ts";
 import { decodeGroup } from "../../src/forwarding/group_message.ts";
 import type { EntryGroup } from "../../src/ports/group_store.ts";
@@ -8,6 +12,8 @@ import { FakePublisher } from "../support/fake_broker.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { idleMetrics } from "../support/fakes.ts";
 import { group, SOURCE } from "../support/groups.ts";
+
+const AWAY = new BrokerUnavailableError("away");
 
 class SetUp {
   readonly clock = new FakeClock();
@@ -18,6 +24,8 @@ class SetUp {
   readonly replicated: number[] = [];
   readonly never: number[][] = [];
   holdsBack = true;
+  unreadable = false;
+  storeIdentity: string | undefined;
   readonly lines: string[] = [];
   readonly forwarder: Forwarder;
   #next = 0;
@@ -25,7 +33,10 @@ class SetUp {
   constructor() {
     this.forwarder = new Forwarder({
       source: {
-        take: () => Promise.resolve(this.groups[this.#next] && this.groups[this.#next++]),
+        take: () => {
+          if (this.unreadable) return Promise.reject(new Error("Input/output error"));
+          return Promise.resolve(this.groups[this.#next] && this.groups[this.#next++]);
+        },
         restart: (marks) => {
           const mark = marks.get(SOURCE) ?? 0;
           this.#next = this.groups.findIndex(({ last }) => last > mark);
@@ -34,6 +45,7 @@ class SetUp {
       },
       publisher: this.publisher,
       marks: () => this.marks(),
+      storeIdentity: () => this.storeIdentity,
       clock: this.clock,
       random: () => 0.5,
       metrics: idleMetrics(),
@@ -217,3 +229,43 @@ function withParts() {
   const all = new SetUp();
   return { all, forwarder: all.forwarder, publisher: all.publisher, clock: all.clock };
 }
+
+Deno.test("a message says which store it is for, once that is known, and each attempt has a key", async () => {
+  const { all, forwarder, publisher } = withParts();
+  forwarder.start();
+  publisher.failWith = AWAY;
+  await all.durable(group(1, 3));
+  publisher.failWith = undefined;
+  all.storeIdentity = "the store";
+  await all.clock.advance(60_000);
+  const stores = publisher.published.map(({ bytes }) => decodeGroup(bytes).store);
+  assert.deepEqual(stores, [undefined, "the store"]);
+  assert.equal(new Set(publisher.published.map(({ key }) => key)).size, publisher.published.length);
+  await forwarder.stop();
+});
+
+Deno.test("a broker that takes one message and not the next is told of once a minute", async () => {
+  const { all, forwarder, publisher } = withParts();
+  forwarder.start();
+  for (let i = 1; i <= 50; i++) {
+    publisher.failWith = AWAY;
+    await all.durable(group(i, i));
+    publisher.failWith = undefined;
+    await all.clock.advance(1_000);
+  }
+  assert.equal(all.replicated.at(-1), 50);
+  assert.ok(all.lines.length <= 4, all.lines.join("\n"));
+  await forwarder.stop();
+});
+
+Deno.test("a journal that cannot be read is not told as a broker that is away", async () => {
+  const { all, forwarder } = withParts();
+  forwarder.start();
+  all.unreadable = true;
+  await all.durable(group(1, 1));
+  assert.match(all.lines.join("\n"), /cannot be read to be sent to the broker.*Input.output error/);
+  all.unreadable = false;
+  await all.clock.advance(10_000);
+  assert.deepEqual(all.published, [1]);
+  await forwarder.stop();
+});

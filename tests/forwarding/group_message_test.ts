@@ -47,6 +47,14 @@ Deno.test("whatever bytes come, they are refused in words", () => {
   );
 });
 
+Deno.test("a message names the store that it is for, or none", () => {
+  const named = { ...group(1, 2), store: crypto.randomUUID() };
+  assert.deepEqual(decodeGroup(encodeGroup(named)), named);
+  // As a version wrote it that knew no stores.
+  const former = signed(encodeGroup(group(1, 2)).slice(0, -1), () => {});
+  assert.deepEqual(decodeGroup(former), group(1, 2));
+});
+
 Deno.test("a message of a later version says so", () => {
   const bytes = signed(encodeGroup(group(1, 2)), (copy) => copy[8] = 2);
   assert.throws(() => decodeGroup(bytes), /version 2/);

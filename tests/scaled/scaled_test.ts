@@ -63,6 +63,27 @@ for (const engine of Object.keys(ENGINES) as EngineName[]) {
   });
 }
 
+Deno.test("a worker of another database takes nothing in, and others get it all", () =>
+  withDatabase(async (other) => {
+    await using set = await setUp("rabbitmq", 1, 1);
+    const server = set.layout.servers[0]!.process;
+    await server.accept({ user_id: "first", value: "first" }, "?ack=flushed");
+    const worker = set.layout.workers[0]!;
+    await worker.stop();
+    // It has to know its store: a server that has never reached one cannot name it.
+    await worker.start({ DATABASE_URL: other });
+    for (let i = 0; i < 20; i++) await server.accept({ user_id: `u${i}`, value: `value ${i}` });
+    const buried = 'dsproxy_broker_received_total{outcome="foreign"}';
+    await eventually("they are put aside", async () => await worker.process.metric(buried) > 0);
+    assert.match(worker.process.log, /are for the store .* compare the DB_\* settings/);
+    await worker.stop();
+    await worker.start();
+    await set.layout.untilStored(120_000);
+    assert.equal((await valuesIn(set.database.url)).length, 21);
+    assert.equal((await valuesIn(other)).length, 0);
+    for (const place of set.layout.places) await place.stop();
+  }));
+
 Deno.test("all of it goes through PgBouncer, with a role that may not create anything", () =>
   withDatabase(async (url) => {
     await once(url, (sql) => sql.unsafe("revoke create on schema public from public"));

@@ -159,6 +159,7 @@ export class Program {
     }, {
       broker: ends && buggyEnds(ends, bug),
       store,
+      storeIdentity: () => this.parts.store.identity.id,
       fs: this.#fs,
       clock: this.#clock,
       random: world.random.next,

@@ -79,6 +79,7 @@ export class Worker {
     }, {
       broker: broker.ends(process),
       store,
+      storeIdentity: () => undefined,
       // It keeps nothing there.
       fs: new SimulatedDisk(world).mount(process),
       clock,

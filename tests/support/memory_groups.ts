@@ -1,5 +1,5 @@
 /** Groups in a database in memory. Each call is one transaction that happens at once. */
-import { GroupsOverlapError } from "../../src/errors.ts";
+import { ForeignGroupError, GroupsOverlapError } from "../../src/errors.ts";
 import type {
   Applied,
   EntryGroup,
@@ -45,6 +45,10 @@ export class MemoryGroups implements GroupStore {
     const distinct = new Map(
       groups.map((group) => [`${group.source} ${group.first} ${group.last}`, group]),
     );
+    const foreign = groups.find(({ store }) =>
+      ![undefined, this.tables.identity.id].includes(store)
+    );
+    if (foreign !== undefined) throw new ForeignGroupError("one is meant for another store");
     this.#refuseOverlaps([...distinct.values()]);
     const fresh = [...distinct.values()].filter((group) => !this.has(group));
     const { refusesAll } = this.tables;
@@ -70,7 +74,10 @@ export class MemoryGroups implements GroupStore {
         if (first <= mark + 1) mark = Math.max(mark, Math.min(last, lastSeq));
       }
     };
+    let through = 0;
     for (let next; (next = ordered[0]) !== undefined; ordered.shift()) {
+      if (next.first <= through) throw new GroupsOverlapError(`${next.first} is there twice`);
+      through = next.last;
       overNever(next.first - 1);
       if (next.first > mark + 1) break;
       mark = Math.max(mark, next.last);

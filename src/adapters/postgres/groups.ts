@@ -8,7 +8,7 @@
  */
 import pg from "pg";
 import type { Entry } from "../../domain.ts";
-import { GroupsOverlapError } from "../../errors.ts";
+import { ForeignGroupError, GroupsOverlapError } from "../../errors.ts";
 import type {
   Applied,
   EntryGroup,
@@ -118,6 +118,7 @@ async function claim(transaction: Transaction, groups: readonly EntryGroup[]): P
   const { rows: known } = await transaction.query<Known>(
     `${awaitPuts(groups)};
      select g.source, g.first, g.last, coalesce(m.seq, 0) as mark, ${SYNCHRONOUS}, ${TAKES_COPY},
+       (select identity from dsproxy_store) as store,
        exists (select from dsproxy_applied a where a.source = g.source and a.first <= g.last
          and a.last >= g.first and (a.first, a.last) <> (g.first, g.last)) as overlaps
      from (values ${values}) as g (source, first, last)
@@ -126,7 +127,8 @@ async function claim(transaction: Transaction, groups: readonly EntryGroup[]): P
   const claimed = new Set(inserted.map(keyOf));
   const knownOf = new Map(known.map((row) => [keyOf(row), row]));
   const fresh = groups.filter((group) => {
-    const { mark, overlaps } = knownOf.get(keyOf(group))!;
+    const { mark, overlaps, store } = knownOf.get(keyOf(group))!;
+    if (group.store !== undefined && group.store !== store) throw foreign(group, store);
     if (overlaps || (group.first <= Number(mark) && Number(mark) < group.last)) {
       throw overlap(group);
     }
@@ -164,6 +166,7 @@ interface Known extends Keyed {
   readonly mark: string;
   readonly takes_copy: boolean;
   readonly overlaps: boolean;
+  readonly store: string;
 }
 
 /** Has to be called in a transaction. */
@@ -184,7 +187,7 @@ export async function foldInto(
      order by first limit ${FOLDED_MAX}`,
   );
   const isAll = rows.length < FOLDED_MAX;
-  const { mark, passed } = passOver(before, rows.map(numbersOf), never, isAll);
+  const { mark, passed } = passOver(source, before, rows.map(numbersOf), never, isAll);
   if (passed.length > 0) {
     transaction.atEnd(
       `delete from dsproxy_applied where source = ${named} and first in (${passed.join(", ")})`,
@@ -197,18 +200,23 @@ export async function foldInto(
 /**
  * Returns how far the mark goes, and where the intervals begin that are below it then. Whatever is
  * among the intervals has its rows in the store, so that numbers that were called gone give way to
- * it: they came after all, from a broker that still had them.
+ * it: they came after all, from a broker that still had them. Two intervals overlap where groups
+ * were cut anew and brought at the very same time.
  * @param isAll no intervals follow these
  */
 function passOver(
+  source: string,
   before: number,
   applied: readonly Interval[],
   never: readonly Interval[],
   isAll: boolean,
 ): { readonly mark: number; readonly passed: readonly number[] } {
   let mark = before;
+  let appliedThrough = 0;
   const passed: number[] = [];
   for (const { first, last } of applied) {
+    if (first <= appliedThrough) throw overlap({ source, first, last });
+    appliedThrough = last;
     mark = overNever(mark, never, first - 1);
     if (first > mark + 1) return { mark, passed };
     mark = Math.max(mark, last);
@@ -263,5 +271,12 @@ function byPlace(a: EntryGroup, b: EntryGroup): number {
 function overlap({ source, first, last }: Omit<EntryGroup, "entries">): GroupsOverlapError {
   return new GroupsOverlapError(
     `The numbers ${first} to ${last} of ${source} are there in part, within other bounds`,
+  );
+}
+
+function foreign({ source, first, last, store }: EntryGroup, own: string): ForeignGroupError {
+  return new ForeignGroupError(
+    `The numbers ${first} to ${last} of ${source} are for the store ${store}, and this is ${own}: ` +
+      "compare the DB_* settings of the API servers and workers",
   );
 }
