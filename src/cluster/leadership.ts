@@ -22,8 +22,8 @@ const LIFE_MS = 10_000;
 const LAST_STEP_MS = 1_000;
 /** … and giving the lease back so long. It ends by itself, too. */
 const LAST_CALL_MS = 500;
-/** Who could not lead, or was overtaken, leaves it to others, for ever longer … */
-const LONGEST_REST_MS = 60_000;
+/** Who could not lead, or was overtaken, leaves it to others, longer and longer, up to two lives … */
+const LONGEST_REST_LIVES = 2;
 /** … until it has led for so many lives. */
 const LASTING_LIVES = 6;
 /** Without them nobody would find out that two of them ask two different servers. */
@@ -65,7 +65,7 @@ export class Leadership {
   constructor(private readonly parts: LeadershipParts) {
     const { clock, duties, random, lifeMs = LIFE_MS } = parts;
     this.#lifeMs = lifeMs;
-    this.#rest = new Backoff({ firstMs: lifeMs / 3, maxMs: LONGEST_REST_MS, random });
+    this.#rest = new Backoff({ firstMs: lifeMs / 3, maxMs: LONGEST_REST_LIVES * lifeMs, random });
     this.#rounds = new Rounds(duties, { ...parts, clock });
   }
 
