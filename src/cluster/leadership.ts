@@ -52,6 +52,8 @@ export class Leadership {
   readonly #rounds: Rounds;
   readonly #stop = new AbortController();
   #name = "";
+  /** How often the lease was given back. */
+  #releases = 0;
   #office: Office | undefined;
   /** The steps of the last office, which may still be under way after its end. */
   #working: Promise<void> | undefined;
@@ -82,7 +84,7 @@ export class Leadership {
     }
     if (this.#failure !== undefined) return `nobody is known to lead: ${this.#failure}`;
     const known = this.#known;
-    return known === undefined || known.holder === this.#name
+    return known === undefined || known.holder === this.#holder
       ? "nobody is known to lead"
       : `${known.holder}, since ${timeOf(known.sinceMs)}`;
   }
@@ -102,6 +104,14 @@ export class Leadership {
     if (this.#working !== undefined) await endsWithin(this.#working, LAST_STEP_MS, clock);
     if (this.#living !== undefined) await this.#release();
     await lease.close();
+  }
+
+  /**
+   * It is another one after each release: one that arrives late must not give back what was taken
+   * since.
+   */
+  get #holder(): string {
+    return this.#releases === 0 ? this.#name : `${this.#name}#${this.#releases + 1}`;
   }
 
   get #thirdMs(): number {
@@ -138,10 +148,10 @@ export class Leadership {
   async #holdLease(): Promise<void> {
     const { lease, clock } = this.parts;
     const askedMs = clock.monotonicMs();
-    const known = await this.#answer(lease.hold(this.#name, this.#lifeMs), "The lease");
+    const known = await this.#answer(lease.hold(this.#holder, this.#lifeMs), "The lease");
     this.#know(known);
     const endMs = askedMs + this.#lifeMs;
-    if (known.holder !== this.#name) this.#leave(`the lease is that of ${known.holder}`);
+    if (known.holder !== this.#holder) this.#leave(`the lease is that of ${known.holder}`);
     else if (this.#office?.goesOn()) this.#office.prolong("lease", endMs);
     else if (this.#working === undefined) await this.#begin(endMs);
   }
@@ -182,7 +192,7 @@ export class Leadership {
   #know(known: LeaseHolder): void {
     const before = this.#known?.holder;
     this.#known = known;
-    if (known.holder === before || known.holder === this.#name) return;
+    if (known.holder === before || known.holder === this.#holder) return;
     this.parts.log.info("Another instance leads", {
       leader: known.holder,
       since: timeOf(known.sinceMs),
@@ -210,7 +220,7 @@ export class Leadership {
     // Its own office goes on until its end, as the lease may be prolonged until then.
     if (this.#office?.goesOn()) return 0;
     // With the lease and without a term it would keep others from leading.
-    if (this.#known?.holder === this.#name) await this.#release();
+    if (this.#known?.holder === this.#holder) await this.#release();
     this.#known = undefined;
     return this.#thirdMs + this.#rest.nextMs();
   }
@@ -231,8 +241,10 @@ export class Leadership {
   }
 
   async #release(): Promise<void> {
+    const holder = this.#holder;
+    this.#releases++;
     try {
-      await this.#answer(this.parts.lease.release(this.#name), "The lease", LAST_CALL_MS);
+      await this.#answer(this.parts.lease.release(holder), "The lease", LAST_CALL_MS);
     } catch {
       // It ends by itself; why it cannot be asked was told, or is told by whoever asks next.
     }
