@@ -42,6 +42,9 @@ const SCRAPE_LIMIT_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
 
+/** It stands where else it says who leads. */
+const STANDS_ASIDE = { description: "an API server: a worker without Redis leaves it to them" };
+
 interface App {
   /**
    * Listens, recovers what an earlier run left, then accepts. Returns the base URL. @throws when
@@ -146,7 +149,7 @@ class Application implements App {
       asked: () => ({
         service: this.#service,
         firstContact: this.#firstContact,
-        leadership: this.#leadership,
+        leadership: this.#mayLead ? this.#leadership : STANDS_ASIDE,
       }),
     });
     const identity = async () => namespace.known?.id ?? (await store.identity.identify()).id;
@@ -236,10 +239,18 @@ class Application implements App {
         this.#firstContact,
         new LoopLag(clock, this.#metrics),
         ...attendants,
-        this.#leadership,
+        ...this.#mayLead ? [this.#leadership] : [],
       ],
       log: this.#log,
     });
+  }
+
+  /**
+   * All that may lead have to ask the same for the lease. API servers may ask a Redis that a worker
+   * need not have, and that it knows nothing of then.
+   */
+  get #mayLead(): boolean {
+    return this.config.role !== "worker" || this.config.cache.kind === "redis";
   }
 
   /** What one instance does for all, while it leads. */

@@ -86,3 +86,26 @@ Deno.test("an embedded instance leads, as it is alone", async () => {
   assert.match(await leaderLine(proxy), WHO);
   await proxy.stop();
 });
+
+Deno.test("a worker leads where it has the Redis of the API servers, and else leaves it to them", async () => {
+  await using stack = new Instances();
+  const database = stack.adopt(await createDatabase(), (it) => it.drop());
+  const settings = {
+    DATABASE_URL: database.url,
+    ROLE: "worker",
+    QUEUE: "rabbitmq",
+    RABBITMQ_URL: "amqp://127.0.0.1:9", // Nobody is there, which is no reason not to lead.
+  };
+  const aside = await stack.add(settings);
+  const prefix = `${crypto.randomUUID()}:`;
+  const leader = await stack.add({
+    ...settings,
+    REDIS_URL: sharedRedisUrl(),
+    CACHE_PREFIX: prefix,
+  });
+  await eventually("the one with Redis leads", () => isLeader(leader));
+  assert.match(await leaderLine(leader), /^this instance, worker\/[0-9a-f-]{12}, since /);
+  assert.equal(await isLeader(aside), false);
+  assert.match(await leaderLine(aside), /^an API server: a worker without Redis/);
+  await Promise.all([aside.stop(), leader.stop()]);
+});
