@@ -2,6 +2,8 @@
  * This is the composition root: it makes the parts that the configuration asks for, and the service
  * that lives by them.
  */
+import type { Duty } from "./cluster/duty.ts";
+import { Leadership } from "./cluster/leadership.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
@@ -17,7 +19,7 @@ import { StoreGate } from "./guarding/store_gate.ts";
 import { HttpFront } from "./http_front.ts";
 import { openJournal } from "./journal/journal.ts";
 import { journalObserver } from "./journal_observer.ts";
-import { type Broker, createCache, loadBroker, loadStore } from "./parts.ts";
+import { type Broker, createCache, createLease, loadBroker, loadStore, termsOf } from "./parts.ts";
 import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { IntakeListener } from "./ports/intake.ts";
@@ -39,6 +41,9 @@ import { WorkerService } from "./worker_service.ts";
 const SCRAPE_LIMIT_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
+
+/** It stands where else it says who leads. */
+const STANDS_ASIDE = { description: "an API server: a worker without Redis leaves it to them" };
 
 interface App {
   /**
@@ -84,6 +89,9 @@ class Application implements App {
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
   readonly #way: DeliveryWay;
+  readonly #leadership: Leadership;
+  /** It names this start, and is the run of its journal where it has one. */
+  #name = `worker/${crypto.randomUUID().slice(0, 12)}`;
   readonly #service: Service | WorkerService;
   /**
    * The last write that the journal knew of when it was opened was accepted then, in Unix
@@ -138,7 +146,20 @@ class Application implements App {
     const [metrics, log, store] = [this.#metrics, this.#log, this.#store];
     this.#front = new HttpFront(config, {
       ...{ store, cache: this.#cache, clock, metrics, log },
-      asked: () => ({ service: this.#service, firstContact: this.#firstContact }),
+      asked: () => ({
+        service: this.#service,
+        firstContact: this.#firstContact,
+        leadership: this.#mayLead ? this.#leadership : STANDS_ASIDE,
+      }),
+    });
+    const identity = async () => namespace.known?.id ?? (await store.identity.identify()).id;
+    this.#leadership = new Leadership({
+      lease: createLease(config, { ports: store, identity, clock }),
+      terms: termsOf(store),
+      duties: this.#duties(),
+      name: () => this.#name,
+      random: Math.random,
+      ...{ clock, log, metrics },
     });
     this.#way = new DeliveryWay(config, {
       ...{ broker, store, ...surroundings, metrics, log },
@@ -195,6 +216,7 @@ class Application implements App {
           stop: () => this.#clockWatch.stop(),
         },
         ...this.#way.attendants,
+        this.#leadership,
       ],
       // This comes before anybody is served, because what waits in the directory must not go to
       // another store.
@@ -216,14 +238,32 @@ class Application implements App {
       store: this.#store.store,
       cache: this.#cache,
       applier,
-      attendants: [this.#firstContact, new LoopLag(clock, this.#metrics), ...attendants],
+      attendants: [
+        this.#firstContact,
+        new LoopLag(clock, this.#metrics),
+        ...attendants,
+        ...this.#mayLead ? [this.#leadership] : [],
+      ],
       log: this.#log,
     });
   }
 
-  #openJournal(listener: IntakeListener): Promise<JournalPorts> {
+  /**
+   * All that may lead have to ask the same for the lease. API servers may ask a Redis that a worker
+   * need not have, and that it knows nothing of then.
+   */
+  get #mayLead(): boolean {
+    return this.config.role !== "worker" || this.config.cache.kind === "redis";
+  }
+
+  /** What one instance does for all, while it leads. */
+  #duties(): Duty[] {
+    return [];
+  }
+
+  async #openJournal(listener: IntakeListener): Promise<JournalPorts> {
     const { clock, fs, segmentBytes } = this.surroundings;
-    return openJournal({
+    const journal = await openJournal({
       ...this.config.journal,
       ...(segmentBytes !== undefined && { segmentBytes }),
       fs,
@@ -237,6 +277,8 @@ class Application implements App {
         onOpened: (lastAcceptedMs) => this.#lastAcceptedMs = lastAcceptedMs,
       },
     });
+    this.#name = `${journal.status().instance}/${journal.run}`;
+    return journal;
   }
 
   async #admitStore(): Promise<void> {
@@ -261,6 +303,7 @@ class Application implements App {
       },
       journalBytes: () => this.#service.status?.bytes ?? 0,
       journalRetainedBytes: () => this.#service.status?.retainedBytes ?? 0,
+      leads: () => this.#leadership.leads,
       deadLetters: async () => {
         const { phase } = this.#service;
         if (phase === "starting" || phase === "recovering") {

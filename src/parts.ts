@@ -4,17 +4,20 @@
  * else, and a tenth of the memory.
  */
 import { createMemoryCache } from "./adapters/memory/cache.ts";
+import { LeaseOfOne, TERMS_OF_ONE } from "./adapters/memory/lease.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import type { DatabaseOptions } from "./adapters/postgres/database.ts";
 import { findIdentity } from "./adapters/postgres/identity.ts";
-import { createRedisCacheLater } from "./adapters/redis/loaded_later.ts";
+import { createRedisCacheLater, createRedisLeaseLater } from "./adapters/redis/loaded_later.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { MEMORY_BUDGET } from "./memory_budget.ts";
 import type { BrokerWatcher, Consumer, Publisher } from "./ports/broker.ts";
 import type { Cache } from "./ports/cache.ts";
 import type { Clock } from "./ports/clock.ts";
+import type { Lease } from "./ports/lease.ts";
 import type { StorePorts } from "./ports/store.ts";
+import type { Terms } from "./ports/terms.ts";
 import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
 
 /**
@@ -88,6 +91,26 @@ export function createCache(
   // The embedded store is this instance's alone, so that nobody else can outdate a copy.
   const unshared = store.kind === "sqlite" ? {} : { completeMs: UNSHARED_COPY_MS };
   return createMemoryCache({ ...local, ttlMs: cache.ttlMs, clock, ...unshared });
+}
+
+/** Chooses who keeps the lease: Redis where there is one, else a row of the store. */
+export function createLease(
+  { cache, store }: Pick<Config, "cache" | "store">,
+  { ports, identity, clock }: {
+    readonly ports: Pick<StorePorts, "lease">;
+    /** It returns the store's. */
+    readonly identity: () => Promise<string>;
+    readonly clock: Pick<Clock, "now">;
+  },
+): Lease {
+  // The embedded store is this process's alone, whoever else has the same Redis.
+  if (store.kind === "sqlite") return new LeaseOfOne(() => clock.now());
+  if (cache.kind === "redis") return createRedisLeaseLater({ ...cache, identity });
+  return ports.lease ?? new LeaseOfOne(() => clock.now());
+}
+
+export function termsOf({ terms = TERMS_OF_ONE }: Pick<StorePorts, "terms">): Terms {
+  return terms;
 }
 
 /** A part has these things to say about the configuration. */

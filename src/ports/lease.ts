@@ -13,6 +13,8 @@ export interface Lease {
   hold(holder: string, lifeMs: number): Promise<LeaseHolder>;
   /** Gives back what `holder` has; does nothing where another has it, or nobody. */
   release(holder: string): Promise<void>;
+  /** Gives back nothing: what is held ends by itself. */
+  close(): Promise<void>;
 }
 
 export interface LeaseHolder {

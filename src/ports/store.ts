@@ -1,6 +1,7 @@
 import type { Entry } from "../domain.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
 import type { GroupStore } from "./group_store.ts";
+import type { Lease } from "./lease.ts";
 import type { StoreIdentity } from "./store_identity.ts";
 import type { Terms } from "./terms.ts";
 
@@ -15,6 +16,8 @@ export interface StorePorts {
   readonly groups?: GroupStore;
   /** A database of one process alone has none: nobody else could lead. */
   readonly terms?: Terms;
+  /** It is for who has nothing better to keep a lease. A database of one process has none. */
+  readonly lease?: Lease;
 }
 
 /**

@@ -19,4 +19,9 @@ export interface Terms {
    * @param leader a run, which nobody else is
    */
   begin(leader: string): Promise<Term>;
+  /**
+   * Resolves when this is the term still.
+   * @throws TermOverError when it is another one
+   */
+  confirm(term: Term): Promise<void>;
 }

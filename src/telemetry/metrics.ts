@@ -30,6 +30,8 @@ interface Gauges {
   queueOldestAgeSeconds(): number;
   journalBytes(): number;
   journalRetainedBytes(): number;
+  /** It says whether this instance leads. */
+  leads(): boolean;
   /** Rejects when nobody can tell; the last known number is shown then. */
   deadLetters(): Promise<number>;
   /** Each is 0 closed, 1 half-open or 2 open, by the name of its dependency. */
@@ -124,6 +126,11 @@ export class Metrics {
       "(undecodable, overlapping, foreign: meant for another store).",
     ["outcome"],
   );
+  readonly dutySteps = this.#counter(
+    "duty_steps_total",
+    "Steps of the leader's duties at this instance, by duty: done (ok) or to be tried again (failed).",
+    ["duty", "outcome"],
+  );
   readonly #loopLag = this.#gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",
@@ -172,6 +179,11 @@ export class Metrics {
       "dead_letters",
       "Entries that the store refused and that wait for a decision.",
       gauges.deadLetters,
+    );
+    this.#sampled(
+      "leader",
+      "1 where this instance leads, which one of all does at a time, else 0.",
+      () => gauges.leads() ? 1 : 0,
     );
     this.#breakers(gauges.breakers);
     this.#gauge("build_info", "Always 1; the labels say what runs.", ["version", "deno"])

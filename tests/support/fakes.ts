@@ -99,6 +99,7 @@ export function idleMetrics(): Metrics {
     queueOldestAgeSeconds: () => 0,
     journalBytes: () => 0,
     journalRetainedBytes: () => 0,
+    leads: () => false,
     deadLetters: () => Promise.resolve(0),
     breakers: {},
   }, 0);

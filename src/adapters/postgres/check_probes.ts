@@ -130,6 +130,7 @@ function probes(extended: boolean): Probe[] {
     ...markProbes(id),
     ...deadLetterProbes(id),
     ...storeProbes(),
+    ...leaderProbes(),
     {
       table: "user_data",
       privilege: "insert",
@@ -240,6 +241,31 @@ function deadLetterProbes(id: string): Probe[] {
     },
     { table, privilege: "delete", statement: `delete from ${table} where id = $1`, parameters },
   ];
+}
+
+/** What the leader does: a lock that keeps a row as it is takes the right to change it. */
+function leaderProbes(): Probe[] {
+  return ["dsproxy_leader", "dsproxy_lease"].flatMap((table): Probe[] => [
+    {
+      table,
+      privilege: "select",
+      statement: `select '1' as found from ${table}`,
+      parameters: [],
+      verify: ({ rows }) =>
+        rows.length === 1
+          ? undefined
+          : `${table} has lost its row: drop the table, and the next start makes it anew.`,
+      first: true,
+    },
+    {
+      table,
+      privilege: "update",
+      statement: table === "dsproxy_leader"
+        ? "update dsproxy_leader set term = term"
+        : "update dsproxy_lease set holder = holder",
+      parameters: [],
+    },
+  ]);
 }
 
 function storeProbes(): Probe[] {

@@ -106,6 +106,7 @@ const PRIVILEGES = {
   dsproxy_dead_letters: "select, insert, update, delete",
   dsproxy_store: "select, update",
   dsproxy_leader: "select, update",
+  dsproxy_lease: "select, update",
   dsproxy_migrations: "select",
 } as const;
 

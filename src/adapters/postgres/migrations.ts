@@ -53,6 +53,15 @@ export const MIGRATIONS: readonly Migration[] = [
         `insert into ${schema}.dsproxy_leader (term) select 0 ` +
         `where not exists (select from ${schema}.dsproxy_leader)`,
       ],
+      dsproxy_lease: (schema) => [
+        `create table if not exists ${schema}.dsproxy_lease (holder text not null default '', ` +
+        "since timestamptz not null default 'epoch', renewed_at timestamptz not null default " +
+        "'epoch', life interval not null default '0')",
+        "create unique index if not exists dsproxy_lease_one_row " +
+        `on ${schema}.dsproxy_lease ((true))`,
+        `insert into ${schema}.dsproxy_lease (holder) select '' ` +
+        `where not exists (select from ${schema}.dsproxy_lease)`,
+      ],
     },
   },
 ];

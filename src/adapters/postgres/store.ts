@@ -14,6 +14,7 @@ import { PostgresIdentity } from "./store_identity.ts";
 import { putOneByOne, putTogether } from "./put.ts";
 import { inTransactionOrApart } from "./rows.ts";
 import { PostgresTerms } from "./terms.ts";
+import { PostgresLease } from "./lease.ts";
 
 /** Makes the store, which does not connect before the first call; the server need not be up. */
 export function createPostgresStore(
@@ -26,6 +27,7 @@ export function createPostgresStore(
     deadLetters: new PostgresDeadLetters(database),
     groups: new PostgresGroups(database),
     terms: new PostgresTerms(database),
+    lease: new PostgresLease(database),
   };
 }
 

@@ -6,7 +6,7 @@ import { SYNCHRONOUS } from "./safeguards.ts";
 import type { Session } from "./session.ts";
 
 export class PostgresTerms implements Terms {
-  constructor(private readonly database: Pick<Database, "transaction">) {}
+  constructor(private readonly database: Pick<Database, "transaction" | "run">) {}
 
   /** It waits for whatever is being committed within the term before it. */
   begin(leader: string): Promise<Term> {
@@ -19,15 +19,27 @@ export class PostgresTerms implements Terms {
       return { number: Number(row!.term), leader };
     });
   }
+
+  confirm(term: Term): Promise<void> {
+    return this.database.run((session) => compare(session, term, ""));
+  }
 }
 
 /**
  * Has to be called first in a transaction: no other term begins before it has ended.
  * @throws TermOverError when another one has begun
  */
-export async function assertTerm(session: Session, { number, leader }: Term): Promise<void> {
+export function assertTerm(session: Session, term: Term): Promise<void> {
+  return compare(session, term, "for share");
+}
+
+async function compare(
+  session: Session,
+  { number, leader }: Term,
+  lock: "" | "for share",
+): Promise<void> {
   const { rows: [row] } = await session.query<{ term: string; leader: string }>(
-    "select term, leader from dsproxy_leader for share",
+    `select term, leader from dsproxy_leader ${lock}`,
   );
   if (row !== undefined && Number(row.term) === number && row.leader === leader) return;
   throw new TermOverError(

@@ -32,7 +32,7 @@ Deno.test("an empty database is well, and as empty after the check as before", (
     assert.deepEqual(problems, []);
     assert.match(
       notes.join("\n"),
-      /The first start will create user_data, dsproxy_marks, dsproxy_dead_letters, dsproxy_store in the schema public/,
+      /The first start will create user_data, dsproxy_marks, dsproxy_dead_letters, dsproxy_store, dsproxy_leader, dsproxy_lease in the schema public/,
     );
     const tables = await execute(
       url,
@@ -180,6 +180,8 @@ Deno.test("each right that the role lacks is named, and none once it has them al
       );
       assert.deepEqual(granted.map(({ rights }) => rights), [
         "dsproxy_dead_letters delete, insert, select, update",
+        "dsproxy_leader select, update",
+        "dsproxy_lease select, update",
         "dsproxy_marks insert, select, update",
         "dsproxy_store select, update",
         "user_data insert, select",

@@ -119,6 +119,8 @@ Deno.test("user_data is used in whichever schema it is, and what is added stands
       const names = (await execute(url, tables)).map(({ name }) => name);
       assert.deepEqual(names, [
         "public.dsproxy_dead_letters",
+        "public.dsproxy_leader",
+        "public.dsproxy_lease",
         "public.dsproxy_marks",
         "public.dsproxy_migrations",
         "public.dsproxy_store",

@@ -1,0 +1,3 @@
+import { trialTests } from "./tests_of.ts";
+
+trialTests("Redis");
