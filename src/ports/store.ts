@@ -1,6 +1,7 @@
 import type { Entry } from "../domain.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
 import type { GroupStore } from "./group_store.ts";
+import type { Retention } from "./retention.ts";
 import type { StoreIdentity } from "./store_identity.ts";
 import type { Terms } from "./terms.ts";
 
@@ -15,6 +16,7 @@ export interface StorePorts {
   readonly groups?: GroupStore;
   /** A database of one process alone has none: nobody else could lead. */
   readonly terms?: Terms;
+  readonly retention?: Retention;
 }
 
 /**

@@ -106,6 +106,7 @@ const PRIVILEGES = {
   dsproxy_dead_letters: "select, insert, update, delete",
   dsproxy_store: "select, update",
   dsproxy_leader: "select, update",
+  dsproxy_gone: "select, insert, update",
   dsproxy_migrations: "select",
 } as const;
 
@@ -119,8 +120,16 @@ export function grants(schema: string, role: string): string[] {
 }
 
 /**
+ * Only retention deletes rows, so that a service without it needs no right for that. It also locks
+ * the row that it keeps, for which the server asks for the right to update any of its columns.
+ */
+export function grantRetention(schema: string, role: string): string {
+  return `grant delete, update (dsproxy_seq) on ${schema}.user_data to ${role}`;
+}
+
+/**
  * Returns all of it as a script for whoever migrates by hand, as the role of the service may not
- * change tables, with what only a service that has a broker needs. It can be run on a new database
+ * change tables, with what only a service that has a broker, or retention, needs. It can be run on a new database
  * or on one of the original, any number of times. The index is built without holding anybody up,
  * so not inside a transaction.
  */

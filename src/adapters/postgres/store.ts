@@ -10,6 +10,7 @@ import { PostgresDeadLetters } from "./dead_letters.ts";
 import { PostgresGroups } from "./groups.ts";
 import { identityOf } from "./identity.ts";
 import { LookUps } from "./look_ups.ts";
+import { PostgresRetention } from "./retention.ts";
 import { PostgresIdentity } from "./store_identity.ts";
 import { putOneByOne, putTogether } from "./put.ts";
 import { inTransactionOrApart } from "./rows.ts";
@@ -26,6 +27,7 @@ export function createPostgresStore(
     deadLetters: new PostgresDeadLetters(database),
     groups: new PostgresGroups(database),
     terms: new PostgresTerms(database),
+    retention: new PostgresRetention(database),
   };
 }
 
