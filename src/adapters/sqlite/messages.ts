@@ -22,6 +22,13 @@ export type Request =
     readonly after: LetterKey | undefined;
   }
   | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
+  | {
+    readonly id: number;
+    readonly call: "retire";
+    readonly olderThanTs: number;
+    readonly limit: number;
+    readonly from: string | undefined;
+  }
   | { readonly id: number; readonly call: "latest"; readonly userId: string };
 
 export type Reply = { readonly id: number; readonly result: unknown } | Failure;

@@ -21,6 +21,7 @@ import {
 import type { Reply, Request } from "./messages.ts";
 import { migrate } from "./migrations.ts";
 import { kindOf, rejectionOf, TableRefuses } from "./refusals.ts";
+import { retire } from "./retention.ts";
 import { latest, marksOf, open, put } from "./rows.ts";
 
 let db: DatabaseSync;
@@ -140,6 +141,8 @@ function answer(request: Request): unknown {
       return discardDeadLetter(db, request.writeId);
     case "replay":
       return replay(request.writeId);
+    case "retire":
+      return transaction(() => retire(db, request.olderThanTs, request.limit, request.from));
     case "latest":
       return latest(db, request.userId);
     case "ping":
