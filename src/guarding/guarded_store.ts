@@ -33,7 +33,7 @@ export type StoreCall =
 
 /** @param onFault is told of each call that was made and failed, whether its caller tells or not */
 export function guardStore(
-  { store, identity, deadLetters, groups, terms, retention }: StorePorts,
+  { store, identity, deadLetters, groups, terms, retention, retries }: StorePorts,
   breakers: StoreBreakers,
   onFault: (call: StoreCall, error: unknown) => void,
 ): StorePorts {
@@ -46,6 +46,7 @@ export function guardStore(
     // A leader's duties are nobody's request: they fail, are told, and are tried again by themselves.
     ...(terms !== undefined && { terms }),
     ...(retention !== undefined && { retention }),
+    ...(retries !== undefined && { retries }),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Entry } from "../domain.ts";
+import type { DeadLetterRetries } from "./dead_letter_retries.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
 import type { GroupStore } from "./group_store.ts";
 import type { Retention } from "./retention.ts";
@@ -17,6 +18,7 @@ export interface StorePorts {
   /** A database of one process alone has none: nobody else could lead. */
   readonly terms?: Terms;
   readonly retention?: Retention;
+  readonly retries?: DeadLetterRetries;
 }
 
 /**

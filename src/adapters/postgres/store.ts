@@ -6,6 +6,7 @@
 import type { Entry } from "../../domain.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
+import { PostgresDeadLetterRetries } from "./dead_letter_retries.ts";
 import { PostgresDeadLetters } from "./dead_letters.ts";
 import { PostgresGroups } from "./groups.ts";
 import { identityOf } from "./identity.ts";
@@ -28,6 +29,7 @@ export function createPostgresStore(
     groups: new PostgresGroups(database),
     terms: new PostgresTerms(database),
     retention: new PostgresRetention(database),
+    retries: new PostgresDeadLetterRetries(database),
   };
 }
 

@@ -1,4 +1,5 @@
 /** The store and its worker thread say this to each other. */
+import type { DueLetter } from "../../ports/dead_letter_retries.ts";
 import type { EntryColumns } from "./columns.ts";
 import type { LetterKey } from "./dead_letters.ts";
 
@@ -22,6 +23,14 @@ export type Request =
     readonly after: LetterKey | undefined;
   }
   | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
+  | {
+    readonly id: number;
+    readonly call: "due";
+    readonly agesMs: readonly number[];
+    readonly limit: number;
+    readonly from: LetterKey | undefined;
+  }
+  | { readonly id: number; readonly call: "retry"; readonly letter: DueLetter }
   | {
     readonly id: number;
     readonly call: "retire";

@@ -1,5 +1,11 @@
 /** Is the embedded store: SQLite, and what each port asks of it. */
 import type { Entry } from "../../domain.ts";
+import type {
+  DeadLetterRetries,
+  DueLetter,
+  DueLetters,
+  LetterPlace,
+} from "../../ports/dead_letter_retries.ts";
 import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
 import type { Retention, Retired } from "../../ports/retention.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
@@ -16,6 +22,7 @@ export function createSqliteStore(options: SqliteOptions): StorePorts {
     identity: new SqliteIdentity(database),
     deadLetters: new SqliteDeadLetters(database),
     retention: new SqliteRetention(database),
+    retries: new SqliteDeadLetterRetries(database),
   };
 }
 
@@ -101,5 +108,17 @@ class SqliteRetention implements Retention {
     from?: string,
   ): Promise<Retired> {
     return await this.database.call({ call: "retire", olderThanTs, limit, from }) as Retired;
+  }
+}
+
+class SqliteDeadLetterRetries implements DeadLetterRetries {
+  constructor(private readonly database: SqliteDatabase) {}
+
+  async due(agesMs: readonly number[], limit: number, from?: LetterPlace): Promise<DueLetters> {
+    return await this.database.call({ call: "due", agesMs, limit, from }) as DueLetters;
+  }
+
+  async retry(_term: Term | undefined, letter: DueLetter): Promise<Entry | undefined> {
+    return await this.database.call({ call: "retry", letter }) as Entry | undefined;
   }
 }
