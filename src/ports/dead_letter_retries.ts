@@ -1,4 +1,4 @@
-import type { Entry } from "../domain.ts";
+import type { Entry, Version } from "../domain.ts";
 import type { DeadLetter } from "./dead_letters.ts";
 import type { Term } from "./terms.ts";
 
@@ -27,9 +27,9 @@ export interface DeadLetterRetries {
 
 export type LetterPlace = Pick<DeadLetter, "source" | "seq">;
 
-export interface DueLetter {
-  /** It is a write id. */
-  readonly id: string;
+/** It is a dead letter without its value. */
+export interface DueLetter extends Version {
+  readonly userId: string;
   /** It is older than so many of the ages. */
   readonly passedAges: number;
 }

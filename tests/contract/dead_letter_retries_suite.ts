@@ -1,8 +1,8 @@
 /** What every DeadLetterRetries keeps to, by the words of src/ports/dead_letter_retries.ts. */
 import assert from "node:assert/strict";
-import { writeId } from "../../src/domain.ts";
+import { type Entry, writeId } from "../../src/domain.ts";
 import { RejectedRowError } from "../../src/errors.ts";
-import type { DeadLetterRetries } from "../../src/ports/dead_letter_retries.ts";
+import type { DeadLetterRetries, DueLetter } from "../../src/ports/dead_letter_retries.ts";
 import { entry } from "../support/fakes.ts";
 import { assertClosed, SOURCE, type StoreUnderTest } from "./store_under_test.ts";
 
@@ -26,7 +26,7 @@ export function deadLetterRetriesContract(
     await store.put(SOURCE, [refused, entry(2)], 0);
     const term = await terms?.begin("leader");
     assert.deepEqual(await retries!.due([HOUR_MS], 10), { letters: [] });
-    const due = [{ id: writeId(refused), passedAges: 3 }];
+    const due = [dueOf(refused, 3)];
     assert.deepEqual(await retries!.due([0, 0, 0, HOUR_MS], 10), { letters: due });
     await assert.rejects(retries!.retry(term, due[0]!), RejectedRowError);
     assert.deepEqual(await retries!.due([0, 0, 0, HOUR_MS], 10), { letters: [] });
@@ -41,7 +41,7 @@ export function deadLetterRetriesContract(
     await store.put(SOURCE, [refused, entry(2)], 0);
     await allow();
     const term = await terms?.begin("leader");
-    const letter = { id: writeId(refused), passedAges: 1 };
+    const letter = dueOf(refused, 1);
     assert.deepEqual(await retries!.retry(term, letter), refused);
     assert.equal(await retries!.retry(term, letter), undefined);
     assert.deepEqual(await store.latest(refused.userId), refused);
@@ -57,7 +57,7 @@ export function deadLetterRetriesContract(
     await store.put(SOURCE, [refused, entry(2)], 0);
     const id = writeId(refused);
     const term = await terms?.begin("leader");
-    await assert.rejects(retries!.retry(term, { id, passedAges: 1 }), RejectedRowError);
+    await assert.rejects(retries!.retry(term, dueOf(refused, 1)), RejectedRowError);
     await assert.rejects(deadLetters.replay(id), RejectedRowError);
     assert.equal((await deadLetters.find(id))?.attempts, 3);
   });
@@ -72,7 +72,7 @@ export function deadLetterRetriesContract(
     let from: { source: string; seq: number } | undefined;
     do {
       const { letters, next } = await retries!.due([0], 2, from);
-      found.push(letters.map(({ id }) => id));
+      found.push(letters.map(writeId));
       from = next;
     } while (from !== undefined);
     const ids = bad.map(writeId);
@@ -85,7 +85,11 @@ export function deadLetterRetriesContract(
     const term = { number: 1, leader: "leader" };
     await assertClosed<keyof DeadLetterRetries>({
       due: () => retries!.due([0], 1),
-      retry: () => retries!.retry(term, { id: "a-1", passedAges: 1 }),
+      retry: () => retries!.retry(term, dueOf(entry(1), 1)),
     });
   });
+}
+
+function dueOf({ value: _, ...letter }: Entry, passedAges: number): DueLetter {
+  return { ...letter, passedAges };
 }

@@ -126,13 +126,18 @@ export function dueDeadLetters(
 ): DueLetters {
   const nowMs = Date.now();
   const rows = db.prepare(
-    `select source, seq, id, attempts, failed_at_ms from dsproxy_dead_letters
+    `select source, user_id, ts, accepted_ms, instance, seq, attempts, failed_at_ms
+     from dsproxy_dead_letters
      where (source, seq) > (?, ?) order by source, seq limit ${LOOKED_AT_MAX}`,
-  ).all(from.source, from.seq).map(({ source, seq, id, attempts, failed_at_ms }) => ({
-    place: { source: String(source), seq: Number(seq) },
-    id: String(id),
-    attempts: Number(attempts),
-    passedAges: agesMs.filter((ageMs) => Number(failed_at_ms) + ageMs <= nowMs).length,
+  ).all(from.source, from.seq).map((row) => ({
+    source: String(row.source),
+    userId: String(row.user_id),
+    ts: Number(row.ts),
+    acceptedMs: Number(row.accepted_ms),
+    run: String(row.instance),
+    seq: Number(row.seq),
+    attempts: Number(row.attempts),
+    passedAges: agesMs.filter((ageMs) => Number(row.failed_at_ms) + ageMs <= nowMs).length,
   }));
   const due = rows.filter(({ attempts, passedAges }) => attempts <= passedAges).slice(0, limit);
   const last = due.length === limit
@@ -141,8 +146,8 @@ export function dueDeadLetters(
     ? rows.at(-1)
     : undefined;
   return {
-    letters: due.map(({ id, passedAges }) => ({ id, passedAges })),
-    ...(last !== undefined && { next: last.place }),
+    letters: due.map(({ source: _, attempts: __, ...letter }) => letter),
+    ...(last !== undefined && { next: { source: last.source, seq: last.seq } }),
   };
 }
 

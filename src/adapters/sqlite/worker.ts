@@ -5,7 +5,7 @@
  */
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import type { Entry } from "../../domain.ts";
+import { type Entry, writeId } from "../../domain.ts";
 import { reasonOf } from "../../errors.ts";
 import type { PutResult } from "../../ports/store.ts";
 import type { Identity } from "../../ports/store_identity.ts";
@@ -148,7 +148,7 @@ function answer(request: Request): unknown {
     case "due":
       return dueDeadLetters(db, request.agesMs, request.limit, request.from);
     case "retry":
-      return replay(request.letter.id, request.letter.passedAges);
+      return replay(writeId(request.letter), request.letter.passedAges);
     case "retire":
       return transaction(() => retire(db, request.olderThanTs, request.limit, request.from));
     case "latest":
