@@ -11,10 +11,9 @@ import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Duty } from "./duty.ts";
 
-/** A step tries so many, and takes no longer than this. */
+/** A step tries so many, and ends after so long, as the other duties wait for it. */
 const TRIED_MAX = 100;
-const STEP_MS = 2_000;
-const FAILURE_REST_MS = 30_000;
+const STEP_MS = 1_000;
 
 interface DeadLetterRetryParts {
   readonly retries: DeadLetterRetries;
@@ -33,23 +32,12 @@ export class DeadLetterRetryDuty implements Duty {
   #from: LetterPlace | undefined;
   /** It went in, or may have, and copies of its user may be older still. */
   #unforgotten: Entry | undefined;
-  #restsUntilMs = -Infinity;
 
   constructor(private readonly parts: DeadLetterRetryParts) {}
 
   async run(term: Term, signal: AbortSignal): Promise<void> {
-    const { clock } = this.parts;
-    if (clock.monotonicMs() < this.#restsUntilMs) return;
-    try {
-      await this.#step(term, signal, clock.monotonicMs() + STEP_MS);
-    } catch (error) {
-      this.#restsUntilMs = clock.monotonicMs() + FAILURE_REST_MS;
-      throw error;
-    }
-  }
-
-  async #step(term: Term, signal: AbortSignal, endsMs: number): Promise<void> {
     const { retries, agesMs, clock } = this.parts;
+    const endsMs = clock.monotonicMs() + STEP_MS;
     await this.#forget();
     const { letters, next } = await retries.due(agesMs, TRIED_MAX, this.#from);
     for (const letter of letters) {

@@ -1,19 +1,22 @@
 import type { Clock } from "../ports/clock.ts";
 
-/** Resolves after `ms`, or as soon as `signal` is aborted. */
-export function pauseUntil(
+/** Timers of the runtime go no further; whoever wakes up from one looks again. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** Resolves after `forMs`, or as soon as the signal says that nobody has to wait any more. */
+export function pause(
+  forMs: number,
   clock: Pick<Clock, "setTimeout">,
-  ms: number,
   signal: AbortSignal,
 ): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
     const end = () => {
       cancel();
       signal.removeEventListener("abort", end);
       resolve();
     };
-    const cancel = clock.setTimeout(end, ms);
-    signal.addEventListener("abort", end, { once: true });
+    const cancel = clock.setTimeout(end, Math.min(forMs, LONGEST_MS));
+    signal.addEventListener("abort", end);
   });
 }

@@ -1,24 +1,21 @@
 /** Deletes rows that are older than is wanted, a few at a time, over and over. */
-import { StoreRefusesError, TermOverError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Retention } from "../ports/retention.ts";
 import type { Term } from "../ports/terms.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Duty } from "./duty.ts";
-import { pauseUntil } from "./pause.ts";
+import { pause } from "./pause.ts";
 
-/** Such a batch takes some 10 ms, which no flush notices. */
-const BATCH_ROWS = 500;
+/** Such a batch takes some 15 ms, which no flush notices. */
+const BATCH_ROWS = 1_000;
 /** After a batch this rests for so many times as long as it took: the database is for writes. */
 const REST_FACTOR = 3;
 const REST_MIN_MS = 10;
-/** A step ends after so long, so that who runs the duties keeps the upper hand. */
-const STEP_MS = 2_000;
+/** A step ends after so long, as the other duties wait for it. */
+const STEP_MS = 1_000;
 /** What gets old in the meantime can wait. */
 const PASS_REST_MS = 600_000;
-/** A failure may pass soon; a refusal lasts until a person has done something. */
-const FAILURE_REST_MS = 10_000;
 
 interface RetentionDutyParts {
   readonly retention: Retention;
@@ -40,7 +37,7 @@ interface Pass {
 
 export class RetentionDuty implements Duty {
   readonly name = "retention";
-  readonly intervalMs = 1_000;
+  readonly intervalMs = 500;
   #pass: Pass | undefined;
   #restsUntilMs = -Infinity;
 
@@ -54,7 +51,7 @@ export class RetentionDuty implements Duty {
       const startedMs = clock.monotonicMs();
       if (await this.#batch(term)) return;
       const tookMs = clock.monotonicMs() - startedMs;
-      await pauseUntil(clock, Math.max(REST_MIN_MS, REST_FACTOR * tookMs), signal);
+      await pause(Math.max(REST_MIN_MS, REST_FACTOR * tookMs), clock, signal);
     }
   }
 
@@ -62,18 +59,11 @@ export class RetentionDuty implements Duty {
   async #batch(term: Term): Promise<boolean> {
     const { retention, metrics } = this.parts;
     const pass = this.#pass ??= this.#begin();
-    try {
-      const done = await retention.retire(term, pass.olderThanTs, BATCH_ROWS, pass.next);
-      metrics.retiredRows.inc(done.rows);
-      pass.rows += done.rows;
-      pass.refused += done.refused;
-      pass.next = done.next;
-    } catch (error) {
-      if (!(error instanceof TermOverError)) {
-        this.#rest(error instanceof StoreRefusesError ? PASS_REST_MS : FAILURE_REST_MS);
-      }
-      throw error;
-    }
+    const done = await retention.retire(term, pass.olderThanTs, BATCH_ROWS, pass.next);
+    metrics.retiredRows.inc(done.rows);
+    pass.rows += done.rows;
+    pass.refused += done.refused;
+    pass.next = done.next;
     if (pass.next !== undefined) return false;
     this.#end(pass);
     return true;
@@ -93,7 +83,7 @@ export class RetentionDuty implements Duty {
   #end({ startedMs, olderThanTs, rows, refused }: Pass): void {
     const { clock, log } = this.parts;
     this.#pass = undefined;
-    this.#rest(PASS_REST_MS);
+    this.#restsUntilMs = clock.monotonicMs() + PASS_REST_MS;
     const what = {
       rows,
       olderThan: new Date(olderThanTs * 1000).toISOString(),
@@ -106,9 +96,5 @@ export class RetentionDuty implements Duty {
       });
     } else if (rows > 0) log.info("Retention deleted old rows", what);
     else log.debug("Retention found no old rows", what);
-  }
-
-  #rest(forMs: number): void {
-    this.#restsUntilMs = this.parts.clock.monotonicMs() + forMs;
   }
 }

@@ -58,12 +58,20 @@ export class PostgresRetention implements Retention {
   }
 }
 
+/**
+ * What a batch needs it finds by the index and by places. Of a table of some megabytes the planner
+ * would rather read all, once a batch.
+ */
+const SETTINGS = `select set_config('enable_seqscan', 'off', true),
+  set_config('lock_timeout', '${LOCK_WAIT_MS}ms', true)`;
+
 async function retireBatch(
   session: Session,
   olderThanTs: number,
   limit: number,
   from: Position | undefined,
 ): Promise<Retired> {
+  await session.query(SETTINGS);
   const { hidden, last, next } = await walk(session, olderThanTs, limit, from);
   const pairs = await lockKept(session, hidden);
   const { deleted, refused } = await deleteApart(session, olderThanTs, pairs);
@@ -89,9 +97,7 @@ interface Pair {
 
 /** A row that another program is about to delete or change hides nothing for certain. */
 const LOCK_KEPT = `
-select tableoid::text as part, ctid::text as place,
-  set_config('lock_timeout', '${LOCK_WAIT_MS}ms', true)
-from user_data
+select tableoid::text as part, ctid::text as place from user_data
 where ctid = any($2::tid[])
   and (tableoid, ctid) in (select * from unnest($1::oid[], $2::tid[]))
 for share skip locked`;
