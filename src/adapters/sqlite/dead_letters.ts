@@ -1,13 +1,11 @@
 /** Keeps the dead letters' table in SQLite; it runs in the worker (worker.ts). */
 import type { DatabaseSync } from "node:sqlite";
 import { type Entry, writeId } from "../../domain.ts";
-import type { DueLetters } from "../../ports/dead_letter_retries.ts";
+import type { DueLetters, LetterPlace } from "../../ports/dead_letter_retries.ts";
 import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
 import { noteGone } from "./gone.ts";
 import { Vanished } from "./refusals.ts";
 import { COLUMN_NAMES } from "./user_data.ts";
-
-export type LetterKey = Pick<DeadLetter, "source" | "seq">;
 
 export function buryDeadLetter(
   db: DatabaseSync,
@@ -58,7 +56,7 @@ export function countDeadLetters(db: DatabaseSync): number {
 export function listDeadLetters(
   db: DatabaseSync,
   limit: number,
-  after: LetterKey = { source: "", seq: 0 },
+  after: LetterPlace = { source: "", seq: 0 },
 ): DeadLetter[] {
   return db.prepare(
     "select * from dsproxy_dead_letters where (source, seq) > (?, ?) order by source, seq limit ?",
@@ -122,7 +120,7 @@ export function dueDeadLetters(
   db: DatabaseSync,
   agesMs: readonly number[],
   limit: number,
-  from: LetterKey = { source: "", seq: 0 },
+  from: LetterPlace = { source: "", seq: 0 },
 ): DueLetters {
   const nowMs = Date.now();
   const rows = db.prepare(

@@ -1,7 +1,6 @@
 /** The store and its worker thread say this to each other. */
-import type { DueLetter } from "../../ports/dead_letter_retries.ts";
+import type { DueLetter, LetterPlace } from "../../ports/dead_letter_retries.ts";
 import type { EntryColumns } from "./columns.ts";
-import type { LetterKey } from "./dead_letters.ts";
 
 export type Request =
   | { readonly id: number; readonly call: "start"; readonly path: string }
@@ -20,7 +19,7 @@ export type Request =
     readonly id: number;
     readonly call: "list";
     readonly limit: number;
-    readonly after: LetterKey | undefined;
+    readonly after: LetterPlace | undefined;
   }
   | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
   | {
@@ -28,7 +27,7 @@ export type Request =
     readonly call: "due";
     readonly agesMs: readonly number[];
     readonly limit: number;
-    readonly from: LetterKey | undefined;
+    readonly from: LetterPlace | undefined;
   }
   | { readonly id: number; readonly call: "retry"; readonly letter: DueLetter }
   | {
