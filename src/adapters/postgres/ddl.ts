@@ -129,11 +129,12 @@ export function grantRetention(schema: string, role: string): string {
 
 /**
  * Returns all of it as a script for whoever migrates by hand, as the role of the service may not
- * change tables, with what only a service that has a broker, or retention, needs. It can be run on a new database
+ * change tables, with what only a service that has a broker needs. It can be run on a new database
  * or on one of the original, any number of times. The index is built without holding anybody up,
  * so not inside a transaction.
+ * @param hasRetention the rights that only this needs are granted, too
  */
-export function schemaScript(schema: string, role: string): string {
+export function schemaScript(schema: string, role: string, hasRetention = false): string {
   const added = COLUMNS.filter(({ added }) => added !== undefined).map(({ name }) => name);
   const index = createIndex(INDEX_NAME, `${schema}.user_data`, "full", "concurrently");
   const statements = [
@@ -147,6 +148,7 @@ export function schemaScript(schema: string, role: string): string {
     index.replace("concurrently", "concurrently if not exists"),
     ...grants(schema, role),
     grantApplied(schema, role),
+    ...(hasRetention ? [grantRetention(schema, role)] : []),
   ];
   return statements.map((statement) => `${statement};\n`).join("");
 }

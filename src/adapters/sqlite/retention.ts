@@ -38,12 +38,13 @@ export function retire(
   const start: Position | undefined = from === undefined ? undefined : readPosition(from);
   const done = { rows: 0, refused: 0 };
   let looked = 0;
-  let userId = start === undefined ? nextUser(db, "", ">=") : start.userId;
-  for (; userId !== undefined; userId = nextUser(db, userId, ">")) {
+  let user = firstUser(db, start?.userId ?? "");
+  for (; user !== undefined; user = nextUser(db, user)) {
+    const { userId } = user;
     if (++looked > USERS_MAX) return { ...done, next: writePosition({ userId }) };
     const below = userId === start?.userId ? start.below : undefined;
     const room = limit - done.rows - done.refused;
-    const found = hiddenOf(db, userId, olderThanTs, room, below);
+    const found = hiddenOf(db, user, olderThanTs, room, below);
     const { deleted, refused } = remove(db, found);
     done.rows += deleted.length;
     done.refused += refused;
@@ -76,39 +77,53 @@ function readPosition(text: string): Position {
   );
 }
 
+/**
+ * It is a user by the newest of its rows, which nothing hides: bytes that are no UTF-8 are read as
+ * another text than they are, so that nobody can ask for them by what was read.
+ */
+interface User {
+  readonly userId: string;
+  readonly newest: bigint;
+}
+
+const USER = "(select user_id from user_data where rowid = ?)";
+
+const firstUser = (db: DatabaseSync, from: string) => userWhere(db, "user_id >= ?", from);
+
+const nextUser = (db: DatabaseSync, { newest }: User) => userWhere(db, `user_id > ${USER}`, newest);
+
 /** Whatever is no text, and so no user of anybody, comes before or behind all texts. */
-function nextUser(db: DatabaseSync, from: string, how: ">" | ">="): string | undefined {
-  const row = db.prepare(
-    `select user_id from user_data where user_id ${how} ? and user_id < x'' order by user_id limit 1`,
+function userWhere(db: DatabaseSync, where: string, from: SQLInputValue): User | undefined {
+  const row = prepare(
+    db,
+    `select user_id, rowid as place from user_data where ${where} and user_id < x''
+     order by user_id, ${NEWEST_FIRST} limit 1`,
   ).get(from);
-  // Bytes that are no UTF-8 are read as another text than they are, behind which they come again.
-  return row === undefined || (how === ">" && row.user_id === from)
-    ? undefined
-    : String(row.user_id);
+  return row && { userId: String(row.user_id), newest: row.place as bigint };
 }
 
 /** A row without a ts has no age, and is never found. */
 function hiddenOf(
   db: DatabaseSync,
-  userId: string,
+  { newest }: User,
   olderThanTs: number,
   limit: number,
   below: Position["below"],
 ): Found[] {
   const kept = prepare(
     db,
-    `select ${VERSION} from user_data where user_id = ? and value is not null
+    `select ${VERSION} from user_data where user_id = ${USER} and value is not null
      order by ${NEWEST_FIRST} limit 1`,
-  ).get(userId);
+  ).get(newest);
   if (kept === undefined || kept.ts === null) return [];
   const from = below ?? [];
   return prepare(
     db,
-    `select rowid as place, ${VERSION} from user_data where user_id = ? and ts < ?
+    `select rowid as place, ${VERSION} from user_data where user_id = ${USER} and ts < ?
        and (${VERSION}) < (?, ?, ?, ?)
        ${from.length > 0 ? `and (${VERSION}) < (?, ?, ?, ?)` : ""}
      order by ${NEWEST_FIRST} limit ?`,
-  ).all(userId, olderThanTs, ...versionOf(kept), ...from, limit).map((row) => ({
+  ).all(newest, olderThanTs, ...versionOf(kept), ...from, limit).map((row) => ({
     rowid: row.place as bigint,
     version: versionOf(row),
     run: String(row.dsproxy_instance),
