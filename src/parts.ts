@@ -185,6 +185,7 @@ export async function checkBroker(config: Config): Promise<Findings> {
 }
 
 /** Returns what `--print-schema` prints; undefined where the store makes its own schema. */
-export function describeSchema({ store }: Config): string | undefined {
-  return store.kind === "postgres" ? schemaScript("public", quoteName(store.user)) : undefined;
+export function describeSchema({ store, retentionMs }: Config): string | undefined {
+  if (store.kind !== "postgres") return undefined;
+  return schemaScript("public", quoteName(store.user), retentionMs !== undefined);
 }

@@ -50,6 +50,10 @@ export interface Config {
     readonly keyBytes: number;
     readonly valueBytes: number;
   };
+  /** Rows are deleted when they are older and hidden; none is where this is missing. */
+  readonly retentionMs?: number;
+  /** Dead letters are tried again at these ages, which ascend; at none where there are none. */
+  readonly deadLetterRetryMs: readonly number[];
   readonly ack: AckLevel;
   readonly corsOrigins: readonly string[];
   readonly admin: {
@@ -192,6 +196,8 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
       keyBytes: values.MAX_KEY_BYTES,
       valueBytes: values.MAX_VALUE_BYTES,
     },
+    ...(values.RETENTION !== undefined && { retentionMs: values.RETENTION }),
+    deadLetterRetryMs: values.DEAD_LETTER_RETRY ?? [],
     ack: values.ACK,
     corsOrigins: values.CORS_ORIGINS ?? [],
     admin: {

@@ -2,6 +2,7 @@
  * The one table of options. Help, `.env.example`, the permission list and every check come from it.
  */
 import {
+  ascendingDurationsMs,
   durationMs,
   host,
   hostPort,
@@ -24,6 +25,7 @@ import { SSL_MODES, TARGET_SESSION_ATTRS } from "../libpq.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
@@ -154,6 +156,18 @@ export const OPTIONS = {
       "writes that the store has are kept for so long within JOURNAL_MAX_BYTES, and sent again " +
       "when the store went back to an older state; 0 = not at all",
   },
+  RETENTION: {
+    // A number without a unit, which is seconds, is refused: who writes 30 means days.
+    parse: durationMs(HOUR_MS, 36_500 * DAY_MS),
+    help:
+      "records whose ts is older are deleted from the store, as in 90d; never the latest of a " +
+      "user_id; default: none is",
+  },
+  DEAD_LETTER_RETRY: {
+    parse: ascendingDurationsMs(1_000, 365 * DAY_MS),
+    help: "what the store refused is tried again at these ages, as in 1m,10m,1h,6h,24h; " +
+      "default: only by hand",
+  },
   MAX_BODY_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "1MiB", help: "largest request body" },
   MAX_KEY_BYTES: { parse: sizeBytes(1, KIB), default: "512", help: "longest user_id" },
   MAX_VALUE_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "256KiB", help: "longest value" },
@@ -256,7 +270,7 @@ const SECRET_NAMES = OPTION_NAMES.filter((name) => optionOf(name).secret);
 
 const ENV_EXAMPLE_HEADER = [
   "# Copy to .env and uncomment what you change; the environment wins over this file.",
-  "# Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds. " +
+  "# Durations: 250ms, 2s, 5m, 1m30s, 30d; a bare number is seconds. " +
   "Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.",
   `# Instead of ${SECRET_NAMES.join(", ")},`,
   "# the same name with _FILE may name a file that holds it.",

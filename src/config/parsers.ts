@@ -41,18 +41,21 @@ export function listenPort(value: string): number {
   return integer(0, 65_535)(value.replace(/^:/, ""));
 }
 
-const MS_PER_UNIT = new Map([["h", 3_600_000], ["m", 60_000], ["s", 1000], ["ms", 1]]);
+const MS_PER_UNIT = new Map([["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1000], [
+  "ms",
+  1,
+]]);
 
 /**
- * Reads `250ms`, `1.5s`, `1m30s`; a bare whole number is seconds. The result is in milliseconds,
+ * Reads `250ms`, `1.5s`, `1m30s`, `30d`; a bare whole number is seconds. The result is in milliseconds,
  * rounded to a whole one.
  */
 export function durationMs(min: number, max: number): Parser<number> {
   return (value) => {
     const written = /^[0-9]+$/.test(value) ? `${value}s` : value;
-    const known = /^(?:[0-9]{1,15}(?:\.[0-9]{1,9})?(?:ms|[smh]))+$/.test(written);
+    const known = /^(?:[0-9]{1,15}(?:\.[0-9]{1,9})?(?:ms|[smhd]))+$/.test(written);
     let ms = known ? 0 : NaN;
-    for (const [, amount, unit] of written.matchAll(/([0-9.]+)(ms|[smh])/g)) {
+    for (const [, amount, unit] of written.matchAll(/([0-9.]+)(ms|[smhd])/g)) {
       ms += Number(amount) * MS_PER_UNIT.get(unit!)!;
     }
     return inRange(
@@ -62,6 +65,17 @@ export function durationMs(min: number, max: number): Parser<number> {
       formatDuration,
       "a duration such as 250ms, 2s or 1m30s",
     );
+  };
+}
+
+/** Reads comma-separated durations, each of which is longer than the one before it; never none. */
+export function ascendingDurationsMs(min: number, max: number): Parser<readonly number[]> {
+  return (value) => {
+    const durations = list(value).map(durationMs(min, max));
+    if (durations.some((ms, i) => i > 0 && ms <= durations[i - 1]!)) {
+      throw new InvalidValue("has one that is not longer than the one before it; sort them");
+    }
+    return durations;
   };
 }
 

@@ -34,7 +34,7 @@ export type StoreCall =
 
 /** @param onFault is told of each call that was made and failed, whether its caller tells or not */
 export function guardStore(
-  { store, identity, deadLetters, groups, terms, lease }: StorePorts,
+  { store, identity, deadLetters, groups, ...ofLeader }: StorePorts,
   breakers: StoreBreakers,
   onFault: (call: StoreCall, error: unknown) => void,
 ): StorePorts {
@@ -45,8 +45,7 @@ export function guardStore(
     deadLetters: new GuardedDeadLetters(deadLetters, guard),
     ...(groups !== undefined && { groups: new GuardedGroupStore(groups, guard) }),
     // A leader's duties are nobody's request: they fail, are told, and are tried again by themselves.
-    ...(terms !== undefined && { terms }),
-    ...(lease !== undefined && { lease }),
+    ...ofLeader,
   };
 }
 

@@ -1,7 +1,9 @@
 import type { Entry } from "../domain.ts";
+import type { DeadLetterRetries } from "./dead_letter_retries.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
 import type { GroupStore } from "./group_store.ts";
 import type { Lease } from "./lease.ts";
+import type { Retention } from "./retention.ts";
 import type { StoreIdentity } from "./store_identity.ts";
 import type { Terms } from "./terms.ts";
 
@@ -18,6 +20,8 @@ export interface StorePorts {
   readonly terms?: Terms;
   /** It is for who has nothing better to keep a lease. A database of one process has none. */
   readonly lease?: Lease;
+  readonly retention?: Retention;
+  readonly retries?: DeadLetterRetries;
 }
 
 /**

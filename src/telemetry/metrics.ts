@@ -115,6 +115,15 @@ export class Metrics {
   readonly shed = this.#counter("shed_total", "Requests refused at a limit, by reason.", [
     "reason",
   ]);
+  readonly retiredRows = this.#counter(
+    "retired_rows_total",
+    "Rows that RETENTION deleted.",
+  );
+  readonly deadLetterRetries = this.#counter(
+    "dead_letter_retries_total",
+    "Dead letters tried again by DEAD_LETTER_RETRY: they went in (stored), or were refused again.",
+    ["outcome"],
+  );
   readonly brokerMessages = this.#counter(
     "broker_messages_total",
     "Messages with groups of writes, confirmed by the broker or not taken (failed).",
@@ -162,6 +171,7 @@ export class Metrics {
     for (const outcome of ["applied", "undecodable", "overlapping", "foreign"]) {
       this.receivedMessages.inc({ outcome }, 0);
     }
+    for (const outcome of ["stored", "refused"]) this.deadLetterRetries.inc({ outcome }, 0);
     for (const kind of ["torn-tail", "damaged"]) this.journalDamage.inc({ kind }, 0);
     this.#sampled("queue_depth", "Entries accepted and not yet in the store.", gauges.queueDepth);
     this.#sampled(

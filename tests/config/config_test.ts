@@ -14,6 +14,7 @@ Deno.test("without any setting everything has the default of the contract", () =
     batch: { size: 50, intervalMs: 2000, max: 5000 },
     journal: { dir: "data/journal", maxBytes: 2 ** 30, retainMs: 3_600_000 },
     limits: { bodyBytes: 2 ** 20, keyBytes: 512, valueBytes: 2 ** 18 },
+    deadLetterRetryMs: [],
     ack: "durable",
     corsOrigins: [],
     admin: { socketPath: "data/admin.sock", keyHashes: [] },
@@ -257,4 +258,21 @@ Deno.test("the admin socket is in DATA_DIR, or where ADMIN_SOCKET says", () => {
 Deno.test("JOURNAL_RETAIN is a duration, and 0 keeps nothing", () => {
   assert.equal(configOf({ JOURNAL_RETAIN: "90m" }).journal.retainMs, 5_400_000);
   assert.equal(configOf({ JOURNAL_RETAIN: "0" }).journal.retainMs, 0);
+});
+
+Deno.test("RETENTION is a duration of an hour at least, so that 30 is not taken for days", () => {
+  assert.equal(configOf({}).retentionMs, undefined);
+  assert.equal(configOf({ RETENTION: "30d" }).retentionMs, 30 * 86_400_000);
+  const loaded = load({ RETENTION: "30" });
+  assert.ok("problems" in loaded);
+  assert.match(loaded.problems[0]!.message, /out of range; use 1h to/);
+});
+
+Deno.test("DEAD_LETTER_RETRY is a list of ages that ascend", () => {
+  assert.deepEqual(configOf({}).deadLetterRetryMs, []);
+  const { deadLetterRetryMs } = configOf({ DEAD_LETTER_RETRY: "1m, 10m,1d" });
+  assert.deepEqual(deadLetterRetryMs, [60_000, 600_000, 86_400_000]);
+  for (const wrong of ["10m,1m", "1m,1m", "1m,,2m", "soon"]) {
+    assert.ok("problems" in load({ DEAD_LETTER_RETRY: wrong }), wrong);
+  }
 });

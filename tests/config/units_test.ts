@@ -19,6 +19,7 @@ Deno.test("durations are read in every form that the contract and Go allow", () 
       ["2s", 2000],
       ["5m", 300_000],
       ["1h", 3_600_000],
+      ["30d", 2_592_000_000],
       ["1.5s", 1500],
       [
         "1m30s",
@@ -31,7 +32,7 @@ Deno.test("durations are read in every form that the contract and Go allow", () 
     ] as const
   ) assert.equal(anyDuration(text), ms, text);
   for (
-    const text of ["", "s", "1.5", "-1s", "1 s", "1d", "2S", "1s2", "1e3s", ".5s", "+1s", "1us"]
+    const text of ["", "s", "1.5", "-1s", "1 s", "1w", "2S", "1s2", "1e3s", ".5s", "+1s", "1us"]
   ) {
     assert.throws(() => anyDuration(text), InvalidValue, text);
   }

@@ -107,6 +107,7 @@ const PRIVILEGES = {
   dsproxy_store: "select, update",
   dsproxy_leader: "select, update",
   dsproxy_lease: "select, update",
+  dsproxy_gone: "select, insert, update",
   dsproxy_migrations: "select",
 } as const;
 
@@ -120,12 +121,21 @@ export function grants(schema: string, role: string): string[] {
 }
 
 /**
+ * Only retention deletes rows, so that a service without it needs no right for that. It also locks
+ * the row that it keeps, for which the server asks for the right to update any of its columns.
+ */
+export function grantRetention(schema: string, role: string): string {
+  return `grant delete, update (dsproxy_seq) on ${schema}.user_data to ${role}`;
+}
+
+/**
  * Returns all of it as a script for whoever migrates by hand, as the role of the service may not
  * change tables, with what only a service that has a broker needs. It can be run on a new database
  * or on one of the original, any number of times. The index is built without holding anybody up,
  * so not inside a transaction.
+ * @param hasRetention the rights that only this needs are granted, too
  */
-export function schemaScript(schema: string, role: string): string {
+export function schemaScript(schema: string, role: string, hasRetention = false): string {
   const added = COLUMNS.filter(({ added }) => added !== undefined).map(({ name }) => name);
   const index = createIndex(INDEX_NAME, `${schema}.user_data`, "full", "concurrently");
   const statements = [
@@ -139,6 +149,7 @@ export function schemaScript(schema: string, role: string): string {
     index.replace("concurrently", "concurrently if not exists"),
     ...grants(schema, role),
     grantApplied(schema, role),
+    ...(hasRetention ? [grantRetention(schema, role)] : []),
   ];
   return statements.map((statement) => `${statement};\n`).join("");
 }

@@ -3,9 +3,11 @@ import { type Entry, writeId } from "../../domain.ts";
 import { RejectedRowError } from "../../errors.ts";
 import type { DeadLetter, DeadLetters, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
 import type { Database } from "./database.ts";
+import { noteEachGone } from "./gone.ts";
+import { VANISHED } from "./isolate.ts";
 import type { Session } from "./session.ts";
 import { isRefusal } from "./sql_state.ts";
-import { COLUMN_NAMES, ENTRY_COLUMNS, entryOf, type EntryRow } from "./user_data.ts";
+import { COLUMN_NAMES, entryOf, type EntryRow } from "./user_data.ts";
 
 export class PostgresDeadLetters implements DeadLetters {
   constructor(private readonly database: Database) {}
@@ -23,20 +25,51 @@ export class PostgresDeadLetters implements DeadLetters {
   }
 
   discard(id: string): Promise<boolean> {
-    return this.database.run((session) => discardDeadLetter(session, id));
+    return this.database.transaction((session) => discardDeadLetter(session, id));
   }
 
   replay(id: string): Promise<Entry | undefined> {
-    return this.database.transactionOr(
-      (session) => replayDeadLetter(session, id),
-      async (error, pool) => {
-        if (!isRefusal(error)) throw error;
-        const { code, message } = error;
-        await pool.run((session) => countAttempt(session, id, { code, message }));
-        throw new RejectedRowError(code, message, { cause: error });
-      },
-    );
+    return replayOrCount(this.database, id, 0);
   }
+}
+
+/**
+ * Says that a trigger or a rule of the table took the row away without a word, which must not take
+ * the dead letter along.
+ */
+class RowVanishesError extends Error {
+  override readonly name = "RowVanishesError";
+  override readonly message = "a trigger or rule of user_data lets the row vanish";
+  readonly code = VANISHED;
+}
+
+/**
+ * Puts the entry of a dead letter in as a row, or counts that it was tried.
+ * @param triesDone it counts as tried so often before, at least
+ * @param begin is called first in each transaction
+ * @throws RejectedRowError
+ */
+export function replayOrCount(
+  database: Pick<Database, "transactionOr">,
+  id: string,
+  triesDone: number,
+  begin: (session: Session) => Promise<void> = () => Promise.resolve(),
+): Promise<Entry | undefined> {
+  return database.transactionOr(
+    async (session) => {
+      await begin(session);
+      return await replayDeadLetter(session, id);
+    },
+    async (error, pool) => {
+      if (!isRefusal(error) && !(error instanceof RowVanishesError)) throw error;
+      const { code, message } = error;
+      await pool.transaction(async (session) => {
+        await begin(session);
+        await countAttempt(session, id, { code, message }, triesDone);
+      });
+      throw new RejectedRowError(code, message, { cause: error });
+    },
+  );
 }
 
 interface Row extends EntryRow {
@@ -131,9 +164,18 @@ async function findDeadLetter(
   return row && letterOf(row);
 }
 
+/** Whatever is counted for each source changes here, in the transaction that deletes it. */
 async function discardDeadLetter(session: Session, id: string): Promise<boolean> {
-  return ((await session.query("delete from dsproxy_dead_letters where id = $1", [id])).rowCount ??
-    0) > 0;
+  const { rows } = await session.query<{ run: string; seq: string }>(
+    "delete from dsproxy_dead_letters where id = $1 returning instance as run, seq",
+    [id],
+  );
+  await noteEachGone(
+    session,
+    "discarded",
+    rows.map(({ run, seq }) => ({ run, seq: Number(seq) })),
+  );
+  return rows.length > 0;
 }
 
 /**
@@ -141,25 +183,38 @@ async function discardDeadLetter(session: Session, id: string): Promise<boolean>
  * of two replays at once, the second finds nothing. It has to be called in a transaction.
  */
 async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
-  const { rows: [row] } = await session.query<EntryRow>(
-    `with letter as (delete from dsproxy_dead_letters where id = $1 returning *)
-     insert into user_data (${COLUMN_NAMES})
-     select user_id, value, ts, accepted_ms, instance, seq from letter
-     returning ${ENTRY_COLUMNS}`,
+  const { rows: [row] } = await session.query<EntryRow & { inserted: number }>(
+    `with letter as (delete from dsproxy_dead_letters where id = $1 returning *),
+     stored as (insert into user_data (${COLUMN_NAMES})
+       select user_id, value, ts, accepted_ms, instance, seq from letter returning 1)
+     select user_id, value, ts, accepted_ms, instance, seq,
+       (select count(*)::int from stored) as inserted from letter`,
     [id],
   );
-  return row && entryOf(row);
+  if (row === undefined) return undefined;
+  if (row.inserted === 0) await refuseVanished(session, row);
+  return entryOf(row);
+}
+
+/** It may have been put into another table that is read with this one. */
+async function refuseVanished(session: Session, { user_id, instance, seq }: EntryRow) {
+  const { rows } = await session.query(
+    "select from user_data where user_id = $1 and dsproxy_instance = $2 and dsproxy_seq = $3",
+    [user_id, instance, seq],
+  );
+  if (rows.length === 0) throw new RowVanishesError();
 }
 
 async function countAttempt(
   session: Session,
   id: string,
   { code, message }: Rejection,
+  triesDone: number,
 ): Promise<void> {
   await session.query(
     `update dsproxy_dead_letters
-     set attempts = attempts + 1, code = $2, message = $3 where id = $1`,
-    [id, code, message],
+     set attempts = greatest(attempts, $4::int) + 1, code = $2, message = $3 where id = $1`,
+    [id, code, message, triesDone],
   );
 }
 

@@ -7,7 +7,7 @@ import { COLUMN_NAMES } from "./user_data.ts";
 
 const RAISE_WHAT_MAY_PASS = `if sqlstate ~ '${MAY_PASS_PATTERN}' then raise; end if;`;
 /** It is a code of our own, for a statement that inserts no row and tells of no error either. */
-const VANISHED = "DSP01";
+export const VANISHED = "DSP01";
 /** So many rows are tried together before each of them is tried alone. */
 const CHUNK_ROWS = 64;
 /** There are no more turns than this, as a trigger may refuse at random. */

@@ -121,6 +121,11 @@ export async function checkIndexRights(session: Session): Promise<string | undef
   return step?.statement;
 }
 
+/** Returns true when every look-up of a user's rows is served by the index. */
+export async function isIndexed(session: Session): Promise<boolean> {
+  return stepOf(await readParts(session, INDEX_NAME), "full") === undefined;
+}
+
 async function nextStep(connections: Connections, wanted: IndexVariant): Promise<Step | undefined> {
   return stepOf(
     await connections.run(STATEMENT_LIMIT_MS, (session) => readParts(session, INDEX_NAME)),

@@ -6,6 +6,9 @@
  * the record. Names of schemas come in quoted where SQL needs it.
  */
 
+/** A row of dsproxy_gone has a bit for each of so many numbers: a kilobyte. */
+export const GONE_BLOCK = 8_192;
+
 export interface Migration {
   readonly version: number;
   /** Each table has the statement that creates it; nothing of it is done twice. */
@@ -61,6 +64,11 @@ export const MIGRATIONS: readonly Migration[] = [
         `on ${schema}.dsproxy_lease ((true))`,
         `insert into ${schema}.dsproxy_lease (holder) select '' ` +
         `where not exists (select from ${schema}.dsproxy_lease)`,
+      ],
+      dsproxy_gone: (schema) => [
+        `create table if not exists ${schema}.dsproxy_gone (source text not null, ` +
+        `kind text not null, block bigint not null, numbers bit(${GONE_BLOCK}) not null, ` +
+        "primary key (source, kind, block))",
       ],
     },
   },

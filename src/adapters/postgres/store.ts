@@ -6,10 +6,12 @@
 import type { Entry } from "../../domain.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
+import { PostgresDeadLetterRetries } from "./dead_letter_retries.ts";
 import { PostgresDeadLetters } from "./dead_letters.ts";
 import { PostgresGroups } from "./groups.ts";
 import { identityOf } from "./identity.ts";
 import { LookUps } from "./look_ups.ts";
+import { PostgresRetention } from "./retention.ts";
 import { PostgresIdentity } from "./store_identity.ts";
 import { putOneByOne, putTogether } from "./put.ts";
 import { inTransactionOrApart } from "./rows.ts";
@@ -28,6 +30,8 @@ export function createPostgresStore(
     groups: new PostgresGroups(database),
     terms: new PostgresTerms(database),
     lease: new PostgresLease(database),
+    retention: new PostgresRetention(database),
+    retries: new PostgresDeadLetterRetries(database),
   };
 }
 

@@ -1,10 +1,11 @@
 /** Keeps the dead letters' table in SQLite; it runs in the worker (worker.ts). */
 import type { DatabaseSync } from "node:sqlite";
 import { type Entry, writeId } from "../../domain.ts";
+import type { DueLetters, LetterPlace } from "../../ports/dead_letter_retries.ts";
 import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import { noteGone } from "./gone.ts";
+import { Vanished } from "./refusals.ts";
 import { COLUMN_NAMES } from "./user_data.ts";
-
-export type LetterKey = Pick<DeadLetter, "source" | "seq">;
 
 export function buryDeadLetter(
   db: DatabaseSync,
@@ -55,7 +56,7 @@ export function countDeadLetters(db: DatabaseSync): number {
 export function listDeadLetters(
   db: DatabaseSync,
   limit: number,
-  after: LetterKey = { source: "", seq: 0 },
+  after: LetterPlace = { source: "", seq: 0 },
 ): DeadLetter[] {
   return db.prepare(
     "select * from dsproxy_dead_letters where (source, seq) > (?, ?) order by source, seq limit ?",
@@ -69,28 +70,83 @@ export function findDeadLetter(db: DatabaseSync, id: string): DeadLetter | undef
   return row && letterOf(row);
 }
 
+/** It has to be called in a transaction. */
 export function discardDeadLetter(db: DatabaseSync, id: string): boolean {
-  return Number(db.prepare("delete from dsproxy_dead_letters where id = ?").run(id).changes) > 0;
+  const letters = db.prepare("select instance, seq from dsproxy_dead_letters where id = ?").all(id);
+  noteGone(
+    db,
+    "discarded",
+    letters.map(({ instance, seq }) => ({ run: String(instance), seq: Number(seq) })),
+  );
+  return remove(db, id) > 0;
 }
 
 /** Puts the entry of a dead letter in as a row. It has to be called in a transaction. */
 export function replayDeadLetter(db: DatabaseSync, id: string): Entry | undefined {
   const letter = findDeadLetter(db, id);
   if (letter === undefined) return undefined;
-  db.prepare(
+  const { changes } = db.prepare(
     `insert into user_data (${COLUMN_NAMES})
     select user_id, value, ts, accepted_ms, instance, seq from dsproxy_dead_letters where id = ?`,
   ).run(id);
-  discardDeadLetter(db, id);
+  if (changes === 0) throw new Vanished();
+  remove(db, id);
   const { userId, value, ts, acceptedMs, run, seq } = letter;
   return { userId, value, ts, acceptedMs, run, seq };
 }
 
-export function countAttempt(db: DatabaseSync, id: string, { code, message }: Rejection): void {
+function remove(db: DatabaseSync, id: string): number {
+  return Number(db.prepare("delete from dsproxy_dead_letters where id = ?").run(id).changes);
+}
+
+/** @param triesDone it counts as tried so often before, at least */
+export function countAttempt(
+  db: DatabaseSync,
+  id: string,
+  { code, message }: Rejection,
+  triesDone: number,
+): void {
   db.prepare(
-    "update dsproxy_dead_letters set attempts = attempts + 1, code = ?, message = ? where id = ?",
+    `update dsproxy_dead_letters set attempts = max(attempts, ?) + 1, code = ?, message = ?
+     where id = ?`,
   )
-    .run(code, message, id);
+    .run(triesDone, code, message, id);
+}
+
+/** A call looks at so many, few of which may be due. */
+const LOOKED_AT_MAX = 1_000;
+
+export function dueDeadLetters(
+  db: DatabaseSync,
+  agesMs: readonly number[],
+  limit: number,
+  from: LetterPlace = { source: "", seq: 0 },
+): DueLetters {
+  const nowMs = Date.now();
+  const rows = db.prepare(
+    `select source, user_id, ts, accepted_ms, instance, seq, attempts, failed_at_ms
+     from dsproxy_dead_letters
+     where (source, seq) > (?, ?) order by source, seq limit ${LOOKED_AT_MAX}`,
+  ).all(from.source, from.seq).map((row) => ({
+    source: String(row.source),
+    userId: String(row.user_id),
+    ts: Number(row.ts),
+    acceptedMs: Number(row.accepted_ms),
+    run: String(row.instance),
+    seq: Number(row.seq),
+    attempts: Number(row.attempts),
+    passedAges: agesMs.filter((ageMs) => Number(row.failed_at_ms) + ageMs <= nowMs).length,
+  }));
+  const due = rows.filter(({ attempts, passedAges }) => attempts <= passedAges).slice(0, limit);
+  const last = due.length === limit
+    ? due.at(-1)
+    : rows.length === LOOKED_AT_MAX
+    ? rows.at(-1)
+    : undefined;
+  return {
+    letters: due.map(({ source: _, attempts: __, ...letter }) => letter),
+    ...(last !== undefined && { next: { source: last.source, seq: last.seq } }),
+  };
 }
 
 function letterOf(row: Record<string, unknown>): DeadLetter {

@@ -1,6 +1,6 @@
 /** The store and its worker thread say this to each other. */
+import type { DueLetter, LetterPlace } from "../../ports/dead_letter_retries.ts";
 import type { EntryColumns } from "./columns.ts";
-import type { LetterKey } from "./dead_letters.ts";
 
 export type Request =
   | { readonly id: number; readonly call: "start"; readonly path: string }
@@ -19,9 +19,24 @@ export type Request =
     readonly id: number;
     readonly call: "list";
     readonly limit: number;
-    readonly after: LetterKey | undefined;
+    readonly after: LetterPlace | undefined;
   }
   | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
+  | {
+    readonly id: number;
+    readonly call: "due";
+    readonly agesMs: readonly number[];
+    readonly limit: number;
+    readonly from: LetterPlace | undefined;
+  }
+  | { readonly id: number; readonly call: "retry"; readonly letter: DueLetter }
+  | {
+    readonly id: number;
+    readonly call: "retire";
+    readonly olderThanTs: number;
+    readonly limit: number;
+    readonly from: string | undefined;
+  }
   | { readonly id: number; readonly call: "latest"; readonly userId: string };
 
 export type Reply = { readonly id: number; readonly result: unknown } | Failure;

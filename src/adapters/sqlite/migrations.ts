@@ -29,6 +29,13 @@ const MIGRATIONS: readonly Migration[] = [
        cache_generation text not null)`,
     ],
   },
+  {
+    version: 2,
+    statements: [
+      `create table if not exists dsproxy_gone (source text not null, kind text not null,
+       seq integer not null, primary key (source, kind, seq)) without rowid`,
+    ],
+  },
 ];
 
 /** Brings the schema up to date. It has to be called in a transaction. */

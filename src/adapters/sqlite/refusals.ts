@@ -31,7 +31,6 @@ export function refusalOf(work: () => void): Rejection | undefined {
     work();
     return undefined;
   } catch (error) {
-    if (error instanceof Vanished) return { code: "SQLITE_IGNORE", message: error.message };
     const rejected = rejectionOf(error);
     if (rejected === undefined) throw error;
     return { code: rejected, message: reasonOf(error) };
@@ -46,6 +45,7 @@ const ROW_ERRORS = new Set([1, 18, 19, 20]);
 
 /** Returns the name of the refusal; undefined when the row is not at fault. */
 export function rejectionOf(error: unknown): string | undefined {
+  if (error instanceof Vanished) return "SQLITE_IGNORE";
   const code = resultCodeOf(error);
   return code !== undefined && ROW_ERRORS.has(code & 0xff) ? `SQLITE_${code}` : undefined;
 }
@@ -58,14 +58,14 @@ function resultCodeOf(error: unknown): number | undefined {
 
 /**
  * Returns what kind of failure an error is.
- * @param call only a replay is about one row, which alone may be at fault
+ * @param call only a replay or a retry is about one row, which alone may be at fault
  */
 export function kindOf(error: unknown, call: Request["call"]): FailureKind {
   if (error instanceof WentBack) return { kind: "went back", code: "" };
   if (error instanceof TableRefuses) return { kind: "refuses", code: error.rejection.code };
   const rejected = rejectionOf(error);
   if (rejected !== undefined) {
-    return { kind: call === "replay" ? "rejected" : "refuses", code: rejected };
+    return { kind: call === "replay" || call === "retry" ? "rejected" : "refuses", code: rejected };
   }
   if ((error as { code?: unknown }).code !== "ERR_SQLITE_ERROR") {
     return { kind: "defect", code: "" };

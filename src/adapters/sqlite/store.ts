@@ -1,8 +1,16 @@
 /** Is the embedded store: SQLite, and what each port asks of it. */
 import type { Entry } from "../../domain.ts";
+import type {
+  DeadLetterRetries,
+  DueLetter,
+  DueLetters,
+  LetterPlace,
+} from "../../ports/dead_letter_retries.ts";
 import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
+import type { Retention, Retired } from "../../ports/retention.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import type { Identity, StoreIdentity } from "../../ports/store_identity.ts";
+import type { Term } from "../../ports/terms.ts";
 import { columnsOf } from "./columns.ts";
 import { SqliteDatabase, type SqliteOptions } from "./database.ts";
 
@@ -13,6 +21,8 @@ export function createSqliteStore(options: SqliteOptions): StorePorts {
     store: new SqliteStore(database),
     identity: new SqliteIdentity(database),
     deadLetters: new SqliteDeadLetters(database),
+    retention: new SqliteRetention(database),
+    retries: new SqliteDeadLetterRetries(database),
   };
 }
 
@@ -85,5 +95,30 @@ class SqliteDeadLetters implements DeadLetters {
 
   async discard(id: string): Promise<boolean> {
     return await this.database.call({ call: "discard", writeId: id }) as boolean;
+  }
+}
+
+class SqliteRetention implements Retention {
+  constructor(private readonly database: SqliteDatabase) {}
+
+  async retire(
+    _term: Term | undefined,
+    olderThanTs: number,
+    limit: number,
+    from?: string,
+  ): Promise<Retired> {
+    return await this.database.call({ call: "retire", olderThanTs, limit, from }) as Retired;
+  }
+}
+
+class SqliteDeadLetterRetries implements DeadLetterRetries {
+  constructor(private readonly database: SqliteDatabase) {}
+
+  async due(agesMs: readonly number[], limit: number, from?: LetterPlace): Promise<DueLetters> {
+    return await this.database.call({ call: "due", agesMs, limit, from }) as DueLetters;
+  }
+
+  async retry(_term: Term | undefined, letter: DueLetter): Promise<Entry | undefined> {
+    return await this.database.call({ call: "retry", letter }) as Entry | undefined;
   }
 }

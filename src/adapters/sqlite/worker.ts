@@ -5,7 +5,7 @@
  */
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import type { Entry } from "../../domain.ts";
+import { type Entry, writeId } from "../../domain.ts";
 import { reasonOf } from "../../errors.ts";
 import type { PutResult } from "../../ports/store.ts";
 import type { Identity } from "../../ports/store_identity.ts";
@@ -14,6 +14,7 @@ import {
   countAttempt,
   countDeadLetters,
   discardDeadLetter,
+  dueDeadLetters,
   findDeadLetter,
   listDeadLetters,
   replayDeadLetter,
@@ -21,6 +22,7 @@ import {
 import type { Reply, Request } from "./messages.ts";
 import { migrate } from "./migrations.ts";
 import { kindOf, rejectionOf, TableRefuses } from "./refusals.ts";
+import { retire } from "./retention.ts";
 import { latest, marksOf, open, put } from "./rows.ts";
 
 let db: DatabaseSync;
@@ -85,12 +87,15 @@ function putRows({ source, entries, confirmedSeq }: Extract<Request, { call: "pu
   return transaction(() => put(db, source, entriesOf(entries), confirmedSeq));
 }
 
-function replay(id: string): Entry | undefined {
+/** @param triesDone it counts as tried so often before, at least */
+function replay(id: string, triesDone: number): Entry | undefined {
   try {
     return transaction(() => replayDeadLetter(db, id));
   } catch (error) {
     const rejected = rejectionOf(error);
-    if (rejected !== undefined) countAttempt(db, id, { code: rejected, message: reasonOf(error) });
+    if (rejected !== undefined) {
+      countAttempt(db, id, { code: rejected, message: reasonOf(error) }, triesDone);
+    }
     throw error;
   }
 }
@@ -137,9 +142,15 @@ function answer(request: Request): unknown {
     case "find":
       return findDeadLetter(db, request.writeId);
     case "discard":
-      return discardDeadLetter(db, request.writeId);
+      return transaction(() => discardDeadLetter(db, request.writeId));
     case "replay":
-      return replay(request.writeId);
+      return replay(request.writeId, 0);
+    case "due":
+      return dueDeadLetters(db, request.agesMs, request.limit, request.from);
+    case "retry":
+      return replay(writeId(request.letter), request.letter.passedAges);
+    case "retire":
+      return transaction(() => retire(db, request.olderThanTs, request.limit, request.from));
     case "latest":
       return latest(db, request.userId);
     case "ping":
