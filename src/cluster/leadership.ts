@@ -115,7 +115,7 @@ export class Leadership {
   }
 
   get #thirdMs(): number {
-    return this.#lifeMs / 3;
+    return Math.floor(this.#lifeMs / 3);
   }
 
   async #live(): Promise<void> {
@@ -159,7 +159,7 @@ export class Leadership {
   async #begin(endMs: number): Promise<void> {
     const { terms, clock, log } = this.parts;
     const term = await this.#answer(terms.begin(this.#name), "The store");
-    if (clock.monotonicMs() >= endMs) return;
+    if (clock.monotonicMs() >= endMs || this.#stop.signal.aborted) return;
     const onLate = (authority: Authority) => this.#left(REASONS[authority]);
     const office = this.#office = new Office(term, clock.now(), endMs, clock, onLate);
     log.info("This instance leads", { leader: this.#name, term: term.number });
@@ -170,8 +170,10 @@ export class Leadership {
     try {
       await this.#rounds.run(office.term, office.signal, () => office.goesOn());
     } catch (error) {
+      // What a step is told that outlives its office is no news.
+      if (office !== this.#office) return;
       this.#overtaken = { error };
-      if (office === this.#office) this.#leave(reasonOf(error));
+      this.#leave(reasonOf(error));
     }
   }
 

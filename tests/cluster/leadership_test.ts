@@ -274,3 +274,36 @@ Deno.test("a stop waits for no answer and no step for longer than a moment", asy
   await stopped;
   assert.equal(cluster.clock.timers, 0);
 });
+
+Deno.test("a stop that meets the answer of a new term begins no office", async () => {
+  const cluster = new Cluster();
+  const duty = new FakeDuty("sweep", 100);
+  const begun = Promise.withResolvers<{ number: number; leader: string }>();
+  cluster.terms.begin = () => begun.promise;
+  const leader = cluster.instance("a/1", [duty]);
+  await settle();
+  begun.resolve({ number: 1, leader: "a/1" });
+  await leader.stop();
+  assert.deepEqual([leader.leads, duty.steps.length], [false, 0]);
+  assert.equal(cluster.lease.held, undefined);
+  assert.equal(cluster.clock.timers, 0);
+});
+
+Deno.test("a step that outlives its office and is refused says nothing of the next one", async () => {
+  const cluster = new Cluster();
+  const duty = new FakeDuty("sweep", 100);
+  const ending = Promise.withResolvers<void>();
+  duty.work = () => ending.promise;
+  const leader = cluster.instance("a/1", [duty]);
+  await settle();
+  cluster.lease.giveTo("b/1");
+  await cluster.clock.advance(THIRD_MS);
+  ending.reject(new TermOverError("b/1 leads"));
+  await settle();
+  cluster.lease.held = undefined;
+  duty.work = () => Promise.resolve();
+  await cluster.clock.advance(THIRD_MS);
+  assert.equal(leader.leads, true, "it does not rest");
+  assert.equal(cluster.said(/though this one had the lease/), 0);
+  await leader.stop();
+});

@@ -60,12 +60,13 @@ ${caption} Nothing here is typed by hand.
 Three processes lead in turn, as the service does (\`src/cluster/leadership.ts\`), with a lease that
 lives for ${LIFE_MS / 1000} s instead of 10 s, each with ways of its own to Redis and to PostgreSQL
 that can be cut. While one believes to lead it commits its term as fast as it can, and does not stop
-when it is told to, but when the store refuses it. Each commit takes a number that only one
+when it is told to, but when the store refuses it (or 3 s later). Each commit takes a number that only one
 transaction at a time can take, so that the order of the numbers is the order of the commits. *Two
 that committed*: commits of a term that came after one of a later term, or by another leader than
 the term's own; it has to be 0. *Longest without a leader*: the longest time between two commits; a
-time in which Redis did not run is left out. It is more than a lease's life where the leader before
-was stopped within a transaction, which the server ends after 2 s here.
+time in which Redis did not run is left out. It is short where the old leader, who does not stop,
+is overtaken by the next one, and more than a life where it was frozen within a transaction, which
+the server ends after 2 s here, or where all who could lead were overtaken and rest.
 
 ${table(HEAD, rows)}
 `;

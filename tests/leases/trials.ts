@@ -26,13 +26,13 @@ async function whileCut(ways: readonly FaultProxy[], work: () => Promise<void>):
 export const TRIALS: readonly Trial[] = [
   {
     what: "the leader is stopped past its lease, and goes on",
-    how: "SIGSTOP for 0.9 to 2.5 lives, then SIGCONT",
+    how: "SIGSTOP for 1.1 to 2.5 lives, then SIGCONT",
     keepers: BOTH,
     times: { many: 20, few: 3 },
     async once(electorate, random) {
       const leader = await electorate.untilSomebodyLeads();
       leader.signal("SIGSTOP");
-      await delay(random.between(0.9, 2.5) * LIFE_MS);
+      await delay(random.between(1.1, 2.5) * LIFE_MS);
       leader.signal("SIGCONT");
       await electorate.untilSomebodyLeads();
     },
