@@ -3,6 +3,8 @@
  * that lives by them.
  */
 import type { Duty } from "./cluster/duty.ts";
+import { DeadLetterRetryDuty } from "./cluster/dead_letter_retry.ts";
+import { RetentionDuty } from "./cluster/retention.ts";
 import { Leadership } from "./cluster/leadership.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
@@ -258,7 +260,22 @@ class Application implements App {
 
   /** What one instance does for all, while it leads. */
   #duties(): Duty[] {
-    return [];
+    const { config, surroundings: { clock } } = this;
+    const { retention, retries } = this.#store;
+    const told = { clock, metrics: this.#metrics, log: this.#log };
+    const { retentionMs, deadLetterRetryMs: agesMs } = config;
+    return [
+      ...retention === undefined || retentionMs === undefined
+        ? []
+        : [new RetentionDuty({ retention, retentionMs, ...told })],
+      ...retries === undefined || agesMs.length === 0 ? [] : [
+        new DeadLetterRetryDuty({
+          ...{ retries, agesMs },
+          forget: (entries) => this.#cache.forget(entries),
+          ...told,
+        }),
+      ],
+    ];
   }
 
   async #openJournal(listener: IntakeListener): Promise<JournalPorts> {

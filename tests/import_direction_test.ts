@@ -30,7 +30,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "forwarding_half forwarded_runs group_message sink_by_source stored_sink to_store",
   },
   applying: { from: "forwarding telemetry", doors: "applier" },
-  cluster: { from: "telemetry", doors: "duty leadership" },
+  cluster: { from: "telemetry", doors: "dead_letter_retry duty leadership retention" },
   service_parts: { from: "intake reading delivery forwarding telemetry", doors: "service_parts" },
   closing_list: { from: "telemetry", doors: "closing_list" },
   outbound: { from: "delivery forwarding service_parts", doors: "outbound" },

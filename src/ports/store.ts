@@ -1,4 +1,5 @@
 import type { Entry } from "../domain.ts";
+import type { Audit } from "./audit.ts";
 import type { DeadLetterRetries } from "./dead_letter_retries.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
 import type { GroupStore } from "./group_store.ts";
@@ -21,6 +22,7 @@ export interface StorePorts {
   /** It is for who has nothing better to keep a lease. A database of one process has none. */
   readonly lease?: Lease;
   readonly retention?: Retention;
+  readonly audit?: Audit;
   readonly retries?: DeadLetterRetries;
 }
 

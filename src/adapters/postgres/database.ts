@@ -96,6 +96,11 @@ export class Database {
     });
   }
 
+  /** Does as {@link read} for what reads much, and may take so long. Nobody waits behind it. */
+  longRead<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#call(() => this.#pool.read(limitMs, work));
+  }
+
   /** Commits when `work` resolves, rolls back when it rejects. @throws StoreError */
   transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     return this.#call(() => this.#pool.transaction(this.#transactionLimitMs, work));

@@ -108,6 +108,7 @@ const PRIVILEGES = {
   dsproxy_leader: "select, update",
   dsproxy_lease: "select, update",
   dsproxy_gone: "select, insert, update",
+  dsproxy_audit_notes: "select, insert, update",
   dsproxy_migrations: "select",
 } as const;
 

@@ -20,6 +20,7 @@ import type {
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { Database } from "./database.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
+import { gapsIn, noteGaps } from "./gaps.ts";
 import { ensureGroupsTable } from "./groups_table.ts";
 import { moveMark } from "./put.ts";
 import { insertOneByOne, insertTogether, inTransactionOrApart } from "./rows.ts";
@@ -80,6 +81,7 @@ export async function applyTogether(
 ): Promise<Applied> {
   const { fresh, takesCopy } = await claim(transaction, groups);
   const entries = entriesOf(fresh);
+  noteGapsOf(transaction, fresh);
   if (entries.length > 0) await insertTogether(transaction, entries, takesCopy);
   return { rows: entries.length, dead: await deadOf(transaction, without(groups, fresh)) };
 }
@@ -91,6 +93,7 @@ async function applyOneByOne(
   // A deferred constraint would speak up at the end only, and then against all of them.
   await transaction.query("set constraints all immediate");
   const { fresh } = await claim(transaction, groups);
+  noteGapsOf(transaction, fresh);
   let rows = 0;
   for (const [source, of] of Map.groupBy(fresh, ({ source }) => source)) {
     const entries = entriesOf(of);
@@ -187,13 +190,14 @@ export async function foldInto(
      order by first limit ${FOLDED_MAX}`,
   );
   const isAll = rows.length < FOLDED_MAX;
-  const { mark, passed } = passOver(source, before, rows.map(numbersOf), never, isAll);
+  const { mark, passed, gone } = passOver(source, before, rows.map(numbersOf), never, isAll);
   if (passed.length > 0) {
     transaction.atEnd(
       `delete from dsproxy_applied where source = ${named} and first in (${passed.join(", ")})`,
     );
   }
   if (mark > before) transaction.atEnd(moveMark(source, mark));
+  noteGaps(transaction, source, gone);
   return { mark, ahead: passed.length < rows.length };
 }
 
@@ -210,19 +214,34 @@ function passOver(
   applied: readonly Interval[],
   never: readonly Interval[],
   isAll: boolean,
-): { readonly mark: number; readonly passed: readonly number[] } {
+): Passed {
   let mark = before;
   let appliedThrough = 0;
   const passed: number[] = [];
+  const gone: Interval[] = [];
+  const passNever = (lastSeq: number) => {
+    const through = overNever(mark, never, lastSeq);
+    if (through > mark) gone.push({ first: mark + 1, last: through });
+    mark = through;
+  };
   for (const { first, last } of applied) {
     if (first <= appliedThrough) throw overlap({ source, first, last });
     appliedThrough = last;
-    mark = overNever(mark, never, first - 1);
-    if (first > mark + 1) return { mark, passed };
+    passNever(first - 1);
+    if (first > mark + 1) return { mark, passed, gone };
     mark = Math.max(mark, last);
     passed.push(first);
   }
-  return { mark: isAll ? overNever(mark, never, Infinity) : mark, passed };
+  if (isAll) passNever(Infinity);
+  return { mark, passed, gone };
+}
+
+interface Passed {
+  readonly mark: number;
+  /** These intervals, by their first numbers, are below the mark. */
+  readonly passed: readonly number[];
+  /** The mark went over these numbers because they never come. */
+  readonly gone: readonly Interval[];
 }
 
 /** Returns how far numbers that never come lead on from a mark, through `lastSeq` at most. */
@@ -231,6 +250,12 @@ function overNever(mark: number, never: readonly Interval[], lastSeq: number): n
     if (first <= mark + 1) mark = Math.max(mark, Math.min(last, lastSeq));
   }
   return mark;
+}
+
+function noteGapsOf(transaction: Transaction, groups: readonly EntryGroup[]): void {
+  for (const { source, first, last, entries } of groups) {
+    noteGaps(transaction, source, gapsIn(entries, first, last));
+  }
 }
 
 async function deadOf(

@@ -70,6 +70,16 @@ export const MIGRATIONS: readonly Migration[] = [
         `kind text not null, block bigint not null, numbers bit(${GONE_BLOCK}) not null, ` +
         "primary key (source, kind, block))",
       ],
+      // What is there already was brought by a release that noted less.
+      dsproxy_audit_notes: (schema) => [
+        `create table if not exists ${schema}.dsproxy_audit_notes (source text not null, ` +
+        "kind text not null, first bigint not null, last bigint not null, reason text not null " +
+        "default '', noted_at timestamptz not null default now(), " +
+        "primary key (source, kind, first))",
+        `insert into ${schema}.dsproxy_audit_notes (source, kind, first, last) ` +
+        `select source, 'unknown', 1, seq from ${schema}.dsproxy_marks where seq > 0 ` +
+        "on conflict do nothing",
+      ],
     },
   },
 ];

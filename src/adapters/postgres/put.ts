@@ -9,6 +9,7 @@ import { StoreWentBackError } from "../../errors.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { PutResult } from "../../ports/store.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
+import { gapsIn, noteGaps } from "./gaps.ts";
 import { insertOneByOne, insertTogether } from "./rows.ts";
 import { SYNCHRONOUS, TAKES_COPY } from "./safeguards.ts";
 import type { Session, Transaction } from "./session.ts";
@@ -29,6 +30,7 @@ export async function putTogether(
   if (fresh.length > 0) {
     await insertTogether(transaction, fresh, takesCopy, onSent);
     transaction.atEnd(moveMark(source, fresh.at(-1)!.seq));
+    noteGaps(transaction, source, gapsIn(fresh, mark + 1, fresh.at(-1)!.seq));
   }
   // Part of the batch was here before: who sent it may not have heard what became of it.
   const dead = fresh.length === entries.length ? [] : await deadOf(transaction, source, entries);
@@ -59,7 +61,10 @@ export async function putOneByOne(
   const fresh = freshOf(entries, mark);
   const refused = await insertOneByOne(session, fresh, neighbours);
   await buryDeadLetters(session, source, fresh, refused);
-  if (fresh.length > 0) session.atEnd(moveMark(source, fresh.at(-1)!.seq));
+  if (fresh.length > 0) {
+    session.atEnd(moveMark(source, fresh.at(-1)!.seq));
+    noteGaps(session, source, gapsIn(fresh, mark + 1, fresh.at(-1)!.seq));
+  }
   return { rows: fresh.length - refused.length, dead: await deadOf(session, source, entries) };
 }
 

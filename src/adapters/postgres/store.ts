@@ -5,6 +5,7 @@
  */
 import type { Entry } from "../../domain.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
+import { PostgresAudit } from "./audit.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { PostgresDeadLetterRetries } from "./dead_letter_retries.ts";
 import { PostgresDeadLetters } from "./dead_letters.ts";
@@ -31,6 +32,7 @@ export function createPostgresStore(
     terms: new PostgresTerms(database),
     lease: new PostgresLease(database),
     retention: new PostgresRetention(database),
+    audit: new PostgresAudit(database),
     retries: new PostgresDeadLetterRetries(database),
   };
 }

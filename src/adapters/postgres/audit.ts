@@ -1,0 +1,140 @@
+/**
+ * Holds the numbers of each source against `user_data`, the dead letters, and what was noted as
+ * gone. Each look is one statement, and so of one moment: a flush, whose rows and mark are committed
+ * together, is seen whole or not at all.
+ */
+import type {
+  Audit,
+  AuditedSource,
+  Checked,
+  Findings,
+  GoneReason,
+  SurveyedSource,
+} from "../../ports/audit.ts";
+import type { Interval } from "../../ports/group_store.ts";
+import { APPLIED_RANGES, AUDITED, CHECK, NO_RANGES, strays, SURVEY } from "./audit_statements.ts";
+import type { Database } from "./database.ts";
+import { NUMBERS_INDEX } from "./numbers_index.ts";
+import type { Session } from "./session.ts";
+
+/** A table of a hundred million rows is read once. */
+const SURVEY_LIMIT_MS = 10 * 60_000;
+const CHECK_LIMIT_MS = 60_000;
+/** Of what a call finds so much is named. */
+const NAMED_MAX = 1_000;
+
+interface AuditedRow {
+  readonly source: string;
+  readonly unknown_through: string;
+  readonly mark: string;
+}
+
+interface SurveyedRow extends AuditedRow, Record<GoneReason, string> {
+  readonly rows: string;
+  readonly strays: string;
+  readonly dead: string;
+  readonly agrees: boolean;
+}
+
+interface CheckedRow {
+  readonly numbers: string;
+  readonly missing: string;
+  readonly doubled: string;
+  readonly gaps: readonly { readonly first: number; readonly last: number }[] | null;
+  readonly doubles: readonly { readonly seq: number; readonly times: number }[] | null;
+}
+
+export class PostgresAudit implements Audit {
+  constructor(private readonly database: Pick<Database, "read" | "run" | "longRead">) {}
+
+  survey(): Promise<readonly SurveyedSource[]> {
+    return this.database.longRead(SURVEY_LIMIT_MS, async (session) => {
+      const { rows } = await session.query<SurveyedRow>(SURVEY(await rangesIn(session)));
+      return rows.map(surveyedOf);
+    });
+  }
+
+  check(source: string, first: number, last: number): Promise<Checked> {
+    return this.database.longRead(CHECK_LIMIT_MS, async (session) => {
+      const { rows: [row] } = await session.query<CheckedRow>(CHECK, [
+        ...[source, first, last, NAMED_MAX],
+      ]);
+      const { numbers, missing, doubled, gaps, doubles } = row!;
+      return {
+        numbers: Number(numbers),
+        missing: { first: gaps ?? [], numbers: Number(missing) },
+        doubled: { first: doubles ?? [], numbers: Number(doubled) },
+      };
+    });
+  }
+
+  strays(source: string, limit: number): Promise<readonly number[]> {
+    return this.database.longRead(SURVEY_LIMIT_MS, async (session) => {
+      const text = strays(await rangesIn(session));
+      const { rows } = await session.query<{ seq: string }>(text, [source, limit]);
+      return rows.map(({ seq }) => Number(seq));
+    });
+  }
+
+  async accept(source: string, gap: Interval, reason: string): Promise<number> {
+    const { missing } = await this.check(source, gap.first, gap.last);
+    if (missing.numbers === 0) return 0;
+    await this.database.run((session) =>
+      session.query(
+        `insert into dsproxy_audit_notes (source, first, last, kind, reason)
+         values ($1, $2, $3, 'accepted', $4)
+         on conflict (source, kind, first) do update set
+           last = greatest(dsproxy_audit_notes.last, excluded.last), reason = excluded.reason,
+           noted_at = now()`,
+        [source, gap.first, gap.last, reason],
+      )
+    );
+    return missing.numbers;
+  }
+
+  samples(): Promise<readonly AuditedSource[]> {
+    return this.database.run(async (session) => {
+      if (!await isIndexed(session)) return [];
+      const { rows } = await session.query<AuditedRow>(AUDITED);
+      return rows.map(auditedOf);
+    });
+  }
+}
+
+async function isIndexed(session: Session): Promise<boolean> {
+  const { rows: [row] } = await session.query<{ is_there: boolean }>(
+    `select exists (select from pg_index x join pg_class c on c.oid = x.indexrelid
+       where x.indrelid = 'user_data'::regclass and x.indisvalid and c.relname = $1) as is_there`,
+    [NUMBERS_INDEX],
+  );
+  return row!.is_there;
+}
+
+/** A service without a broker has no table of intervals above a mark. */
+async function rangesIn(session: Session): Promise<string> {
+  const { rows: [row] } = await session.query<{ is_there: boolean }>(
+    "select to_regclass('dsproxy_applied') is not null as is_there",
+  );
+  return row!.is_there ? APPLIED_RANGES : NO_RANGES;
+}
+
+function auditedOf({ source, unknown_through, mark }: AuditedRow): AuditedSource {
+  return { source, unknownThrough: Number(unknown_through), mark: Number(mark) };
+}
+
+function surveyedOf(row: SurveyedRow): SurveyedSource {
+  const { rows, strays, dead, agrees, retired, discarded, withdrawn, accepted } = row;
+  return {
+    ...auditedOf(row),
+    rows: Number(rows),
+    strays: Number(strays),
+    dead: Number(dead),
+    gone: {
+      retired: Number(retired),
+      discarded: Number(discarded),
+      withdrawn: Number(withdrawn),
+      accepted: Number(accepted),
+    },
+    agrees,
+  };
+}
