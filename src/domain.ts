@@ -109,3 +109,20 @@ export function utf8Length(text: string): number {
   }
   return bytes;
 }
+
+/** Returns which numbers from `first` through `last` none of these has, which ascend by `seq`. */
+export function gapsIn(
+  entries: readonly Pick<Version, "seq">[],
+  first: number,
+  last: number,
+): { readonly first: number; readonly last: number }[] {
+  if (entries.length === last - first + 1) return [];
+  const gaps: { first: number; last: number }[] = [];
+  let next = first;
+  for (const { seq } of entries) {
+    if (seq > next) gaps.push({ first: next, last: seq - 1 });
+    next = seq + 1;
+  }
+  if (next <= last) gaps.push({ first: next, last });
+  return gaps;
+}

@@ -69,8 +69,13 @@ const SQLITE_REFUSALS: Readonly<Record<Refusal, Sql>> = {
   ],
 };
 
+/** Does as another program would, behind the back of the service. */
+interface Executing {
+  execute(sql: string): Promise<void>;
+}
+
 export async function postgresUnderTest(): Promise<
-  StoreUnderTest & { readonly groups: GroupStore }
+  StoreUnderTest & { readonly groups: GroupStore } & Executing
 > {
   const database = await createDatabase();
   const ports = createPostgresStore(postgresOptions(database.url));
@@ -94,6 +99,7 @@ export async function postgresUnderTest(): Promise<
           >`select seq::float8 as seq, value, code from dsproxy_dead_letters order by seq`,
       ),
     ],
+    execute,
     ...sqlTables(execute, POSTGRES_REFUSALS),
     async [Symbol.asyncDispose]() {
       await ports.store.close();
@@ -102,7 +108,7 @@ export async function postgresUnderTest(): Promise<
   };
 }
 
-export async function sqliteUnderTest(): Promise<StoreUnderTest> {
+export async function sqliteUnderTest(): Promise<StoreUnderTest & Executing> {
   const folder = await Deno.makeTempDir({ prefix: "dsproxy-sqlite-" });
   const path = `${folder}/test.db`;
   const ports = createSqliteStore({ path });
@@ -114,6 +120,7 @@ export async function sqliteUnderTest(): Promise<StoreUnderTest> {
       db.close();
     }
   };
+  const execute = (text: string) => withDatabase((db) => db.exec(text));
   const all = <T>(text: string) =>
     withDatabase((db) => db.prepare(text).all().map((row) => ({ ...row })) as unknown as T[]);
   return {
@@ -121,7 +128,8 @@ export async function sqliteUnderTest(): Promise<StoreUnderTest> {
     nowMs: () => Date.now(),
     rows: () => all<Row>("select user_id, value, ts from user_data"),
     buried: () => all<Buried>("select seq, value, code from dsproxy_dead_letters order by seq"),
-    ...sqlTables((text) => withDatabase((db) => db.exec(text)), SQLITE_REFUSALS),
+    execute,
+    ...sqlTables(execute, SQLITE_REFUSALS),
     async [Symbol.asyncDispose]() {
       await ports.store.close();
       await Deno.remove(folder, { recursive: true });

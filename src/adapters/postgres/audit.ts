@@ -7,7 +7,6 @@ import type {
   Audit,
   AuditedSource,
   Checked,
-  Findings,
   GoneReason,
   SurveyedSource,
 } from "../../ports/audit.ts";
@@ -79,17 +78,12 @@ export class PostgresAudit implements Audit {
   async accept(source: string, gap: Interval, reason: string): Promise<number> {
     const { missing } = await this.check(source, gap.first, gap.last);
     if (missing.numbers === 0) return 0;
-    await this.database.run((session) =>
-      session.query(
-        `insert into dsproxy_audit_notes (source, first, last, kind, reason)
-         values ($1, $2, $3, 'accepted', $4)
-         on conflict (source, kind, first) do update set
-           last = greatest(dsproxy_audit_notes.last, excluded.last), reason = excluded.reason,
-           noted_at = now()`,
-        [source, gap.first, gap.last, reason],
-      )
-    );
-    return missing.numbers;
+    await this.database.run((session) => noteAccepted(session, source, missing.first, reason));
+    const accepted = numbersIn(missing.first);
+    // A call names so many gaps at a time.
+    const next = missing.first.at(-1)!.last + 1;
+    if (accepted === missing.numbers) return accepted;
+    return accepted + await this.accept(source, { first: next, last: gap.last }, reason);
   }
 
   samples(): Promise<readonly AuditedSource[]> {
@@ -99,6 +93,26 @@ export class PostgresAudit implements Audit {
       return rows.map(auditedOf);
     });
   }
+}
+
+async function noteAccepted(
+  session: Session,
+  source: string,
+  gaps: readonly Interval[],
+  reason: string,
+): Promise<void> {
+  await session.query(
+    `insert into dsproxy_audit_notes (source, kind, first, last, reason)
+     select $1, 'accepted', first, last, $4 from unnest($2::bigint[], $3::bigint[]) g (first, last)
+     on conflict (source, kind, first) do update set
+       last = greatest(dsproxy_audit_notes.last, excluded.last), reason = excluded.reason,
+       noted_at = now()`,
+    [source, gaps.map(({ first }) => first), gaps.map(({ last }) => last), reason],
+  );
+}
+
+function numbersIn(gaps: readonly Interval[]): number {
+  return gaps.reduce((sum, { first, last }) => sum + last - first + 1, 0);
 }
 
 async function isIndexed(session: Session): Promise<boolean> {

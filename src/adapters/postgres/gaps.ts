@@ -3,22 +3,8 @@
  * durable, or a disk lost them. Most batches have none, and cost nothing.
  */
 import pg from "pg";
-import type { Entry } from "../../domain.ts";
 import type { Interval } from "../../ports/group_store.ts";
 import type { Transaction } from "./session.ts";
-
-/** Returns which numbers from `first` through `last` have no entry; these ascend by `seq`. */
-export function gapsIn(entries: readonly Entry[], first: number, last: number): Interval[] {
-  if (entries.length === last - first + 1) return [];
-  const gaps: Interval[] = [];
-  let next = first;
-  for (const { seq } of entries) {
-    if (seq > next) gaps.push({ first: next, last: seq - 1 });
-    next = seq + 1;
-  }
-  if (next <= last) gaps.push({ first: next, last });
-  return gaps;
-}
 
 /** They are noted in the transaction that lets the store go on behind them. */
 export function noteGaps(

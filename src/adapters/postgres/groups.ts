@@ -7,7 +7,7 @@
  * it commits is seen, too.
  */
 import pg from "pg";
-import type { Entry } from "../../domain.ts";
+import { type Entry, gapsIn } from "../../domain.ts";
 import { ForeignGroupError, GroupsOverlapError } from "../../errors.ts";
 import type {
   Applied,
@@ -20,7 +20,7 @@ import type {
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { Database } from "./database.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
-import { gapsIn, noteGaps } from "./gaps.ts";
+import { noteGaps } from "./gaps.ts";
 import { ensureGroupsTable } from "./groups_table.ts";
 import { moveMark } from "./put.ts";
 import { insertOneByOne, insertTogether, inTransactionOrApart } from "./rows.ts";

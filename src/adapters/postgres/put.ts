@@ -4,12 +4,12 @@
  * others have had their turn is a dead letter.
  */
 import pg from "pg";
-import type { Entry } from "../../domain.ts";
+import { type Entry, gapsIn } from "../../domain.ts";
 import { StoreWentBackError } from "../../errors.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { PutResult } from "../../ports/store.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
-import { gapsIn, noteGaps } from "./gaps.ts";
+import { noteGaps } from "./gaps.ts";
 import { insertOneByOne, insertTogether } from "./rows.ts";
 import { SYNCHRONOUS, TAKES_COPY } from "./safeguards.ts";
 import type { Session, Transaction } from "./session.ts";

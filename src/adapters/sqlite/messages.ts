@@ -1,4 +1,5 @@
 /** The store and its worker thread say this to each other. */
+import type { Interval } from "../../ports/group_store.ts";
 import type { DueLetter, LetterPlace } from "../../ports/dead_letter_retries.ts";
 import type { EntryColumns } from "./columns.ts";
 
@@ -36,6 +37,27 @@ export type Request =
     readonly olderThanTs: number;
     readonly limit: number;
     readonly from: string | undefined;
+  }
+  | { readonly id: number; readonly call: "survey" }
+  | {
+    readonly id: number;
+    readonly call: "check";
+    readonly source: string;
+    readonly first: number;
+    readonly last: number;
+  }
+  | {
+    readonly id: number;
+    readonly call: "strays";
+    readonly source: string;
+    readonly limit: number;
+  }
+  | {
+    readonly id: number;
+    readonly call: "accept";
+    readonly source: string;
+    readonly gap: Interval;
+    readonly reason: string;
   }
   | { readonly id: number; readonly call: "latest"; readonly userId: string };
 

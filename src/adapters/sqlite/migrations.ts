@@ -36,6 +36,18 @@ const MIGRATIONS: readonly Migration[] = [
        seq integer not null, primary key (source, kind, seq)) without rowid`,
     ],
   },
+  {
+    version: 3,
+    statements: [
+      `create table if not exists dsproxy_audit_notes (source text not null, kind text not null,
+       first integer not null, last integer not null, reason text not null default '',
+       noted_at text not null default current_timestamp, primary key (source, kind, first))`,
+      // What is there already was brought by a release that noted less.
+      `insert into dsproxy_audit_notes (source, kind, first, last)
+       select source, 'unknown', 1, seq from dsproxy_marks
+       where seq > 0 and not exists (select 1 from dsproxy_migrations where version = 3)`,
+    ],
+  },
 ];
 
 /** Brings the schema up to date. It has to be called in a transaction. */

@@ -1,8 +1,9 @@
 /** Has the statements on rows and marks in SQLite; it runs in the worker (worker.ts). */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Entry } from "../../domain.ts";
+import { type Entry, gapsIn } from "../../domain.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { PutResult } from "../../ports/store.ts";
+import { noteInterval } from "./audit.ts";
 import { buryDeadLetter, deadAmong } from "./dead_letters.ts";
 import { refusalOf, TableRefuses, Vanished, WentBack } from "./refusals.ts";
 import { COLUMN_NAMES, entryOf, insertEntry, NEWEST_FIRST, prepareInsert } from "./user_data.ts";
@@ -60,6 +61,11 @@ export function put(
     entries.at(-1)!.seq,
     source,
   );
+  if (fresh.length > 0) {
+    for (const gap of gapsIn(fresh, mark + 1, fresh.at(-1)!.seq)) {
+      noteInterval(db, source, "withdrawn", gap);
+    }
+  }
   const dead = deadAmong(db, source, entries[0]!.seq, entries.at(-1)!.seq);
   return { rows: fresh.length - refused.size, dead };
 }

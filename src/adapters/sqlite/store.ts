@@ -1,5 +1,6 @@
 /** Is the embedded store: SQLite, and what each port asks of it. */
 import type { Entry } from "../../domain.ts";
+import type { Audit, AuditedSource, Checked, SurveyedSource } from "../../ports/audit.ts";
 import type {
   DeadLetterRetries,
   DueLetter,
@@ -8,6 +9,7 @@ import type {
 } from "../../ports/dead_letter_retries.ts";
 import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
 import type { Retention, Retired } from "../../ports/retention.ts";
+import type { Interval } from "../../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import type { Identity, StoreIdentity } from "../../ports/store_identity.ts";
 import type { Term } from "../../ports/terms.ts";
@@ -22,6 +24,7 @@ export function createSqliteStore(options: SqliteOptions): StorePorts {
     identity: new SqliteIdentity(database),
     deadLetters: new SqliteDeadLetters(database),
     retention: new SqliteRetention(database),
+    audit: new SqliteAudit(database),
     retries: new SqliteDeadLetterRetries(database),
   };
 }
@@ -108,6 +111,31 @@ class SqliteRetention implements Retention {
     from?: string,
   ): Promise<Retired> {
     return await this.database.call({ call: "retire", olderThanTs, limit, from }) as Retired;
+  }
+}
+
+class SqliteAudit implements Audit {
+  constructor(private readonly database: SqliteDatabase) {}
+
+  async survey(): Promise<readonly SurveyedSource[]> {
+    return await this.database.call({ call: "survey" }) as readonly SurveyedSource[];
+  }
+
+  async check(source: string, first: number, last: number): Promise<Checked> {
+    return await this.database.call({ call: "check", source, first, last }) as Checked;
+  }
+
+  async strays(source: string, limit: number): Promise<readonly number[]> {
+    return await this.database.call({ call: "strays", source, limit }) as readonly number[];
+  }
+
+  async accept(source: string, gap: Interval, reason: string): Promise<number> {
+    return await this.database.call({ call: "accept", source, gap, reason }) as number;
+  }
+
+  /** There is no index by numbers: each look reads the whole table, and flushes wait for it. */
+  samples(): Promise<readonly AuditedSource[]> {
+    return Promise.resolve([]);
   }
 }
 

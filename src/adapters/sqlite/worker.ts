@@ -10,6 +10,7 @@ import { reasonOf } from "../../errors.ts";
 import type { PutResult } from "../../ports/store.ts";
 import type { Identity } from "../../ports/store_identity.ts";
 import { entriesOf } from "./columns.ts";
+import { accept, check, strays, survey } from "./audit.ts";
 import {
   countAttempt,
   countDeadLetters,
@@ -151,6 +152,14 @@ function answer(request: Request): unknown {
       return replay(writeId(request.letter), request.letter.passedAges);
     case "retire":
       return transaction(() => retire(db, request.olderThanTs, request.limit, request.from));
+    case "survey":
+      return survey(db);
+    case "check":
+      return check(db, request.source, request.first, request.last);
+    case "strays":
+      return strays(db, request.source, request.limit);
+    case "accept":
+      return transaction(() => accept(db, request.source, request.gap, request.reason));
     case "latest":
       return latest(db, request.userId);
     case "ping":
