@@ -13,7 +13,7 @@ import type {
 import type { Interval } from "../../ports/group_store.ts";
 import { APPLIED_RANGES, AUDITED, CHECK, NO_RANGES, strays, SURVEY } from "./audit_statements.ts";
 import type { Database } from "./database.ts";
-import { NUMBERS_INDEX } from "./numbers_index.ts";
+import { ensureNumbersIndex } from "./numbers_index.ts";
 import type { Session } from "./session.ts";
 
 /** A table of a hundred million rows is read once. */
@@ -44,7 +44,7 @@ interface CheckedRow {
 }
 
 export class PostgresAudit implements Audit {
-  constructor(private readonly database: Pick<Database, "read" | "run" | "longRead">) {}
+  constructor(private readonly database: Pick<Database, "read" | "run" | "longRead" | "longRun">) {}
 
   survey(): Promise<readonly SurveyedSource[]> {
     return this.database.longRead(SURVEY_LIMIT_MS, async (session) => {
@@ -86,9 +86,9 @@ export class PostgresAudit implements Audit {
     return accepted + await this.accept(source, { first: next, last: gap.last }, reason);
   }
 
-  samples(): Promise<readonly AuditedSource[]> {
-    return this.database.run(async (session) => {
-      if (!await isIndexed(session)) return [];
+  async samples(): Promise<readonly AuditedSource[]> {
+    if (!await ensureNumbersIndex(this.database)) return [];
+    return await this.database.read(async (session) => {
       const { rows } = await session.query<AuditedRow>(AUDITED);
       return rows.map(auditedOf);
     });
@@ -113,15 +113,6 @@ async function noteAccepted(
 
 function numbersIn(gaps: readonly Interval[]): number {
   return gaps.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-}
-
-async function isIndexed(session: Session): Promise<boolean> {
-  const { rows: [row] } = await session.query<{ is_there: boolean }>(
-    `select exists (select from pg_index x join pg_class c on c.oid = x.indexrelid
-       where x.indrelid = 'user_data'::regclass and x.indisvalid and c.relname = $1) as is_there`,
-    [NUMBERS_INDEX],
-  );
-  return row!.is_there;
 }
 
 /** A service without a broker has no table of intervals above a mark. */

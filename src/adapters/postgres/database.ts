@@ -96,6 +96,11 @@ export class Database {
     });
   }
 
+  /** Does as {@link run} for what may take so long. */
+  longRun<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#call(() => this.#pool.run(limitMs, work));
+  }
+
   /** Does as {@link read} for what reads much, and may take so long. Nobody waits behind it. */
   longRead<T>(limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
     return this.#call(() => this.#pool.read(limitMs, work));
