@@ -183,6 +183,19 @@ export class Electorate implements AsyncDisposable {
   }
 }
 
+/**
+ * For whoever connects from now on, the server's clock is behind by what the table says. The column
+ * above keeps the real one.
+ */
+const SETTABLE_CLOCK = `
+  create table trial_clock (behind interval not null);
+  insert into trial_clock values ('0');
+  create function public.clock_timestamp() returns timestamptz language sql volatile as
+    'select pg_catalog.clock_timestamp() - behind from public.trial_clock';
+  do $do$ begin
+    execute format('alter database %I set search_path = public, pg_catalog', current_database());
+  end $do$`;
+
 async function prepare(url: string): Promise<void> {
   const { store } = createPostgresStore(postgresOptions(url));
   try {
@@ -195,7 +208,8 @@ async function prepare(url: string): Promise<void> {
       create table trial_order (n bigint not null);
       insert into trial_order values (0);
       create table trial (n bigint primary key, term bigint, leader text,
-        at timestamptz default clock_timestamp())`));
+        at timestamptz default clock_timestamp());
+      ${SETTABLE_CLOCK}`));
 }
 
 /** A term that two leaders commit under counts, too. */

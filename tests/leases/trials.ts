@@ -132,7 +132,8 @@ export const TRIALS: readonly Trial[] = [
   {
     what: "the clock of who keeps the lease is set back",
     how:
-      "the lease of a leader that is killed was renewed an hour later than now, and lasts so long",
+      "by an hour, and its leader is killed: in PostgreSQL by another clock_timestamp(), in Redis " +
+      "the key is made what it would be",
     keepers: BOTH,
     times: { many: 10, few: 1 },
     async once(electorate) {
@@ -160,11 +161,11 @@ export const TRIALS: readonly Trial[] = [
   },
 ];
 
-/** The lease becomes what it is to a clock that was set back by an hour. */
+/** Sets the clock back by an hour, or makes the lease what it is to a clock that was. */
 async function setBack(electorate: Electorate): Promise<void> {
   if (electorate.redis === undefined) {
     return await electorate.execute(
-      "update dsproxy_lease set renewed_at = renewed_at + interval '1 hour'",
+      "update trial_clock set behind = behind + interval '1 hour'",
     );
   }
   await withClient(electorate.redis.url, async (client) => {
