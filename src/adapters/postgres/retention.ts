@@ -189,16 +189,32 @@ function keyOf({ part, place }: Place): string {
 }
 
 async function missingRight(session: Session, cause: Error): Promise<StoreRefusesError> {
+  const grant = grantRetention(...await placeOf(session));
+  return new StoreRefusesError(
+    INSUFFICIENT_PRIVILEGE,
+    `Retention cannot delete rows: ${cause.message}. Let the table's owner or a superuser run ` +
+      `this, or leave RETENTION out: ${grant};`,
+    { cause },
+  );
+}
+
+/** Returns what the check has to say; undefined where retention may delete, or makes the table. */
+export async function whatRetentionLacks(session: Session): Promise<string | undefined> {
+  const { rows: [row] } = await session.query<{ may: boolean }>(
+    `select has_table_privilege(oid, 'delete') and has_any_column_privilege(oid, 'update') as may
+     from pg_class where oid = to_regclass('user_data')`,
+  );
+  if (row === undefined || row.may) return undefined;
+  const grant = grantRetention(...await placeOf(session));
+  return `RETENTION will delete nothing, as the role may not. Let the table's owner run this: ${grant};`;
+}
+
+/** Returns the schema of `user_data`, and the role. */
+async function placeOf(session: Session): Promise<[schema: string, role: string]> {
   const { rows: [place] } = await session.query<{ schema: string; role: string }>(
     `select quote_ident(n.nspname) as schema, quote_ident(current_user) as role
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.oid = 'user_data'::regclass`,
   );
-  const { schema, role } = place!;
-  return new StoreRefusesError(
-    INSUFFICIENT_PRIVILEGE,
-    `Retention cannot delete rows: ${cause.message}. Let the table's owner or a superuser run ` +
-      `this, or leave RETENTION out: ${grantRetention(schema, role)};`,
-    { cause },
-  );
+  return [place!.schema, place!.role];
 }
