@@ -19,7 +19,7 @@ import { assertTerm } from "./terms.ts";
 /** The index is there for good, unless somebody drops it. */
 const INDEX_CHECKED_MS = 60_000;
 /** Who has one of the rows locked is not waited for longer; the batch is tried again. */
-const LOCK_WAIT_MS = 1_000;
+const LOCK_WAIT_MS = 2_000;
 /** Where more of a batch are refused it is not about single rows. */
 const REFUSED_MAX = 16;
 

@@ -107,6 +107,15 @@ Deno.test("while rows are deleted, who deletes the newest one waits until it is 
       const started = await store.put(RUN, old("a", 4, 1), 3);
       assert.equal(started.rows, 1, "a flush waits for nothing");
       const deletion = execute(url, "delete from user_data where user_id = 'a' and ts = 3");
+      await eventually(
+        "the other program waits",
+        async () =>
+          await single(
+            url,
+            "select count(*)::int from pg_stat_activity where wait_event_type = 'Lock' " +
+              "and query like 'delete from user_data where%ts = 3'",
+          ) === 1,
+      );
       await blocker.unsafe("rollback");
       assert.equal((await pass).rows, 2);
       await deletion;
