@@ -119,7 +119,8 @@ async function lockKept(session: Session, hidden: readonly Hidden[]): Promise<re
 /** It trusts no place: another row may lie there by now. */
 const DELETE = `
 delete from user_data as old
-using unnest($1::oid[], $2::tid[], $3::oid[], $4::tid[]) as pair (part, place, kept_part, kept_place)
+using unnest($1::oid[], $2::tid[], $3::oid[], $4::tid[])
+  as pair (part, place, kept_part, kept_place)
 where old.ctid = any($2::tid[]) and old.tableoid = pair.part and old.ctid = pair.place
   and old.ts < $5
   and exists (
@@ -206,7 +207,8 @@ export async function whatRetentionLacks(session: Session): Promise<string | und
   );
   if (row === undefined || row.may) return undefined;
   const grant = grantRetention(...await placeOf(session));
-  return `RETENTION will delete nothing, as the role may not. Let the table's owner run this: ${grant};`;
+  return "RETENTION will delete nothing, as the role may not. Let the table's owner run this: " +
+    `${grant};`;
 }
 
 /** Returns the schema of `user_data`, and the role. */

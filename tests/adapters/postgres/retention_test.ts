@@ -235,9 +235,11 @@ Deno.test("a column whose collation takes several spellings for one has one user
   withDatabase(async (url) => {
     await execute(
       url,
-      `create collation any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+      `create collation any_case
+         (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
        create table user_data (user_id varchar(80) collate any_case, value text, ts bigint);
-       insert into user_data values ('Ann', 'v', 1), ('ann', 'v', 2), ('ANN', 'v', 3), ('bob', 'v', 1)`,
+       insert into user_data
+         values ('Ann', 'v', 1), ('ann', 'v', 2), ('ANN', 'v', 3), ('bob', 'v', 1)`,
     );
     await withStore(url, async (ports) => {
       assert.equal((await wholePass(ports, 1)).rows, 2);
