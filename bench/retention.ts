@@ -1,7 +1,7 @@
 /**
- * `deno task bench:retention`: what retention costs who writes. A database full of old rows, clients
- * in a closed loop, and the duty in a process beside the service: rounds with it and without it in
- * turn. The last lines are the ratios with / without, median (min..max) of the rounds.
+ * `deno task bench:retention`: what retention costs who writes. A database full of old rows,
+ * clients in a closed loop, and the duty in a process beside the service: rounds with it and without
+ * it in turn. The last lines are the ratios with / without, median (min..max) of the rounds.
  */
 import { fileURLToPath } from "node:url";
 import { createPostgresStore } from "../src/adapters/postgres/store.ts";

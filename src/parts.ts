@@ -26,6 +26,9 @@ import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
  */
 const UNSHARED_COPY_MS = 1_000;
 
+/** It looks into the catalogue once. */
+const RETENTION_CHECK_LIMIT_MS = 5_000;
+
 /** It watches a store that others can change and exchange, which the embedded one is not. */
 type StoreWatcher = Pick<DatabaseOptions, "gate" | "onIndexFault">;
 
@@ -131,8 +134,9 @@ export async function checkStore(config: Config): Promise<Findings> {
   const { store, dataDir } = config;
   if (store.kind === "sqlite") return await checkSqlite(config, store.path);
   const bound = await checkStoreBinding(dataDir, store.kind);
-  const [{ checkPostgres }, { createPool }] = await Promise.all([
+  const [{ checkPostgres }, { whatRetentionLacks }, { createPool }] = await Promise.all([
     import("./adapters/postgres/check.ts"),
+    import("./adapters/postgres/retention.ts"),
     import("./adapters/postgres/pool.ts"),
   ]);
   const pool = createPool({
@@ -144,7 +148,10 @@ export async function checkStore(config: Config): Promise<Findings> {
     },
   });
   try {
-    return await checkPostgres(pool);
+    const findings = await checkPostgres(pool);
+    if (config.retentionMs === undefined) return findings;
+    const lacking = await pool.run(RETENTION_CHECK_LIMIT_MS, whatRetentionLacks);
+    return lacking === undefined ? findings : { ...findings, notes: [...findings.notes, lacking] };
   } finally {
     await pool.close();
   }

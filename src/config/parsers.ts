@@ -47,8 +47,8 @@ const MS_PER_UNIT = new Map([["d", 86_400_000], ["h", 3_600_000], ["m", 60_000],
 ]]);
 
 /**
- * Reads `250ms`, `1.5s`, `1m30s`, `30d`; a bare whole number is seconds. The result is in milliseconds,
- * rounded to a whole one.
+ * Reads `250ms`, `1.5s`, `1m30s`, `30d`; a bare whole number is seconds. The result is in
+ * milliseconds, rounded to a whole one.
  */
 export function durationMs(min: number, max: number): Parser<number> {
   return (value) => {

@@ -110,16 +110,20 @@ Deno.test("the printed schema is all that a role without the right to change tab
       DB_USER: role,
       DB_PASS: "pw",
     };
-    const { code, stdout } = await run(["--print-schema"], settings);
-    assert.equal(code, 0);
-    await once(database.url, async (sql) => {
-      await sql.unsafe(
+    const runPrinted = async (settings: Environment) => {
+      const { code, stdout } = await run(["--print-schema"], settings);
+      assert.equal(code, 0);
+      await once(database.url, async (sql) => {
+        for (const statement of stdout.split(";\n").filter((text) => text.trim() !== "")) {
+          await sql.unsafe(statement);
+        }
+      });
+    };
+    await once(database.url, (sql) =>
+      sql.unsafe(
         `create role "${role}" login password 'pw'; revoke create on schema public from public`,
-      );
-      for (const statement of stdout.split(";\n").filter((text) => text.trim() !== "")) {
-        await sql.unsafe(statement);
-      }
-    });
+      ));
+    await runPrinted(settings);
     try {
       assert.equal((await run(["--check-config"], settings)).code, 0);
       await using proxy = await Dsproxy.start(settings);
@@ -127,6 +131,14 @@ Deno.test("the printed schema is all that a role without the right to change tab
       assert.equal(await proxy.status("/readyz"), 200);
       await proxy.stop();
       assert.doesNotMatch(proxy.log, /"level":"(warn|error)"/);
+      const retaining = { ...settings, RETENTION: "30d" };
+      const lacking = /RETENTION will delete nothing.* grant delete, update \(dsproxy_seq\) on/;
+      const before = await run(["--check-config"], retaining);
+      assert.equal(before.code, 0);
+      assert.match(before.stdout + before.log, lacking);
+      await runPrinted(retaining);
+      const after = await run(["--check-config"], retaining);
+      assert.doesNotMatch(after.stdout + after.log, lacking);
     } finally {
       await once(database.url, (sql) => sql.unsafe(`drop owned by "${role}"; drop role "${role}"`));
       await database.drop();

@@ -180,7 +180,8 @@ async function discardDeadLetter(session: Session, id: string): Promise<boolean>
 
 /**
  * Puts the entry of a dead letter in as a row. The dead letters deleted are locked until the end:
- * of two replays at once, the second finds nothing. It has to be called in a transaction.
+ * of two replays at once, the second finds nothing. It has to be called in a transaction, in which
+ * whatever is counted for each source changes, too.
  */
 async function replayDeadLetter(session: Session, id: string): Promise<Entry | undefined> {
   const { rows: [row] } = await session.query<EntryRow & { inserted: number }>(

@@ -1,7 +1,7 @@
 /**
  * Notes the numbers whose entries are not in the store any more, or never come there, in the table
- * `dsproxy_gone`: a bit a number, so that whoever compares numbers with rows can tell what was taken
- * away from what was lost.
+ * `dsproxy_gone`, a bit a number: whoever compares numbers with rows can tell what was taken away
+ * from what was lost.
  */
 import type { WriteId } from "../../domain.ts";
 import { GONE_BLOCK } from "./migrations.ts";

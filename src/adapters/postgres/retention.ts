@@ -19,7 +19,7 @@ import { assertTerm } from "./terms.ts";
 /** The index is there for good, unless somebody drops it. */
 const INDEX_CHECKED_MS = 60_000;
 /** Who has one of the rows locked is not waited for longer; the batch is tried again. */
-const LOCK_WAIT_MS = 1_000;
+const LOCK_WAIT_MS = 2_000;
 /** Where more of a batch are refused it is not about single rows. */
 const REFUSED_MAX = 16;
 
@@ -119,7 +119,8 @@ async function lockKept(session: Session, hidden: readonly Hidden[]): Promise<re
 /** It trusts no place: another row may lie there by now. */
 const DELETE = `
 delete from user_data as old
-using unnest($1::oid[], $2::tid[], $3::oid[], $4::tid[]) as pair (part, place, kept_part, kept_place)
+using unnest($1::oid[], $2::tid[], $3::oid[], $4::tid[])
+  as pair (part, place, kept_part, kept_place)
 where old.ctid = any($2::tid[]) and old.tableoid = pair.part and old.ctid = pair.place
   and old.ts < $5
   and exists (
@@ -189,16 +190,33 @@ function keyOf({ part, place }: Place): string {
 }
 
 async function missingRight(session: Session, cause: Error): Promise<StoreRefusesError> {
+  const grant = grantRetention(...await placeOf(session));
+  return new StoreRefusesError(
+    INSUFFICIENT_PRIVILEGE,
+    `Retention cannot delete rows: ${cause.message}. Let the table's owner or a superuser run ` +
+      `this, or leave RETENTION out: ${grant};`,
+    { cause },
+  );
+}
+
+/** Returns what the check has to say; undefined where retention may delete, or makes the table. */
+export async function whatRetentionLacks(session: Session): Promise<string | undefined> {
+  const { rows: [row] } = await session.query<{ may: boolean }>(
+    `select has_table_privilege(oid, 'delete') and has_any_column_privilege(oid, 'update') as may
+     from pg_class where oid = to_regclass('user_data')`,
+  );
+  if (row === undefined || row.may) return undefined;
+  const grant = grantRetention(...await placeOf(session));
+  return "RETENTION will delete nothing, as the role may not. Let the table's owner run this: " +
+    `${grant};`;
+}
+
+/** Returns the schema of `user_data`, and the role. */
+async function placeOf(session: Session): Promise<[schema: string, role: string]> {
   const { rows: [place] } = await session.query<{ schema: string; role: string }>(
     `select quote_ident(n.nspname) as schema, quote_ident(current_user) as role
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.oid = 'user_data'::regclass`,
   );
-  const { schema, role } = place!;
-  return new StoreRefusesError(
-    INSUFFICIENT_PRIVILEGE,
-    `Retention cannot delete rows: ${cause.message}. Let the table's owner or a superuser run ` +
-      `this, or leave RETENTION out: ${grantRetention(schema, role)};`,
-    { cause },
-  );
+  return [place!.schema, place!.role];
 }

@@ -107,6 +107,15 @@ Deno.test("while rows are deleted, who deletes the newest one waits until it is 
       const started = await store.put(RUN, old("a", 4, 1), 3);
       assert.equal(started.rows, 1, "a flush waits for nothing");
       const deletion = execute(url, "delete from user_data where user_id = 'a' and ts = 3");
+      await eventually(
+        "the other program waits",
+        async () =>
+          await single(
+            url,
+            "select count(*)::int from pg_stat_activity where wait_event_type = 'Lock' " +
+              "and query like 'delete from user_data where%ts = 3'",
+          ) === 1,
+      );
       await blocker.unsafe("rollback");
       assert.equal((await pass).rows, 2);
       await deletion;
@@ -226,9 +235,11 @@ Deno.test("a column whose collation takes several spellings for one has one user
   withDatabase(async (url) => {
     await execute(
       url,
-      `create collation any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+      `create collation any_case
+         (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
        create table user_data (user_id varchar(80) collate any_case, value text, ts bigint);
-       insert into user_data values ('Ann', 'v', 1), ('ann', 'v', 2), ('ANN', 'v', 3), ('bob', 'v', 1)`,
+       insert into user_data
+         values ('Ann', 'v', 1), ('ann', 'v', 2), ('ANN', 'v', 3), ('bob', 'v', 1)`,
     );
     await withStore(url, async (ports) => {
       assert.equal((await wholePass(ports, 1)).rows, 2);

@@ -46,7 +46,8 @@ Deno.test("numbers of deleted rows and dead letters are noted, each with its kin
 Deno.test("values that another program left in the columns are no stumbling block", () =>
   withStore(async (ports, execute) => {
     execute(`insert into user_data (user_id, value, ts) values (null, 'v', 1), (null, 'v', 2),
-      (x'ff', 'v', 1), (x'ff', 'v', 2), ('broken' || cast(x'ff' as text), 'v', 1), ('broken' || cast(x'ff' as text), 'v', 2),
+      (x'ff', 'v', 1), (x'ff', 'v', 2),
+      ('broken' || cast(x'ff' as text), 'v', 1), ('broken' || cast(x'ff' as text), 'v', 2),
       ('text', 'v', 'yesterday'), ('text', 'v', 2), ('half', 'v', 1.5), ('half', 'v', 2.5),
       ('half', 'v', 0.5), ('no age', 'v', null), ('no age', 'v', null), ('no value', null, 9),
       ('no value', 'v', 8), ('no value', 'v', 7), ('huge', 'v', -9223372036854775807),
