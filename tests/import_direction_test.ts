@@ -10,9 +10,9 @@ const WORDS = /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|
  */
 const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: string }>> = {
   ports: { from: "", doors: "*" },
-  disk: { from: "", doors: "file_system small_file" },
+  disk: { from: "", doors: "file_system small_file neighbours" },
   telemetry: { from: "", doors: "families log metrics clock_watch loop_lag" },
-  journal: { from: "disk", doors: "journal checkpoint place verify" },
+  journal: { from: "disk", doors: "journal checkpoint place verify left_journal" },
   guarding: {
     from: "disk telemetry",
     doors:
@@ -30,6 +30,11 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "forwarding_half forwarded_runs group_message sink_by_source stored_sink to_store",
   },
   applying: { from: "forwarding telemetry", doors: "applier" },
+  cluster: { from: "", doors: "duty" },
+  adopting: {
+    from: "cluster delivery disk forwarding guarding journal reading telemetry",
+    doors: "adoption",
+  },
   service_parts: { from: "intake reading delivery forwarding telemetry", doors: "service_parts" },
   closing_list: { from: "telemetry", doors: "closing_list" },
   outbound: { from: "delivery forwarding service_parts", doors: "outbound" },

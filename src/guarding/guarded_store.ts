@@ -33,7 +33,7 @@ export type StoreCall =
 
 /** @param onFault is told of each call that was made and failed, whether its caller tells or not */
 export function guardStore(
-  { store, identity, deadLetters, groups, terms }: StorePorts,
+  { store, identity, deadLetters, groups, terms, within }: StorePorts,
   breakers: StoreBreakers,
   onFault: (call: StoreCall, error: unknown) => void,
 ): StorePorts {
@@ -45,6 +45,7 @@ export function guardStore(
     ...(groups !== undefined && { groups: new GuardedGroupStore(groups, guard) }),
     // A leader's duties are nobody's request: they fail, are told, and are tried again by themselves.
     ...(terms !== undefined && { terms }),
+    ...(within !== undefined && { within }),
   };
 }
 

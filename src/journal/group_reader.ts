@@ -25,6 +25,8 @@ interface GroupReaderOptions {
   /** Of this run further records may follow; those of others are all there. */
   readonly run: string;
   readonly isWanted: (source: string) => boolean;
+  /** It is true where nothing past the first damage is to be read. */
+  readonly endsAtDamage?: boolean;
 }
 
 export class GroupReader implements GroupSource {
@@ -35,8 +37,14 @@ export class GroupReader implements GroupSource {
   /** These were read, and the last record of their group was not. */
   #begun: Entry[] = [];
   #ready: EntryGroup[] = [];
+  #hasEnded = false;
 
   constructor(private readonly options: GroupReaderOptions) {}
+
+  /** It met damage, past which it was not to read. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
 
   restart(marks: ReadonlyMap<string, number>): void {
     this.#marks = marks;
@@ -53,6 +61,7 @@ export class GroupReader implements GroupSource {
 
   /** Resolves to false when there is nothing more to read for now. */
   async #readOn(): Promise<boolean> {
+    if (this.#hasEnded) return false;
     const place = this.#nextPlace();
     if (place === undefined) return false;
     const { segment, offset, seq } = place;
@@ -85,6 +94,10 @@ export class GroupReader implements GroupSource {
     place.offset = next;
     place.seq += records.length;
     if (damage === undefined) return;
+    if (this.options.endsAtDamage) {
+      this.#hasEnded = true;
+      return;
+    }
     // Where the group ended cannot be read any more. What is damaged belongs to the next one.
     this.#endGroup(segment);
     place.seq = damage.nextSeq ?? lastSeq + 1;

@@ -2,7 +2,7 @@ import type { Entry } from "../domain.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
 import type { GroupStore } from "./group_store.ts";
 import type { StoreIdentity } from "./store_identity.ts";
-import type { Terms } from "./terms.ts";
+import type { Term, Terms } from "./terms.ts";
 
 /**
  * An adapter of a database offers these, each port by itself. Closing the store closes them all.
@@ -15,7 +15,15 @@ export interface StorePorts {
   readonly groups?: GroupStore;
   /** A database of one process alone has none: nobody else could lead. */
   readonly terms?: Terms;
+  /**
+   * Returns what brings entries to the store only as long as this term lasts: each transaction
+   * throws a TermOverError, and writes nothing, once another one has begun. It is there where terms
+   * are.
+   */
+  readonly within?: (term: Term) => WithinTerm;
 }
+
+export type WithinTerm = Pick<Store, "open" | "put"> & Pick<GroupStore, "apply" | "fold">;
 
 /**
  * The store is the system of record. Every call may be retried safely; each rejects (never hangs)

@@ -11,6 +11,7 @@ Deno.test("without any setting everything has the default of the contract", () =
     cache: { kind: "memory", ttlMs: 300_000, localMax: 100_000 },
     role: "all",
     queue: { kind: "journal" },
+    adopt: undefined,
     batch: { size: 50, intervalMs: 2000, max: 5000 },
     journal: { dir: "data/journal", maxBytes: 2 ** 30, retainMs: 3_600_000 },
     limits: { bodyBytes: 2 ** 20, keyBytes: 512, valueBytes: 2 ** 18 },

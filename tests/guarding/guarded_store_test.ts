@@ -35,7 +35,7 @@ function setUp() {
   const failure = () => state.error;
   const faults: StoreCall[] = [];
   const breakers = { store: new Breaker("The store", clock), reads: new Breaker("Reads", clock) };
-  const unguarded: Required<Omit<StorePorts, "terms">> = {
+  const unguarded: Required<Omit<StorePorts, "terms" | "within">> = {
     store: echo<Store>(["open", "put", "marks", "latest", "ping", "close"], failure),
     identity: echo<StoreIdentity>(["identify", "outdateCopies"], failure),
     deadLetters: echo<DeadLetters>(["count", "list", "find", "replay", "discard"], failure),
