@@ -52,10 +52,11 @@ export class LeftDirectory {
 
   /** Returns what is another text once its owner has been at work in between. */
   async trace(): Promise<string> {
-    const small = [STORE_FILE, FORWARDED_FILE].map((name) =>
-      readSmallFile(this.#fs, this.path, name)
-    );
-    return [await traceOf(this.#fs, this.#journal), ...await Promise.all(small)].join("\n");
+    const texts = [await traceOf(this.#fs, this.#journal)];
+    for (const name of [STORE_FILE, FORWARDED_FILE]) {
+      texts.push(await readSmallFile(this.#fs, this.path, name) ?? "");
+    }
+    return texts.join("\n");
   }
 
   /** @throws LeftAloneError unless what waits here is for the store with this identity */

@@ -259,7 +259,10 @@ export class Model {
 
   #byValue(value: string): ModelWrite {
     const write = this.#writes.get(value);
-    if (write === undefined) throw new Error(`nobody wrote ${nameOf({ value })}`);
+    if (write === undefined) {
+      this.world.violated(`nobody wrote ${nameOf({ value })}`);
+      throw new Error(`nobody wrote ${nameOf({ value })}`);
+    }
     return write;
   }
 
