@@ -67,9 +67,9 @@ export class Adopter {
     const adoption = new (adoptsNaively(bug) ? NaiveAdoption : Adoption)(
       { ...this.parts.layout, from: Volume.ROOT },
       {
-        fs: volume.files,
+        fs: buggyVolume(volume.files, bug),
         neighbours: volume,
-        store: buggyVolume(bound, volume, bug),
+        store: bound,
         cache: this.#makeCache(process, clock, new CacheNamespace(store.identity, clock)),
         clock,
         metrics,

@@ -4,7 +4,8 @@
  */
 import type { AdoptionOptions, AdoptionParts } from "../../src/adopting/adoption.ts";
 import type { Entry } from "../../src/domain.ts";
-import { readCheckpoint } from "../../src/journal/checkpoint.ts";
+import type { JournalFileSystem } from "../../src/disk/file_system.ts";
+import { FORWARDED_FILE } from "../../src/forwarding/forwarded_runs.ts";
 import type { Segment } from "../../src/journal/segment.ts";
 import { survey } from "../../src/journal/survey.ts";
 import type { WithinTerm } from "../../src/ports/store.ts";
@@ -62,31 +63,12 @@ async function tornRecord(
   };
 }
 
-/** What the owner was told by the store is taken for what the store has now. */
-export function buggyVolume(
-  store: AdoptionParts["store"],
-  volume: Volume,
-  bug: Bug | undefined,
-): AdoptionParts["store"] {
-  if (bug !== "adopted-behind-a-gap") return store;
+/** What a broker may have is put there directly, as if there had never been one. */
+export function buggyVolume(files: JournalFileSystem, bug: Bug | undefined): JournalFileSystem {
+  if (bug !== "adopted-by-another-way") return files;
   return {
-    ...store,
-    store: {
-      ...store.store,
-      marks: async (sources) => {
-        const marks = new Map(await store.store.marks(sources));
-        for (const path of await volume.directories(Volume.ROOT)) {
-          const checkpoint = await readCheckpoint(volume.files, `${path}/journal`);
-          if (checkpoint === undefined || checkpoint === "damaged") continue;
-          for (const { source, settledSeq } of checkpoint.sources) {
-            if (sources.includes(source)) {
-              marks.set(source, Math.max(settledSeq, marks.get(source) ?? 0));
-            }
-          }
-        }
-        return marks;
-      },
-    },
+    ...files,
+    list: async (path) => (await files.list(path)).filter((name) => name !== FORWARDED_FILE),
   };
 }
 
@@ -96,8 +78,6 @@ export function buggyWithin(
   bug: Bug | undefined,
 ): WithinTerm {
   switch (bug) {
-    case "adopted-behind-a-gap":
-      return { ...within, put: (source, entries) => within.put(source, entries, 0) };
     case "adoption-that-removes":
       return {
         ...within,

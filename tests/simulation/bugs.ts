@@ -33,7 +33,7 @@ export const BUGS = [
   "replicated-before-confirm",
   "forwarded-runs-forgotten",
   "adoption-that-removes",
-  "adopted-behind-a-gap",
+  "adopted-by-another-way",
   "adopted-torn-record",
 ] as const;
 
