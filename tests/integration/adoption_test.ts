@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { checksum, decodeHeader, encodeHeader, HEADER_BYTES } from "../../src/journal/codec.ts";
+import { TERM_OVER_CODE } from "../support/adopter.ts";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
 import {
   contentOf,
@@ -15,6 +16,7 @@ import {
 } from "../support/left_behind.ts";
 import { once, startPostgres } from "../support/postgres.ts";
 import { Random } from "../support/random.ts";
+import { redisCommand, startRedis } from "../support/redis.ts";
 import { delay } from "../support/services.ts";
 
 /** Leaves a directory with these writes behind. */
@@ -81,12 +83,12 @@ for (const seed of [1, 2, 3, 4]) {
       const random = new Random(seed);
       const values = valuesFrom("w", 3_000);
       await leave(volume, "a", values);
-      await using adopter = await startAdopter(volume, { maxRows: 20 });
+      await using adopter = await startAdopter(volume, { maxRows: 3 });
       await eventually(
         "begun",
         () => Promise.resolve(adopter.log.includes("its journal is adopted")),
       );
-      await delay(random.between(0, 600));
+      await delay(random.between(0, 1_000));
       await using owner = await Dsproxy.start({
         ...volume.settings("a"),
         BATCH_INTERVAL: "20ms",
@@ -99,6 +101,7 @@ for (const seed of [1, 2, 3, 4]) {
         async () => await owner.metric("dsproxy_queue_depth") === 0,
       );
       await assertOnce(volume, [...values, ...more]);
+      assert.match(adopter.log, /"The instance is back, and goes on with its journal itself"/);
       await owner.stop();
       const left = [...(await contentOf(join(volume.path, "a", "journal"))).keys()];
       assert.deepEqual(left.filter((path) => path.endsWith(".seg")).length <= 1, true, `${left}`);
@@ -118,7 +121,7 @@ Deno.test("where an adopter is killed in the middle, the next one goes on, and a
     await eventually("more of it is there", async () => await storedRows() > 500);
     await using third = await startAdopter(volume, { maxRows: 500, leader: "adopter00003" });
     await adopted(third);
-    assert.equal((await second.ended()).code, 3, "its term was over");
+    assert.equal((await second.ended()).code, TERM_OVER_CODE, "its term was over");
     await assertOnce(volume, values);
   }));
 
@@ -227,6 +230,66 @@ Deno.test("a store that went back is told of, and nothing is put behind the gap"
       async () => (await storedValues(volume.databaseUrl)).size === 21,
     );
     await owner.kill();
+  }));
+
+Deno.test("what goes by groups goes by them, also where its broker is gone for good", () =>
+  withVolume(async (volume) => {
+    const values = valuesFrom("w", 2_000);
+    const settings = {
+      ...volume.settings("a"),
+      ROLE: "api",
+      // Nobody listens there.
+      RABBITMQ_URL: "amqp://127.0.0.1:1/",
+      BATCH_MAX: "5000",
+    };
+    await (await startOwner(volume.settings("a"))).stop();
+    await using owner = await Dsproxy.start(settings);
+    await writeAll(owner, values);
+    await owner.kill();
+    assert.match(await Deno.readTextFile(join(volume.path, "a", "forwarded")), /runs/);
+    const before = await contentOf(volume.path);
+    await using adopter = await startAdopter(volume, { maxRows: 50 });
+    await eventually(
+      "some of it is there",
+      async () => (await storedValues(volume.databaseUrl)).size > 200,
+    );
+    assert.deepEqual(await contentOf(volume.path), before);
+    // Its owner comes back, without a broker, and sends the same groups.
+    await using back = await Dsproxy.start({ ...volume.settings("a"), BATCH_INTERVAL: "20ms" });
+    const more = valuesFrom("more", 100);
+    await writeAll(back, more);
+    await eventually(
+      "its journal drains",
+      async () => await back.metric("dsproxy_queue_depth") === 0,
+    );
+    await assertOnce(volume, [...values, ...more]);
+    const [left] = await once(
+      volume.databaseUrl,
+      (sql) => sql`select count(*) as n from dsproxy_applied`,
+    );
+    assert.equal(Number(left!.n), 0, "the mark is behind all groups");
+    await adopter.kill();
+    await back.kill();
+  }));
+
+Deno.test("nobody reads an older copy out of Redis once a write was adopted", () =>
+  withVolume(async (volume) => {
+    await using redis = await startRedis();
+    const shared = { REDIS_URL: redis.url };
+    const [a, b] = [volume.settings("a"), { ...volume.settings("b"), BATCH_INTERVAL: "20ms" }];
+    await (await startOwner({ ...a, ...shared })).stop();
+    await using reader = await Dsproxy.start({ ...b, ...shared });
+    await reader.accept({ user_id: "u", value: "older", ts: 1_000 }, "?ack=flushed");
+    await using owner = await Dsproxy.start({ ...a, ...shared });
+    await owner.accept({ user_id: "u", value: "newer", ts: 2_000 });
+    await owner.kill();
+    await redisCommand(redis.port, "FLUSHALL");
+    await eventually("it is lost", async () => (await reader.read("u")).value === "older");
+    await using adopter = await startAdopter(volume, { others: shared });
+    await adopted(adopter);
+    await eventually("it is read", async () => (await reader.read("u")).value === "newer", 2_000);
+    await adopter.kill();
+    await reader.kill();
   }));
 
 async function flipBit(journal: string, text: string): Promise<void> {

@@ -1,6 +1,5 @@
 /** A volume with data directories of instances, one of which is gone, and those who look at it. */
 import { join } from "node:path";
-import type { AdopterSettings } from "./adopter.ts";
 import { Dsproxy, type Environment, type HowToRun } from "./dsproxy.ts";
 import { once, withDatabase } from "./postgres.ts";
 
@@ -57,17 +56,27 @@ export function valuesFrom(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${prefix}${i}`);
 }
 
+interface AdopterSettings {
+  readonly leader?: string;
+  readonly maxRows?: number;
+  readonly others?: Environment;
+}
+
+/** Starts what adopts the journals of the volume, after a second, and does nothing else. */
 export function startAdopter(
   { databaseUrl, path }: Volume,
-  settings: Partial<AdopterSettings> = {},
+  { leader = "adopter00001", maxRows = 500, others = {} }: AdopterSettings = {},
   how: HowToRun = {},
 ): Promise<Dsproxy> {
-  const all: AdopterSettings = { databaseUrl, from: path, leader: "adopter00001", ...settings };
-  return Dsproxy.start({}, {
-    ...how,
-    main: "tests/support/adopter.ts",
-    args: [JSON.stringify(all)],
-  });
+  const settings = {
+    DATABASE_URL: databaseUrl,
+    ADOPT_FROM: path,
+    ADOPT_AFTER: "1s",
+    BATCH_SIZE: "1",
+    BATCH_MAX: `${maxRows}`,
+    ...others,
+  };
+  return Dsproxy.start(settings, { ...how, main: "tests/support/adopter.ts", args: [leader] });
 }
 
 /** How often each value is in the database. */
