@@ -90,8 +90,8 @@ export class Adoption implements Duty {
   }
 
   async #lookAround(): Promise<void> {
-    const { neighbours, log } = this.parts;
-    const paths = await neighbours.directories(this.options.from);
+    const { log } = this.parts;
+    const paths = await this.#directories();
     if (paths.length > DIRECTORIES_MAX && this.#known.size === 0) {
       log.warn("There are more directories than are looked at", {
         adoptFrom: this.options.from,
@@ -104,6 +104,17 @@ export class Adoption implements Duty {
       paths.slice(0, DIRECTORIES_MAX).map((path) => [path, before.get(path) ?? this.#new(path)]),
     );
     for (const [path, known] of before) if (!this.#known.has(path)) await end(known);
+  }
+
+  async #directories(): Promise<string[]> {
+    const { from } = this.options;
+    try {
+      return await this.parts.neighbours.directories(from);
+    } catch (cause) {
+      const message = `Cannot list ADOPT_FROM=${from}: ${reasonOf(cause)}. Mount it there, make ` +
+        "it readable, or unset ADOPT_FROM.";
+      throw new Error(message, { cause });
+    }
   }
 
   #new(path: string): Known {
@@ -127,7 +138,7 @@ export class Adoption implements Duty {
   }
 
   async #adopt(known: Known, owner: string, term: Term, isOver: () => boolean): Promise<void> {
-    if (known.underWay?.term !== term) await end(known);
+    if (!known.underWay?.isWithin(term)) await end(known);
     const { directory } = known;
     const underWay = known.underWay ?? await this.#begin(known, owner, term);
     if (underWay === undefined) return;

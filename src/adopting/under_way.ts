@@ -54,8 +54,8 @@ export class AdoptionUnderWay {
     this.#batches = new GroupBatches(this.#groups);
   }
 
-  get term(): Term {
-    return this.parts.term;
+  isWithin({ number, leader }: Term): boolean {
+    return number === this.parts.term.number && leader === this.parts.term.leader;
   }
 
   /** @throws LeftAloneError where nothing of the journal may be brought to the store */

@@ -27,13 +27,14 @@ class SetUp {
   readonly groups = new MemoryGroups(this.store.tables);
   term = TERM;
   own: string | undefined = "adopter00000";
+  directories = () => Promise.resolve(["/data", "/no-data"]);
   /** Called before each transaction. */
   before: () => void = () => {};
   readonly adoption: Adoption;
 
   constructor(options: Partial<AdoptionOptions> = {}) {
     const neighbours: Neighbours = {
-      directories: () => Promise.resolve(["/data", "/no-data"]),
+      directories: () => this.directories(),
       isLocked: (path) => {
         this.asked.push(path);
         return Promise.resolve(this.fs.isLocked(path));
@@ -277,6 +278,12 @@ Deno.test("a signal ends it after the transaction that is under way", async () =
   up.before = () => {};
   await up.look();
   assert.deepEqual(up.values, ["a", "b", "c", "d", "e"]);
+});
+
+Deno.test("a volume that is not there is told of with what to do", async () => {
+  const up = new SetUp();
+  up.directories = () => Promise.reject(new Error("no such directory"));
+  await assert.rejects(up.look(), /Cannot list ADOPT_FROM=\/: no such directory\. Mount it there/);
 });
 
 Deno.test("a journal that lacks a segment is left alone", async () => {

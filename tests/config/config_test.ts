@@ -259,3 +259,20 @@ Deno.test("JOURNAL_RETAIN is a duration, and 0 keeps nothing", () => {
   assert.equal(configOf({ JOURNAL_RETAIN: "90m" }).journal.retainMs, 5_400_000);
   assert.equal(configOf({ JOURNAL_RETAIN: "0" }).journal.retainMs, 0);
 });
+
+Deno.test("the journals of other instances are looked at where a volume is named, and a store is shared", () => {
+  const url = "postgres://db/x";
+  assert.deepEqual(configOf({ DATABASE_URL: url, ADOPT_FROM: "/volume" }).adopt, {
+    from: "/volume",
+    afterMs: 60_000,
+  });
+  assert.equal(
+    configOf({ DATABASE_URL: url, ADOPT_FROM: "/volume", ADOPT_AFTER: "10s" }).adopt?.afterMs,
+    10_000,
+  );
+  assert.equal(configOf({ DATABASE_URL: url, ADOPT_AFTER: "10s" }).adopt, undefined);
+  assertProblem(
+    { ADOPT_FROM: "/volume" },
+    /^ADOPT_FROM: \/volume has writes of other instances, and STORE=sqlite .*DATABASE_URL/,
+  );
+});
