@@ -138,8 +138,9 @@ export class Adoption implements Duty {
   }
 
   async #adopt(known: Known, owner: string, term: Term, isOver: () => boolean): Promise<void> {
-    if (!known.underWay?.isWithin(term)) await end(known);
     const { directory } = known;
+    const goesOn = known.underWay?.isWithin(term) && await known.underWay.isCurrent();
+    if (!goesOn) await end(known);
     const underWay = known.underWay ?? await this.#begin(known, owner, term);
     if (underWay === undefined) return;
     while (!isOver()) {

@@ -89,7 +89,7 @@ export class Bringing {
   }
 
   async #apply({ source, groups }: GroupBatch): Promise<number> {
-    const { within, metrics, onRows } = this.parts;
+    const { within, metrics, log, onRows } = this.parts;
     const never = this.#neverOf(source);
     for (const { first, last, entries } of groups) {
       if (entries.length === 0 && first <= last) never.push({ first, last });
@@ -98,9 +98,16 @@ export class Bringing {
       entries.length > 0 && last > this.#markOf(source)
     );
     if (lacking.length > 0) {
-      const { rows } = await within.apply(lacking);
+      const { rows, dead } = await within.apply(lacking);
       metrics.flushRows.inc({ outcome: "ok" }, rows);
       onRows(rows);
+      if (dead.length > 0) {
+        const { seq, code, message: reason } = dead[0]!;
+        log.error("The store refuses rows of a journal that is adopted: they are dead letters", {
+          ...{ source, seq, code, reason },
+          rows: dead.length,
+        });
+      }
     }
     const { mark } = await within.fold(source, never);
     const last = groups.at(-1)!.last;

@@ -33,7 +33,6 @@ export class AdoptionUnderWay {
   readonly #groups: GroupSource;
   readonly #batches: GroupBatches;
   readonly #marks: Map<string, number>;
-  #isWorthTelling = false;
   #isAll = false;
   #rows = 0;
 
@@ -58,6 +57,11 @@ export class AdoptionUnderWay {
     return number === this.parts.term.number && leader === this.parts.term.leader;
   }
 
+  /** Its owner was not at work since it was read. */
+  async isCurrent(): Promise<boolean> {
+    return await this.parts.directory.trace() === this.parts.trace;
+  }
+
   /** @throws LeftAloneError where nothing of the journal may be brought to the store */
   async begin(): Promise<void> {
     const { journal } = this.parts;
@@ -73,8 +77,6 @@ export class AdoptionUnderWay {
       this.#marks.set(source, Math.min(brought, markOf(source)));
     }
     this.#groups.restart(this.#marks);
-    this.#isWorthTelling = journal.unsettled > 0 &&
-      journal.sources.some((source) => markOf(source) < journal.lastSeq(source));
     this.#log("An instance is gone: its journal is adopted", { waiting: journal.unsettled });
   }
 
@@ -114,7 +116,10 @@ export class AdoptionUnderWay {
   }
 
   #log(message: string, fields: Readonly<Record<string, unknown>> = {}): void {
-    if (this.#isWorthTelling) this.parts.log.info(message, { ...this.#fields(), ...fields });
+    // Another leader may have been told already of what it has brought there, or not.
+    if (this.parts.journal.unsettled > 0) {
+      this.parts.log.info(message, { ...this.#fields(), ...fields });
+    }
   }
 
   #fields(): Readonly<Record<string, unknown>> {

@@ -108,12 +108,6 @@ export class LeftJournal {
     return this.found.progress.doneSeq(source);
   }
 
-  /** It is the last number of a source that can be read here. */
-  lastSeq(source: string): number {
-    const segments = this.found.segments.filter((segment) => segment.source === source);
-    return Math.max(0, ...segments.map(({ readableThrough }) => readableThrough));
-  }
-
   /** Begins to read, with what the store may not have. It has a place of its own. */
   groups(): GroupSource {
     const { progress } = this.found;

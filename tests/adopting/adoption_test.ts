@@ -211,6 +211,24 @@ Deno.test("an owner that comes back between two batches goes on itself", async (
   await owner!.close();
 });
 
+Deno.test("an owner that was back unseen between two steps has its journal read anew", async () => {
+  const up = new SetUp();
+  await up.journal(["a", "b", "c", "d", "e"]);
+  up.kill();
+  await up.look();
+  await up.clock.advance(AFTER_MS);
+  // A transaction takes so long that the step is over after it.
+  up.before = () => void up.clock.advance(10_000);
+  await up.look();
+  assert.deepEqual(up.values, ["a", "b"]);
+  up.before = () => {};
+  const { journal } = await open(up.fs);
+  await pushAll(journal, ["f"]);
+  up.kill();
+  await up.look();
+  assert.deepEqual(up.values, ["a", "b", "c", "d", "e", "f"]);
+});
+
 Deno.test("its own directory an instance does not ask for its lock, nor before it knows which one that is", async () => {
   const up = new SetUp();
   const journal = await up.journal(["a"]);
