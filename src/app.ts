@@ -2,13 +2,11 @@
  * This is the composition root: it makes the parts that the configuration asks for, and the service
  * that lives by them.
  */
-import type { Duty } from "./cluster/duty.ts";
-import { DeadLetterRetryDuty } from "./cluster/dead_letter_retry.ts";
-import { RetentionDuty } from "./cluster/retention.ts";
 import { Leadership } from "./cluster/leadership.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
+import { makeDuties } from "./duties.ts";
 import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
 import { Breaker } from "./guarding/breaker.ts";
 import { cacheFaults } from "./guarding/cache_faults.ts";
@@ -45,7 +43,11 @@ const SCRAPE_LIMIT_MS = 500;
 const WRONG_STORE_LIMIT_MS = 4_000;
 
 /** It stands where else it says who leads. */
-const STANDS_ASIDE = { description: "an API server: a worker without Redis leaves it to them" };
+/**
+ * All that may lead ask the same for the lease, and reach the same copies. A worker need not have
+ * the Redis that API servers have.
+ */
+const STANDS_ASIDE = { description: "one of the API servers" };
 
 interface App {
   /**
@@ -151,14 +153,17 @@ class Application implements App {
       asked: () => ({
         service: this.#service,
         firstContact: this.#firstContact,
-        leadership: this.#mayLead ? this.#leadership : STANDS_ASIDE,
+        leadership: config.role === "worker" ? STANDS_ASIDE : this.#leadership,
       }),
     });
     const identity = async () => namespace.known?.id ?? (await store.identity.identify()).id;
     this.#leadership = new Leadership({
       lease: createLease(config, { ports: store, identity, clock }),
       terms: termsOf(store),
-      duties: this.#duties(),
+      duties: makeDuties(config, {
+        ...{ store, cache: this.#cache, ...surroundings, metrics, log },
+        instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
+      }),
       name: () => this.#name,
       random: Math.random,
       ...{ clock, log, metrics },
@@ -244,38 +249,9 @@ class Application implements App {
         this.#firstContact,
         new LoopLag(clock, this.#metrics),
         ...attendants,
-        ...this.#mayLead ? [this.#leadership] : [],
       ],
       log: this.#log,
     });
-  }
-
-  /**
-   * All that may lead have to ask the same for the lease. API servers may ask a Redis that a worker
-   * need not have, and that it knows nothing of then.
-   */
-  get #mayLead(): boolean {
-    return this.config.role !== "worker" || this.config.cache.kind === "redis";
-  }
-
-  /** What one instance does for all, while it leads. */
-  #duties(): Duty[] {
-    const { config, surroundings: { clock } } = this;
-    const { retention, retries } = this.#store;
-    const told = { clock, metrics: this.#metrics, log: this.#log };
-    const { retentionMs, deadLetterRetryMs: agesMs } = config;
-    return [
-      ...retention === undefined || retentionMs === undefined
-        ? []
-        : [new RetentionDuty({ retention, retentionMs, ...told })],
-      ...retries === undefined || agesMs.length === 0 ? [] : [
-        new DeadLetterRetryDuty({
-          ...{ retries, agesMs },
-          forget: (entries) => this.#cache.forget(entries),
-          ...told,
-        }),
-      ],
-    ];
   }
 
   async #openJournal(listener: IntakeListener): Promise<JournalPorts> {

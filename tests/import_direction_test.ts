@@ -10,9 +10,9 @@ const WORDS = /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|
  */
 const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: string }>> = {
   ports: { from: "", doors: "*" },
-  disk: { from: "", doors: "file_system small_file" },
+  disk: { from: "", doors: "file_system small_file neighbours" },
   telemetry: { from: "", doors: "families log metrics clock_watch loop_lag" },
-  journal: { from: "disk", doors: "journal checkpoint place verify" },
+  journal: { from: "disk", doors: "journal checkpoint place verify left_journal" },
   guarding: {
     from: "disk telemetry",
     doors:
@@ -31,6 +31,14 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   },
   applying: { from: "forwarding telemetry", doors: "applier" },
   cluster: { from: "telemetry", doors: "dead_letter_retry duty leadership retention" },
+  duties: {
+    from: "adopting cluster config disk reading telemetry",
+    doors: "duties",
+  },
+  adopting: {
+    from: "cluster delivery disk forwarding guarding journal reading telemetry",
+    doors: "adoption",
+  },
   service_parts: { from: "intake reading delivery forwarding telemetry", doors: "service_parts" },
   closing_list: { from: "telemetry", doors: "closing_list" },
   outbound: { from: "delivery forwarding service_parts", doors: "outbound" },

@@ -3,6 +3,7 @@
  * stays.
  */
 import type { Config } from "../config/config.ts";
+import { denoNeighbours } from "../disk/neighbours.ts";
 import { dataDirChecks } from "./data_dir_check.ts";
 import { reasonOf } from "../errors.ts";
 import { checkBroker, checkCache, checkStore, type Findings } from "../parts.ts";
@@ -16,13 +17,16 @@ type Check = readonly [part: string, look: () => Promise<Findings>];
 export async function checkConfiguration(
   config: Config,
 ): Promise<{ ok: boolean; message: string }> {
-  const { dataDir, journal, store, cache, queue, role } = config;
+  const { dataDir, journal, store, cache, queue, role, adopt } = config;
   const local = dataDirChecks({ dataDir, journalDir: journal.dir, storeKind: store.kind });
   const checks: Check[] = [
     // A worker keeps nothing on disk.
     ...(role === "worker" ? [] : local).map((
       [part, look],
     ): Check => [part, async () => ({ problems: [], notes: [], found: await look() })]),
+    ...(adopt === undefined
+      ? []
+      : [["journals of other instances", () => checkAdoption(adopt.from)] as const]),
     [`store (${store.kind})`, () => checkStore(config)],
     [`cache (${cache.kind})`, () => checkCache(config)],
     ...(queue.kind === "journal"
@@ -39,6 +43,11 @@ export async function checkConfiguration(
     ok &&= problems.length === 0;
   }
   return { ok, message: lines.join("\n") };
+}
+
+async function checkAdoption(from: string): Promise<Findings> {
+  const { length } = await denoNeighbours.directories(from);
+  return { problems: [], notes: [], found: `${from} has ${length} directories` };
 }
 
 function failed(error: unknown): Findings {

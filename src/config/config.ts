@@ -45,6 +45,8 @@ export interface Config {
     readonly maxBytes: number;
     readonly retainMs: number;
   };
+  /** What instances that are gone have left in the directories in `from` is brought to the store. */
+  readonly adopt: { readonly from: string; readonly afterMs: number } | undefined;
   readonly limits: {
     readonly bodyBytes: number;
     readonly keyBytes: number;
@@ -191,6 +193,9 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
       maxBytes: values.JOURNAL_MAX_BYTES,
       retainMs: values.JOURNAL_RETAIN,
     },
+    adopt: values.ADOPT_FROM === undefined
+      ? undefined
+      : { from: values.ADOPT_FROM, afterMs: values.ADOPT_AFTER },
     limits: {
       bodyBytes: values.MAX_BODY_BYTES,
       keyBytes: values.MAX_KEY_BYTES,

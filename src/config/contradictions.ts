@@ -32,6 +32,11 @@ export function contradictions(
       `${textOf("MAX_BODY_BYTES")}: raise it, or lower the other.`;
     problems.push({ variable: "JOURNAL_MAX_BYTES", message });
   }
+  if (values.ADOPT_FROM !== undefined && values.STORE === "sqlite") {
+    const message = `${textOf("ADOPT_FROM")} has writes of other instances, and STORE=sqlite ` +
+      "belongs to one process: choose PostgreSQL (DATABASE_URL or DB_*), or unset it.";
+    problems.push({ variable: "ADOPT_FROM", message });
+  }
   return [
     ...problems,
     ...queueContradictions(values),

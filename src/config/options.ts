@@ -168,6 +168,16 @@ export const OPTIONS = {
     help: "what the store refused is tried again at these ages, as in 1m,10m,1h,6h,24h; " +
       "default: only by hand",
   },
+  ADOPT_FROM: {
+    parse: pathText,
+    help: "directory with the DATA_DIRs of other instances, on a volume that is shared: writes " +
+      "that wait there are brought to PostgreSQL once their instance is gone; default: none are",
+  },
+  ADOPT_AFTER: {
+    parse: durationMs(1_000, 24 * HOUR_MS),
+    default: "1m",
+    help: "an instance is gone when nobody was at work in its DATA_DIR for so long",
+  },
   MAX_BODY_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "1MiB", help: "largest request body" },
   MAX_KEY_BYTES: { parse: sizeBytes(1, KIB), default: "512", help: "longest user_id" },
   MAX_VALUE_BYTES: { parse: sizeBytes(1, 64 * MIB), default: "256KiB", help: "longest value" },

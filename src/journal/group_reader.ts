@@ -24,6 +24,8 @@ interface GroupReaderOptions {
   /** Of this run further records may follow; those of others are all there. */
   readonly run: string;
   readonly isWanted: (source: string) => boolean;
+  /** It is true where nothing past the first damage is to be read. */
+  readonly endsAtDamage?: boolean;
 }
 
 export class GroupReader implements GroupSource {
@@ -36,8 +38,14 @@ export class GroupReader implements GroupSource {
   #ready: ReadGroup[] = [];
   /** What is read next follows damage. */
   #isAfterDamage = false;
+  #hasEnded = false;
 
   constructor(private readonly options: GroupReaderOptions) {}
+
+  /** It met damage, past which it was not to read. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
 
   restart(marks: ReadonlyMap<string, number>): void {
     this.#marks = marks;
@@ -55,6 +63,7 @@ export class GroupReader implements GroupSource {
 
   /** Resolves to false when there is nothing more to read for now. */
   async #readOn(): Promise<boolean> {
+    if (this.#hasEnded) return false;
     const place = this.#nextPlace();
     if (place === undefined) return false;
     const { segment, offset, seq } = place;
@@ -87,6 +96,10 @@ export class GroupReader implements GroupSource {
     place.offset = next;
     place.seq += records.length;
     if (damage === undefined) return;
+    if (this.options.endsAtDamage) {
+      this.#hasEnded = true;
+      return;
+    }
     // Where the group ended cannot be read any more. What is damaged belongs to the next one.
     this.#endGroup(segment, true);
     this.#isAfterDamage = true;

@@ -6,7 +6,7 @@ import type { GroupStore } from "./group_store.ts";
 import type { Lease } from "./lease.ts";
 import type { Retention } from "./retention.ts";
 import type { StoreIdentity } from "./store_identity.ts";
-import type { Terms } from "./terms.ts";
+import type { Term, Terms } from "./terms.ts";
 
 /**
  * An adapter of a database offers these, each port by itself. Closing the store closes them all.
@@ -24,7 +24,15 @@ export interface StorePorts {
   readonly retention?: Retention;
   readonly audit?: Audit;
   readonly retries?: DeadLetterRetries;
+  /**
+   * Returns what brings entries to the store only as long as this term lasts: each transaction
+   * throws a TermOverError, and writes nothing, once another one has begun. It is there where terms
+   * are.
+   */
+  readonly within?: (term: Term) => WithinTerm;
 }
+
+export type WithinTerm = Pick<Store, "open" | "put"> & Pick<GroupStore, "apply" | "fold">;
 
 /**
  * The store is the system of record. Every call may be retried safely; each rejects (never hangs)

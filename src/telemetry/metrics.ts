@@ -140,6 +140,14 @@ export class Metrics {
     "Steps of the leader's duties at this instance, by duty: done (ok) or to be tried again (failed).",
     ["duty", "outcome"],
   );
+  readonly adoptedWrites = this.#counter(
+    "adopted_writes_total",
+    "Writes brought to the store out of journals of instances that are gone.",
+  );
+  readonly adoptionFailures = this.#counter(
+    "adoption_failures_total",
+    "Looks at such a journal that failed, or found that it has to be left alone.",
+  );
   readonly #loopLag = this.#gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",

@@ -11,6 +11,7 @@ Deno.test("without any setting everything has the default of the contract", () =
     cache: { kind: "memory", ttlMs: 300_000, localMax: 100_000 },
     role: "all",
     queue: { kind: "journal" },
+    adopt: undefined,
     batch: { size: 50, intervalMs: 2000, max: 5000 },
     journal: { dir: "data/journal", maxBytes: 2 ** 30, retainMs: 3_600_000 },
     limits: { bodyBytes: 2 ** 20, keyBytes: 512, valueBytes: 2 ** 18 },
@@ -275,4 +276,21 @@ Deno.test("DEAD_LETTER_RETRY is a list of ages that ascend", () => {
   for (const wrong of ["10m,1m", "1m,1m", "1m,,2m", "soon"]) {
     assert.ok("problems" in load({ DEAD_LETTER_RETRY: wrong }), wrong);
   }
+});
+
+Deno.test("the journals of other instances are looked at where a volume is named, and a store is shared", () => {
+  const url = "postgres://db/x";
+  assert.deepEqual(configOf({ DATABASE_URL: url, ADOPT_FROM: "/volume" }).adopt, {
+    from: "/volume",
+    afterMs: 60_000,
+  });
+  assert.equal(
+    configOf({ DATABASE_URL: url, ADOPT_FROM: "/volume", ADOPT_AFTER: "10s" }).adopt?.afterMs,
+    10_000,
+  );
+  assert.equal(configOf({ DATABASE_URL: url, ADOPT_AFTER: "10s" }).adopt, undefined);
+  assertProblem(
+    { ADOPT_FROM: "/volume" },
+    /^ADOPT_FROM: \/volume has writes of other instances, and STORE=sqlite .*DATABASE_URL/,
+  );
 });

@@ -32,6 +32,9 @@ export const BUGS = [
   "settled-by-confirm",
   "replicated-before-confirm",
   "forwarded-runs-forgotten",
+  "adoption-that-removes",
+  "adopted-by-another-way",
+  "adopted-torn-record",
 ] as const;
 
 export type Bug = typeof BUGS[number];

@@ -64,6 +64,11 @@ export class SimulatedDisk {
     };
   }
 
+  /** Asked by a process of another machine, to which the volume is mounted, too. */
+  isLocked(process: Process, path: string): Promise<boolean> {
+    return this.#perform(process, "is it locked", () => this.#locks.has(path));
+  }
+
   /** The process is gone; what it had asked for may be half done. */
   kill(process: Process): void {
     for (const operation of this.#underWay) {

@@ -8,6 +8,15 @@ export interface Layout {
   /** Without one, all goes from one machine to the store directly. */
   readonly broker: BrokerLayout | undefined;
   readonly machines: number;
+  /** It is there where machines go away, and others may bring on what they have left. */
+  readonly adoption: AdoptionLayout | undefined;
+}
+
+interface AdoptionLayout {
+  /** Of several each takes the lead as it likes, as if no lease were good for anything. */
+  readonly adopters: number;
+  readonly afterMs: number;
+  readonly maxRows: number;
 }
 
 interface BrokerLayout {
@@ -32,11 +41,16 @@ interface BrokerLayout {
 const SHARE = 0.5;
 /** Any number that keeps this chance apart from that of the run. */
 const APART = 0x9e3779b9;
+const FURTHER_APART = 0x7f4a7c15;
+const ADOPTION_SHARE = 0.3;
 
 export function layoutOf(seed: number): Layout {
   const random = new Random(seed ^ APART);
-  if (!random.chance(SHARE)) return { broker: undefined, machines: 1 };
+  // It has a chance of its own, so that all else stays as it was.
+  const adoption = adoptionOf(new Random(seed ^ FURTHER_APART));
+  if (!random.chance(SHARE)) return { broker: undefined, machines: 1, adoption };
   return {
+    adoption,
     machines: random.chance(0.3) ? 2 : 1,
     broker: {
       workers: random.pick([0, 1, 1, 2, 3]),
@@ -48,5 +62,14 @@ export function layoutOf(seed: number): Layout {
       burns: random.chance(0.1) ? 0.05 : 0,
       settledMax: random.pick([5_000, 5_000, 3]),
     },
+  };
+}
+
+function adoptionOf(random: Random): AdoptionLayout | undefined {
+  if (!random.chance(ADOPTION_SHARE)) return undefined;
+  return {
+    adopters: random.pick([1, 1, 2]),
+    afterMs: random.pick([100, 1_000]),
+    maxRows: random.pick([2, 20, 200]),
   };
 }

@@ -65,12 +65,12 @@ export class Machine {
   }
 
   /** Ends the program at once; it is started again a little later. */
-  kill(fault: string, whileDown: () => void = () => {}): void {
+  kill(fault: string, whileDown: () => void = () => {}, downMs = RESTART_MS): void {
     if (!this.#process.alive) return;
     this.parts.world.fault(fault);
     this.#end(this.#process);
     whileDown();
-    this.parts.world.after(RESTART_MS, "boot", () => this.boot());
+    this.parts.world.after(downMs, "boot", () => this.boot());
   }
 
   /** Ends the program in order, as SIGTERM does. */

@@ -7,6 +7,7 @@ import type { EntryGroup } from "../../src/ports/group_store.ts";
 import type { WriteResult } from "../../src/intake/writer.ts";
 import type { Batch } from "../../src/ports/source.ts";
 import {
+  cameAgainUnseen,
   isRefusedValue,
   isStored,
   type ModelWrite,
@@ -98,7 +99,7 @@ export class Model {
       const entry = promisedEntry(write);
       if (
         entry === undefined || write.machine !== machine || write.excused || write.isGone ||
-        isRefusedValue(write) ||
+        isRefusedValue(write) || cameAgainUnseen(write) ||
         !counts(entry)
       ) continue;
       if (floor === undefined || compareVersions(entry, floor) > 0) floor = entry;
@@ -115,9 +116,7 @@ export class Model {
     for (const write of this.#byUser.get(userId) ?? []) {
       const entry = promisedEntry(write);
       if (entry === undefined || write.excused || write.rows === 0) continue;
-      // What was lost since then, and came again by the broker before that was noticed, nobody has
-      // told the cache of.
-      if (write.settledMs === undefined || write.settledMs <= write.goneMs) continue;
+      if (write.settledMs === undefined || cameAgainUnseen(write)) continue;
       newestSettled = newest(newestSettled, entry);
     }
     return newestSettled;
@@ -265,7 +264,10 @@ export class Model {
 
   #byValue(value: string): ModelWrite {
     const write = this.#writes.get(value);
-    if (write === undefined) throw new Error(`nobody wrote ${nameOf({ value })}`);
+    if (write === undefined) {
+      this.world.violated(`nobody wrote ${nameOf({ value })}`);
+      throw new Error(`nobody wrote ${nameOf({ value })}`);
+    }
     return write;
   }
 

@@ -66,3 +66,11 @@ export function isRefusedValue({ value }: ModelWrite): boolean {
 export function nameOf({ value }: Pick<ModelWrite, "value">): string {
   return value.split(":")[0]!;
 }
+
+/**
+ * The store lost it after it was settled, and has it again, by the broker or an adopter, before its
+ * machine noticed: of that nobody has told the cache, or whoever remembers that nothing was there.
+ */
+export function cameAgainUnseen({ settledMs, goneMs }: ModelWrite): boolean {
+  return settledMs !== undefined && settledMs <= goneMs;
+}

@@ -3,6 +3,7 @@
  * disk, clock, database, cache and network, with clients, faults and chance from one seed.
  */
 import type { AckLevel } from "../../src/domain.ts";
+import { Adopter } from "./adopter.ts";
 import { SimulatedBroker } from "./broker.ts";
 import { type Bug, drawsTheSameNames } from "./bugs.ts";
 import { SimulatedCache } from "./cache.ts";
@@ -97,11 +98,21 @@ async function run(
     { length: layout.broker!.workers },
     () => new Worker({ ...shared, broker }, settings),
   );
-  const weather = new Weather({ ...shared, machines, workers }, ACTIVE_MS);
+  const { adoption } = layout;
+  const disks = machines.map(({ disk }) => disk);
+  const { cacheTtlMs } = settings;
+  const adopters = adoption === undefined ? [] : Array.from(
+    { length: adoption.adopters },
+    (_, number) => new Adopter({ ...shared, disks, layout: adoption, cacheTtlMs }, number),
+  );
+  let written = 0;
+  const write = (machine: Machine) =>
+    void machine.write(world.random.pick(USERS), `away${written++}:`, TS, "durable");
+  const weather = new Weather({ ...shared, machines, workers, adopters, write }, ACTIVE_MS);
   weather.plan();
   planRequests(world, layout, machines);
   new OtherInstance({ world, store, cache }).begin();
-  for (const process of [...machines, ...workers]) process.boot();
+  for (const process of [...machines, ...workers, ...adopters]) process.boot();
   const step = async () => {
     await world.step();
     for (const machine of machines) machine.check();

@@ -48,6 +48,8 @@ const FAULTS = [
     "broker configured",
   ],
   ...["worker killed", "worker stopped"],
+  ...["gone", "power loss of a machine that is gone", "journal adopted", "adopter killed"],
+  ...["owner back in the middle", "owner alone can send again", "term over"],
   ...[
     "write refused: queue-full",
     "write refused: journal-failed",

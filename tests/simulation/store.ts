@@ -8,7 +8,9 @@ import {
   StoreError,
   StoreRefusesError,
   StoreUnavailableError,
+  TermOverError,
 } from "../../src/errors.ts";
+import type { Term } from "../../src/ports/terms.ts";
 import type { Applied, EntryGroup } from "../../src/ports/group_store.ts";
 import type { PutResult, StorePorts } from "../../src/ports/store.ts";
 import type { Identity } from "../../src/ports/store_identity.ts";
@@ -49,6 +51,7 @@ export class SimulatedStore extends SimulatedServer {
   readonly groups: MemoryGroups;
   /** It is called just before rows of these users come. */
   beforePut: (userIds: readonly string[]) => void = () => {};
+  #term: Term = { number: 0, leader: "" };
 
   /** @param onRow told of each row at the moment of its commit */
   constructor(world: World, onRow: (row: StoredRow) => void) {
@@ -110,7 +113,36 @@ export class SimulatedStore extends SimulatedServer {
           call(`fold ${source}`, () => this.groups.foldAtOnce(source, never)),
         dead: (source, first, last) => call("dead", () => tables.deadAmong(source, first, last)),
       },
+      terms: {
+        begin: (leader) => call("begin a term", () => this.#beginTerm(leader)),
+        confirm: (term) => call("confirm a term", () => this.#assertTerm(term)),
+      },
+      within: (term) => {
+        const inTerm = <T>(what: string, work: () => T) =>
+          call(`${what} in term ${term.number}`, () => {
+            this.#assertTerm(term);
+            return work();
+          });
+        return {
+          open: (source) => inTerm("open", () => tables.open(source)),
+          put: (source, entries, confirmedSeq) =>
+            inTerm(`put ${entries.length}`, () => this.#put(source, entries, confirmedSeq)),
+          apply: (groups) => inTerm(`apply ${groups.map(groupName)}`, () => this.#apply(groups)),
+          fold: (source, never) =>
+            inTerm(`fold ${source}`, () => this.groups.foldAtOnce(source, never)),
+        };
+      },
     };
+  }
+
+  #beginTerm(leader: string): Term {
+    return this.#term = { number: this.#term.number + 1, leader };
+  }
+
+  #assertTerm({ number, leader }: Term): void {
+    if (number === this.#term.number && leader === this.#term.leader) return;
+    this.world.fault("term over");
+    throw new TermOverError(`The term ${number} is over`);
   }
 
   latest(userId: string): Entry | undefined {

@@ -2,6 +2,7 @@
  * Which faults a run has, and when: each seed has some kinds and not others, so that rare meetings
  * of two come about.
  */
+import type { Adopter } from "./adopter.ts";
 import type { SimulatedBroker } from "./broker.ts";
 import type { SimulatedCache } from "./cache.ts";
 import { damageSomeRecord } from "./damage.ts";
@@ -23,12 +24,20 @@ interface WeatherParts {
   readonly broker: SimulatedBroker | undefined;
   readonly machines: readonly Machine[];
   readonly workers: readonly Worker[];
+  readonly adopters: readonly Adopter[];
+  /** Somebody writes something at this machine. */
+  readonly write: (machine: Machine) => void;
 }
 
 const KIND_CHANCE = 0.35;
 const MAX_OCCURRENCES = 3;
 /** Of one half of the program. */
 const PAUSE_MAX_MS = 3_000;
+const AWAY_WRITES_MAX = 20;
+const AWAY_AFTER_MS = 1_500;
+const AWAY_AT_WORK_MS = 10;
+const AWAY_MIN_MS = 300;
+const AWAY_MAX_MS = 5_000;
 const BACKUP_AGE_MAX_MS = 5_000;
 const CLOCK_STEP_MS = 3_600_000;
 
@@ -40,7 +49,7 @@ export class Weather {
 
   /** Plans the whole run ahead. */
   plan(): void {
-    const { world, store, cache, broker, machines, workers } = this.parts;
+    const { world, store, cache, broker, machines, workers, adopters } = this.parts;
     for (const machine of machines) {
       this.#planMachine(machine);
       this.#planDisk(machine.disk);
@@ -58,6 +67,7 @@ export class Weather {
     this.#spells("cache read-only spell", 8_000, (on) => cache.readOnly = on);
     this.#spells("store refuses", 6_000, (on) => store.refusesAll = on);
     if (broker !== undefined) this.#planBroker(broker);
+    for (const adopter of adopters) this.#severalTimes("adopter kill", () => adopter.kill());
     for (const worker of workers) {
       this.#sometimes("worker kill", () => worker.kill());
       this.#sometimes("worker stop", () => void worker.stop());
@@ -78,6 +88,9 @@ export class Weather {
       () => void machine.restartIntake(random.between(0, PAUSE_MAX_MS)),
     );
     this.#sometimes("clock step", () => this.#stepClock(machine));
+    if (this.parts.layout.adoption !== undefined) {
+      this.#severalTimes("goes away", () => this.#goesAway(machine));
+    }
     if (!broker?.comesAndGoes) return;
     if (random.chance(0.5)) machine.changeWay();
     this.#sometimes("another way", () => {
@@ -138,7 +151,11 @@ export class Weather {
 
   #sometimes(what: string, happen: () => void): void {
     const { world } = this.parts;
-    if (!world.random.chance(KIND_CHANCE)) return;
+    if (world.random.chance(KIND_CHANCE)) this.#severalTimes(what, happen);
+  }
+
+  #severalTimes(what: string, happen: () => void): void {
+    const { world } = this.parts;
     const times = 1 + world.random.below(MAX_OCCURRENCES);
     for (let i = 0; i < times; i++) {
       world.after(world.random.between(0, this.activeMs), what, () => this.#fair || happen());
@@ -165,6 +182,36 @@ export class Weather {
     });
   }
 
+  /** In the middle of what it is asked for, and for longer than a restart takes. */
+  #goesAway(machine: Machine): void {
+    const { world, world: { random } } = this.parts;
+    const restore = random.chance(0.3) ? this.#backUp() : () => {};
+    const write = () => {
+      for (let i = random.below(AWAY_WRITES_MAX); i > 0; i--) this.parts.write(machine);
+    };
+    write();
+    // What is written before that may be settled by then, and what is written now is on its way.
+    const afterMs = random.pick([0, AWAY_AFTER_MS]);
+    world.after(afterMs, "writes once more", () => this.#fair || write());
+    world.after(afterMs + random.between(0, AWAY_AT_WORK_MS), "goes away", () => {
+      if (this.#fair) return;
+      machine.kill("gone", () => {
+        restore();
+        if (random.chance(0.3)) this.#losePowerLater(machine);
+      }, random.between(AWAY_MIN_MS, AWAY_MAX_MS));
+    });
+  }
+
+  /** Whoever was gone without its machine loses that, too. */
+  #losePowerLater({ disk }: Machine): void {
+    const { world } = this.parts;
+    world.after(world.random.between(0, AWAY_MIN_MS), "power loss", () => {
+      if (this.#fair) return;
+      world.fault("power loss of a machine that is gone");
+      disk.losePower();
+    });
+  }
+
   #damage({ disk }: Machine): void {
     const { world, model } = this.parts;
     if (!world.random.chance(0.1)) return;
@@ -177,15 +224,21 @@ export class Weather {
 
   /** What is committed from now on until then is gone. */
   #restoreLater(): void {
-    const { world, model, store } = this.parts;
+    const { world } = this.parts;
+    world.after(world.random.between(0, BACKUP_AGE_MAX_MS), "restore", this.#backUp());
+  }
+
+  /** Returns what restores the backup. */
+  #backUp(): () => void {
+    const { model, store } = this.parts;
     const backup = store.snapshot();
     const restores = this.#restores;
-    world.after(world.random.between(0, BACKUP_AGE_MAX_MS), "restore", () => {
+    return () => {
       // A backup of what has been given up since is of no use to anybody.
       if (this.#fair || this.#restores !== restores) return;
       this.#restores++;
       store.restore(backup, (row) => model.vanished(row));
-    });
+    };
   }
 
   #stepClock(machine: Machine): void {

@@ -148,6 +148,11 @@ export class FakeFileSystem implements JournalFileSystem {
     });
   }
 
+  isLocked(path: string): boolean {
+    const inode = this.#names.get(path);
+    return inode !== undefined && this.#locked.has(inode);
+  }
+
   #find(path: string): Inode {
     const inode = this.#names.get(path);
     if (inode === undefined) throw new Deno.errors.NotFound(path);

@@ -18,7 +18,6 @@ import type {
   SourcedRefusal,
 } from "../../ports/group_store.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
-import type { Database } from "./database.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
 import { noteGaps } from "./gaps.ts";
 import { ensureGroupsTable } from "./groups_table.ts";
@@ -26,6 +25,7 @@ import { moveMark } from "./put.ts";
 import { insertOneByOne, insertTogether, inTransactionOrApart } from "./rows.ts";
 import { SYNCHRONOUS, TAKES_COPY } from "./safeguards.ts";
 import type { Session, Transaction } from "./session.ts";
+import type { Changes } from "./within_term.ts";
 
 /** A fold of so many intervals takes milliseconds; what is left follows with the next one. */
 const FOLDED_MAX = 1_000;
@@ -33,9 +33,7 @@ const FOLDED_MAX = 1_000;
 export class PostgresGroups implements GroupStore {
   #ready: Promise<void> | undefined;
 
-  constructor(
-    private readonly database: Pick<Database, "read" | "run" | "transaction" | "transactionOr">,
-  ) {}
+  constructor(private readonly database: Changes) {}
 
   async apply(groups: readonly EntryGroup[]): Promise<Applied> {
     // The same one may be among them twice.

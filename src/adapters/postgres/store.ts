@@ -18,6 +18,7 @@ import { putOneByOne, putTogether } from "./put.ts";
 import { inTransactionOrApart } from "./rows.ts";
 import { PostgresTerms } from "./terms.ts";
 import { PostgresLease } from "./lease.ts";
+import { type Changes, withinTerm } from "./within_term.ts";
 
 /** Makes the store, which does not connect before the first call; the server need not be up. */
 export function createPostgresStore(
@@ -34,6 +35,17 @@ export function createPostgresStore(
     retention: new PostgresRetention(database),
     audit: new PostgresAudit(database),
     retries: new PostgresDeadLetterRetries(database),
+    within: (term) => {
+      const changes = withinTerm(database, term);
+      const rows = new PostgresRows(changes, options.gate);
+      const groups = new PostgresGroups(changes);
+      return {
+        open: (source) => rows.open(source),
+        put: (...what) => rows.put(...what),
+        apply: (brought) => groups.apply(brought),
+        fold: (...what) => groups.fold(...what),
+      };
+    },
   };
 }
 
@@ -48,18 +60,15 @@ const NEIGHBOURS = 4;
  */
 const NEIGHBOUR_UNITS_MAX = 4_096;
 
-class PostgresStore implements Store {
+/** Makes marks, and puts rows. */
+class PostgresRows implements Pick<Store, "open" | "put"> {
   /** These rows went in last, and are kept as copies to try when none does. */
   #neighbours: readonly Entry[] = [];
 
-  readonly #lookUps: LookUps;
-
   constructor(
-    private readonly database: Database,
-    private readonly options: Pick<DatabaseOptions, "poolSize" | "gate">,
-  ) {
-    this.#lookUps = new LookUps(database, Math.ceil(options.poolSize / 4));
-  }
+    private readonly database: Changes,
+    private readonly gate: DatabaseOptions["gate"],
+  ) {}
 
   /**
    * Opens a source in one transaction, so that a pooler that allows none is found out at the start.
@@ -67,7 +76,7 @@ class PostgresStore implements Store {
   open(source: string): Promise<number> {
     return this.database.transaction(async (session) => {
       // A pooler may have changed servers behind a connection that lives on.
-      await this.options.gate?.admit((await identityOf(session)).id);
+      await this.gate?.admit((await identityOf(session)).id);
       await session.query(
         "insert into dsproxy_marks (source, seq) values ($1, 0) on conflict do nothing",
         [source],
@@ -98,9 +107,21 @@ class PostgresStore implements Store {
       (session) => putOneByOne(session, source, entries, confirmedSeq, this.#neighbours),
     );
   }
+}
+
+class PostgresStore extends PostgresRows implements Store {
+  readonly #lookUps: LookUps;
+
+  constructor(
+    private readonly connected: Database,
+    options: Pick<DatabaseOptions, "poolSize" | "gate">,
+  ) {
+    super(connected, options.gate);
+    this.#lookUps = new LookUps(connected, Math.ceil(options.poolSize / 4));
+  }
 
   marks(sources: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    return this.database.read(async (session) => {
+    return this.connected.read(async (session) => {
       const { rows } = await session.query<{ source: string; seq: string }>(
         "select source, seq from dsproxy_marks where source = any($1::text[])",
         [sources],
@@ -114,12 +135,12 @@ class PostgresStore implements Store {
   }
 
   async ping(): Promise<void> {
-    await this.database.run((session) => session.query("select 1"));
+    await this.connected.run((session) => session.query("select 1"));
   }
 
   close(): Promise<void> {
     this.#lookUps.close();
-    return this.database.close();
+    return this.connected.close();
   }
 }
 

@@ -1,0 +1,54 @@
+/** Makes what the leader does for all, as the configuration asks for it. */
+import { Adoption } from "./adopting/adoption.ts";
+import { DeadLetterRetryDuty } from "./cluster/dead_letter_retry.ts";
+import type { Duty } from "./cluster/duty.ts";
+import { RetentionDuty } from "./cluster/retention.ts";
+import type { Config } from "./config/config.ts";
+import type { JournalFileSystem } from "./disk/file_system.ts";
+import { denoNeighbours } from "./disk/neighbours.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { StorePorts } from "./ports/store.ts";
+import type { CacheClient } from "./reading/cache_client.ts";
+import type { Log } from "./telemetry/log.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+
+interface DutiesParts {
+  readonly store: StorePorts;
+  readonly cache: CacheClient;
+  readonly fs: JournalFileSystem;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** It returns the instance that this is part of; undefined as long as nobody knows. */
+  readonly instance: () => string | undefined;
+}
+
+export function makeDuties(config: Config, parts: DutiesParts): readonly Duty[] {
+  return [
+    ...retentionOf(config, parts),
+    ...retriesOf(config, parts),
+    ...adoptionOf(config, parts),
+  ];
+}
+
+function retentionOf({ retentionMs }: Config, parts: DutiesParts): readonly Duty[] {
+  const { retention } = parts.store;
+  if (retention === undefined || retentionMs === undefined) return [];
+  return [new RetentionDuty({ ...parts, retention, retentionMs })];
+}
+
+function retriesOf({ deadLetterRetryMs: agesMs }: Config, parts: DutiesParts): readonly Duty[] {
+  const { store: { retries }, cache } = parts;
+  if (retries === undefined || agesMs.length === 0) return [];
+  const forget: CacheClient["forget"] = (entries) => cache.forget(entries);
+  return [new DeadLetterRetryDuty({ ...parts, retries, agesMs, forget })];
+}
+
+function adoptionOf({ adopt, batch }: Config, parts: DutiesParts): readonly Duty[] {
+  const { within, ...store } = parts.store;
+  if (adopt === undefined || within === undefined) return [];
+  const options = { ...adopt, maxRows: batch.max };
+  return [
+    new Adoption(options, { ...parts, neighbours: denoNeighbours, store: { ...store, within } }),
+  ];
+}
