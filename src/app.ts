@@ -2,6 +2,7 @@
  * This is the composition root: it makes the parts that the configuration asks for, and the service
  * that lives by them.
  */
+import { boundFlushes } from "./cluster/flush_bound.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
@@ -17,7 +18,7 @@ import { StoreGate } from "./guarding/store_gate.ts";
 import { HttpFront } from "./http_front.ts";
 import { openJournal } from "./journal/journal.ts";
 import { journalObserver } from "./journal_observer.ts";
-import { type Broker, createCache, loadBroker, loadStore } from "./parts.ts";
+import { type Broker, createCache, createFlushSlots, loadBroker, loadStore } from "./parts.ts";
 import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { IntakeListener } from "./ports/intake.ts";
@@ -112,11 +113,11 @@ class Application implements App {
       onIndexFault: (error) =>
         this.#log.warn("The index for reads could not be made; it is tried again", { error }),
     });
-    this.#store = guardStore(
+    this.#store = this.#bound(guardStore(
       unguarded,
       { store: this.#breakers.store, reads: this.#breakers["store-reads"] },
       new StoreFaults(this.#metrics, this.#log, clock).note,
-    );
+    ));
     this.#firstContact = new FirstContact(unguarded.store, clock, this.#log);
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
     const namespace = new CacheNamespace(this.#store.identity, clock);
@@ -161,6 +162,13 @@ class Application implements App {
 
   stop(): Promise<void> {
     return this.#service.stop();
+  }
+
+  #bound(store: StorePorts): StorePorts {
+    const { clock } = this.surroundings;
+    const [metrics, log] = [this.#metrics, this.#log];
+    const slots = createFlushSlots(this.config, clock, { metrics, log });
+    return boundFlushes(store, { slots, clock, metrics });
   }
 
   #makeService(namespace: CacheNamespace, lastKnown: LastKnown): Service {

@@ -19,6 +19,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
       "breaker cache_faults first_contact guarded_cache guarded_store store_binding store_faults " +
       "store_gate",
   },
+  cluster: { from: "telemetry", doors: "flush_bound layered_slots" },
   intake: { from: "telemetry reading", doors: "intake_half writer pending" },
   reading: {
     from: "disk intake telemetry",
@@ -48,7 +49,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "http_front",
   },
   config: { from: "", doors: "config options" },
-  parts: { from: "config guarding adapters", doors: "parts" },
+  parts: { from: "cluster config guarding adapters", doors: "parts" },
   delivery_way: {
     from: "applying config delivery disk forwarding parts service_parts telemetry",
     doors: "delivery_way",

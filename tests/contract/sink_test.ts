@@ -20,7 +20,7 @@ async function overStore(makeStore: () => Promise<OneStoreUnderTest>): Promise<S
   const tested = await makeStore();
   const { store } = tested;
   return {
-    start: () => new StoreSink(MAX_ROWS, { store, clock: systemClock, metrics, log }),
+    start: () => new StoreSink(MAX_ROWS, { store, metrics, log }),
     values: async () => (await tested.rows()).map(({ value }) => value ?? ""),
     refuseBad: async () => void await tested.refuse("the value bad"),
     refuseAll: () => tested.refuse("every row"),

@@ -12,7 +12,7 @@ const metrics = idleMetrics();
 
 function setUp(maxRows = 100) {
   const store = new FakeStore();
-  const sink = new StoreSink(maxRows, { store, clock: new FakeClock(), metrics, log });
+  const sink = new StoreSink(maxRows, { store, metrics, log });
   return { store, sink };
 }
 

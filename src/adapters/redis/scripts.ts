@@ -173,7 +173,7 @@ export function refusalsOf(answer: readonly string[]): Refusal[] {
   });
 }
 
-function script(text: string): Script {
+export function script(text: string): Script {
   return { text, sha1: createHash("sha1").update(text).digest("hex") };
 }
 
