@@ -1,5 +1,4 @@
 import { StoreSink } from "../../src/delivery/store_sink.ts";
-import { systemClock } from "../../src/ports/clock.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { FakeSink, type OtherSide } from "../support/fake_sink.ts";
 import { idleMetrics } from "../support/fakes.ts";

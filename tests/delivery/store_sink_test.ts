@@ -3,7 +3,6 @@ import { StoreSink } from "../../src/delivery/store_sink.ts";
 import { StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
 import type { Batch } from "../../src/ports/source.ts";
 import { Log } from "../../src/telemetry/log.ts";
-import { FakeClock } from "../support/fake_clock.ts";
 import { entry, FakeStore, idleMetrics, INSTANCE } from "../support/fakes.ts";
 import { upTo } from "../support/delivery.ts";
 
