@@ -1,6 +1,6 @@
 /**
- * Puts the bound on flushes in front of the ports of a store: what brings entries there takes a slot
- * first, by whichever way they came. Marks, folds and reads take none: they are little to a
+ * Puts the bound on flushes in front of the ports of a store: what brings entries there takes a
+ * slot first, by whichever way they came. Marks, folds and reads take none: they are little to a
  * database, and readers wait for them. The deadline of a flush is the store's own, and so begins
  * when the slot is granted.
  */

@@ -1,6 +1,6 @@
 /**
- * Bounds how many flushes are under way at a time, for all who share the slots: what is too much for
- * one database at once goes there one after another.
+ * Bounds how many flushes are under way at a time, for all who share the slots: what is too much
+ * for one database at once goes there one after another.
  */
 export interface FlushSlots {
   /**

@@ -1,10 +1,10 @@
 /**
- * Simulates instances that flush to one database, in virtual time and from one seed. The database is
- * like one disk: it does so many rows a second for all flushes together, shared alike among those
- * under way, and a little fewer for each further one (seeks, locks, a smaller share of the cache).
- * What a flush did until its deadline is lost, as a transaction is rolled back. An instance does as
- * `StoreSink` does: it halves what it sends after a failure, doubles it after a success, and backs
- * off.
+ * Simulates instances that flush to one database, in virtual time and from one seed. The database
+ * is like one disk: it does so many rows a second for all flushes together, shared alike among
+ * those under way, and a little fewer for each further one (seeks, locks, a smaller share of the
+ * cache). What a flush did until its deadline is lost, as a transaction is rolled back. An instance
+ * does as `StoreSink` does: it halves what it sends after a failure, doubles it after a success,
+ * and backs off.
  */
 import { PolledSlots } from "../../src/adapters/redis/flush_slots.ts";
 import { Backoff } from "../../src/backoff.ts";

@@ -30,6 +30,8 @@ export interface SlowStoreReport {
   readonly failed: number;
   /** So many flushes were bounded in their process alone. */
   readonly fallbacks: number;
+  /** So long a flush waited for its slot, on average; NaN where none had to have one. */
+  readonly meanWaitMs: number;
   /** They ascend: how long each flush was under way in the database, whatever came of it. */
   readonly flushMs: readonly number[];
 }
@@ -81,9 +83,13 @@ export function flushToSlowStore(options: SlowStore): Promise<SlowStoreReport> {
     const { most, flushMs } = await watch.end();
     const failed = await sumOf(layout, "dsproxy_flush_retries_total");
     const fallbacks = await sumOf(layout, "dsproxy_flush_slot_fallbacks_total");
+    const waited = await sumOf(layout, "dsproxy_flush_slot_wait_seconds_sum");
+    const meanWaitMs = waited * 1_000 /
+      await sumOf(layout, "dsproxy_flush_slot_wait_seconds_count");
     for (const place of layout.places) await place.stop();
     const { rows, distinct } = await counted(databaseUrl);
-    return { rowsPerSecond: rows / seconds, rows, distinct, most, failed, fallbacks, flushMs };
+    const rowsPerSecond = rows / seconds;
+    return { rowsPerSecond, rows, distinct, most, failed, fallbacks, meanWaitMs, flushMs };
   });
 }
 

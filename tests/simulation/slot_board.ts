@@ -1,6 +1,6 @@
 /**
- * Is the board of slots as the script in Redis keeps it, without Redis: the contract suite holds both
- * against the same words.
+ * Is the board of slots as the script in Redis keeps it, without Redis: the contract suite holds
+ * both against the same words.
  */
 import { GRANTED, type SlotBoard, type SlotLives } from "../../src/adapters/redis/slot_board.ts";
 

@@ -1,7 +1,7 @@
 /**
  * Are the slots for flushes in Redis, which all instances share. Who waits asks again and again,
- * the more often the nearer its turn is: a slot that is given back lies idle for a few milliseconds,
- * and fifty who wait are some hundred questions a second.
+ * the more often the nearer its turn is: a slot that is given back lies idle for a few
+ * milliseconds, and fifty who wait are some hundred questions a second.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { FlushSlot, FlushSlots } from "../../ports/flush_slots.ts";

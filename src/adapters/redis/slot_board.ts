@@ -30,8 +30,8 @@ export interface SlotLives {
 
 /**
  * KEYS are the holders by the end of their slots, who waits by the time they came, and the same by
- * the end of their places. ARGV has the asker, the number of slots, and the lives of a slot and of a
- * place. A repeat of a question whose answer was lost finds what it was given.
+ * the end of their places. ARGV has the asker, the number of slots, and the lives of a slot and of
+ * a place. A repeat of a question whose answer was lost finds what it was given.
  *
  * Of free slots the first in the queue get as many: one who does not ask just now keeps the others
  * from none but its own. `%.0f`, as Lua would round what has more than 14 digits.
