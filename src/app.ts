@@ -3,6 +3,7 @@
  * that lives by them.
  */
 import { Leadership } from "./cluster/leadership.ts";
+import { boundFlushes } from "./cluster/flush_bound.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
@@ -19,7 +20,15 @@ import { StoreGate } from "./guarding/store_gate.ts";
 import { HttpFront } from "./http_front.ts";
 import { openJournal } from "./journal/journal.ts";
 import { journalObserver } from "./journal_observer.ts";
-import { type Broker, createCache, createLease, loadBroker, loadStore, termsOf } from "./parts.ts";
+import {
+  type Broker,
+  createCache,
+  createFlushSlots,
+  createLease,
+  loadBroker,
+  loadStore,
+  termsOf,
+} from "./parts.ts";
 import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { IntakeListener } from "./ports/intake.ts";
@@ -124,11 +133,11 @@ class Application implements App {
       onIndexFault: (error) =>
         this.#log.warn("The index for reads could not be made; it is tried again", { error }),
     });
-    this.#store = guardStore(
+    this.#store = this.#bound(guardStore(
       unguarded,
       { store: this.#breakers.store, reads: this.#breakers["store-reads"] },
       new StoreFaults(this.#metrics, this.#log, clock).note,
-    );
+    ));
     this.#firstContact = new FirstContact(unguarded.store, clock, this.#log);
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
     const namespace = new CacheNamespace(this.#store.identity, clock);
@@ -192,6 +201,13 @@ class Application implements App {
 
   stop(): Promise<void> {
     return this.#service.stop();
+  }
+
+  #bound(store: StorePorts): StorePorts {
+    const { clock } = this.surroundings;
+    const [metrics, log] = [this.#metrics, this.#log];
+    const slots = createFlushSlots(this.config, clock, { metrics, log });
+    return boundFlushes(store, { slots, clock, metrics });
   }
 
   #makeService(namespace: CacheNamespace, lastKnown: LastKnown): Service {

@@ -91,13 +91,13 @@ export class DeliveryWay {
   }
 
   makeSink(run: string): Sink {
-    const { store: { store }, clock, metrics, log } = this.parts;
+    const { store: { store }, metrics, log } = this.parts;
     const stored = new StoredSink({
       store,
       deadAmong: (...what) => this.#groups.dead(...what),
       run: () => run,
     });
-    const direct = new StoreSink(this.config.batch.max, { store, clock, metrics, log });
+    const direct = new StoreSink(this.config.batch.max, { store, metrics, log });
     return new SinkBySource((source) => this.#isForwarded(source), stored, direct);
   }
 

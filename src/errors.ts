@@ -76,7 +76,7 @@ export class StoreUnavailableError extends StoreError {
   override readonly name: string = "StoreUnavailableError";
 }
 
-/** The call was not made at all, because the last ones failed. */
+/** The call was not made at all, because the last ones failed, or no slot for a flush came free. */
 export class StoreNotAskedError extends StoreUnavailableError {
   override readonly name = "StoreNotAskedError";
 }

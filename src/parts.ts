@@ -3,19 +3,23 @@
  * bring a driver along are loaded when they are chosen: the drivers take longer to load than all
  * else, and a tenth of the memory.
  */
+import { createMemoryFlushSlots } from "./adapters/memory/flush_slots.ts";
 import { createMemoryCache } from "./adapters/memory/cache.ts";
 import { LeaseOfOne, TERMS_OF_ONE } from "./adapters/memory/lease.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import type { DatabaseOptions } from "./adapters/postgres/database.ts";
 import { findIdentity } from "./adapters/postgres/identity.ts";
+import { createRedisFlushSlotsLater } from "./adapters/redis/flush_slots_later.ts";
 import { createRedisCacheLater, createRedisLeaseLater } from "./adapters/redis/loaded_later.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
+import { LayeredSlots, type LayeredSlotsParts } from "./cluster/layered_slots.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { MEMORY_BUDGET } from "./memory_budget.ts";
 import type { BrokerWatcher, Consumer, Publisher } from "./ports/broker.ts";
 import type { Cache } from "./ports/cache.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Lease } from "./ports/lease.ts";
+import type { FlushSlots } from "./ports/flush_slots.ts";
 import type { StorePorts } from "./ports/store.ts";
 import type { Terms } from "./ports/terms.ts";
 import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
@@ -114,6 +118,22 @@ export function createLease(
 
 export function termsOf({ terms = TERMS_OF_ONE }: Pick<StorePorts, "terms">): Terms {
   return terms;
+}
+
+/** A flush that has no slot after so long is tried again, and says so. */
+const SLOT_WAIT_MS = 60_000;
+
+/** Makes the slots for flushes; returns undefined where flushes have no bound. */
+export function createFlushSlots(
+  { flushSlots: count, cache }: Pick<Config, "flushSlots" | "cache">,
+  clock: Clock,
+  watcher: Pick<LayeredSlotsParts, "metrics" | "log">,
+): FlushSlots | undefined {
+  if (count === undefined) return undefined;
+  const local = createMemoryFlushSlots({ count, waitMs: SLOT_WAIT_MS, clock });
+  if (cache.kind !== "redis") return local;
+  const shared = createRedisFlushSlotsLater({ ...cache, count, waitMs: SLOT_WAIT_MS });
+  return new LayeredSlots({ local, shared, ...watcher });
 }
 
 /** A part has these things to say about the configuration. */

@@ -30,7 +30,10 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "forwarding_half forwarded_runs group_message sink_by_source stored_sink to_store",
   },
   applying: { from: "forwarding telemetry", doors: "applier" },
-  cluster: { from: "telemetry", doors: "dead_letter_retry duty leadership retention" },
+  cluster: {
+    from: "telemetry",
+    doors: "dead_letter_retry duty flush_bound layered_slots leadership retention",
+  },
   duties: {
     from: "adopting cluster config disk reading telemetry",
     doors: "duties",
@@ -57,7 +60,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "http_front",
   },
   config: { from: "", doors: "config options" },
-  parts: { from: "config guarding adapters", doors: "parts" },
+  parts: { from: "cluster config guarding adapters", doors: "parts" },
   delivery_way: {
     from: "applying config delivery disk forwarding parts service_parts telemetry",
     doors: "delivery_way",

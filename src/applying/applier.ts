@@ -31,12 +31,12 @@ export interface ApplierOptions {
 interface ApplierParts {
   readonly consumer: Consumer;
   readonly groups: GroupStore;
-  readonly clock: Pick<Clock, "monotonicMs" | "setTimeout">;
+  readonly clock: Pick<Clock, "setTimeout">;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly metrics: Pick<
     Metrics,
-    "batchRows" | "flushDuration" | "flushRetries" | "flushRows" | "receivedMessages"
+    "batchRows" | "flushRetries" | "flushRows" | "receivedMessages"
   >;
   readonly log: Log;
 }
@@ -185,8 +185,7 @@ export class Applier {
   }
 
   async #apply(batch: readonly Waiting[]): Promise<void> {
-    const { groups, clock, metrics } = this.parts;
-    const startedMs = clock.monotonicMs();
+    const { groups, metrics } = this.parts;
     let applied: Applied;
     try {
       applied = await groups.apply(batch.map(({ group }) => group));
@@ -195,7 +194,6 @@ export class Applier {
       if (!isMisplaced) throw error;
       return await this.#applyApart(batch, error);
     }
-    metrics.flushDuration.observe((clock.monotonicMs() - startedMs) / 1000);
     this.#report(batch, applied);
     await this.#fold(batch);
     for (const one of batch) {

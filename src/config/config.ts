@@ -39,6 +39,11 @@ export interface Config {
   readonly queue: JournalQueueConfig | RabbitmqConfig | KafkaConfig;
   /** `size` waiting writes or `intervalMs` start a flush; one statement has at most `max`. */
   readonly batch: { readonly size: number; readonly intervalMs: number; readonly max: number };
+  /**
+   * So many flushes are under way at a time, over all instances; there is no
+   * bound where it is left out.
+   */
+  readonly flushSlots?: number;
   /** What the store has stays for `retainMs`, within `maxBytes`; 0 = not at all. */
   readonly journal: {
     readonly dir: string;
@@ -188,6 +193,7 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
     role: values.ROLE,
     queue: queueConfig(values, others.rootCerts),
     batch: { size: values.BATCH_SIZE, intervalMs: values.BATCH_INTERVAL, max: values.BATCH_MAX },
+    ...(values.FLUSH_SLOTS !== undefined && { flushSlots: values.FLUSH_SLOTS }),
     journal: {
       dir: join(values.DATA_DIR, "journal"),
       maxBytes: values.JOURNAL_MAX_BYTES,

@@ -144,6 +144,11 @@ export const OPTIONS = {
   },
   BATCH_INTERVAL: { parse: durationMs(1, HOUR_MS), default: "2s", help: "so does this much time" },
   BATCH_MAX: { parse: integer(1, 100_000), default: "5000", help: "most writes in one statement" },
+  FLUSH_SLOTS: {
+    parse: integer(1, 1000),
+    help: "most flushes at a time, over all instances that share a Redis (without one, or while " +
+      "it is away: of each process); default: no bound",
+  },
   JOURNAL_MAX_BYTES: {
     parse: sizeBytes(MIB, 1024 * GIB),
     default: "1GiB",

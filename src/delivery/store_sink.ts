@@ -5,7 +5,6 @@
  */
 import { type Entry, writeId } from "../domain.ts";
 import { StoreNotAskedError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
-import type { Clock } from "../ports/clock.ts";
 import type { RefusedEntry } from "../ports/dead_letters.ts";
 import type { Delivered, Sink } from "../ports/sink.ts";
 import type { Batch } from "../ports/source.ts";
@@ -15,7 +14,6 @@ import type { Metrics } from "../telemetry/metrics.ts";
 
 interface StoreSinkParts {
   readonly store: Pick<Store, "open" | "marks" | "put">;
-  readonly clock: Pick<Clock, "monotonicMs">;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -136,12 +134,8 @@ export class StoreSink implements Sink {
   }
 
   async #put(source: string, slice: readonly Entry[], onSent?: () => void): Promise<PutResult> {
-    const { store, clock, metrics } = this.parts;
     this.#sent.set(source, Math.max(this.#sent.get(source) ?? 0, slice.at(-1)!.seq));
-    const startedMs = clock.monotonicMs();
-    const result = await store.put(source, slice, this.#confirmedOf(source), onSent);
-    metrics.flushDuration.observe((clock.monotonicMs() - startedMs) / 1000);
-    return result;
+    return await this.parts.store.put(source, slice, this.#confirmedOf(source), onSent);
   }
 
   #landed(progress: Progress, slice: readonly Entry[], { rows, dead }: PutResult): void {

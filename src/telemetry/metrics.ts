@@ -65,6 +65,19 @@ export class Metrics {
     "Time of one flush to the store.",
     SECONDS_BUCKETS,
   );
+  readonly flushSlotWait = this.#histogram(
+    "flush_slot_wait_seconds",
+    "Time that a flush waited for its slot (FLUSH_SLOTS), before its own time began.",
+    SECONDS_BUCKETS,
+  );
+  readonly flushSlotsHeld = this.#gauge(
+    "flush_slots_held",
+    "Slots for flushes that this process holds.",
+  );
+  readonly flushSlotFallbacks = this.#counter(
+    "flush_slot_fallbacks_total",
+    "Flushes that were bounded in this process alone, as the shared slots could not be asked for.",
+  );
   readonly flushRows = this.#counter(
     "flush_rows_total",
     "Rows flushed (ok), of failed attempts (failed), and refused by the store (dead).",

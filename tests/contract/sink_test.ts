@@ -1,5 +1,4 @@
 import { StoreSink } from "../../src/delivery/store_sink.ts";
-import { systemClock } from "../../src/ports/clock.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { FakeSink, type OtherSide } from "../support/fake_sink.ts";
 import { idleMetrics } from "../support/fakes.ts";
@@ -20,7 +19,7 @@ async function overStore(makeStore: () => Promise<OneStoreUnderTest>): Promise<S
   const tested = await makeStore();
   const { store } = tested;
   return {
-    start: () => new StoreSink(MAX_ROWS, { store, clock: systemClock, metrics, log }),
+    start: () => new StoreSink(MAX_ROWS, { store, metrics, log }),
     values: async () => (await tested.rows()).map(({ value }) => value ?? ""),
     refuseBad: async () => void await tested.refuse("the value bad"),
     refuseAll: () => tested.refuse("every row"),

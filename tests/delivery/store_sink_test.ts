@@ -3,7 +3,6 @@ import { StoreSink } from "../../src/delivery/store_sink.ts";
 import { StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
 import type { Batch } from "../../src/ports/source.ts";
 import { Log } from "../../src/telemetry/log.ts";
-import { FakeClock } from "../support/fake_clock.ts";
 import { entry, FakeStore, idleMetrics, INSTANCE } from "../support/fakes.ts";
 import { upTo } from "../support/delivery.ts";
 
@@ -12,7 +11,7 @@ const metrics = idleMetrics();
 
 function setUp(maxRows = 100) {
   const store = new FakeStore();
-  const sink = new StoreSink(maxRows, { store, clock: new FakeClock(), metrics, log });
+  const sink = new StoreSink(maxRows, { store, metrics, log });
   return { store, sink };
 }
 

@@ -62,7 +62,7 @@ export class DeliverySetUp {
     const log = this.#log;
     return this.half = new DeliveryHalf(this.options, {
       source: journal,
-      sink: new StoreSink(this.options.max, { store, clock, metrics, log }),
+      sink: new StoreSink(this.options.max, { store, metrics, log }),
       random: () => 0.5,
       onSettled: (settlement) => this.#settled(settlement),
       isAwaited: () => this.#acknowledgements.isAwaited,

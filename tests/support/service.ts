@@ -72,7 +72,7 @@ export class ServiceFixture {
         }),
       openCacheNote: () => openCacheNote(fs, DATA_DIR, true),
       store,
-      makeSink: () => new StoreSink(100, { store, clock, metrics, log }),
+      makeSink: () => new StoreSink(100, { store, metrics, log }),
       cache: new CacheClient({ cache: this.cache, ttlMs: 60_000, clock, onFault: () => {} }),
       lastKnown: new LastKnown(60_000, clock),
       batch: { size: 10, intervalMs: 2_000, max: 100 },

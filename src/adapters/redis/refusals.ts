@@ -21,7 +21,8 @@ const ADVICE: readonly (readonly [RegExp, string | ((...found: string[]) => stri
   [/permissions to run the '([a-z|]+)' command/i, (command) => `the user's ACL lacks +${command}`],
   [
     /user executing the script can't run this command/i,
-    "the user's ACL lacks one of +get +set +del +type +pexpire, which scripts call",
+    "the user's ACL lacks one of +get +set +del +type +pexpire, which scripts call " +
+    "(with FLUSH_SLOTS also +time and +z… on sorted sets: docs/operations.md)",
   ],
   [
     /permissions to access (one of the keys|a key)|can't access at least one of the keys/i,
