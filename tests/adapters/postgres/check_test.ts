@@ -32,7 +32,7 @@ Deno.test("an empty database is well, and as empty after the check as before", (
     assert.deepEqual(problems, []);
     assert.match(
       notes.join("\n"),
-      /The first start will create user_data, dsproxy_marks, dsproxy_dead_letters, dsproxy_store, dsproxy_leader, dsproxy_lease in the schema public/,
+      /The first start will create user_data, dsproxy_marks, dsproxy_dead_letters, dsproxy_store, dsproxy_leader, dsproxy_lease, dsproxy_gone, dsproxy_audit_notes in the schema public/,
     );
     const tables = await execute(
       url,

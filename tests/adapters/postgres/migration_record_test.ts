@@ -29,7 +29,7 @@ const WITHOUT_RECORD = `create table user_data (user_id text, value text, ts big
 
 const RECORDED = "select array_agg(version order by version)::text from dsproxy_migrations";
 /** A later release needs these, too. */
-const LATER = ["dsproxy_leader", "dsproxy_lease"];
+const LATER = ["dsproxy_leader", "dsproxy_lease", "dsproxy_gone", "dsproxy_audit_notes"];
 const OTHER_TABLES = `select json_agg(json_build_object('table', table_name, 'column', column_name,
     'type', data_type, 'default', column_default) order by table_name, column_name)::text
   from information_schema.columns

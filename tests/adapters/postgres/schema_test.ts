@@ -118,7 +118,9 @@ Deno.test("user_data is used in whichever schema it is, and what is added stands
         "where relname ~ '^(user_data|dsproxy)' and relkind = 'r' order by 1";
       const names = (await execute(url, tables)).map(({ name }) => name);
       assert.deepEqual(names, [
+        "public.dsproxy_audit_notes",
         "public.dsproxy_dead_letters",
+        "public.dsproxy_gone",
         "public.dsproxy_leader",
         "public.dsproxy_lease",
         "public.dsproxy_marks",
