@@ -2,13 +2,12 @@
  * This is the composition root: it makes the parts that the configuration asks for, and the service
  * that lives by them.
  */
-import { Adoption } from "./adopting/adoption.ts";
+import { adoptionDuty } from "./adoption_duty.ts";
 import type { Duty } from "./cluster/duty.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
 import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
-import { denoNeighbours } from "./disk/neighbours.ts";
 import { Breaker } from "./guarding/breaker.ts";
 import { cacheFaults } from "./guarding/cache_faults.ts";
 import { FirstContact } from "./guarding/first_contact.ts";
@@ -221,20 +220,13 @@ class Application implements App {
     });
   }
 
-  /** A worker has no directory of its own, and may lead as well. */
   #adoption(): readonly Duty[] {
-    const { adopt, batch } = this.config;
-    const { within, ...store } = this.#store;
-    if (adopt === undefined || within === undefined) return [];
-    const adoption = new Adoption({ ...adopt, maxRows: batch.max }, {
+    return adoptionDuty(this.config, {
       ...this.surroundings,
-      neighbours: denoNeighbours,
-      store: { ...store, within },
-      cache: this.#cache,
-      ...{ metrics: this.#metrics, log: this.#log },
+      ...{ store: this.#store, cache: this.#cache, metrics: this.#metrics, log: this.#log },
+      // A worker has no directory of its own, and may lead as well.
       instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
     });
-    return [adoption];
   }
 
   #openJournal(listener: IntakeListener): Promise<JournalPorts> {

@@ -35,6 +35,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "cluster delivery disk forwarding guarding journal reading telemetry",
     doors: "adoption",
   },
+  adoption_duty: { from: "adopting cluster config disk", doors: "adoption_duty" },
   service_parts: { from: "intake reading delivery forwarding telemetry", doors: "service_parts" },
   closing_list: { from: "telemetry", doors: "closing_list" },
   outbound: { from: "delivery forwarding service_parts", doors: "outbound" },
