@@ -32,6 +32,7 @@ const HEAD = [
   "mean wait for a slot, s",
   "at a time, at most",
   "failed flushes",
+  "without a shared slot",
   "rounds with a row lost or doubled",
 ];
 
@@ -60,8 +61,11 @@ async function measure(
       const shape = { writesEach: WRITES_EACH, rowMs, batchMax: BATCH_MAX };
       const report = await flushToSlowStore({ ...shape, ...(slots !== undefined && { slots }) });
       reports.get(slots)!.push(report);
-      const { rowsPerSecond, most, failed } = report;
-      print(`${nameOf(slots)}: ${rowsPerSecond.toFixed(0)}/s, ${most} at most, ${failed} failed`);
+      const { rowsPerSecond, most, failed, fallbacks } = report;
+      print(
+        `${nameOf(slots)}: ${rowsPerSecond.toFixed(0)}/s, ${most} at most, ${failed} failed, ` +
+          `${fallbacks} without a shared slot`,
+      );
     }
   }
   const base = reports.get(undefined)!.map(({ rowsPerSecond }) => rowsPerSecond);
@@ -83,6 +87,7 @@ function rowOf(
     slots === undefined ? "–" : spread(all.map(({ meanWaitMs }) => meanWaitMs / 1_000)),
     spread(all.map(({ most }) => most), 0),
     spread(all.map(({ failed }) => failed), 0),
+    spread(all.map(({ fallbacks }) => fallbacks), 0),
     String(all.filter(({ rows, distinct }) => !isOnce(rows, distinct)).length),
   ];
 }
