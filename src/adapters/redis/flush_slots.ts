@@ -21,7 +21,7 @@ export interface RedisFlushSlotsOptions extends RedisAddress {
   readonly slotLifeMs?: number;
   /** The default is 2,000. */
   readonly placeLifeMs?: number;
-  /** A question waits for an answer for so long; the default is 250. */
+  /** A question waits for an answer for so long; the default is 1,000. */
   readonly callTimeoutMs?: number;
   /** It is told each time that the connection is lost, or cannot be made. */
   readonly onError?: (error: Error) => void;
@@ -34,8 +34,11 @@ export interface RedisFlushSlotsOptions extends RedisAddress {
 const SLOT_LIFE_MS = 30_000;
 /** It is many questions long: who is slow for a moment keeps the place. */
 const PLACE_LIFE_MS = 2_000;
-/** It is long for Redis, and short beside a flush that would not have waited. */
-const CALL_TIMEOUT_MS = 250;
+/**
+ * A reader would ask the store sooner, but a flush can wait: on a busy machine an answer may take
+ * that long, and whoever does not wait for it goes on without a shared slot.
+ */
+const CALL_TIMEOUT_MS = 1_000;
 /** Whose turn is next asks so often … */
 const FIRST_POLL_MS = 10;
 /** … and everybody at least so often. */
