@@ -2,9 +2,12 @@
  * This is the composition root: it makes the parts that the configuration asks for, and the service
  * that lives by them.
  */
+import { AuditFindings } from "./cluster/audit_findings.ts";
+import { Auditor } from "./cluster/auditor.ts";
 import type { Duty } from "./cluster/duty.ts";
 import { DeadLetterRetryDuty } from "./cluster/dead_letter_retry.ts";
 import { RetentionDuty } from "./cluster/retention.ts";
+import { SampledAuditDuty } from "./cluster/sampled_audit.ts";
 import { Leadership } from "./cluster/leadership.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
@@ -86,6 +89,7 @@ class Application implements App {
   readonly #store: StorePorts;
   readonly #cache: CacheClient;
   readonly #unguardedCache: Cache;
+  readonly #audit: { readonly findings: AuditFindings; readonly auditor: Auditor } | undefined;
   readonly #front: HttpFront;
   readonly #clockWatch: ClockWatch;
   readonly #gate: StoreGate;
@@ -146,8 +150,13 @@ class Application implements App {
       onForget: (userId) => lastKnown.forget(userId),
     });
     const [metrics, log, store] = [this.#metrics, this.#log, this.#store];
+    if (store.audit !== undefined) {
+      const findings = new AuditFindings({ metrics, log });
+      this.#audit = { findings, auditor: new Auditor(store.audit, clock, findings) };
+    }
     this.#front = new HttpFront(config, {
       ...{ store, cache: this.#cache, clock, metrics, log },
+      auditor: this.#audit?.auditor,
       asked: () => ({
         service: this.#service,
         firstContact: this.#firstContact,
@@ -261,7 +270,7 @@ class Application implements App {
   /** What one instance does for all, while it leads. */
   #duties(): Duty[] {
     const { config, surroundings: { clock } } = this;
-    const { retention, retries } = this.#store;
+    const { retention, retries, audit } = this.#store;
     const told = { clock, metrics: this.#metrics, log: this.#log };
     const { retentionMs, deadLetterRetryMs: agesMs } = config;
     return [
@@ -275,6 +284,9 @@ class Application implements App {
           ...told,
         }),
       ],
+      ...audit === undefined || this.#audit === undefined
+        ? []
+        : [new SampledAuditDuty({ audit, ...this.#audit, clock, random: Math.random })],
     ];
   }
 

@@ -30,7 +30,11 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "forwarding_half forwarded_runs group_message sink_by_source stored_sink to_store",
   },
   applying: { from: "forwarding telemetry", doors: "applier" },
-  cluster: { from: "telemetry", doors: "dead_letter_retry duty leadership retention" },
+  cluster: {
+    from: "telemetry",
+    doors:
+      "audit_findings auditing auditor dead_letter_retry duty leadership retention sampled_audit",
+  },
   service_parts: { from: "intake reading delivery forwarding telemetry", doors: "service_parts" },
   closing_list: { from: "telemetry", doors: "closing_list" },
   outbound: { from: "delivery forwarding service_parts", doors: "outbound" },
@@ -42,10 +46,13 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "applying closing_list service_parts telemetry",
     doors: "worker_service",
   },
-  http: { from: "intake reading telemetry", doors: "server handlers/* admin_socket routes" },
+  http: {
+    from: "cluster intake reading telemetry",
+    doors: "server handlers/* admin_socket routes",
+  },
   readiness: { from: "http service_parts", doors: "readiness" },
   http_front: {
-    from: "config http readiness reading service_parts telemetry",
+    from: "cluster config http readiness reading service_parts telemetry",
     doors: "http_front",
   },
   config: { from: "", doors: "config options" },
