@@ -1,5 +1,6 @@
 /** Goes from the arguments to the configuration, the application and the signals that end it. */
 import { createApp } from "./src/app.ts";
+import { AUDIT_LIMIT_MS, runAudit } from "./src/cli/audit.ts";
 import { explainWrongStore, runChangeStore } from "./src/cli/change_store.ts";
 import { checkConfiguration } from "./src/cli/check_configuration.ts";
 import { type Command, helpText, parseCommandLine } from "./src/cli/command_line.ts";
@@ -37,13 +38,19 @@ async function main(): Promise<number> {
   }
   if (parsed.command === "print-config") return print(describeConfig(settings));
   if (parsed.command === "serve" || parsed.command === "dev") return await serve(config);
-  const { ok, message } = await carryOut(parsed, config);
+  const { ok, message, exitCode = 0 } = await carryOut(parsed, config);
   return ok
-    ? print(message)
+    ? print(message) || exitCode
     : fail(message, parsed.command === "check-config" ? EXIT_BAD_CONFIGURATION : EXIT_FAILURE);
 }
 
-function carryOut(parsed: Command, config: Config): Promise<{ ok: boolean; message: string }> {
+function carryOut(
+  parsed: Command,
+  config: Config,
+): Promise<{ ok: boolean; message: string; exitCode?: number }> {
+  if (parsed.command === "audit") {
+    return runAudit(parsed.request, adminCaller(config, AUDIT_LIMIT_MS));
+  }
   if (parsed.command === "dead-letters") {
     return runDeadLetters(parsed.request, adminCaller(config));
   }

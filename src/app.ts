@@ -2,6 +2,8 @@
  * This is the composition root: it makes the parts that the configuration asks for, and the service
  * that lives by them.
  */
+import { AuditFindings } from "./cluster/audit_findings.ts";
+import { Auditor } from "./cluster/auditor.ts";
 import { Leadership } from "./cluster/leadership.ts";
 import { boundFlushes } from "./cluster/flush_bound.ts";
 import { type Config, storePlace } from "./config/config.ts";
@@ -97,6 +99,7 @@ class Application implements App {
   readonly #store: StorePorts;
   readonly #cache: CacheClient;
   readonly #unguardedCache: Cache;
+  readonly #audit: { readonly findings: AuditFindings; readonly auditor: Auditor } | undefined;
   readonly #front: HttpFront;
   readonly #clockWatch: ClockWatch;
   readonly #gate: StoreGate;
@@ -157,8 +160,13 @@ class Application implements App {
       onForget: (userId) => lastKnown.forget(userId),
     });
     const [metrics, log, store] = [this.#metrics, this.#log, this.#store];
+    if (store.audit !== undefined) {
+      const findings = new AuditFindings({ metrics, log });
+      this.#audit = { findings, auditor: new Auditor(store.audit, clock, findings) };
+    }
     this.#front = new HttpFront(config, {
       ...{ store, cache: this.#cache, clock, metrics, log },
+      auditor: this.#audit?.auditor,
       asked: () => ({
         service: this.#service,
         firstContact: this.#firstContact,
@@ -170,7 +178,7 @@ class Application implements App {
       lease: createLease(config, { ports: store, identity, clock }),
       terms: termsOf(store),
       duties: makeDuties(config, {
-        ...{ store, cache: this.#cache, ...surroundings, metrics, log },
+        ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log },
         instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
       }),
       name: () => this.#name,

@@ -1,8 +1,11 @@
 /** Makes what the leader does for all, as the configuration asks for it. */
 import { Adoption } from "./adopting/adoption.ts";
+import type { AuditFindings } from "./cluster/audit_findings.ts";
+import type { Auditor } from "./cluster/auditor.ts";
 import { DeadLetterRetryDuty } from "./cluster/dead_letter_retry.ts";
 import type { Duty } from "./cluster/duty.ts";
 import { RetentionDuty } from "./cluster/retention.ts";
+import { SampledAuditDuty } from "./cluster/sampled_audit.ts";
 import type { Config } from "./config/config.ts";
 import type { JournalFileSystem } from "./disk/file_system.ts";
 import { denoNeighbours } from "./disk/neighbours.ts";
@@ -15,6 +18,8 @@ import type { Metrics } from "./telemetry/metrics.ts";
 interface DutiesParts {
   readonly store: StorePorts;
   readonly cache: CacheClient;
+  /** It is there where the store can be audited. */
+  readonly audit: { readonly findings: AuditFindings; readonly auditor: Auditor } | undefined;
   readonly fs: JournalFileSystem;
   readonly clock: Clock;
   readonly metrics: Metrics;
@@ -28,6 +33,7 @@ export function makeDuties(config: Config, parts: DutiesParts): readonly Duty[] 
     ...retentionOf(config, parts),
     ...retriesOf(config, parts),
     ...adoptionOf(config, parts),
+    ...auditOf(parts),
   ];
 }
 
@@ -51,4 +57,9 @@ function adoptionOf({ adopt, batch }: Config, parts: DutiesParts): readonly Duty
   return [
     new Adoption(options, { ...parts, neighbours: denoNeighbours, store: { ...store, within } }),
   ];
+}
+
+function auditOf({ store: { audit }, audit: own, clock }: DutiesParts): readonly Duty[] {
+  if (audit === undefined || own === undefined) return [];
+  return [new SampledAuditDuty({ audit, ...own, clock, random: Math.random })];
 }

@@ -30,6 +30,7 @@ export type ErrorCode =
   | "write-not-stored"
   | "dead-letter-not-found"
   | "replay-refused"
+  | "nothing-missing"
   | "admin-only"
   | "unauthorized"
   | "no-such-path"

@@ -1,5 +1,7 @@
 /** Puts the service on the network: health and metrics from the start, the rest once it is open. */
 import type { Config } from "./config/config.ts";
+import type { Auditor } from "./cluster/auditor.ts";
+import { auditHandlers } from "./http/handlers/audit.ts";
 import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
 import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
@@ -19,6 +21,8 @@ import type { Metrics } from "./telemetry/metrics.ts";
 interface HttpFrontParts {
   readonly store: StorePorts;
   readonly cache: Pick<CacheClient, "forget">;
+  /** It is undefined for a store that cannot be audited. */
+  readonly auditor: Auditor | undefined;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -53,6 +57,7 @@ export class HttpFront implements Front {
       write: writeHandler({ writer: intake, limits, defaultAck: ack, clock, hasBroker }),
       writeStatus: writeStatusHandler({ intake: journal, marks: store, deadLetters }),
       ...deadLetterHandlers(deadLetters, this.parts.cache),
+      ...auditHandlers(this.parts.auditor),
       read: readHandler({ reader, keyBytes: limits.keyBytes }),
     });
     // The journal's lock says that the directory is this process's alone.
@@ -61,8 +66,9 @@ export class HttpFront implements Front {
 
   /** A worker has no directory of its own, and so no socket in it. */
   listenAsWorker(): Promise<string> {
-    const { store, cache } = this.parts;
+    const { store, cache, auditor } = this.parts;
     this.#server.mount(deadLetterHandlers(store.deadLetters, cache));
+    this.#server.mount(auditHandlers(auditor));
     this.#server.mount(workerHandlers);
     return this.listen();
   }

@@ -32,7 +32,8 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   applying: { from: "forwarding telemetry", doors: "applier" },
   cluster: {
     from: "telemetry",
-    doors: "dead_letter_retry duty flush_bound layered_slots leadership retention",
+    doors:
+      "audit_findings auditing auditor dead_letter_retry duty flush_bound layered_slots leadership retention sampled_audit",
   },
   duties: {
     from: "adopting cluster config disk reading telemetry",
@@ -53,10 +54,13 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "applying closing_list service_parts telemetry",
     doors: "worker_service",
   },
-  http: { from: "intake reading telemetry", doors: "server handlers/* admin_socket routes" },
+  http: {
+    from: "cluster intake reading telemetry",
+    doors: "server handlers/* admin_socket routes",
+  },
   readiness: { from: "http service_parts", doors: "readiness" },
   http_front: {
-    from: "config http readiness reading service_parts telemetry",
+    from: "cluster config http readiness reading service_parts telemetry",
     doors: "http_front",
   },
   config: { from: "", doors: "config options" },

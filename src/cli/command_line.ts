@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { optionsHelp } from "../config/options.ts";
 import { reasonOf } from "../errors.ts";
 import { routesHelp } from "../http/routes.ts";
+import { AUDIT_USAGE, type AuditRequest, EXIT_FOUND, parseAuditRequest } from "./audit.ts";
 import {
   DEAD_LETTERS_USAGE,
   type DeadLettersRequest,
@@ -33,11 +34,15 @@ const ARGUMENTS = {
   >,
   /** This one belongs to dead-letters. */
   all: BOOLEAN,
-};
+  /** These belong to audit. */
+  json: BOOLEAN,
+  reason: { type: "string" },
+} as const;
 
 export type Command =
   | { readonly command: "serve" | Flag }
-  | { readonly command: "dead-letters"; readonly request: DeadLettersRequest };
+  | { readonly command: "dead-letters"; readonly request: DeadLettersRequest }
+  | { readonly command: "audit"; readonly request: AuditRequest };
 
 /** `error` is for the person who typed: what is wrong and where help is. */
 export function parseCommandLine(args: readonly string[]): Command | { error: string } {
@@ -48,13 +53,20 @@ export function parseCommandLine(args: readonly string[]): Command | { error: st
     // What follows the first sentence is about arguments that begin with a hyphen: none here do.
     return refused(reasonOf(error).replace(/\. .*/s, ""));
   }
-  const { values: { all, ...flags }, positionals: [word, ...operands] } = parsed;
+  const { values: { all, json, reason, ...flags }, positionals: [word, ...operands] } = parsed;
   const [flag, another] = Object.keys(flags) as Flag[];
+  if (word !== "audit" && (json !== undefined || reason !== undefined)) {
+    return refused(`--${json !== undefined ? "json" : "reason"} belongs to audit`);
+  }
+  if (word === "audit" && flag === undefined && all === undefined) {
+    const request = parseAuditRequest(operands, { json, reason });
+    return "error" in request ? request : { command: word, request };
+  }
   if (word === "dead-letters" && flag === undefined) {
     const request = parseDeadLettersRequest(operands, all ?? false);
     return "error" in request ? request : { command: word, request };
   }
-  if (word !== undefined && word !== "dead-letters") {
+  if (word !== undefined && word !== "dead-letters" && word !== "audit") {
     return refused(`unknown argument ${JSON.stringify(word)}`);
   }
   const beside = word ?? (all ? "--all" : another && `--${another}`);
@@ -75,12 +87,15 @@ export function helpText(version: string): string {
 
 Usage: dsproxy [flag]
        dsproxy dead-letters …
+       dsproxy audit …
 Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.
 
 Flags:
 ${flags.join("")}
 Rows that the database refused, of the instance running on this machine, by its admin socket:
 ${DEAD_LETTERS_USAGE}
+The numbers of all writes held against the database, by the instance on this machine:
+${AUDIT_USAGE}
 Routes; those under /admin by the admin socket, or with a key of ADMIN_KEY:
 ${routesHelp()}
 Options, from the environment, then .env in the working directory, then the default:
@@ -89,6 +104,6 @@ Durations: 250ms, 2s, 5m, 1m30s; a bare number is seconds.
 Sizes: 64KiB, 1GiB, 1MB; a bare number is bytes.
 
 Exit codes: 0 clean stop, 78 bad configuration or a DATA_DIR that belongs to another store,
-1 anything else.
+${EXIT_FOUND} an audit found something, 1 anything else.
 `;
 }

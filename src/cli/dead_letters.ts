@@ -5,6 +5,7 @@
 import { parseWriteId } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
 import { PAGE_LETTERS } from "../http/handlers/dead_letters.ts";
+import { ask } from "./ask.ts";
 import type { CallInstance } from "./instance_client.ts";
 
 export const DEAD_LETTERS_USAGE = `\
@@ -126,24 +127,4 @@ function describePage({ dead_letters, next }: Page): string {
   );
   if (next !== null) lines.push(`More: dsproxy dead-letters list ${next}`);
   return lines.join("\n");
-}
-
-/** Returns the text of a good answer. @throws with the detail of any other */
-async function ask(
-  call: CallInstance,
-  method: "GET" | "POST" | "DELETE",
-  path: string,
-): Promise<string> {
-  const { status, text } = await call(method, path);
-  if (status === 200) return text;
-  throw new Error(detailOf(text) ?? `answered with status ${status}`);
-}
-
-function detailOf(text: string): string | undefined {
-  try {
-    const { detail } = JSON.parse(text) as { detail?: unknown };
-    return typeof detail === "string" ? detail : undefined;
-  } catch {
-    return undefined; // Not a problem document: the status has to do.
-  }
 }

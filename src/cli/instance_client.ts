@@ -32,13 +32,16 @@ const MAX_ANSWER_LENGTH = 16 * 1024 * 1024;
 const ANY_ADDRESS = new Map([["0.0.0.0", "127.0.0.1"], ["::", "::1"]]);
 
 /** Calls the admin routes of the instance that runs with this configuration. */
-export function adminCaller(config: Pick<Config, "admin" | "dataDir">): CallInstance {
+export function adminCaller(
+  config: Pick<Config, "admin" | "dataDir">,
+  limitMs = ADMIN_LIMIT_MS,
+): CallInstance {
   const wanted = { path: config.admin.socketPath, dataDir: config.dataDir };
   return async (method, path) => {
     const socketPath = await findAdminSocket(wanted);
     const hint = "; does it run, with the same DATA_DIR and as the same user?";
     const target = { name: socketPath, hint, address: { socketPath } };
-    return await call(target, method, path, ADMIN_LIMIT_MS);
+    return await call(target, method, path, limitMs);
   };
 }
 

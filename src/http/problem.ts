@@ -23,6 +23,7 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   "user-not-found": { status: 404, title: "No such user" },
   "write-not-found": { status: 404, title: "No such write" },
   "dead-letter-not-found": { status: 404, title: "No such dead letter" },
+  "nothing-missing": { status: 404, title: "Nothing is missing there" },
   "no-such-path": { status: 404, title: "No such path" },
   "method-not-allowed": { status: 405, title: "Method not allowed" },
   "replay-refused": { status: 409, title: "Refused again" },

@@ -2,10 +2,11 @@
  * This is the one table of routes. Dispatch, 405 and its Allow, CORS and the help text are read from
  * it.
  */
+import type { AuditHandlers } from "./handlers/audit.ts";
 import type { DeadLetterHandlers } from "./handlers/dead_letters.ts";
 import type { Handler } from "./handler.ts";
 
-export interface Handlers extends DeadLetterHandlers {
+export interface Handlers extends DeadLetterHandlers, AuditHandlers {
   readonly write: Handler;
   readonly writeStatus: Handler;
   readonly read: Handler;
@@ -89,6 +90,20 @@ export const ROUTES: readonly Route[] = [
     handler: "replayDeadLetter",
     guards: ADMIN,
     summary: "insert it again as it was accepted",
+  },
+  {
+    method: "GET",
+    path: "/admin/audit",
+    handler: "showAudit",
+    guards: ADMIN,
+    summary: "the numbers of all writes held against the database: what is missing or doubled",
+  },
+  {
+    method: "POST",
+    path: "/admin/audit/accept",
+    handler: "acceptGap",
+    guards: ADMIN,
+    summary: "call ?source= ?first= ?last= accounted for, with a ?reason=",
   },
   {
     method: "GET",

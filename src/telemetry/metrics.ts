@@ -137,6 +137,18 @@ export class Metrics {
     "Dead letters tried again by DEAD_LETTER_RETRY: they went in (stored), or were refused again.",
     ["outcome"],
   );
+  readonly auditChecked = this.#counter(
+    "audit_checked_total",
+    "Numbers of writes that audits at this instance compared with what the store has.",
+  );
+  readonly auditLost = this.#counter(
+    "audit_lost_total",
+    "Numbers found missing by them, each counted once.",
+  );
+  readonly auditDoubled = this.#counter(
+    "audit_doubled_total",
+    "Numbers found more than once by them, each counted once.",
+  );
   readonly brokerMessages = this.#counter(
     "broker_messages_total",
     "Messages with groups of writes, confirmed by the broker or not taken (failed).",
