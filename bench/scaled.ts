@@ -72,6 +72,8 @@ async function tryChaos(): Promise<string> {
       lastsMs: Number(values.minutes) * 60_000,
       random: new Random(seed),
     });
+    const { missing, doubled, strays } = chaos.audited;
+    broken += missing + doubled + strays;
     broken += BROKEN.reduce((sum, kind) => sum + chaos[kind].length, 0);
     for (const kind of BROKEN) for (const text of chaos[kind]) print(`  ${kind}: ${text}`);
     const row = chaosRow(engine, chaos);
@@ -83,7 +85,8 @@ async function tryChaos(): Promise<string> {
 ${SERVERS} API servers and ${WORKERS} workers as processes, one broker, one PostgreSQL, one Redis; ${
     SERVERS * 4
   } clients write and read back at their API server for ${values.minutes} minutes, while one of the processes or the broker
-is killed (\`kill -9\`) again and again, and started again up to two seconds later (seed ${seed}).
+is killed (\`kill -9\`) again and again, and started again up to two seconds later (seed ${seed}). At the end
+\`dsproxy audit\` judges the same database: it has each number that was given out, accepted writes that nobody was promised among them.
 
 ${
     table([
@@ -97,13 +100,16 @@ ${
       "reads",
       "outdated",
       "unexpected",
+      "the audit: writes",
+      "missing",
+      "doubled, strays",
     ], rows)
   }
 `;
 }
 
 function chaosRow(engine: string, chaos: Chaos): Row {
-  const { killed, acknowledged, lost, doubled, reads, wrong, absent, unexpected } = chaos;
+  const { killed, acknowledged, audited, lost, doubled, reads, wrong, absent, unexpected } = chaos;
   return [
     engine,
     killed.servers,
@@ -115,6 +121,9 @@ function chaosRow(engine: string, chaos: Chaos): Row {
     reads,
     wrong.length + absent.length,
     unexpected.length,
+    audited.numbers,
+    audited.missing,
+    `${audited.doubled}, ${audited.strays}`,
   ];
 }
 

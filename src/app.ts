@@ -4,12 +4,11 @@
  */
 import { AuditFindings } from "./cluster/audit_findings.ts";
 import { Auditor } from "./cluster/auditor.ts";
-import { Leadership } from "./cluster/leadership.ts";
+import type { Leadership } from "./cluster/leadership.ts";
 import { boundFlushes } from "./cluster/flush_bound.ts";
 import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
-import { makeDuties } from "./duties.ts";
 import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
 import { Breaker } from "./guarding/breaker.ts";
 import { cacheFaults } from "./guarding/cache_faults.ts";
@@ -20,17 +19,10 @@ import { checkStoreBinding, openStoreBinding } from "./guarding/store_binding.ts
 import { StoreFaults } from "./guarding/store_faults.ts";
 import { StoreGate } from "./guarding/store_gate.ts";
 import { HttpFront } from "./http_front.ts";
+import { makeLeadership } from "./leading.ts";
 import { openJournal } from "./journal/journal.ts";
 import { journalObserver } from "./journal_observer.ts";
-import {
-  type Broker,
-  createCache,
-  createFlushSlots,
-  createLease,
-  loadBroker,
-  loadStore,
-  termsOf,
-} from "./parts.ts";
+import { type Broker, createCache, createFlushSlots, loadBroker, loadStore } from "./parts.ts";
 import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { IntakeListener } from "./ports/intake.ts";
@@ -173,17 +165,11 @@ class Application implements App {
         leadership: config.role === "worker" ? STANDS_ASIDE : this.#leadership,
       }),
     });
-    const identity = async () => namespace.known?.id ?? (await store.identity.identify()).id;
-    this.#leadership = new Leadership({
-      lease: createLease(config, { ports: store, identity, clock }),
-      terms: termsOf(store),
-      duties: makeDuties(config, {
-        ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log },
-        instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
-      }),
+    this.#leadership = makeLeadership(config, {
+      ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log },
+      identity: async () => namespace.known?.id ?? (await store.identity.identify()).id,
       name: () => this.#name,
-      random: Math.random,
-      ...{ clock, log, metrics },
+      instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
     });
     this.#way = new DeliveryWay(config, {
       ...{ broker, store, ...surroundings, metrics, log },

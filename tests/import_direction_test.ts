@@ -35,10 +35,6 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors:
       "audit_findings auditing auditor dead_letter_retry duty flush_bound layered_slots leadership retention sampled_audit",
   },
-  duties: {
-    from: "adopting cluster config disk reading telemetry",
-    doors: "duties",
-  },
   adopting: {
     from: "cluster delivery disk forwarding guarding journal reading telemetry",
     doors: "adoption",
@@ -64,6 +60,10 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "http_front",
   },
   config: { from: "", doors: "config options" },
+  leading: {
+    from: "adopting cluster config disk parts reading telemetry",
+    doors: "leading",
+  },
   parts: { from: "cluster config guarding adapters", doors: "parts" },
   delivery_way: {
     from: "applying config delivery disk forwarding parts service_parts telemetry",

@@ -3,6 +3,7 @@
  * briefly and the report at length.
  */
 import assert from "node:assert/strict";
+import { assertAuditClean, auditOf } from "./audited.ts";
 import { Dsproxy, type Environment, eventually, type HowToRun } from "../support/dsproxy.ts";
 import { Random } from "../support/random.ts";
 import { withDatabase } from "../support/postgres.ts";
@@ -79,6 +80,7 @@ export async function tryFault(trial: Trial, rounds: number, random: Random): Pr
       "the queue is empty",
       async () => await proxy.metric("dsproxy_queue_depth") === 0,
     );
+    assertAuditClean(await auditOf(proxy), "dsproxy audit");
     await proxy.stop();
     return { ...await load.account(trial.databaseUrl), tried: rounds, recoveriesMs };
   } finally {

@@ -2,6 +2,7 @@
  * Clients write and read at API servers while any of the processes, and the broker, are killed at
  * random: what they were promised is held against the database in the end.
  */
+import { type Audited, auditOf } from "../fault/audited.ts";
 import { type Account, Load } from "../fault/load.ts";
 import { withDatabase } from "../support/postgres.ts";
 import type { Random } from "../support/random.ts";
@@ -19,6 +20,8 @@ interface ChaosOptions {
 }
 
 export interface Chaos extends Account {
+  /** `dsproxy audit` says so of the same database. */
+  readonly audited: Audited;
   readonly killed: Readonly<Record<"servers" | "workers" | "brokers", number>>;
 }
 
@@ -59,8 +62,9 @@ export function runChaos(options: ChaosOptions): Promise<Chaos> {
       await load.stop();
     }
     await layout.untilStored(180_000);
+    const audited = await auditOf(layout.servers[0]!.process);
     for (const place of layout.places) await place.stop();
-    return { ...await load.account(databaseUrl), killed };
+    return { ...await load.account(databaseUrl), audited, killed };
   });
 }
 

@@ -1,5 +1,6 @@
 /** API servers and workers around a real broker, as one service. */
 import assert from "node:assert/strict";
+import { assertAuditClean } from "../fault/audited.ts";
 import { assertNothingBroken, Load } from "../fault/load.ts";
 import { seedOf } from "../fault/scenario.ts";
 import { runChaos } from "./chaos.ts";
@@ -58,6 +59,8 @@ for (const engine of Object.keys(ENGINES) as EngineName[]) {
     const random = new Random(seed);
     const chaos = await runChaos({ engine, servers: 2, workers: 2, lastsMs: 10_000, random });
     assertNothingBroken(chaos, `FAULT_SEED=${seed}`);
+    assertAuditClean(chaos.audited, `FAULT_SEED=${seed}`);
+    assert.ok(chaos.audited.numbers >= chaos.acknowledged);
     const { servers, workers, brokers } = chaos.killed;
     assert.ok(servers + workers + brokers > 1);
   });
