@@ -145,3 +145,17 @@ Deno.test("a failure is the step's, and the same range is looked at again", asyn
   await step();
   assert.equal(await metric("lost"), 1);
 });
+
+Deno.test("other duties do not wait for a whole audit; its failure is told by the next step", async () => {
+  const { audit, step } = setUp();
+  audit.isIndexed = false;
+  const gate = Promise.withResolvers<void>();
+  audit.before = (call) => call === "survey" ? gate.promise : undefined;
+  await step();
+  await step();
+  gate.reject(new Error("away"));
+  await settle();
+  await assert.rejects(step(), /away/);
+  await step();
+  assert.equal(audit.calls.filter((call) => call === "survey").length, 1);
+});
