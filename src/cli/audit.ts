@@ -40,9 +40,9 @@ export function parseAuditRequest(
 ): AuditRequest | { error: string } {
   if (action === undefined && reason === undefined) return { action: "show", json };
   if (action === "accept" && operands.length === 1 && !json) {
-    const [id, last] = operands[0]!.split("..");
-    const place = parseWriteId(id!);
-    const through = last === undefined ? place?.seq : /^\d{1,15}$/.test(last) ? Number(last) : 0;
+    const [, id = "", last] = /^(.*?)(?:\.\.(\d{1,15}))?$/.exec(operands[0]!) ?? [];
+    const place = parseWriteId(id);
+    const through = last === undefined ? place?.seq : Number(last);
     if (place === undefined || through === undefined || through < place.seq) {
       const what = JSON.stringify(operands[0]);
       return {
@@ -99,7 +99,9 @@ export function describeAudit(page: AuditPage): string {
     `${rows} rows, ${dead} dead letters, ${retired} retired, ${discarded} discarded, ` +
     `${withdrawn} withdrawn, ${accepted} accepted`,
   ];
-  for (const { source, missing, doubled, strays } of findings) {
+  for (const { source: name, missing, doubled, strays } of findings) {
+    // Other programs may have written it, and a terminal would obey some of what it can hold.
+    const source = /^[\w/.-]+$/.test(name) ? name : JSON.stringify(name);
     lines.push("", `${source}:`);
     for (const { first, last } of missing) {
       const many = last - first + 1;

@@ -1,4 +1,7 @@
-/** Audits for who asks, one audit at a time: who comes while one runs gets its report as well. */
+/**
+ * Audits for who asks, one audit at a time. Who comes while one runs waits for the next one, which
+ * all who wait share: what happened before they asked has to be in their report.
+ */
 import type { Audit } from "../ports/audit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Interval } from "../ports/group_store.ts";
@@ -7,6 +10,7 @@ import { auditAll, type AuditReport } from "./auditing.ts";
 
 export class Auditor {
   #running: Promise<AuditReport> | undefined;
+  #next: Promise<AuditReport> | undefined;
 
   constructor(
     private readonly audit: Audit,
@@ -15,7 +19,20 @@ export class Auditor {
   ) {}
 
   report(): Promise<AuditReport> {
-    return this.#running ??= this.#auditAll().finally(() => this.#running = undefined);
+    if (this.#next !== undefined) return this.#next;
+    if (this.#running === undefined) return this.#begin();
+    const ended = this.#running.catch(() => {}); // It is told to those who asked for it.
+    return this.#next = ended.then(() => {
+      this.#next = undefined;
+      return this.#begin();
+    });
+  }
+
+  #begin(): Promise<AuditReport> {
+    const running = this.#auditAll().finally(() => {
+      if (this.#running === running) this.#running = undefined;
+    });
+    return this.#running = running;
   }
 
   /** @returns so many numbers were missing, and are accepted */

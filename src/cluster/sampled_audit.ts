@@ -47,6 +47,7 @@ export class SampledAuditDuty implements Duty {
   #rangeNumbers = RANGE.begin;
   #suspicion: Range & { readonly found: Checked; readonly atMs: number } | undefined;
   #wholeDueMs = -Infinity;
+  #wholeFailure: { readonly error: unknown } | undefined;
 
   constructor(private readonly parts: SampledAuditParts) {}
 
@@ -55,7 +56,7 @@ export class SampledAuditDuty implements Duty {
     await this.#refresh();
     if (signal.aborted) return;
     const range = this.#choose();
-    if (range === undefined) return await this.#auditWhole();
+    if (range === undefined) return this.#auditWhole();
     const { clock, findings } = this.parts;
     const startedMs = clock.monotonicMs();
     const found = await this.#check(range);
@@ -117,13 +118,20 @@ export class SampledAuditDuty implements Duty {
     this.#rangeNumbers = Math.min(RANGE.most, Math.max(RANGE.least, wanted));
   }
 
-  async #auditWhole(): Promise<void> {
+  /** It goes on beside the steps: other duties do not wait for it. Its failure is a later step's. */
+  #auditWhole(): void {
     const { clock, auditor } = this.parts;
+    const failure = this.#wholeFailure;
+    this.#wholeFailure = undefined;
+    if (failure !== undefined) throw failure.error;
     if (clock.monotonicMs() < this.#wholeDueMs) return;
-    // It is not tried at each step where it fails.
     this.#wholeDueMs = clock.monotonicMs() + WHOLE_EVERY_MS;
-    const { tookMs } = await auditor.report();
-    if (tookMs > WHOLE_MAX_MS) this.#wholeDueMs = Infinity;
+    auditor.report().then(
+      ({ tookMs }) => {
+        if (tookMs > WHOLE_MAX_MS) this.#wholeDueMs = Infinity;
+      },
+      (error) => this.#wholeFailure = { error },
+    );
   }
 }
 
