@@ -1,7 +1,6 @@
 /** Writes docs/audit_results.md, section by section: what another command wrote there stays. */
 const RESULTS = new URL("../docs/audit_results.md", import.meta.url);
-const HEAD = "# The audit: what was seen\n\n" +
-  "Written by `deno task bench:audit` and `deno task audit:planted`. Nothing here is typed by hand.\n";
+const HEAD = "# The audit, tried\n";
 
 export interface Section {
   readonly text: string;
@@ -14,7 +13,8 @@ export async function writeSections(sections: Readonly<Record<string, Section>>)
     Object.entries(sections).map(([title, { text, head, rows }]) => {
       const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
       const table = [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
-      return [`## ${title}`, `## ${title}\n\n${text}\n\n${table}\n`];
+      const how = "Written by `deno task bench:audit`; nothing here is typed by hand.";
+      return [`## ${title}`, `## ${title}\n\n${how} ${text}\n\n${table}\n`];
     }),
   );
   const all = new Map([...await written(), ...now]);
