@@ -2,26 +2,11 @@
  * Has every metric of the service, by the names of the public contract. An application has one
  * instance, and there is no global registry.
  */
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Gauge, Registry } from "prom-client";
+import { ClusterMetrics, SECONDS_BUCKETS } from "./cluster_metrics.ts";
 import { CountFamily, DurationFamily } from "./families.ts";
 import { VERSION } from "../version.ts";
 
-const SECONDS_BUCKETS = [
-  0.0005,
-  0.001,
-  0.0025,
-  0.005,
-  0.01,
-  0.025,
-  0.05,
-  0.1,
-  0.25,
-  0.5,
-  1,
-  2.5,
-  5,
-  10,
-];
 const ROWS_BUCKETS = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
 
 /** These are read at the moment of a scrape instead of being counted. */
@@ -38,8 +23,7 @@ interface Gauges {
   readonly breakers: Readonly<Record<string, { readonly state: 0 | 1 | 2 }>>;
 }
 
-export class Metrics {
-  readonly #registry = new Registry();
+export class Metrics extends ClusterMetrics {
   #scrape: Promise<unknown> = Promise.resolve();
 
   readonly httpRequests = this.#counts<"route" | "method" | "code">(
@@ -47,7 +31,7 @@ export class Metrics {
     "HTTP requests answered.",
   );
   readonly httpDuration = new DurationFamily<"route">(
-    this.#registry,
+    this.registry,
     "dsproxy_http_request_duration_seconds",
     "Time to answer.",
     SECONDS_BUCKETS,
@@ -60,125 +44,79 @@ export class Metrics {
     "reads_total",
     "Reads, by the tier that answered (none: not found).",
   );
-  readonly flushDuration = this.#histogram(
+  readonly flushDuration = this.histogram(
     "flush_duration_seconds",
     "Time of one flush to the store.",
     SECONDS_BUCKETS,
   );
-  readonly flushSlotWait = this.#histogram(
-    "flush_slot_wait_seconds",
-    "Time that a flush waited for its slot (FLUSH_SLOTS), before its own time began.",
-    SECONDS_BUCKETS,
-  );
-  readonly flushSlotsHeld = this.#gauge(
-    "flush_slots_held",
-    "Slots for flushes that this process holds.",
-  );
-  readonly flushSlotFallbacks = this.#counter(
-    "flush_slot_fallbacks_total",
-    "Flushes that were bounded in this process alone, as the shared slots could not be asked for.",
-  );
-  readonly flushRows = this.#counter(
+  readonly flushRows = this.counter(
     "flush_rows_total",
     "Rows flushed (ok), of failed attempts (failed), and refused by the store (dead).",
     [
       "outcome",
     ],
   );
-  readonly flushRetries = this.#counter(
+  readonly flushRetries = this.counter(
     "flush_retries_total",
     "Flushes tried again after a failure.",
   );
-  readonly storeWentBack = this.#counter(
+  readonly storeWentBack = this.counter(
     "store_went_back_total",
     "Times that the store no longer had what it had confirmed: a restored backup, a " +
       "replica that was behind.",
   );
-  readonly storeWentBackWrites = this.#counter(
+  readonly storeWentBackWrites = this.counter(
     "store_went_back_writes_total",
     "Confirmed writes that were gone then.",
   );
-  readonly storeErrors = this.#counter(
+  readonly storeErrors = this.counter(
     "store_errors_total",
     "Calls of the store that were made and failed, by call; not those that a breaker held back.",
     ["call"],
   );
-  readonly batchRows = this.#histogram("batch_rows", "Rows in a flush.", ROWS_BUCKETS);
-  readonly fsyncDuration = this.#histogram(
+  readonly batchRows = this.histogram("batch_rows", "Rows in a flush.", ROWS_BUCKETS);
+  readonly fsyncDuration = this.histogram(
     "journal_fsync_duration_seconds",
     "Time of one journal fsync.",
     SECONDS_BUCKETS,
   );
-  readonly journalDamage = this.#counter(
+  readonly journalDamage = this.counter(
     "journal_damage_total",
     "Damaged stretches found in the journal, by kind.",
     [
       "kind",
     ],
   );
-  readonly clockSteps = this.#counter(
+  readonly clockSteps = this.counter(
     "clock_steps_total",
     "Steps of the wall clock by more than a minute: while this runs, or behind the last " +
       "write of an earlier run.",
   );
-  readonly cacheErrors = this.#counter(
+  readonly cacheErrors = this.counter(
     "cache_errors_total",
     "Cache calls that failed or ran out of time.",
   );
-  readonly shed = this.#counter("shed_total", "Requests refused at a limit, by reason.", [
+  readonly shed = this.counter("shed_total", "Requests refused at a limit, by reason.", [
     "reason",
   ]);
-  readonly retiredRows = this.#counter(
-    "retired_rows_total",
-    "Rows that RETENTION deleted.",
-  );
-  readonly deadLetterRetries = this.#counter(
-    "dead_letter_retries_total",
-    "Dead letters tried again by DEAD_LETTER_RETRY: they went in (stored), or were refused again.",
-    ["outcome"],
-  );
-  readonly auditChecked = this.#counter(
-    "audit_checked_total",
-    "Numbers of writes that audits at this instance compared with what the store has.",
-  );
-  readonly auditLost = this.#counter(
-    "audit_lost_total",
-    "Numbers found missing by them, each counted once.",
-  );
-  readonly auditDoubled = this.#counter(
-    "audit_doubled_total",
-    "Numbers found more than once by them, each counted once.",
-  );
-  readonly brokerMessages = this.#counter(
+  readonly brokerMessages = this.counter(
     "broker_messages_total",
     "Messages with groups of writes, confirmed by the broker or not taken (failed).",
     ["outcome"],
   );
-  readonly receivedMessages = this.#counter(
+  readonly receivedMessages = this.counter(
     "broker_received_total",
     "Messages received: applied to the store, or put among the broker's dead letters " +
       "(undecodable, overlapping, foreign: meant for another store).",
     ["outcome"],
   );
-  readonly dutySteps = this.#counter(
-    "duty_steps_total",
-    "Steps of the leader's duties at this instance, by duty: done (ok) or to be tried again (failed).",
-    ["duty", "outcome"],
-  );
-  readonly adoptedWrites = this.#counter(
-    "adopted_writes_total",
-    "Writes brought to the store out of journals of instances that are gone.",
-  );
-  readonly adoptionFailures = this.#counter(
-    "adoption_failures_total",
-    "Looks at such a journal that failed, or found that it has to be left alone.",
-  );
-  readonly #loopLag = this.#gauge(
+  readonly #loopLag = this.gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",
   );
 
   constructor(gauges: Gauges, startedMs: number) {
+    super();
     // Series that exist from the first scrape let a rate() see the first event.
     for (const ack of ["accepted", "durable", "replicated", "flushed"]) this.writes.series({ ack });
     for (const source of ["pending", "local", "redis", "store", "stale", "none"]) {
@@ -229,7 +167,7 @@ export class Metrics {
       () => gauges.leads() ? 1 : 0,
     );
     this.#breakers(gauges.breakers);
-    this.#gauge("build_info", "Always 1; the labels say what runs.", ["version", "deno"])
+    this.gauge("build_info", "Always 1; the labels say what runs.", ["version", "deno"])
       .set({ version: VERSION, deno: Deno.version.deno }, 1);
     this.#process(startedMs);
   }
@@ -248,13 +186,13 @@ export class Metrics {
       const type = openMetrics
         ? Registry.OPENMETRICS_CONTENT_TYPE
         : Registry.PROMETHEUS_CONTENT_TYPE;
-      (this.#registry as { setContentType(type: string): void }).setContentType(type);
+      (this.registry as { setContentType(type: string): void }).setContentType(type);
       // The package writes names without `_total` into the counters for OpenMetrics, and would keep
       // them so.
-      const metrics = this.#registry.getMetricsAsArray() as unknown as { name: string }[];
+      const metrics = this.registry.getMetricsAsArray() as unknown as { name: string }[];
       const names = metrics.map(({ name }) => name);
       try {
-        return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+        return { contentType: this.registry.contentType, text: await this.registry.metrics() };
       } finally {
         metrics.forEach((metric, i) => metric.name = names[i]!);
       }
@@ -269,7 +207,7 @@ export class Metrics {
       help: "0 calls go through, 1 one call tries whether the dependency is back, 2 calls are " +
         "refused at once.",
       labelNames: ["dependency"],
-      registers: [this.#registry],
+      registers: [this.registry],
       collect() {
         for (const [dependency, { state }] of Object.entries(breakers)) {
           this.set({ dependency }, state);
@@ -282,12 +220,12 @@ export class Metrics {
     new Gauge({
       name: "process_start_time_seconds",
       help: "Start time since the Unix epoch.",
-      registers: [this.#registry],
+      registers: [this.registry],
     }).set(startedMs / 1000);
     new Gauge({
       name: "process_resident_memory_bytes",
       help: "Resident memory.",
-      registers: [this.#registry],
+      registers: [this.registry],
       collect() {
         this.set(Deno.memoryUsage().rss);
       },
@@ -295,7 +233,7 @@ export class Metrics {
     new Gauge({
       name: "process_heap_bytes",
       help: "JavaScript heap in use.",
-      registers: [this.#registry],
+      registers: [this.registry],
       collect() {
         this.set(Deno.memoryUsage().heapUsed);
       },
@@ -303,33 +241,13 @@ export class Metrics {
   }
 
   #counts<L extends string>(name: string, help: string): CountFamily<L> {
-    return new CountFamily<L>(this.#registry, `dsproxy_${name}`, help);
-  }
-  #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
-    return new Counter({ name: `dsproxy_${name}`, help, labelNames, registers: [this.#registry] });
-  }
-  #gauge<L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> {
-    return new Gauge({ name: `dsproxy_${name}`, help, labelNames, registers: [this.#registry] });
-  }
-  #histogram<L extends string>(
-    name: string,
-    help: string,
-    buckets: number[],
-    labelNames: L[] = [],
-  ): Histogram<L> {
-    return new Histogram({
-      name: `dsproxy_${name}`,
-      help,
-      buckets,
-      labelNames,
-      registers: [this.#registry],
-    });
+    return new CountFamily<L>(this.registry, `dsproxy_${name}`, help);
   }
   #sampled(name: string, help: string, sample: () => number | Promise<number>): void {
     new Gauge({
       name: `dsproxy_${name}`,
       help,
-      registers: [this.#registry],
+      registers: [this.registry],
       async collect() {
         try {
           this.set(await sample());

@@ -3,12 +3,11 @@
  * (worker.ts), where nobody writes meanwhile.
  */
 import type { DatabaseSync } from "node:sqlite";
-import type { Checked, GoneReason, SurveyedSource } from "../../ports/audit.ts";
+import type { Checked, SurveyedSource } from "../../ports/audit.ts";
 import type { Interval } from "../../ports/group_store.ts";
 
 /** Of what a call finds so much is named. */
 const NAMED_MAX = 1_000;
-const REASONS: readonly GoneReason[] = ["retired", "discarded", "withdrawn", "accepted"];
 
 /**
  * A source of the first format of journals is `instance/run`, whose rows name the instance alone:
