@@ -114,7 +114,7 @@ async function examine(
   }
   const room = Math.max(1, named - missing.length - doubled.length);
   const astray = strays === 0 ? [] : await straysTwice(audit, source, room);
-  // A stray that is not named is told of by the ones that are, until these are dealt with.
+  // Two rows may have one stray number, so that fewer numbers than rows can be all of them.
   complete &&= astray.length < room || strays <= room;
   return {
     ...{ complete, missing, doubled, strays: astray },

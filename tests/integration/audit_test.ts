@@ -1,6 +1,7 @@
 /** The audit finds nothing after whatever may happen, and all that is done behind its back. */
 import assert from "node:assert/strict";
 import postgres from "postgres";
+import { createNumbersIndex } from "../../src/adapters/postgres/numbers_index.ts";
 import { assertClean, auditBeside, plantAll, settled } from "../audit/planted.ts";
 import { PLANTS } from "../audit/plants.ts";
 import { ADMIN_KEY, WITH_ADMIN_KEY } from "../support/admin_key.ts";
@@ -132,4 +133,46 @@ Deno.test("the command writes JSON where it is asked to, and says why it failed"
     const alone = await auditBeside(proxy);
     assert.equal(alone.code, 1);
     assert.match(alone.text, /does it run, with the same DATA_DIR/);
+  }));
+
+Deno.test("the leader finds a lost row and a doubled one before anybody asks, and tells it once", () =>
+  withPlace(async (settings, sql) => {
+    {
+      await using proxy = await Dsproxy.start(settings);
+      for (let i = 1; i <= 9; i++) await proxy.accept({ user_id: `u${i}`, value: `${i}` });
+      await settled(proxy);
+      await proxy.stop();
+    }
+    await sql.unsafe(createNumbersIndex("public"));
+    await sql`delete from user_data where value = '4'`;
+    await sql`insert into user_data select * from user_data where value = '6'`;
+    await using proxy = await Dsproxy.start(settings);
+    await eventually(
+      "it is found",
+      async () => await proxy.metric("dsproxy_audit_lost_total") === 1,
+      60_000,
+    );
+    assert.equal(await proxy.metric("dsproxy_audit_doubled_total"), 1);
+    await call(proxy, "GET", "/audit");
+    assert.equal(await proxy.metric("dsproxy_audit_lost_total"), 1);
+    assert.equal(proxy.log.split("The audit found numbers").length - 1, 1, proxy.log);
+    await proxy.stop();
+  }));
+
+Deno.test("a mark that went back under its source has it bring rows again, which is named", () =>
+  withPlace(async (settings, sql) => {
+    await using proxy = await Dsproxy.start(settings);
+    let id = "";
+    for (let i = 1; i <= 9; i++) id = await proxy.accept({ user_id: `u${i}`, value: "v" });
+    await settled(proxy);
+    await sql`update dsproxy_marks set seq = 6`;
+    await eventually(
+      "the rows have come again",
+      async () => (await sql`select from user_data`).length === 12,
+    );
+    await settled(proxy);
+    const { code, named } = await auditBeside(proxy);
+    const source = id.replace(/-\d+$/, "");
+    assert.deepEqual([code, named], [2, [7, 8, 9].map((seq) => `doubled ${source}-${seq}`)]);
+    await proxy.stop();
   }));
