@@ -12,8 +12,8 @@ export const NUMBERS_INDEX = "dsproxy_user_data_numbers";
 /** It reads the table once, while others write; on the largest of tables that takes an hour. */
 const BUILD_LIMIT_MS = 3_600_000;
 
-export function createNumbersIndex(schema: string, how: "" | "concurrently"): string {
-  return `create index ${how} if not exists ${NUMBERS_INDEX} on ${schema}.user_data using brin ` +
+export function createNumbersIndex(schema: string): string {
+  return `create index concurrently if not exists ${NUMBERS_INDEX} on ${schema}.user_data using brin ` +
     "(dsproxy_instance, dsproxy_seq) with (pages_per_range = 16, autosummarize = on)";
 }
 
@@ -48,7 +48,7 @@ export async function ensureNumbersIndex(
     if (found.is_valid === false) {
       await session.query(`drop index concurrently ${found.schema}.${NUMBERS_INDEX}`);
     }
-    await session.query(createNumbersIndex(found.schema, "concurrently"));
+    await session.query(createNumbersIndex(found.schema));
   });
   return true;
 }
