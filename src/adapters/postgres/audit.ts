@@ -48,7 +48,8 @@ export class PostgresAudit implements Audit {
 
   survey(): Promise<readonly SurveyedSource[]> {
     return this.database.longRead(SURVEY_LIMIT_MS, async (session) => {
-      const { rows } = await session.query<SurveyedRow>(SURVEY(await rangesIn(session)));
+      const text = SURVEY(await rangesIn(session));
+      const { rows } = await session.query<SurveyedRow>(text, [anySeed()]);
       return rows.map(surveyedOf);
     });
   }
@@ -109,6 +110,11 @@ async function noteAccepted(
        noted_at = now()`,
     [source, gaps.map(({ first }) => first), gaps.map(({ last }) => last), reason],
   );
+}
+
+/** Who does not know it cannot leave out and add rows so that the sums stay what they were. */
+function anySeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!;
 }
 
 function numbersIn(gaps: readonly Interval[]): number {

@@ -22,29 +22,27 @@ export const AUDITED = `with ${MARKS}
 const BITS = `(select source, kind, block * ${GONE_BLOCK} + i as seq
   from dsproxy_gone, generate_series(0, ${GONE_BLOCK - 1}) as i where get_bit(numbers, i) = 1)`;
 
-/** The sums of seq and of its square, of all numbers from 1 through `n`. */
-const sums = (n: string) =>
-  `(${n}::numeric * (${n} + 1) / 2, ${n}::numeric * (${n} + 1) * (2 * ${n}::numeric + 1) / 6)`;
+/** All numbers are held against each other by the sum of what they hash to under a seed, $1. */
+const sumOf = (seq: string) => `sum(hashint8extended(${seq}, $1::bigint))`;
 
 /**
- * A number that is missing and another one that is there twice leave the count as it is, but not
- * the sums of all numbers and of their squares.
+ * A number that is missing and others that are there twice may leave the count as it is, and their
+ * sum, and that of their squares; that they hash to the same sum would be chance, under a seed that
+ * is another one each time. $1 is the seed.
  */
 export const SURVEY = (ranges: string) => `
 with ${MARKS}, found as (
   select u.dsproxy_instance as source,
     count(*) filter (where u.dsproxy_seq > m.unknown_through and u.dsproxy_seq <= m.mark) as rows,
-    sum(u.dsproxy_seq) filter (where u.dsproxy_seq > m.unknown_through
-      and u.dsproxy_seq <= m.mark) as s1,
-    sum(u.dsproxy_seq::numeric * u.dsproxy_seq) filter (where u.dsproxy_seq > m.unknown_through
-      and u.dsproxy_seq <= m.mark) as s2,
+    ${sumOf("u.dsproxy_seq")} filter (where u.dsproxy_seq > m.unknown_through
+      and u.dsproxy_seq <= m.mark) as sum,
     count(*) filter (where m.mark is null or (u.dsproxy_seq > m.mark and not exists (
       select from ${ranges} a where a.source = u.dsproxy_instance
         and u.dsproxy_seq between a.first and a.last))) as strays
   from user_data u left join marks m on m.source = u.dsproxy_instance
   where u.dsproxy_instance <> '' group by u.dsproxy_instance),
 buried as (
-  select d.source, count(*) as n, sum(d.seq) as s1, sum(d.seq::numeric * d.seq) as s2
+  select d.source, count(*) as n, ${sumOf("d.seq")} as sum
   from dsproxy_dead_letters d join marks m
     on m.source = d.source and d.seq > m.unknown_through and d.seq <= m.mark
   group by d.source),
@@ -58,7 +56,7 @@ away as (
     count(*) filter (where kind = 'discarded') as discarded,
     count(*) filter (where kind = 'withdrawn') as withdrawn,
     count(*) filter (where kind = 'accepted') as accepted,
-    count(*) as n, sum(g.seq) as s1, sum(g.seq::numeric * g.seq) as s2
+    count(*) as n, ${sumOf("g.seq")} as sum
   from numbers g join marks m
     on m.source = g.source and g.seq > m.unknown_through and g.seq <= m.mark
   group by g.source)
@@ -69,14 +67,15 @@ select coalesce(m.source, f.source) as source, coalesce(m.mark, 0) as mark,
   coalesce(a.accepted, 0) as accepted,
   m.mark is null or m.mark <= m.unknown_through
     or (coalesce(f.rows, 0) + coalesce(b.n, 0) + coalesce(a.n, 0) = m.mark - m.unknown_through
-      and (coalesce(f.s1, 0) + coalesce(b.s1, 0) + coalesce(a.s1, 0) + w.s1,
-        coalesce(f.s2, 0) + coalesce(b.s2, 0) + coalesce(a.s2, 0) + w.s2) = ${sums("m.mark")})
-    as agrees
+      and coalesce(f.sum, 0) + coalesce(b.sum, 0) + coalesce(a.sum, 0) = given_out.sum) as agrees
 from marks m
   full join found f on f.source = m.source
   left join buried b on b.source = m.source
   left join away a on a.source = m.source
-  cross join lateral (select * from (values ${sums("coalesce(m.unknown_through, 0)")}) v (s1, s2)) w
+  -- They are made in the list of what is selected, where they are not gathered first.
+  left join lateral (
+    select ${sumOf("seq")} as sum
+    from (select generate_series(m.unknown_through + 1, m.mark) as seq) numbers) given_out on true
 where m.source is not null
   or (f.strays > 0 and not exists (
     select from dsproxy_marks old where split_part(old.source, '/', 1) = f.source))
