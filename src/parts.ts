@@ -168,7 +168,7 @@ export async function checkStore(config: Config): Promise<Findings> {
     },
   });
   try {
-    const findings = await checkPostgres(pool);
+    const findings = await checkPostgres(pool, config.queue.kind !== "journal");
     if (config.retentionMs === undefined) return findings;
     const lacking = await pool.run(RETENTION_CHECK_LIMIT_MS, whatRetentionLacks);
     return lacking === undefined ? findings : { ...findings, notes: [...findings.notes, lacking] };

@@ -9,6 +9,7 @@ import type { Connections } from "./connections.ts";
 import { createTables } from "./ddl.ts";
 import { checkIndexRights } from "./latest_index.ts";
 import { constraintFindings, type Finding, noteFindings } from "./check_catalogue.ts";
+import { rightsFindings } from "./check_rights.ts";
 import { probeTables } from "./check_probes.ts";
 import { checkRights } from "./schema.ts";
 import type { Session } from "./session.ts";
@@ -29,14 +30,18 @@ const CHECK_LIMIT_MS = 15_000;
 
 /**
  * Never hangs for longer than its limit.
+ * @param hasGroups entries come by a broker, which needs one more table
  * @throws what the server could not be asked for: no connection, a wrong password, an unknown error
  */
-export async function checkPostgres(connections: Connections): Promise<Findings> {
+export async function checkPostgres(
+  connections: Connections,
+  hasGroups = false,
+): Promise<Findings> {
   const findings: Finding[] = [];
   const enough = new Error("Rolled back on purpose: it was only a try");
   try {
     await connections.transaction(CHECK_LIMIT_MS, async (session) => {
-      findings.push(...await tryAll(session));
+      findings.push(...await tryAll(session, hasGroups));
       throw enough;
     });
   } catch (error) {
@@ -66,7 +71,7 @@ function whyNoTransaction(error: unknown): string {
   throw error;
 }
 
-async function tryAll(session: Session): Promise<Finding[]> {
+async function tryAll(session: Session, hasGroups: boolean): Promise<Finding[]> {
   // The limit is local to the transaction; a running service may hold a row for a moment.
   await session.query(
     "select set_config('lock_timeout', '2s', true), set_config('statement_timeout', '5s', true)",
@@ -89,6 +94,7 @@ async function tryAll(session: Session): Promise<Finding[]> {
   } else {
     findings.push(
       ...await probeTables(session, catalogue, [], findings),
+      ...await rightsFindings(session, catalogue, hasGroups),
       ...await indexFindings(session, catalogue),
     );
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import pg from "pg";
 import { checkPostgres } from "../../../src/adapters/postgres/check.ts";
+import { grantApplied, grants } from "../../../src/adapters/postgres/ddl.ts";
 import { ensureIndex } from "../../../src/adapters/postgres/latest_index.ts";
 import { ensureTables } from "../../../src/adapters/postgres/schema.ts";
 import { startPgBouncer } from "../../support/pgbouncer.ts";
@@ -179,13 +180,36 @@ Deno.test("each right that the role lacks is named, and none once it has them al
           order by 1`,
       );
       assert.deepEqual(granted.map(({ rights }) => rights), [
+        "dsproxy_audit_notes insert, select, update",
         "dsproxy_dead_letters delete, insert, select, update",
+        "dsproxy_gone insert, select, update",
         "dsproxy_leader select, update",
         "dsproxy_lease select, update",
         "dsproxy_marks insert, select, update",
         "dsproxy_store select, update",
         "user_data insert, select",
       ]);
+    });
+  }));
+
+Deno.test("with a broker the check names what workers lack, and nothing else does", () =>
+  withDatabase(async (url) => {
+    await migrate(url);
+    await execute(url, "revoke create on schema public from public");
+    await withRole(url, async (role) => {
+      for (const statement of grants("public", role.user)) await execute(url, statement);
+      const problems = async (hasGroups: boolean) =>
+        (await checkPostgres(connectionsTo(url, role), hasGroups)).problems;
+      assert.deepEqual(await problems(false), []);
+      const [problem, ...others] = await problems(true);
+      assert.deepEqual(others, []);
+      const statement = /run this: (.*);$/.exec(problem!)![1]!;
+      await execute(url, statement);
+      assert.deepEqual((await problems(true)).map((text) => /right to ([a-z]+)/.exec(text)![1]), [
+        ...["select", "insert", "delete"],
+      ]);
+      await execute(url, grantApplied("public", role.user));
+      assert.deepEqual(await problems(true), []);
     });
   }));
 
