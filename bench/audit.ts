@@ -43,7 +43,7 @@ function fill(url: string): Promise<unknown> {
   return once(url, (sql) =>
     sql.unsafe(`
       insert into user_data (user_id, value, ts, dsproxy_accepted_ms, dsproxy_instance, dsproxy_seq)
-      select 'user' || (i * 7919) % 1000000, repeat('v', 100), i / 1000, i,
+      select 'user' || (i::bigint * 7919) % 1000000, repeat('v', 100), i / 1000, i,
         'run' || lpad((1 + i / 1000 % ${SOURCES})::text, 9, '0'),
         1000 * (i / ${1_000 * SOURCES}) + i % 1000 + 1
       from generate_series(0, ${perSource * SOURCES - 1}) as i;
