@@ -126,3 +126,18 @@ export function gapsIn(
   if (next <= last) gaps.push({ first: next, last });
   return gaps;
 }
+
+/**
+ * Returns which numbers after a mark, through the last of these entries, were given out for nothing.
+ * @param entries there is at least one, and they ascend by `seq`
+ * @param lostThroughSeq through this number those that are missing were lost, and not withdrawn
+ */
+export function withdrawnIn(
+  entries: readonly Pick<Version, "seq">[],
+  mark: number,
+  lostThroughSeq = 0,
+): { readonly first: number; readonly last: number }[] {
+  const after = Math.max(mark, lostThroughSeq);
+  const audited = lostThroughSeq <= mark ? entries : entries.filter(({ seq }) => seq > after);
+  return audited.length === 0 ? [] : gapsIn(audited, after + 1, audited.at(-1)!.seq);
+}

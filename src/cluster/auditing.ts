@@ -207,6 +207,8 @@ function unknowable({ unknown, withdrawn }: AuditTotals, returned: readonly stri
     ),
     "Writes that were only on a disk that is gone, and never came to the database, have left no " +
     "number there.",
+    "A database that went back to an older state, marks and all, has no numbers of what came after " +
+    "it from runs that have ended.",
     "Rows that other programs inserted have no numbers.",
   ];
 }

@@ -52,6 +52,8 @@ export class Delivery {
   readonly #ahead: SentAhead;
   /** Each source is settled so far, as far as it can be sent again. */
   readonly #settled = new Map<string, number>();
+  /** The store lost these sources through these numbers, some of which nobody can send again. */
+  readonly #lostThrough = new Map<string, number>();
   /** It is true when the source gives what follows the last that was taken. */
   #isOpen = false;
   /** It is true when the sink has been asked for its marks since it last failed. */
@@ -185,7 +187,7 @@ export class Delivery {
     if (this.#next !== undefined || this.#isEnding || waiting < this.maxRows) return;
     if (this.refusal !== undefined) return;
     try {
-      this.#next = await this.#source.take(this.maxRows);
+      this.#next = await this.#takeUpTo(this.maxRows);
     } catch {
       // It comes again with the next take, whose place has not changed.
     }
@@ -202,9 +204,16 @@ export class Delivery {
   }
 
   async #take(): Promise<Batch | undefined> {
-    const batch = this.#next ?? await this.#source.take(this.maxRows);
+    const batch = this.#next ?? await this.#takeUpTo(this.maxRows);
     this.#next = undefined;
     return batch;
+  }
+
+  /** What is lost is said with each batch that follows, so that the store does not pass over it. */
+  async #takeUpTo(rows: number): Promise<Batch | undefined> {
+    const batch = await this.#source.take(rows);
+    const lostThroughSeq = batch && this.#lostThrough.get(batch.source);
+    return batch && lostThroughSeq !== undefined ? { ...batch, lostThroughSeq } : batch;
   }
 
   #nothingToDo(): undefined {
@@ -221,7 +230,7 @@ export class Delivery {
     const bytes = hand.entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
     const room = bytes < HAND_BYTES_MAX ? this.maxRows - hand.entries.length : 0;
     if (room <= 0) return;
-    const more = this.#next ?? await this.#source.take(room);
+    const more = this.#next ?? await this.#takeUpTo(room);
     this.#next = undefined;
     if (more === undefined) return;
     if (more.source !== hand.source) this.#next = more;
@@ -280,6 +289,8 @@ export class Delivery {
     const rewound = await this.#source.rewind(source, mark);
     this.#isOpen = false;
     this.#settled.set(source, mark);
+    const { missingThrough } = rewound;
+    if (missingThrough !== undefined) this.#lostThrough.set(source, missingThrough);
     reportWentBack(this.parts, { source, settledSeq, mark, rewound });
   }
 

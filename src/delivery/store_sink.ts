@@ -87,7 +87,7 @@ export class StoreSink implements Sink {
         const end = progress.next + this.#sliceRows;
         const isAll = progress.next === 0 && end >= entries.length;
         const slice = isAll ? entries : entries.slice(progress.next, end);
-        this.#landed(progress, slice, await this.#put(source, slice, onSent));
+        this.#landed(progress, slice, await this.#put(batch, slice, onSent));
       }
     } catch (error) {
       this.#failed(error, batch);
@@ -133,9 +133,14 @@ export class StoreSink implements Sink {
     progress.next = Math.max(progress.next, first === -1 ? entries.length : first);
   }
 
-  async #put(source: string, slice: readonly Entry[], onSent?: () => void): Promise<PutResult> {
+  async #put(
+    { source, lostThroughSeq }: Batch,
+    slice: readonly Entry[],
+    onSent?: () => void,
+  ): Promise<PutResult> {
     this.#sent.set(source, Math.max(this.#sent.get(source) ?? 0, slice.at(-1)!.seq));
-    return await this.parts.store.put(source, slice, this.#confirmedOf(source), onSent);
+    const confirmedSeq = this.#confirmedOf(source);
+    return await this.parts.store.put(source, slice, confirmedSeq, onSent, lostThroughSeq);
   }
 
   #landed(progress: Progress, slice: readonly Entry[], { rows, dead }: PutResult): void {

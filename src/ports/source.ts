@@ -42,6 +42,10 @@ export interface Batch {
   readonly entries: readonly Entry[];
   /** This batch settles its source through this number, which is that of its last entry. */
   readonly lastSeq: number;
+  /**
+   * Through this number the store had it, and what it does not have any more cannot be sent again.
+   */
+  readonly lostThroughSeq?: number;
 }
 
 export interface Rewound {

@@ -54,6 +54,8 @@ export interface Store {
    * same transaction.
    * @param confirmedSeq the mark that the caller has been told of, or found, before
    * @param onSent is called when the store has something to work on, where its answer takes long
+   * @param lostThroughSeq through this number what is missing was stored once: it is not noted as
+   *   withdrawn
    * @throws StoreRefusesError when every row is refused alike, as the table then is at fault;
    *   StoreWentBackError when the mark is below `confirmedSeq`; nothing is written then
    */
@@ -62,6 +64,7 @@ export interface Store {
     entries: readonly Entry[],
     confirmedSeq: number,
     onSent?: () => void,
+    lostThroughSeq?: number,
   ): Promise<PutResult>;
   /**
    * Returns the marks of these sources; one that has none is left out. It makes no mark, but makes

@@ -74,6 +74,18 @@ export function auditContract(name: string, make: () => Promise<AuditUnderTest>)
     assert.deepEqual(await checked(tested), { numbers: 20, ...CLEAN });
   });
 
+  test("numbers that were stored once, and cannot be sent again, are missing", async (tested) => {
+    const mark = await tested.store.open(RUN);
+    const some = [...entries(5, 6), ...entries(9, 10), ...entries(12, 13)];
+    await tested.store.put(RUN, some, mark, () => {}, 8);
+    assert.equal((await only(tested)).agrees, false);
+    const { missing } = await checked(tested);
+    assert.deepEqual(missing.first, [{ first: 1, last: 4 }, { first: 7, last: 8 }]);
+    assert.equal((await only(tested)).gone.withdrawn, 1);
+    await tested.store.put(RUN, entries(16, 16), 13, () => {}, 8);
+    assert.equal((await checked(tested)).missing.numbers, 6, "what follows is as ever");
+  });
+
   test("dead letters count, discarded and replayed ones too", async (tested) => {
     await tested.store.open(RUN); // It makes the tables.
     const accept = await tested.refuse("the value bad");

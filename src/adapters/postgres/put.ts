@@ -4,7 +4,7 @@
  * others have had their turn is a dead letter.
  */
 import pg from "pg";
-import { type Entry, gapsIn } from "../../domain.ts";
+import { type Entry, withdrawnIn } from "../../domain.ts";
 import { StoreWentBackError } from "../../errors.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { PutResult } from "../../ports/store.ts";
@@ -24,13 +24,14 @@ export async function putTogether(
   entries: readonly Entry[],
   confirmedSeq: number,
   onSent?: () => void,
+  lostThroughSeq?: number,
 ): Promise<PutResult> {
   const { mark, takesCopy } = await lockMark(transaction, source, confirmedSeq);
   const fresh = freshOf(entries, mark);
   if (fresh.length > 0) {
     await insertTogether(transaction, fresh, takesCopy, onSent);
     transaction.atEnd(moveMark(source, fresh.at(-1)!.seq));
-    noteGaps(transaction, source, gapsIn(fresh, mark + 1, fresh.at(-1)!.seq));
+    noteGaps(transaction, source, withdrawnIn(fresh, mark, lostThroughSeq));
   }
   // Part of the batch was here before: who sent it may not have heard what became of it.
   const dead = fresh.length === entries.length ? [] : await deadOf(transaction, source, entries);
@@ -54,6 +55,7 @@ export async function putOneByOne(
   entries: readonly Entry[],
   confirmedSeq: number,
   neighbours: readonly Entry[],
+  lostThroughSeq?: number,
 ): Promise<PutResult> {
   // A deferred constraint would speak up at the end only, and then against all of them.
   await session.query("set constraints all immediate");
@@ -63,7 +65,7 @@ export async function putOneByOne(
   await buryDeadLetters(session, source, fresh, refused);
   if (fresh.length > 0) {
     session.atEnd(moveMark(source, fresh.at(-1)!.seq));
-    noteGaps(session, source, gapsIn(fresh, mark + 1, fresh.at(-1)!.seq));
+    noteGaps(session, source, withdrawnIn(fresh, mark, lostThroughSeq));
   }
   return { rows: fresh.length - refused.length, dead: await deadOf(session, source, entries) };
 }

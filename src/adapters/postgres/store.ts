@@ -94,17 +94,19 @@ class PostgresRows implements Pick<Store, "open" | "put"> {
     entries: readonly Entry[],
     confirmedSeq: number,
     onSent?: () => void,
+    lostThroughSeq?: number,
   ): Promise<PutResult> {
+    const batch = [source, entries, confirmedSeq] as const;
     return inTransactionOrApart(
       this.database,
       async (session) => {
-        const result = await putTogether(session, source, entries, confirmedSeq, onSent);
+        const result = await putTogether(session, ...batch, onSent, lostThroughSeq);
         if (result.rows === entries.length) {
           this.#neighbours = entries.slice(-NEIGHBOURS).filter(isSmall);
         }
         return result;
       },
-      (session) => putOneByOne(session, source, entries, confirmedSeq, this.#neighbours),
+      (session) => putOneByOne(session, ...batch, this.#neighbours, lostThroughSeq),
     );
   }
 }

@@ -13,6 +13,7 @@ export type Request =
     readonly source: string;
     readonly entries: EntryColumns;
     readonly confirmedSeq: number;
+    readonly lostThroughSeq: number | undefined;
   }
   | { readonly id: number; readonly call: "marks"; readonly sources: readonly string[] }
   | { readonly id: number; readonly call: "identify" | "outdateCopies" | "count" }

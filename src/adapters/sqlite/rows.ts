@@ -1,6 +1,6 @@
 /** Has the statements on rows and marks in SQLite; it runs in the worker (worker.ts). */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { type Entry, gapsIn } from "../../domain.ts";
+import { type Entry, withdrawnIn } from "../../domain.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { PutResult } from "../../ports/store.ts";
 import { noteInterval } from "./audit.ts";
@@ -41,6 +41,7 @@ export function put(
   source: string,
   entries: readonly Entry[],
   confirmedSeq: number,
+  lostThroughSeq?: number,
 ): PutResult {
   const mark = markOf(db, source);
   if (mark === undefined || mark < confirmedSeq) {
@@ -62,7 +63,7 @@ export function put(
     source,
   );
   if (fresh.length > 0) {
-    for (const gap of gapsIn(fresh, mark + 1, fresh.at(-1)!.seq)) {
+    for (const gap of withdrawnIn(fresh, mark, lostThroughSeq)) {
       noteInterval(db, source, "withdrawn", gap);
     }
   }

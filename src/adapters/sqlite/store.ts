@@ -41,9 +41,10 @@ class SqliteStore implements Store {
     entries: readonly Entry[],
     confirmedSeq: number,
     onSent: () => void = () => {},
+    lostThroughSeq?: number,
   ): Promise<PutResult> {
-    const call = { call: "put", source, entries: columnsOf(entries), confirmedSeq } as const;
-    const answer = this.database.call(call);
+    const batch = { source, entries: columnsOf(entries), confirmedSeq, lostThroughSeq };
+    const answer = this.database.call({ call: "put", ...batch });
     onSent();
     return await answer as PutResult;
   }

@@ -83,9 +83,10 @@ function refuseDisplaced(): void {
   throw new TableRefuses({ code: "displaced", message });
 }
 
-function putRows({ source, entries, confirmedSeq }: Extract<Request, { call: "put" }>): PutResult {
+function putRows(request: Extract<Request, { call: "put" }>): PutResult {
+  const { source, entries, confirmedSeq, lostThroughSeq } = request;
   refuseDisplaced();
-  return transaction(() => put(db, source, entriesOf(entries), confirmedSeq));
+  return transaction(() => put(db, source, entriesOf(entries), confirmedSeq, lostThroughSeq));
 }
 
 /** @param triesDone it counts as tried so often before, at least */
