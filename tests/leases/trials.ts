@@ -28,7 +28,7 @@ export const TRIALS: readonly Trial[] = [
     what: "the leader is stopped past its lease, and goes on",
     how: "SIGSTOP for 1.1 to 2.5 lives, then SIGCONT",
     keepers: BOTH,
-    times: { many: 20, few: 3 },
+    times: { many: 20, few: 1 },
     async once(electorate, random) {
       const leader = await electorate.untilSomebodyLeads();
       leader.signal("SIGSTOP");
@@ -65,7 +65,7 @@ export const TRIALS: readonly Trial[] = [
     what: "Redis is emptied",
     how: "FLUSHALL, at any moment of a life",
     keepers: REDIS,
-    times: { many: 20, few: 3 },
+    times: { many: 20, few: 1 },
     async once(electorate, random) {
       await electorate.untilSomebodyLeads();
       await redisCommand(electorate.redis!.port, "FLUSHALL");
