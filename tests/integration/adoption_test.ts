@@ -77,7 +77,7 @@ Deno.test("rights to read the directory are enough to adopt it", () =>
     assert.deepEqual(await contentOf(volume.path), before);
   }));
 
-for (const seed of [1, 2, 3, 4]) {
+for (const seed of [1, 2]) {
   Deno.test(`an owner that comes back in the middle, with new writes, changes nothing about it: seed ${seed}`, () =>
     withVolume(async (volume) => {
       const random = new Random(seed);

@@ -143,8 +143,6 @@ test(
   "rabbitmq",
 );
 
-test("the same with a broker that takes its time between", async () => {}, "kafka");
-
 test(
   "the same while Redis loses all it has",
   (redis) => redis.flushAll(),

@@ -26,7 +26,7 @@ export interface Trial {
   /** In the words of the report. */
   readonly how: string;
   readonly keepers: readonly Keeper[];
-  /** How often it is done for the report, and by the test. */
+  /** How often it is done for the report, and by the test: one with 0 is in the report alone. */
   readonly times: { readonly many: number; readonly few: number };
   /**
    * Does it once, and undoes it; when it returns, somebody can lead.
