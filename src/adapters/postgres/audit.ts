@@ -48,8 +48,10 @@ export class PostgresAudit implements Audit {
 
   survey(): Promise<readonly SurveyedSource[]> {
     return this.database.longRead(SURVEY_LIMIT_MS, async (session) => {
-      const text = SURVEY(await rangesIn(session));
-      const { rows } = await session.query<SurveyedRow>(text, [anySeed()]);
+      const { rows } = await withRanges(
+        session,
+        (ranges) => session.query<SurveyedRow>(SURVEY(ranges), [anySeed()]),
+      );
       return rows.map(surveyedOf);
     });
   }
@@ -70,8 +72,10 @@ export class PostgresAudit implements Audit {
 
   strays(source: string, limit: number): Promise<readonly number[]> {
     return this.database.longRead(SURVEY_LIMIT_MS, async (session) => {
-      const text = strays(await rangesIn(session));
-      const { rows } = await session.query<{ seq: string }>(text, [source, limit]);
+      const { rows } = await withRanges(
+        session,
+        (ranges) => session.query<{ seq: string }>(strays(ranges), [source, limit]),
+      );
       return rows.map(({ seq }) => Number(seq));
     });
   }
@@ -119,6 +123,16 @@ function anySeed(): number {
 
 function numbersIn(gaps: readonly Interval[]): number {
   return gaps.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+}
+
+/** The first worker of a database may make the table, and fill it, between two statements. */
+async function withRanges<T>(
+  session: Session,
+  look: (ranges: string) => Promise<T>,
+): Promise<T> {
+  const ranges = await rangesIn(session);
+  const found = await look(ranges);
+  return await rangesIn(session) === ranges ? found : await look(APPLIED_RANGES);
 }
 
 /** A service without a broker has no table of intervals above a mark. */
