@@ -86,7 +86,8 @@ export class Adoption implements Duty {
       if (this.parts.clock.monotonicMs() < known.notBeforeMs) continue;
       await this.#look(known, own, term, isOver);
     }
-    if (signal.aborted) { for (const known of this.#known.values()) await end(known); }
+    if (!signal.aborted) return;
+    for (const known of this.#known.values()) await end(known);
   }
 
   async #lookAround(): Promise<void> {
