@@ -5,9 +5,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Checked, SurveyedSource } from "../../ports/audit.ts";
 import type { Interval } from "../../ports/group_store.ts";
-
-/** Of what a call finds so much is named. */
-const NAMED_MAX = 1_000;
+import { Comparison } from "./comparison.ts";
 
 /**
  * A source of the first format of journals is `instance/run`, whose rows name the instance alone:
@@ -24,55 +22,84 @@ interface Mark {
   readonly unknownThrough: number;
 }
 
+/** The table is read once, however many sources there are: flushes wait for it. */
 export function survey(db: DatabaseSync): readonly SurveyedSource[] {
-  const marks = db.prepare(`${MARKS} order by 1`).all() as unknown as Mark[];
-  const known = marks.map((mark) => surveyed(db, mark));
-  const unknown = db.prepare(
-    `select dsproxy_instance as source, count(*) as strays from user_data
-     where dsproxy_instance <> ''
-       and dsproxy_instance not in (select source from dsproxy_marks)
-       and dsproxy_instance not in
-         (select substr(source, 1, instr(source, '/') - 1) from dsproxy_marks)
-     group by 1`,
-  ).all().map(({ source, strays }): SurveyedSource => ({
-    ...{ source: String(source), mark: 0, unknownThrough: 0, rows: 0, dead: 0, agrees: true },
-    strays: Number(strays),
-    gone: { retired: 0, discarded: 0, withdrawn: 0, accepted: 0 },
-  }));
-  return [...known, ...unknown].sort((a, b) => a.source < b.source ? -1 : 1);
+  const marks = db.prepare(MARKS).all() as unknown as Mark[];
+  const tallies = new Map(marks.map((mark) => [mark.source, new Tally(mark, db)]));
+  const former = new Set(
+    db.prepare("select source from dsproxy_marks where source like '%/%'").all()
+      .map(({ source }) => String(source).split("/")[0]),
+  );
+  for (const row of db.prepare(EVERY_NUMBER).iterate()) {
+    const number = row as unknown as Numbered;
+    const { source, rows } = number;
+    // What has no mark is a source where rows name it.
+    if (!tallies.has(source) && (rows === 0 || former.has(source))) continue;
+    const tally = tallies.get(source) ?? new Tally({ source, mark: 0, unknownThrough: 0 }, db);
+    tallies.set(source, tally);
+    tally.add(number);
+  }
+  return [...tallies.values()].map((tally) => tally.end())
+    .sort((a, b) => a.source < b.source ? -1 : 1);
 }
 
-function surveyed(db: DatabaseSync, { source, mark, unknownThrough }: Mark): SurveyedSource {
-  const count = (text: string, ...more: string[]) =>
-    Number(
-      db.prepare(`select count(*) as n ${text}`).get(source, unknownThrough, mark, ...more)!.n,
-    );
-  const { missing, doubled } = check(db, source, 1, mark);
-  const goneAs = (kind: "retired" | "discarded") =>
-    count("from dsproxy_gone where source = ? and seq > ? and seq <= ? and kind = ?", kind);
-  const notedAs = (kind: "withdrawn" | "accepted") =>
-    notesOf(db, source, kind).reduce(
-      (sum, { first, last }) =>
-        sum + Math.max(0, Math.min(last, mark) - Math.max(first, unknownThrough + 1) + 1),
-      0,
-    );
-  return {
-    ...{ source, mark, unknownThrough },
-    rows: count(
-      "from user_data where dsproxy_instance = ? and dsproxy_seq > ? and dsproxy_seq <= ?",
-    ),
-    strays: Number(
-      db.prepare(
-        "select count(*) as n from user_data where dsproxy_instance = ? and dsproxy_seq > ?",
-      ).get(source, mark)!.n,
-    ),
-    dead: count("from dsproxy_dead_letters where source = ? and seq > ? and seq <= ?"),
-    gone: {
-      ...{ retired: goneAs("retired"), discarded: goneAs("discarded") },
-      ...{ withdrawn: notedAs("withdrawn"), accepted: notedAs("accepted") },
-    },
-    agrees: missing.numbers === 0 && doubled.numbers === 0,
-  };
+/** What is there of a number, or was noted of it. */
+interface Numbered {
+  readonly source: string;
+  readonly seq: number;
+  readonly rows: number;
+  readonly dead: number;
+  readonly retired: number;
+  readonly discarded: number;
+}
+
+const EVERY_NUMBER = `select source, seq, sum(rows) as rows, sum(dead) as dead,
+    sum(retired) as retired, sum(discarded) as discarded
+  from (
+    select dsproxy_instance as source, dsproxy_seq as seq, 1 as rows, 0 as dead, 0 as retired,
+      0 as discarded from user_data where dsproxy_instance <> ''
+    union all select source, seq, 0, 1, 0, 0 from dsproxy_dead_letters
+    union all select source, seq, 0, 0, kind = 'retired', kind = 'discarded' from dsproxy_gone)
+  group by source, seq order by source, seq`;
+
+class Tally {
+  readonly #comparison: Comparison;
+  readonly #noted: { readonly withdrawn: number; readonly accepted: number };
+  #sums = { rows: 0, dead: 0, retired: 0, discarded: 0 };
+  #strays = 0;
+
+  constructor(private readonly mark: Mark, db: DatabaseSync) {
+    const { source, mark: last, unknownThrough } = mark;
+    const noted = notesOf(db, source, "withdrawn", "accepted");
+    this.#comparison = new Comparison(unknownThrough + 1, last, noted);
+    const audited = (kind: string) =>
+      notesOf(db, source, kind).reduce((sum, note) =>
+        sum + Math.max(
+          0,
+          Math.min(note.last, last) - Math.max(note.first, unknownThrough + 1) + 1,
+        ), 0);
+    this.#noted = { withdrawn: audited("withdrawn"), accepted: audited("accepted") };
+  }
+
+  add({ seq, rows, dead, retired, discarded }: Numbered): void {
+    const { mark, unknownThrough } = this.mark;
+    if (seq > mark) this.#strays += rows;
+    if (seq <= unknownThrough || seq > mark) return;
+    this.#comparison.add(seq, rows + dead);
+    const { rows: r, dead: d, retired: t, discarded: c } = this.#sums;
+    this.#sums = { rows: r + rows, dead: d + dead, retired: t + retired, discarded: c + discarded };
+  }
+
+  end(): SurveyedSource {
+    const { source, mark, unknownThrough } = this.mark;
+    const { missing, doubled } = this.#comparison.end();
+    const { rows, dead, retired, discarded } = this.#sums;
+    return {
+      ...{ source, mark, unknownThrough, rows, dead, strays: this.#strays },
+      gone: { retired, discarded, ...this.#noted },
+      agrees: missing.numbers === 0 && doubled.numbers === 0,
+    };
+  }
 }
 
 export function check(db: DatabaseSync, source: string, first: number, last: number): Checked {
@@ -81,23 +108,9 @@ export function check(db: DatabaseSync, source: string, first: number, last: num
     | undefined;
   const from = Math.max(first, (known?.unknownThrough ?? 0) + 1);
   const through = Math.min(last, known?.mark ?? 0);
-  const gaps = new Gaps(notesOf(db, source, "withdrawn", "accepted"));
-  const doubled: { seq: number; times: number }[] = [];
-  let doubledNumbers = 0;
-  let next = from;
-  for (const { seq, times } of numbersOf(db, source, from, through)) {
-    gaps.add(next, seq - 1);
-    next = seq + 1;
-    if (times <= 1) continue;
-    doubledNumbers++;
-    if (doubled.length < NAMED_MAX) doubled.push({ seq, times });
-  }
-  gaps.add(next, through);
-  return {
-    numbers: Math.max(0, through - from + 1),
-    missing: { first: gaps.named, numbers: gaps.numbers },
-    doubled: { first: doubled, numbers: doubledNumbers },
-  };
+  const comparison = new Comparison(from, through, notesOf(db, source, "withdrawn", "accepted"));
+  for (const { seq, times } of numbersOf(db, source, from, through)) comparison.add(seq, times);
+  return comparison.end();
 }
 
 /** Yields the numbers that are there or noted as gone one by one, in order. */
@@ -124,35 +137,6 @@ function notesOf(db: DatabaseSync, source: string, ...kinds: readonly string[]):
     `select first, last from dsproxy_audit_notes
      where source = ? and kind in (${kinds.map(() => "?").join(", ")}) order by first`,
   ).all(source, ...kinds).map(({ first, last }) => ({ first: Number(first), last: Number(last) }));
-}
-
-/** Gathers numbers that are missing, without those that were noted. */
-class Gaps {
-  readonly named: Interval[] = [];
-  numbers = 0;
-  #next = 0;
-
-  /** @param noted they ascend */
-  constructor(private readonly noted: readonly Interval[]) {}
-
-  /** Is told of numbers that ascend from call to call; there are none where `last` is the less. */
-  add(first: number, last: number): void {
-    let from = first;
-    while (this.#next < this.noted.length && this.noted[this.#next]!.first <= last) {
-      const note = this.noted[this.#next]!;
-      this.#note(from, note.first - 1);
-      from = Math.max(from, note.last + 1);
-      if (note.last >= last) break;
-      this.#next++;
-    }
-    this.#note(from, last);
-  }
-
-  #note(first: number, last: number): void {
-    if (last < first) return;
-    this.numbers += last - first + 1;
-    if (this.named.length < NAMED_MAX) this.named.push({ first, last });
-  }
 }
 
 export function strays(db: DatabaseSync, source: string, limit: number): readonly number[] {
