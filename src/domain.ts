@@ -141,3 +141,10 @@ export function withdrawnIn(
   const audited = lostThroughSeq <= mark ? entries : entries.filter(({ seq }) => seq > after);
   return audited.length === 0 ? [] : gapsIn(audited, after + 1, audited.at(-1)!.seq);
 }
+
+/** Returns how many numbers there are in intervals that do not overlap; both ends belong to each. */
+export function countNumbers(
+  intervals: readonly { readonly first: number; readonly last: number }[],
+): number {
+  return intervals.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+}

@@ -1,9 +1,10 @@
 /** Tells what audits find, and counts it, each number once however often it is met. */
+import { countNumbers } from "../domain.ts";
 import type { Interval } from "../ports/group_store.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { SourceFindings } from "./auditing.ts";
-import { countNumbers, KnownNumbers } from "./number_ranges.ts";
+import { KnownNumbers } from "./number_ranges.ts";
 
 /** Beyond so many, of each kind, nothing is told that could be told again and again. */
 const KNOWN_MAX = 10_000;

@@ -3,10 +3,11 @@
  * they do not agree. What is missing or doubled was so at two looks: somebody may have replayed a
  * dead letter that was not there, or restored a row, between them.
  */
+import { countNumbers } from "../domain.ts";
 import type { Audit, Checked, Findings, SurveyedSource } from "../ports/audit.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Interval } from "../ports/group_store.ts";
-import { countNumbers, intersect } from "./number_ranges.ts";
+import { intersect } from "./number_ranges.ts";
 
 export interface AuditLimits {
   /** So many numbers are compared by one statement. */

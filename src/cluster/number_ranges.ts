@@ -14,10 +14,6 @@ export function intersect(some: readonly Interval[], others: readonly Interval[]
   return both;
 }
 
-export function countNumbers(intervals: readonly Interval[]): number {
-  return intervals.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-}
-
 /** Remembers numbers, as many intervals as it is allowed: what comes then is never new. */
 export class KnownNumbers {
   readonly #bySource = new Map<string, Interval[]>();

@@ -39,3 +39,24 @@ export interface DueLetters {
   /** To go on from there; it is missing behind the last one. */
   readonly next?: LetterPlace;
 }
+
+/**
+ * Returns what is due of the letters that were looked at, which are in order.
+ * @param lookedAtMax where there are so many, more may come behind them
+ */
+export function dueAmong(
+  lookedAt: readonly (DueLetter & Pick<DeadLetter, "source" | "attempts">)[],
+  limit: number,
+  lookedAtMax: number,
+): DueLetters {
+  const due = lookedAt.filter(({ attempts, passedAges }) => attempts <= passedAges).slice(0, limit);
+  const last = due.length === limit
+    ? due.at(-1)
+    : lookedAt.length === lookedAtMax
+    ? lookedAt.at(-1)
+    : undefined;
+  return {
+    letters: due.map(({ source: _, attempts: __, ...letter }) => letter),
+    ...(last !== undefined && { next: { source: last.source, seq: last.seq } }),
+  };
+}

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { countNumbers, intersect, KnownNumbers } from "../../src/cluster/number_ranges.ts";
+import { intersect, KnownNumbers } from "../../src/cluster/number_ranges.ts";
+import { countNumbers } from "../../src/domain.ts";
 import type { Interval } from "../../src/ports/group_store.ts";
 import { Random } from "../support/random.ts";
 

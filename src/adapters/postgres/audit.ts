@@ -3,6 +3,7 @@
  * gone. Each look is one statement, and so of one moment: a flush, whose rows and mark are committed
  * together, is seen whole or not at all.
  */
+import { countNumbers } from "../../domain.ts";
 import type {
   Audit,
   AuditedSource,
@@ -84,7 +85,7 @@ export class PostgresAudit implements Audit {
     const { missing } = await this.check(source, gap.first, gap.last);
     if (missing.numbers === 0) return 0;
     await this.database.run((session) => noteAccepted(session, source, missing.first, reason));
-    const accepted = numbersIn(missing.first);
+    const accepted = countNumbers(missing.first);
     // A call names so many gaps at a time.
     const next = missing.first.at(-1)!.last + 1;
     if (accepted === missing.numbers) return accepted;
@@ -119,10 +120,6 @@ async function noteAccepted(
 /** Who does not know it cannot leave out and add rows so that the sums stay what they were. */
 function anySeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!;
-}
-
-function numbersIn(gaps: readonly Interval[]): number {
-  return gaps.reduce((sum, { first, last }) => sum + last - first + 1, 0);
 }
 
 /** The first worker of a database may make the table, and fill it, between two statements. */

@@ -1,10 +1,11 @@
 /** Tries dead letters again in PostgreSQL, as the leader. */
 import { type Entry, writeId } from "../../domain.ts";
-import type {
-  DeadLetterRetries,
-  DueLetter,
-  DueLetters,
-  LetterPlace,
+import {
+  type DeadLetterRetries,
+  dueAmong,
+  type DueLetter,
+  type DueLetters,
+  type LetterPlace,
 } from "../../ports/dead_letter_retries.ts";
 import type { Term } from "../../ports/terms.ts";
 import type { Database } from "./database.ts";
@@ -44,16 +45,7 @@ export class PostgresDeadLetterRetries implements DeadLetterRetries {
     const { rows } = await this.database.read((session) =>
       session.query<Row>(PAGE, [source, seq, agesMs])
     );
-    const due = rows.filter(({ attempts, passed }) => attempts <= passed).slice(0, limit);
-    const last = due.length === limit
-      ? due.at(-1)
-      : rows.length === LOOKED_AT_MAX
-      ? rows.at(-1)
-      : undefined;
-    return {
-      letters: due.map(letterOf),
-      ...(last !== undefined && { next: { source: last.source, seq: Number(last.seq) } }),
-    };
+    return dueAmong(rows.map(letterOf), limit, LOOKED_AT_MAX);
   }
 
   async retry(
@@ -66,8 +58,10 @@ export class PostgresDeadLetterRetries implements DeadLetterRetries {
   }
 }
 
-function letterOf({ user_id, ts, accepted_ms, instance, seq, passed }: Row): DueLetter {
+function letterOf({ source, user_id, ts, accepted_ms, instance, seq, attempts, passed }: Row) {
   return {
+    source,
+    attempts,
     userId: user_id,
     ts: Number(ts),
     acceptedMs: Number(accepted_ms),

@@ -3,6 +3,7 @@
  * (worker.ts), where nobody writes meanwhile.
  */
 import type { DatabaseSync } from "node:sqlite";
+import { countNumbers } from "../../domain.ts";
 import type { Checked, SurveyedSource } from "../../ports/audit.ts";
 import type { Interval } from "../../ports/group_store.ts";
 import { Comparison } from "./comparison.ts";
@@ -151,7 +152,7 @@ export function strays(db: DatabaseSync, source: string, limit: number): readonl
 export function accept(db: DatabaseSync, source: string, gap: Interval, reason: string): number {
   const { missing } = check(db, source, gap.first, gap.last);
   for (const one of missing.first) noteInterval(db, source, "accepted", one, reason);
-  const accepted = missing.first.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  const accepted = countNumbers(missing.first);
   // A look names so many gaps at a time.
   if (accepted === missing.numbers) return accepted;
   const next = missing.first.at(-1)!.last + 1;

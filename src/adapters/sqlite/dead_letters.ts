@@ -1,7 +1,7 @@
 /** Keeps the dead letters' table in SQLite; it runs in the worker (worker.ts). */
 import type { DatabaseSync } from "node:sqlite";
 import { type Entry, writeId } from "../../domain.ts";
-import type { DueLetters, LetterPlace } from "../../ports/dead_letter_retries.ts";
+import { dueAmong, type DueLetters, type LetterPlace } from "../../ports/dead_letter_retries.ts";
 import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
 import { noteGone } from "./gone.ts";
 import { Vanished } from "./refusals.ts";
@@ -137,16 +137,7 @@ export function dueDeadLetters(
     attempts: Number(row.attempts),
     passedAges: agesMs.filter((ageMs) => Number(row.failed_at_ms) + ageMs <= nowMs).length,
   }));
-  const due = rows.filter(({ attempts, passedAges }) => attempts <= passedAges).slice(0, limit);
-  const last = due.length === limit
-    ? due.at(-1)
-    : rows.length === LOOKED_AT_MAX
-    ? rows.at(-1)
-    : undefined;
-  return {
-    letters: due.map(({ source: _, attempts: __, ...letter }) => letter),
-    ...(last !== undefined && { next: { source: last.source, seq: last.seq } }),
-  };
+  return dueAmong(rows, limit, LOOKED_AT_MAX);
 }
 
 function letterOf(row: Record<string, unknown>): DeadLetter {
