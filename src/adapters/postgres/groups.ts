@@ -8,7 +8,7 @@
  */
 import pg from "pg";
 import { type Entry, gapsIn } from "../../domain.ts";
-import { ForeignGroupError, GroupsOverlapError } from "../../errors.ts";
+import { ForeignGroupError } from "../../errors.ts";
 import type {
   Applied,
   EntryGroup,
@@ -21,6 +21,7 @@ import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import { buryDeadLetters, deadAmong } from "./dead_letters.ts";
 import { noteGaps } from "./gaps.ts";
 import { ensureGroupsTable } from "./groups_table.ts";
+import { overlap, passOver } from "./pass_over.ts";
 import { moveMark } from "./put.ts";
 import { insertOneByOne, insertTogether, inTransactionOrApart } from "./rows.ts";
 import { SYNCHRONOUS, TAKES_COPY } from "./safeguards.ts";
@@ -199,57 +200,6 @@ export async function foldInto(
   return { mark, ahead: passed.length < rows.length };
 }
 
-/**
- * Returns how far the mark goes, and where the intervals begin that are below it then. Whatever is
- * among the intervals has its rows in the store, so that numbers that were called gone give way to
- * it: they came after all, from a broker that still had them. Two intervals overlap where groups
- * were cut anew and brought at the very same time.
- * @param isAll no intervals follow these
- */
-function passOver(
-  source: string,
-  before: number,
-  applied: readonly Interval[],
-  never: readonly Interval[],
-  isAll: boolean,
-): Passed {
-  let mark = before;
-  let appliedThrough = 0;
-  const passed: number[] = [];
-  const gone: Interval[] = [];
-  const passNever = (lastSeq: number) => {
-    const through = overNever(mark, never, lastSeq);
-    if (through > mark) gone.push({ first: mark + 1, last: through });
-    mark = through;
-  };
-  for (const { first, last } of applied) {
-    if (first <= appliedThrough) throw overlap({ source, first, last });
-    appliedThrough = last;
-    passNever(first - 1);
-    if (first > mark + 1) return { mark, passed, gone };
-    mark = Math.max(mark, last);
-    passed.push(first);
-  }
-  if (isAll) passNever(Infinity);
-  return { mark, passed, gone };
-}
-
-interface Passed {
-  readonly mark: number;
-  /** These intervals, by their first numbers, are below the mark. */
-  readonly passed: readonly number[];
-  /** The mark went over these numbers because they never come. */
-  readonly gone: readonly Interval[];
-}
-
-/** Returns how far numbers that never come lead on from a mark, through `lastSeq` at most. */
-function overNever(mark: number, never: readonly Interval[], lastSeq: number): number {
-  for (const { first, last } of never) {
-    if (first <= mark + 1) mark = Math.max(mark, Math.min(last, lastSeq));
-  }
-  return mark;
-}
-
 function noteGapsOf(transaction: Transaction, groups: readonly EntryGroup[]): void {
   for (const { source, first, last, entries } of groups) {
     noteGaps(transaction, source, gapsIn(entries, first, last));
@@ -289,12 +239,6 @@ function numbersOf({ first, last }: { readonly first: string; readonly last: str
 function byPlace(a: EntryGroup, b: EntryGroup): number {
   if (a.source !== b.source) return a.source < b.source ? -1 : 1;
   return a.first - b.first;
-}
-
-function overlap({ source, first, last }: Omit<EntryGroup, "entries">): GroupsOverlapError {
-  return new GroupsOverlapError(
-    `The numbers ${first} to ${last} of ${source} are there in part, within other bounds`,
-  );
 }
 
 function foreign({ source, first, last, store }: EntryGroup, own: string): ForeignGroupError {
