@@ -45,9 +45,8 @@ const SCRAPE_LIMIT_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
 
-/** It stands where else it says who leads. */
 /**
- * All that may lead ask the same for the lease, and reach the same copies. A worker need not have
+ * It stands where else it says who leads. All that may lead ask the same for the lease, and reach the same copies. A worker need not have
  * the Redis that API servers have.
  */
 const STANDS_ASIDE = { description: "one of the API servers" };
