@@ -46,8 +46,8 @@ const SCRAPE_LIMIT_MS = 500;
 const WRONG_STORE_LIMIT_MS = 4_000;
 
 /**
- * It stands where else it says who leads. All that may lead ask the same for the lease, and reach the same copies. A worker need not have
- * the Redis that API servers have.
+ * It stands where else it says who leads. All that may lead ask the same for the lease, and reach
+ * the same copies. A worker need not have the Redis that API servers have.
  */
 const STANDS_ASIDE = { description: "one of the API servers" };
 
