@@ -5,6 +5,7 @@ import { auditHandlers } from "./http/handlers/audit.ts";
 import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
 import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
+import { pageHandlers } from "./http/handlers/page.ts";
 import { readHandler } from "./http/handlers/read.ts";
 import { workerHandlers } from "./http/handlers/worker.ts";
 import { writeHandler } from "./http/handlers/write.ts";
@@ -42,6 +43,7 @@ export class HttpFront implements Front {
   listen(): Promise<string> {
     const { asked, metrics } = this.parts;
     this.#server.mount({
+      ...pageHandlers(true),
       metrics: metricsHandler(metrics),
       live: healthHandler([]),
       ready: healthHandler(readinessChecks(asked)),

@@ -1,0 +1,64 @@
+/**
+ * `deno task bundle`: makes of the page's sources the one module that is served, so that the page
+ * is in the program, compiled or not, and nothing is built when it starts.
+ */
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+const MADE = fileURLToPath(new URL("../bundled_page.ts", import.meta.url));
+
+/** The module's text, which depends on the sources and the version of the runtime alone. */
+export async function bundledModule(): Promise<string> {
+  const [script, stream, style, plotStyle, icon, html] = await Promise.all([
+    bundle("main.ts"),
+    bundle("stream.ts"),
+    read("page.css"),
+    plotStyles(),
+    read("icon.svg"),
+    read("index.html"),
+  ]);
+  const build = createHash("sha256").update(script).update(stream).digest("hex").slice(0, 12);
+  const page = html.replace("<html ", `<html data-build="${build}" `);
+  const files = {
+    "page.html": page,
+    "page.js": script,
+    "stream.js": stream,
+    "page.css": `${plotStyle}\n${style}`,
+    "icon.svg": icon,
+  };
+  const lines = Object.entries(files).map(([name, text]) =>
+    `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`
+  );
+  return "// Made by `deno task bundle` of what is in page/. Not to be edited.\n" +
+    `export const BUNDLED_PAGE = {\n${lines.join("")}} as const;\n`;
+}
+
+function read(name: string): Promise<string> {
+  return Deno.readTextFile(HERE + name);
+}
+
+async function bundle(name: string): Promise<string> {
+  return await run("bundle", "--quiet", "--platform", "browser", "--minify", name);
+}
+
+/** The library's own styles, from the package that the lock pins. */
+async function plotStyles(): Promise<string> {
+  const path = fileURLToPath(import.meta.resolve("uplot")).replace(/[^/]+$/, "uPlot.min.css");
+  return (await Deno.readTextFile(path)).trim();
+}
+
+async function run(...args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [args[0]!, "--config", `${HERE}deno.json`, ...args.slice(1)],
+    cwd: HERE,
+    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+  }).output();
+  const text = new TextDecoder();
+  if (success) return text.decode(stdout);
+  throw new Error(`The page cannot be bundled: ${text.decode(stderr).trim().slice(-2000)}`);
+}
+
+if (import.meta.main) {
+  await Deno.writeTextFile(MADE, await bundledModule());
+}
