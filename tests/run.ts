@@ -6,6 +6,7 @@
  */
 import { stripVTControlCharacters } from "node:util";
 import {
+  CHROMIUM,
   installed,
   installMissing,
   NGINX,
@@ -36,7 +37,7 @@ interface Services {
 }
 
 async function startServices(): Promise<Services> {
-  const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX];
+  const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX, CHROMIUM];
   await installMissing(
     wanted.filter(({ urlVariable }) => urlVariable === undefined || !Deno.env.get(urlVariable)),
   );
