@@ -29,6 +29,8 @@ export class DemoWorld implements AsyncDisposable {
     const world = new DemoWorld(store, resources.move(), settings);
     try {
       await world.startService();
+      // Its table is there once it has stored something.
+      await world.service.accept({ user_id: "user-0", value: "hello" }, "?ack=flushed");
       await store.refuseLongValues();
       return world;
     } catch (error) {
