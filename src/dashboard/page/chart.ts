@@ -12,6 +12,8 @@ export interface ChartOptions {
   readonly title: string;
   readonly lines: readonly Line[];
   readonly format: (value: number) => string;
+  /** As {@link format}, shorter; it stands beside the axis. */
+  readonly tick: (value: number) => string;
 }
 
 const HEIGHT_PX = 130;
@@ -77,8 +79,12 @@ export class Chart {
       cursor: { show: false },
       scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
-        { ...axis, space: 70, values: (_plot, splits) => splits.map(shortTime) },
-        { ...axis, size: 62, values: (_plot, splits) => splits.map(this.options.format) },
+        {
+          ...axis,
+          space: 80,
+          values: (_plot, splits) => splits.map((atS) => timeTick(atS, splits)),
+        },
+        { ...axis, size: 68, values: (_plot, splits) => splits.map(this.options.tick) },
       ],
       series: [
         {},
@@ -114,8 +120,10 @@ function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-function shortTime(atS: number): string {
-  return timeOfDay(atS * 1000).slice(0, 5);
+/** The seconds are told where the times would be the same without them. */
+function timeTick(atS: number, all: readonly number[]): string {
+  const time = timeOfDay(atS * 1000);
+  return (all[1] ?? 0) - (all[0] ?? 0) < 60 ? time : time.slice(0, 5);
 }
 
 function summary(

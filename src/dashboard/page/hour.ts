@@ -12,44 +12,73 @@ const CHARTS: readonly ChartOptions[] = [
       name: "reads",
     }],
     format: perSecond,
+    tick: plainTick,
   },
   {
     title: "Latency of writes",
     lines: [{ column: "writeP50Ms", name: "p50" }, { column: "writeP99Ms", name: "p99" }],
     format: milliseconds,
+    tick: millisecondsTick,
   },
   {
     title: "Latency of reads",
     lines: [{ column: "readP50Ms", name: "p50" }, { column: "readP99Ms", name: "p99" }],
     format: milliseconds,
+    tick: millisecondsTick,
   },
   {
     title: "Waiting for the store",
     lines: [{ column: "queueDepth", name: "writes" }],
     format: count,
+    tick: count,
   },
   {
     title: "The oldest that waits",
     lines: [{ column: "oldestAgeSeconds", name: "age" }],
     format: seconds,
+    tick: secondsTick,
   },
   {
     title: "Rows to the store a second",
     lines: [{ column: "flushRowsPerSecond", name: "rows" }],
     format: perSecond,
+    tick: plainTick,
   },
   {
     title: "Flush and fsync, p99",
     lines: [{ column: "flushP99Ms", name: "flush" }, { column: "fsyncP99Ms", name: "fsync" }],
     format: milliseconds,
+    tick: millisecondsTick,
   },
   {
     title: "Reads without the store",
     lines: [{ column: "hitRatio", name: "share" }],
     format: percent,
+    tick: percentTick,
   },
-  { title: "Journal", lines: [{ column: "journalBytes", name: "in use" }], format: bytes },
+  {
+    title: "Journal",
+    lines: [{ column: "journalBytes", name: "in use" }],
+    format: bytes,
+    tick: bytes,
+  },
 ];
+
+function plainTick(value: number): string {
+  return value.toLocaleString("en-US", { maximumFractionDigits: 2 });
+}
+
+function millisecondsTick(value: number): string {
+  return `${plainTick(value)} ms`;
+}
+
+function secondsTick(value: number): string {
+  return `${plainTick(value)} s`;
+}
+
+function percentTick(value: number): string {
+  return `${Math.round(value * 100)} %`;
+}
 
 const HOUR_S = HOUR_MS / 1000;
 const LEVEL_COLOURS = { well: "--well", warning: "--second", problem: "--serious" } as const;
