@@ -4,14 +4,6 @@ import { CHROMIUM, installed } from "../../support/installed.ts";
 
 const START_LIMIT_MS = 60_000;
 
-/** What a page may not do unnoticed. */
-export interface Complaints {
-  /** Errors and warnings of the console, errors that nobody caught, policies that were violated. */
-  readonly lines: string[];
-  /** Addresses beyond the server's own that were asked for. */
-  readonly foreign: string[];
-}
-
 export class Chromium implements AsyncDisposable {
   private constructor(
     readonly browser: Browser,
