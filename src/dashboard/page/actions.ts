@@ -7,6 +7,8 @@ import { type Answer, call, Refused } from "./call.ts";
 import { byId, setText } from "./dom.ts";
 import { bytes, counted } from "./wording.ts";
 
+type Action = "flush" | "pause" | "resume";
+
 interface Question {
   readonly heading: string;
   /** It names what is meant, and how much that is. */
@@ -47,9 +49,9 @@ export class Actions {
 
   show(snapshot: Snapshot): void {
     this.#snapshot = snapshot;
-    const { isPaused } = snapshot.instance;
+    const { isPaused, phase } = snapshot.instance;
     byId("pause", HTMLButtonElement).disabled = isPaused;
-    byId("resume", HTMLButtonElement).disabled = !isPaused;
+    byId("resume", HTMLButtonElement).disabled = !isPaused && phase === "serving";
   }
 
   /** Resolves with whether it was confirmed. */
@@ -81,7 +83,7 @@ export class Actions {
     });
   }
 
-  #offer(action: "flush" | "pause" | "resume", ask: () => Question): void {
+  #offer(action: Action, ask: () => Question): void {
     const question = () => {
       const { heading, text, yes } = ask();
       const name = this.#snapshot?.instance.name ?? "the instance";
@@ -90,8 +92,8 @@ export class Actions {
     byId(action, HTMLButtonElement).addEventListener("click", () => {
       void tellOutcome(this.#outcome, async () => {
         if (!await this.confirm(question())) return "Nothing was changed.";
-        await this.call("POST", `admin/${action}`);
-        return DONE[action];
+        const { text } = await this.call("POST", `admin/${action}`);
+        return outcomeOf(action, JSON.parse(text) as Steered);
       });
     });
   }
@@ -110,11 +112,25 @@ export class Actions {
   }
 }
 
-const DONE = {
-  flush: "A flush was started.",
-  pause: "Paused. What comes is kept in the journal.",
-  resume: "Resumed.",
-} as const;
+/** What the server says of a flush, a pause and a resumption. */
+interface Steered {
+  /** Of a flush: all that waited when it was asked for is in the store. */
+  readonly stored?: boolean;
+  /** Of a pause: no flush is under way any more. */
+  readonly quiet?: boolean;
+  readonly waiting: number;
+}
+
+function outcomeOf(action: Action, { stored, quiet, waiting }: Steered): string {
+  const waits = `${counted(waiting, "write")} ${waiting === 1 ? "waits" : "wait"}.`;
+  if (action === "resume") return `Resumed: ${waits}`;
+  if (action === "pause") {
+    return `Paused${quiet === false ? ", once the flush under way has ended" : ""}: ${waits}`;
+  }
+  return stored === true
+    ? "Flushed: what waited is in the store."
+    : `The store has not taken all of it yet: ${waits}`;
+}
 
 /** Shows what a deed returns, or why it was refused. */
 export async function tellOutcome(place: Element, deed: () => Promise<string>): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * `deno task bundle`: makes of the page's sources the one module that is served, so that the page
- * is in the program, compiled or not, and nothing is built when it starts.
+ * is in the program, compiled or not, and nothing is built when it starts. With `--print` it is
+ * only printed.
  */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
@@ -9,7 +10,7 @@ const HERE = fileURLToPath(new URL(".", import.meta.url));
 const MADE = fileURLToPath(new URL("../bundled_page.ts", import.meta.url));
 
 /** The module's text, which depends on the sources and the version of the runtime alone. */
-export async function bundledModule(): Promise<string> {
+async function bundledModule(): Promise<string> {
   const [script, stream, style, plotStyle, icon, html] = await Promise.all([
     bundle("main.ts"),
     bundle("stream.ts"),
@@ -60,5 +61,7 @@ async function run(...args: string[]): Promise<string> {
 }
 
 if (import.meta.main) {
-  await Deno.writeTextFile(MADE, await bundledModule());
+  const text = await bundledModule();
+  if (Deno.args.includes("--print")) await new Response(text).body!.pipeTo(Deno.stdout.writable);
+  else await Deno.writeTextFile(MADE, text);
 }

@@ -57,8 +57,9 @@ export class Series {
     const first = history.atMs[0] ?? Infinity;
     this.#moments = this.#moments.filter(({ atMs }) => atMs < first);
     history.atMs.forEach((atMs, at) => {
+      // Behind a load balancer the page may be of a newer version than who answers, and know more.
       const values = Object.fromEntries(
-        COLUMNS.map((column) => [column, history[column][at] ?? null]),
+        COLUMNS.map((column) => [column, history[column]?.[at] ?? null]),
       ) as unknown as Values;
       this.#push({ atMs, level: history.level[at] ?? null, text: null, values });
     });

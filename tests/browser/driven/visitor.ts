@@ -75,9 +75,9 @@ export class Visitor {
 
   /** Nobody is kept from using the page as it is now, in either theme. */
   async isAccessible(what: string): Promise<void> {
+    await this.page.evaluate(axe.source);
     for (const colorScheme of ["light", "dark"] as const) {
       await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      await this.page.evaluate(axe.source);
       const found = await this.page.evaluate(async () => {
         const { axe } = globalThis as unknown as { axe: typeof import("axe-core") };
         const { violations } = await axe.run(document);
