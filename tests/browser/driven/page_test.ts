@@ -44,7 +44,7 @@ Deno.test("the page tells how it stands, and what is done there is done", async 
   );
 
   await t.step("nobody is kept from using it, in either theme", async () => {
-    await visitor.isAccessible("all is well");
+    await visitor.isAccessible("all is well", ["light", "dark"]);
   });
 
   await t.step("at 360 pixels nothing has to be scrolled to the side", async () => {
@@ -73,10 +73,7 @@ Deno.test("the page tells how it stands, and what is done there is done", async 
     const tabs = await Promise.all(
       Array.from({ length: 6 }, () => Visitor.at(context, `${world.url}/dashboard`)),
     );
-    for (const tab of [visitor, ...tabs]) {
-      await tab.page.bringToFront();
-      await tab.isUpdated();
-    }
+    await Promise.all([visitor, ...tabs].map((tab) => tab.isUpdated()));
     assert.equal(await world.service.metric("dsproxy_viewers"), 1);
     for (const tab of tabs) {
       assert.deepEqual(tab.takeComplaints(), []);
@@ -96,8 +93,9 @@ Deno.test("the page tells how it stands, and what is done there is done", async 
       Visitor.at(other, `${world.url}/dashboard`),
       withoutSharedWorkers(await chromium.browser.newContext(), `${world.url}/dashboard`),
     ]);
+    await Promise.all([late, alone].map((each) => each.isUpdated()));
     for (const each of [late, alone]) {
-      await each.isUpdated();
+      await each.page.bringToFront();
       await each.isTold("well", /^All is well\.$/);
       await each.page.close();
     }
@@ -108,7 +106,7 @@ Deno.test("the page tells how it stands, and what is done there is done", async 
   await t.step("an outage of the database is told, and goes", async () => {
     await world.store.takeAway();
     await visitor.isTold("problem", /has not answered|fail/, TOLD_WITHIN_MS);
-    await visitor.isAccessible("an outage");
+    await visitor.isAccessible("an outage", ["light", "dark"]);
     await delay(PICTURE_MS / 4);
     await screenshot(page, "during");
     await world.store.bringBack();
