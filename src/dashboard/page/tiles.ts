@@ -39,10 +39,11 @@ const TILES: readonly Tile[] = [
   },
   {
     label: "Journal",
-    now: ({ journal: { bytes: many, maxBytes, retainedBytes } }) => [
-      bytes(many),
-      `of ${bytes(maxBytes)}; ${bytes(retainedBytes)} stored and kept`,
-    ],
+    now: ({ instance: { role }, journal: { bytes: many, maxBytes, retainedBytes } }) =>
+      role === "worker" ? ["none", "a worker keeps nothing"] : [
+        bytes(many),
+        `of ${bytes(maxBytes)}; ${bytes(retainedBytes)} stored and kept`,
+      ],
     then: (it) => [it.journalBytes === null ? "–" : bytes(it.journalBytes), ""],
   },
   {
