@@ -84,7 +84,7 @@ export class Chart {
           space: 80,
           values: (_plot, splits) => splits.map((atS) => timeTick(atS, splits)),
         },
-        { ...axis, size: 68, values: (_plot, splits) => splits.map(this.options.tick) },
+        { ...axis, size: 76, values: (_plot, splits) => splits.map(this.options.tick) },
       ],
       series: [
         {},

@@ -74,10 +74,7 @@ const TILES: readonly Tile[] = [
   },
   {
     label: "Dead letters",
-    now: ({ deadLetters: { count: many, reasons } }) => [
-      countOf(many),
-      reasons.map(({ code, count }) => `${count} × ${code}`).slice(0, 3).join(", ") || "no reasons",
-    ],
+    now: ({ deadLetters }) => [countOf(deadLetters.count), reasonsOf(deadLetters)],
   },
   {
     label: "The audit’s last word",
@@ -126,6 +123,11 @@ export class Tiles {
 
 function countOf(many: number | null): string {
   return many === null ? "–" : count(many);
+}
+
+function reasonsOf({ count: many, reasons }: Snapshot["deadLetters"]): string {
+  if (many === null) return "the store cannot be asked now";
+  return reasons.slice(0, 3).map(({ code, count: of }) => `${count(of)} × ${code}`).join(", ");
 }
 
 function latencyOf({ requests }: Snapshot, route: string): string {

@@ -9,6 +9,9 @@ export const areKept = folder !== undefined;
 export async function screenshot(page: Page, name: string): Promise<void> {
   if (folder === undefined) return;
   await Deno.mkdir(folder, { recursive: true });
-  await page.evaluate(() => scrollTo(0, 0));
+  await page.evaluate(() => {
+    scrollTo(0, 0);
+    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
+  });
   await page.screenshot({ path: `${folder}/dashboard-${name}.png` });
 }
