@@ -25,7 +25,7 @@ export interface DemoStore extends AsyncDisposable {
 
 export async function startStore(dataDir: string): Promise<DemoStore> {
   return await find(POSTGRES) === undefined
-    ? new EmbeddedStore(`${dataDir}/data.db`)
+    ? new EmbeddedStore(`${dataDir}/dsproxy.db`)
     : new PostgresStore(await startPostgres());
 }
 
