@@ -16,9 +16,19 @@ import type { Batch } from "../ports/source.ts";
  * may see a write a second late, and see it after this pause and a call's deadline.
  */
 const PAUSE_MS = 400;
+/**
+ * A call that failed is made again after this instead: the connection that it was lost with is
+ * there again by then.
+ */
+const AGAIN_MS = 80;
+/** After so many in a row the cache is away, and is left in peace. */
+const AT_ONCE_AGAIN = 3;
 
 export class CacheFeed {
   #waiting: Entry[] = [];
+  /** Of one run, all up to a number was left to flushes. */
+  #left = { run: "", seq: 0 };
+  #failures = 0;
   /** It counts entries that are under way, too, as they are in memory as well. */
   #bytes = 0;
   #sending: Promise<void> | undefined;
@@ -49,23 +59,17 @@ export class CacheFeed {
    * the store refused them: none of it must come after that.
    */
   leaveTo({ entries, lastSeq }: Batch): void {
-    const { run } = entries[0]!;
-    const isLeft = (entry: Entry) => entry.run === run && entry.seq <= lastSeq;
-    if (this.#waiting.length === 0 || !isLeft(this.#waiting[0]!)) return;
-    const kept: Entry[] = [];
-    for (const entry of this.#waiting) {
-      if (isLeft(entry)) this.#bytes -= bytesOf(entry);
-      else kept.push(entry);
-    }
-    this.#waiting = kept;
+    this.#left = { run: entries[0]!.run, seq: lastSeq };
+    if (this.#waiting.length === 0 || !this.#isLeft(this.#waiting[0]!)) return;
+    this.#waiting = this.#withoutLeft(this.#waiting);
   }
 
   /** Drops what waits; resolves when nothing is under way. */
   async stop(): Promise<void> {
-    for (const entry of this.#waiting.splice(0)) this.#bytes -= bytesOf(entry);
     await this.#sending;
     this.#endPause?.();
     this.#endPause = undefined;
+    for (const entry of this.#waiting.splice(0)) this.#bytes -= bytesOf(entry);
   }
 
   #sendWhatWaits(): void {
@@ -75,12 +79,28 @@ export class CacheFeed {
   async #send(): Promise<void> {
     const entries = this.#waiting;
     this.#waiting = [];
-    await this.cache.offer(entries);
-    for (const entry of entries) this.#bytes -= bytesOf(entry);
+    const isTaken = await this.cache.offer(entries);
+    this.#failures = isTaken ? 0 : this.#failures + 1;
+    if (isTaken) { for (const entry of entries) this.#bytes -= bytesOf(entry); }
+    else this.#waiting = [...this.#withoutLeft(entries), ...this.#waiting];
     this.#sending = undefined;
+    const isAgain = this.#failures > 0 && this.#failures <= AT_ONCE_AGAIN;
     this.#endPause = this.clock.setTimeout(() => {
       this.#endPause = undefined;
       this.#sendWhatWaits();
-    }, PAUSE_MS);
+    }, isAgain ? AGAIN_MS : PAUSE_MS);
+  }
+
+  #isLeft({ run, seq }: Entry): boolean {
+    return run === this.#left.run && seq <= this.#left.seq;
+  }
+
+  #withoutLeft(entries: readonly Entry[]): Entry[] {
+    const kept: Entry[] = [];
+    for (const entry of entries) {
+      if (this.#isLeft(entry)) this.#bytes -= bytesOf(entry);
+      else kept.push(entry);
+    }
+    return kept;
   }
 }

@@ -38,9 +38,15 @@ function isAnswer(error: unknown): boolean {
     error instanceof StoreWentBackError || error instanceof GroupsOverlapError;
 }
 
+function causeOf(error: unknown): unknown {
+  let cause = error;
+  while (cause instanceof Error && cause.cause !== undefined) cause = cause.cause;
+  return cause;
+}
+
 export class Breaker {
   readonly #policy = circuitBreaker(
-    handleWhen((error) => !isAnswer(error)),
+    handleWhen((error) => !isAnswer(error) && !this.#isCounted(error)),
     // When to try again is decided here: the package goes by the wall clock, which may be set back.
     { breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN), halfOpenAfter: -Infinity },
   );
@@ -71,6 +77,12 @@ export class Breaker {
       });
     }
     return await this.#policy.execute(call);
+  }
+
+  /** All calls that one lost connection took with it have one cause, and are one failure. */
+  #isCounted(error: unknown): boolean {
+    return this.state === CLOSED && error instanceof Error &&
+      causeOf(error) === causeOf(this.#lastFailure);
   }
 
   #refuses(): boolean {

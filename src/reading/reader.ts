@@ -3,8 +3,7 @@
  * It answers with the newest entry that any of them has to offer; a tier that is down is passed
  * over while another one can answer.
  */
-import type { CachedEntry } from "../ports/cache.ts";
-import type { CacheClient, LookUp } from "./cache_client.ts";
+import type { CacheClient, Copy, LookUp } from "./cache_client.ts";
 import { type Entry, newest, type WriteId } from "../domain.ts";
 import { AppError, StoreError, StoreRefusesError } from "../errors.ts";
 import type { Pending } from "../intake/pending.ts";
@@ -32,7 +31,7 @@ interface Found {
 /** A read has asked these before it answers. */
 interface Asked {
   readonly waiting?: Entry | undefined;
-  readonly cached?: CachedEntry | undefined;
+  readonly cached?: Copy | undefined;
 }
 
 interface Flight {
@@ -131,7 +130,8 @@ export class Reader {
       try {
         found = await this.#answerOf(this.#latestInStore(userId));
       } catch (error) {
-        return this.#withoutStore(userId, best, waiting, error);
+        const believed = cached?.isDoubted ? waiting : best;
+        return this.#withoutStore(userId, believed, waiting, error);
       }
       const { stored, lookUp } = found;
       best = newest(best, stored);

@@ -304,7 +304,7 @@ Deno.test(
     const offer = up.cache.offer.bind(up.cache);
     up.cache.offer = async (entries) => {
       await firstUpdate.promise;
-      await offer(entries);
+      return await offer(entries);
     };
     up.half.start();
     up.fill(1, 3);

@@ -90,3 +90,28 @@ Deno.test("a late failure of a call from before does not disturb a closed breake
   await assert.rejects(slow, /late/);
   assert.equal(breaker.state, 0);
 });
+
+Deno.test("calls that one lost connection took with it are one failure", async () => {
+  const { breaker, fail } = setUp();
+  const lost = new Error("connection reset");
+  for (let i = 0; i < 10; i++) {
+    const failure = i % 2 === 0 ? lost : new Error("an update failed", { cause: lost });
+    await assert.rejects(breaker.run(() => Promise.reject(failure)), failure);
+  }
+  for (let i = 0; i < 3; i++) await assert.rejects(fail(), /connection refused/);
+  assert.equal(breaker.state, 0);
+  await assert.rejects(fail(), /connection refused/);
+  assert.equal(breaker.state, 2);
+});
+
+Deno.test("a call that tries whether it is back fails with a known cause, too", async () => {
+  const { clock, breaker } = setUp();
+  let latest = new Error("0");
+  for (let i = 1; i <= 5; i++) {
+    await assert.rejects(breaker.run(() => Promise.reject(latest)));
+    if (i < 5) latest = new Error(String(i));
+  }
+  clock.ms = 1_000;
+  await assert.rejects(breaker.run(() => Promise.reject(latest)), latest);
+  assert.equal(breaker.state, 2);
+});

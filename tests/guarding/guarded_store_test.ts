@@ -21,11 +21,16 @@ import { group } from "../support/groups.ts";
 
 type Call = readonly [name: string, make: () => Promise<unknown>];
 
-/** As a port whose every method gives back its name and what it was given, or fails. */
+/** As a port whose every method gives back its name and what it was given, or fails anew. */
 function echo<Port>(methods: readonly (keyof Port & string)[], failure: () => Error | undefined) {
   return Object.fromEntries(methods.map((name) => [name, (...args: unknown[]) => {
     const error = failure();
-    return error === undefined ? Promise.resolve([name, ...args]) : Promise.reject(error);
+    if (error === undefined) return Promise.resolve([name, ...args]);
+    const anew = Object.create(
+      Object.getPrototypeOf(error),
+      Object.getOwnPropertyDescriptors(error),
+    );
+    return Promise.reject(anew);
   }])) as unknown as Port;
 }
 

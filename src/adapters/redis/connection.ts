@@ -45,7 +45,7 @@ const MAX_RETRY_MS = 2000;
  * A connection can go silent without breaking; for this long, and a call's deadline, changes by
  * others may be missed.
  */
-const HEARTBEAT_MS = 1000;
+const HEARTBEAT_MS = 300;
 /**
  * So many calls may wait for an answer; more are refused at once. The client's own limit, which
  * counts commands, could come between two that belong together.
@@ -65,6 +65,8 @@ export class Connection {
   #online = false;
   #connecting: Promise<void> = Promise.resolve();
   #failedAttempts = 0;
+  /** What it answers is no sign then that it can be used. */
+  #isUnfit = false;
   #outage: Error | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
@@ -109,7 +111,12 @@ export class Connection {
     if (this.#limit.waiting >= MAX_CALLS) {
       return Promise.reject(new Error(`${this.#server}: ${MAX_CALLS} calls wait for it already`));
     }
-    return this.#limit.within(work(client, peer)).catch((error) => {
+    const answer = this.#limit.within(work(client, peer));
+    // Whoever serves loses no time after the next loss, though no heartbeat came in between.
+    if (this.#failedAttempts > 0 && !this.#isUnfit) {
+      answer.then(() => this.#failedAttempts = 0, () => {});
+    }
+    return answer.catch((error) => {
       if (!(error instanceof DeadlineError)) {
         throw this.#isUsed(client) ? this.fault(error) : this.#outage ?? error;
       }
@@ -139,7 +146,9 @@ export class Connection {
    * another may be behind its name by now.
    */
   giveUp(reason: Error): void {
-    if (this.#online) this.#lose(reason);
+    if (!this.#online) return;
+    this.#isUnfit = true;
+    this.#lose(reason);
   }
 
   /** Passes on what the service can do without, once. */
@@ -231,6 +240,7 @@ export class Connection {
       // This comes when something was answered, not when the connection was made: a server that
       // takes connections, and refuses what is asked of them, is not asked for ever.
       this.#failedAttempts = 0;
+      this.#isUnfit = false;
     } catch (error) {
       // A refusal is a sign of life, too.
       if (!(error instanceof ErrorReply) && this.#isUsed(client)) this.#lose(error);
