@@ -22,6 +22,8 @@ export function serviceGauges(config: Config, parts: ServiceGaugesParts): Gauges
   const { role, store, cache, queue, journal } = config;
   const status = () => asked().service.status;
   const checks = readinessChecks(asked);
+  // However many scrape, the store is asked by one at a time.
+  let counting: Promise<number> | undefined;
   return {
     queueDepth: () => status()?.depth ?? 0,
     queueOldestAgeSeconds: () => {
@@ -41,7 +43,9 @@ export function serviceGauges(config: Config, parts: ServiceGaugesParts): Gauges
       if (phase === "starting" || phase === "recovering") {
         throw new Error("The store is not asked yet");
       }
-      return await withDeadline(deadLetters(), SCRAPE_LIMIT_MS, "The store");
+      counting ??= withDeadline(deadLetters(), SCRAPE_LIMIT_MS, "The store")
+        .finally(() => counting = undefined);
+      return await counting;
     },
     breakers,
     kinds: { role, store: store.kind, cache: cache.kind, queue: queue.kind },
