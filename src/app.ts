@@ -31,7 +31,9 @@ import { CacheClient } from "./reading/cache_client.ts";
 import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { openCacheNote } from "./reading/cache_note.ts";
 import { LastKnown } from "./reading/last_known.ts";
+import type { Asked } from "./readiness.ts";
 import { Service } from "./service.ts";
+import { serviceGauges } from "./service_gauges.ts";
 import type { JournalPorts } from "./service_parts.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { Log } from "./telemetry/log.ts";
@@ -40,8 +42,6 @@ import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
 import { WorkerService } from "./worker_service.ts";
 
-/** A scrape must not wait for a store that is away. */
-const SCRAPE_LIMIT_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
 
@@ -158,11 +158,7 @@ class Application implements App {
     this.#front = new HttpFront(config, {
       ...{ store, cache: this.#cache, clock, metrics, log },
       auditor: this.#audit?.auditor,
-      asked: () => ({
-        service: this.#service,
-        firstContact: this.#firstContact,
-        leadership: config.role === "worker" ? STANDS_ASIDE : this.#leadership,
-      }),
+      asked: () => this.#asked(),
     });
     this.#leadership = makeLeadership(config, {
       ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log },
@@ -296,25 +292,25 @@ class Application implements App {
   }
 
   #makeMetrics(): Metrics {
-    const { clock } = this.surroundings;
-    return new Metrics({
-      queueDepth: () => this.#service.status?.depth ?? 0,
-      queueOldestAgeSeconds: () => {
-        const oldestMs = this.#service.status?.oldestAcceptedMs;
-        return oldestMs === undefined ? 0 : Math.max(0, clock.now() - oldestMs) / 1000;
-      },
-      journalBytes: () => this.#service.status?.bytes ?? 0,
-      journalRetainedBytes: () => this.#service.status?.retainedBytes ?? 0,
-      leads: () => this.#leadership.leads,
-      deadLetters: async () => {
-        const { phase } = this.#service;
-        if (phase === "starting" || phase === "recovering") {
-          throw new Error("The store is not asked yet");
-        }
-        return await withDeadline(this.#store.deadLetters.count(), SCRAPE_LIMIT_MS, "The store");
-      },
-      breakers: this.#breakers,
-    }, clock.now());
+    const { config, surroundings: { clock } } = this;
+    return new Metrics(
+      serviceGauges(config, {
+        clock,
+        breakers: this.#breakers,
+        asked: () => this.#asked(),
+        deadLetters: () => this.#store.deadLetters.count(),
+        leads: () => this.#leadership.leads,
+      }),
+      clock.now(),
+    );
+  }
+
+  #asked(): Asked {
+    return {
+      service: this.#service,
+      firstContact: this.#firstContact,
+      leadership: this.config.role === "worker" ? STANDS_ASIDE : this.#leadership,
+    };
   }
 
   /**

@@ -6,7 +6,9 @@ import type { Phase } from "./service_parts.ts";
 export interface Asked {
   readonly service: {
     readonly phase: Phase;
-    readonly status: Pick<IntakeStatus, "failure" | "lackOfRoom"> | undefined;
+    readonly status:
+      | Omit<IntakeStatus, "instance" | "accepted" | "durable" | "settled">
+      | undefined;
     readonly refusal: string | undefined;
     readonly brokerFailure: string | undefined;
   };

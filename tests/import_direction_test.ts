@@ -11,7 +11,7 @@ const WORDS = /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|
 const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: string }>> = {
   ports: { from: "", doors: "*" },
   disk: { from: "", doors: "file_system small_file neighbours" },
-  telemetry: { from: "", doors: "families log metrics clock_watch loop_lag" },
+  telemetry: { from: "", doors: "families gauges log metrics clock_watch loop_lag" },
   journal: { from: "disk", doors: "journal checkpoint place verify left_journal" },
   guarding: {
     from: "disk telemetry",
@@ -54,6 +54,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "cluster intake reading telemetry",
     doors: "server handlers/* admin_socket routes",
   },
+  service_gauges: { from: "config http readiness telemetry", doors: "service_gauges" },
   readiness: { from: "http service_parts", doors: "readiness" },
   http_front: {
     from: "cluster config http readiness reading service_parts telemetry",

@@ -12,6 +12,7 @@ import {
   PGBOUNCER,
   POSTGRES,
   type Program,
+  PROMETHEUS,
   REDIS,
 } from "./support/installed.ts";
 import { output, type TestServer } from "./support/services.ts";
@@ -36,7 +37,7 @@ interface Services {
 }
 
 async function startServices(): Promise<Services> {
-  const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX];
+  const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX, PROMETHEUS];
   await installMissing(
     wanted.filter(({ urlVariable }) => urlVariable === undefined || !Deno.env.get(urlVariable)),
   );

@@ -12,7 +12,10 @@ const KNOWN_MAX = 10_000;
 const LOGGED_MAX = 20;
 
 interface AuditFindingsParts {
-  readonly metrics: Pick<Metrics, "auditChecked" | "auditLost" | "auditDoubled">;
+  readonly metrics: Pick<
+    Metrics,
+    "auditChecked" | "auditDoubled" | "auditLastRun" | "auditLost"
+  >;
   readonly log: Pick<Log, "error">;
 }
 
@@ -25,6 +28,7 @@ export class AuditFindings {
 
   noteChecked(numbers: number): void {
     this.parts.metrics.auditChecked.inc(numbers);
+    this.parts.metrics.auditLastRun.note();
   }
 
   /** @param found was there at two looks */

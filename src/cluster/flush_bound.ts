@@ -16,7 +16,10 @@ interface FlushBoundParts {
   /** Where there are none flushes are only measured. */
   readonly slots: FlushSlots | undefined;
   readonly clock: Pick<Clock, "monotonicMs">;
-  readonly metrics: Pick<Metrics, "flushDuration" | "flushSlotWait" | "flushSlotsHeld">;
+  readonly metrics: Pick<
+    Metrics,
+    "flushDuration" | "flushLastSuccess" | "flushSlotWait" | "flushSlotsHeld"
+  >;
 }
 
 export function boundFlushes(ports: StorePorts, parts: FlushBoundParts): StorePorts {
@@ -106,6 +109,7 @@ class FlushBound {
     const startedMs = clock.monotonicMs();
     const result = await flush();
     metrics.flushDuration.observe((clock.monotonicMs() - startedMs) / 1000);
+    metrics.flushLastSuccess.note();
     return result;
   }
 }
