@@ -1,8 +1,12 @@
 /** Puts the service on the network: health and metrics from the start, the rest once it is open. */
 import type { Config } from "./config/config.ts";
 import type { Auditor } from "./cluster/auditor.ts";
-import { auditHandlers } from "./http/handlers/audit.ts";
-import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
+import { type AuditHandlers, auditHandlers } from "./http/handlers/audit.ts";
+import {
+  type DeadLetterSweepHandlers,
+  deadLetterSweepHandlers,
+} from "./http/handlers/dead_letter_sweeps.ts";
+import { type DeadLetterHandlers, deadLetterHandlers } from "./http/handlers/dead_letters.ts";
 import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
@@ -30,6 +34,8 @@ interface HttpFrontParts {
   readonly asked: () => Asked;
 }
 
+type AdminHandlers = DeadLetterHandlers & DeadLetterSweepHandlers & AuditHandlers;
+
 export class HttpFront implements Front {
   readonly #server: Server;
 
@@ -56,8 +62,7 @@ export class HttpFront implements Front {
     this.#server.mount({
       write: writeHandler({ writer: intake, limits, defaultAck: ack, clock, hasBroker }),
       writeStatus: writeStatusHandler({ intake: journal, marks: store, deadLetters }),
-      ...deadLetterHandlers(deadLetters, this.parts.cache),
-      ...auditHandlers(this.parts.auditor),
+      ...this.#adminHandlers(),
       read: readHandler({ reader, keyBytes: limits.keyBytes }),
     });
     // The journal's lock says that the directory is this process's alone.
@@ -66,14 +71,20 @@ export class HttpFront implements Front {
 
   /** A worker has no directory of its own, and so no socket in it. */
   listenAsWorker(): Promise<string> {
-    const { store, cache, auditor } = this.parts;
-    this.#server.mount(deadLetterHandlers(store.deadLetters, cache));
-    this.#server.mount(auditHandlers(auditor));
-    this.#server.mount(workerHandlers);
+    this.#server.mount({ ...this.#adminHandlers(), ...workerHandlers });
     return this.listen();
   }
 
   close(): Promise<void> {
     return this.#server.stop();
+  }
+
+  #adminHandlers(): AdminHandlers {
+    const { store: { deadLetters, sweeps }, cache, auditor, clock, log } = this.parts;
+    return {
+      ...deadLetterHandlers(deadLetters, cache, log),
+      ...deadLetterSweepHandlers({ deadLetters, sweeps, cache, clock, log }),
+      ...auditHandlers(auditor, log),
+    };
   }
 }
