@@ -10,6 +10,7 @@ import { type DeadLetterHandlers, deadLetterHandlers } from "./http/handlers/dea
 import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
+import { type SteeringHandlers, steeringHandlers } from "./http/handlers/steering.ts";
 import { workerHandlers } from "./http/handlers/worker.ts";
 import { writeHandler } from "./http/handlers/write.ts";
 import { writeStatusHandler } from "./http/handlers/write_status.ts";
@@ -19,12 +20,14 @@ import type { StorePorts } from "./ports/store.ts";
 import { type Asked, readinessChecks } from "./readiness.ts";
 import type { CacheClient } from "./reading/cache_client.ts";
 import type { Doors, Front } from "./service_parts.ts";
+import type { Steering } from "./steering.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
 interface HttpFrontParts {
   readonly store: StorePorts;
   readonly cache: Pick<CacheClient, "forget">;
+  readonly steering: Steering;
   /** It is undefined for a store that cannot be audited. */
   readonly auditor: Auditor | undefined;
   readonly clock: Clock;
@@ -34,7 +37,11 @@ interface HttpFrontParts {
   readonly asked: () => Asked;
 }
 
-type AdminHandlers = DeadLetterHandlers & DeadLetterSweepHandlers & AuditHandlers;
+type AdminHandlers =
+  & DeadLetterHandlers
+  & DeadLetterSweepHandlers
+  & AuditHandlers
+  & SteeringHandlers;
 
 export class HttpFront implements Front {
   readonly #server: Server;
@@ -80,11 +87,12 @@ export class HttpFront implements Front {
   }
 
   #adminHandlers(): AdminHandlers {
-    const { store: { deadLetters, sweeps }, cache, auditor, clock, log } = this.parts;
+    const { store: { deadLetters, sweeps }, cache, auditor, steering, clock, log } = this.parts;
     return {
       ...deadLetterHandlers(deadLetters, cache, log),
       ...deadLetterSweepHandlers({ deadLetters, sweeps, cache, clock, log }),
       ...auditHandlers(auditor, log),
+      ...steeringHandlers(steering, log),
     };
   }
 }

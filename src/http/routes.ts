@@ -5,9 +5,11 @@
 import type { AuditHandlers } from "./handlers/audit.ts";
 import type { DeadLetterSweepHandlers } from "./handlers/dead_letter_sweeps.ts";
 import type { DeadLetterHandlers } from "./handlers/dead_letters.ts";
+import type { SteeringHandlers } from "./handlers/steering.ts";
 import type { Handler } from "./handler.ts";
 
-export interface Handlers extends DeadLetterHandlers, DeadLetterSweepHandlers, AuditHandlers {
+export interface Handlers
+  extends DeadLetterHandlers, DeadLetterSweepHandlers, AuditHandlers, SteeringHandlers {
   readonly write: Handler;
   readonly writeStatus: Handler;
   readonly read: Handler;
@@ -127,6 +129,27 @@ export const ROUTES: readonly Route[] = [
     handler: "acceptGap",
     guards: ADMIN,
     summary: "call ?source= ?first= ?last= accounted for, with a ?reason=",
+  },
+  {
+    method: "POST",
+    path: "/admin/flush",
+    handler: "flush",
+    guards: ADMIN,
+    summary: "bring what waits to the database now; 200 when it is there, 202 after 10 s",
+  },
+  {
+    method: "POST",
+    path: "/admin/pause",
+    handler: "pause",
+    guards: ADMIN,
+    summary: "bring nothing to the database; writes go on until the journal is full",
+  },
+  {
+    method: "POST",
+    path: "/admin/resume",
+    handler: "resume",
+    guards: ADMIN,
+    summary: "go on",
   },
   {
     method: "GET",

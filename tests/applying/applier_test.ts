@@ -3,6 +3,7 @@ import { Applier } from "../../src/applying/applier.ts";
 import { StoreRefusesError, StoreUnavailableError } from "../../src/errors.ts";
 import { encodeGroup } from "../../src/forwarding/group_message.ts";
 import type { EntryGroup, GroupStore } from "../../src/ports/group_store.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { FakeConsumer } from "../support/fake_broker.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
@@ -33,9 +34,11 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
     dead: () => Promise.reject(new Error("A worker asks for no dead letters")),
   };
   const lines: string[] = [];
+  const pausing = new PauseSwitch();
   const applier = new Applier(options, {
     ...{ consumer, groups, clock, metrics: idleMetrics() },
     random: () => 0.5,
+    pausing,
     log: new Log("info", "json", (line) => lines.push(line)),
   });
   applier.start();
@@ -44,7 +47,7 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
     await settle();
   };
   const mark = () => tables.marks([SOURCE]).get(SOURCE) ?? 0;
-  return { applier, clock, consumer, tables, state, lines, give, mark };
+  return { applier, pausing, clock, consumer, tables, state, lines, give, mark };
 }
 
 Deno.test("groups are applied together once enough rows wait, and acknowledged after that", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Batcher } from "../../src/delivery/batcher.ts";
 import type { Settlement } from "../../src/delivery/delivery.ts";
 import { StoreUnavailableError } from "../../src/errors.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { entry, INSTANCE } from "../support/fakes.ts";
@@ -18,6 +19,7 @@ const SETTLEMENT: Settlement = {
 class FakeDelivery {
   unsettled = 0;
   rowsInHand = 0;
+  isAhead = false;
   steps = 0;
   /** A step settles so many entries, for all that it says. */
   settles = 1;
@@ -38,14 +40,15 @@ class FakeDelivery {
 function setUp({ size = 10, intervalMs = 2_000, max = 1_000 } = {}) {
   const clock = new FakeClock();
   const delivery = new FakeDelivery();
+  const pausing = new PauseSwitch();
   const waiters = { isAwaited: false };
   const lines: string[] = [];
   const log = new Log("warn", "json", (line) => lines.push(line));
   const batcher = new Batcher(
     { size, intervalMs, max },
-    { delivery, clock, log, random: () => 0.5, isAwaited: () => waiters.isAwaited },
+    { delivery, clock, log, pausing, random: () => 0.5, isAwaited: () => waiters.isAwaited },
   );
-  return { clock, delivery, batcher, waiters, lines };
+  return { clock, delivery, batcher, pausing, waiters, lines };
 }
 
 Deno.test("what the batcher does has a name at each moment", async () => {

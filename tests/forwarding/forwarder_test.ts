@@ -7,6 +7,7 @@ import {
 import { Forwarder } from "../../src/forwarding/forwarder.ts";
 import { decodeGroup } from "../../src/forwarding/group_message.ts";
 import type { EntryGroup } from "../../src/ports/group_store.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { FakePublisher } from "../support/fake_broker.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
@@ -18,6 +19,7 @@ const AWAY = new BrokerUnavailableError("away");
 class SetUp {
   readonly clock = new FakeClock();
   readonly publisher = new FakePublisher();
+  readonly pausing = new PauseSwitch();
   /** What is durable and the store may lack. */
   readonly groups: EntryGroup[] = [];
   marks: () => Promise<ReadonlyMap<string, number>> = () => Promise.resolve(new Map());
@@ -48,6 +50,7 @@ class SetUp {
       storeIdentity: () => this.storeIdentity,
       clock: this.clock,
       random: () => 0.5,
+      pausing: this.pausing,
       metrics: idleMetrics(),
       log: new Log("info", "json", (line) => this.lines.push(line)),
       onReplicated: (_, throughSeq) => this.replicated.push(throughSeq),
