@@ -178,3 +178,29 @@ Deno.test("a group that is meant for another store is buried, and its neighbours
   assert.match(lines.join("\n"), /"outcome":"foreign"/);
   await applier.stop();
 });
+
+Deno.test("paused, it keeps what it is given, and acknowledges it once it is resumed", async () => {
+  const { applier, pausing, clock, consumer, state, give, mark } = setUp({
+    size: 2,
+    intervalMs: 2_000,
+    max: 100,
+  });
+  pausing.turn(true);
+  await give(group(1, 2), group(3, 3));
+  const isStored = applier.flushNow();
+  assert.equal(isStored(), false);
+  await clock.advance(60_000);
+  assert.deepEqual([state.calls, consumer.acknowledged.length, applier.depth], [[], 0, 3]);
+  pausing.turn(false);
+  await settle();
+  assert.deepEqual([consumer.acknowledged.length, mark(), isStored()], [2, 3, true]);
+  await give(group(4, 4));
+  const ofLater = applier.flushNow();
+  assert.deepEqual([ofLater(), isStored()], [false, true]);
+  await settle();
+  assert.deepEqual([ofLater(), mark()], [true, 4], "it does not wait for the interval");
+  pausing.turn(true);
+  await give(group(5, 5));
+  await applier.stop();
+  assert.deepEqual([mark(), consumer.acknowledged.length], [4, 3], "a stop flushes nothing");
+});

@@ -272,3 +272,17 @@ Deno.test("a journal that cannot be read is not told as a broker that is away", 
   assert.deepEqual(all.published, [1]);
   await forwarder.stop();
 });
+
+Deno.test("paused, it sends nothing, at a drain neither, and goes on when it is resumed", async () => {
+  const up = new SetUp();
+  up.pausing.turn(true);
+  up.forwarder.start();
+  await up.durable(group(1, 2), group(3, 4));
+  assert.equal(up.published.length, 0);
+  await up.forwarder.drain(new AbortController().signal);
+  assert.deepEqual([up.published.length, up.forwarder.isSending], [0, false]);
+  up.pausing.turn(false);
+  await settle();
+  assert.equal(up.published.length, 2);
+  await up.forwarder.stop();
+});
