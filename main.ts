@@ -5,10 +5,12 @@ import { explainWrongStore, runChangeStore } from "./src/cli/change_store.ts";
 import { checkConfiguration } from "./src/cli/check_configuration.ts";
 import { type Command, helpText, parseCommandLine } from "./src/cli/command_line.ts";
 import { type Config, describeConfig, loadConfigFromProcess } from "./src/config/config.ts";
+import { personAtTerminal } from "./src/cli/person.ts";
 import { runDeadLetters } from "./src/cli/dead_letters.ts";
 import { reasonOf } from "./src/errors.ts";
 import { adminCaller, askReady } from "./src/cli/instance_client.ts";
 import { describeSchema } from "./src/parts.ts";
+import { isSteeringCommand, runSteering } from "./src/cli/steering.ts";
 import { listenToSignals } from "./src/cli/signals.ts";
 import { WrongStoreError } from "./src/guarding/store_binding.ts";
 import { Log } from "./src/telemetry/log.ts";
@@ -52,8 +54,9 @@ function carryOut(
     return runAudit(parsed.request, adminCaller(config, AUDIT_LIMIT_MS));
   }
   if (parsed.command === "dead-letters") {
-    return runDeadLetters(parsed.request, adminCaller(config));
+    return runDeadLetters(parsed.request, adminCaller(config), personAtTerminal());
   }
+  if (isSteeringCommand(parsed.command)) return runSteering(parsed.command, adminCaller(config));
   if (parsed.command === "change-store") return runChangeStore(config);
   return parsed.command === "ready" ? askReady(config) : checkConfiguration(config);
 }

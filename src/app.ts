@@ -22,6 +22,7 @@ import { HttpFront } from "./http_front.ts";
 import { makeLeadership } from "./leading.ts";
 import { openJournal } from "./journal/journal.ts";
 import { journalObserver } from "./journal_observer.ts";
+import { PauseSwitch } from "./pause_switch.ts";
 import { type Broker, createCache, createFlushSlots, loadBroker, loadStore } from "./parts.ts";
 import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
@@ -35,6 +36,7 @@ import type { Asked } from "./readiness.ts";
 import { Service } from "./service.ts";
 import { serviceGauges } from "./service_gauges.ts";
 import type { JournalPorts } from "./service_parts.ts";
+import { Steering } from "./steering.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
@@ -96,7 +98,9 @@ class Application implements App {
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
   readonly #way: DeliveryWay;
+  readonly #pausing = new PauseSwitch();
   readonly #leadership: Leadership;
+  readonly #steering: Steering;
   /** It names this start, and is the run of its journal where it has one. */
   #name = `worker/${crypto.randomUUID().slice(0, 12)}`;
   readonly #service: Service | WorkerService;
@@ -150,13 +154,19 @@ class Application implements App {
       ...(config.cache.kind !== "memory" && { sharing: namespace }),
       onForget: (userId) => lastKnown.forget(userId),
     });
-    const [metrics, log, store] = [this.#metrics, this.#log, this.#store];
+    const [metrics, log, store, pausing] = [this.#metrics, this.#log, this.#store, this.#pausing];
+    const steering = this.#steering = new Steering({
+      pausing,
+      service: () => this.#service,
+      clock,
+      metrics,
+    });
     if (store.audit !== undefined) {
       const findings = new AuditFindings({ metrics, log });
       this.#audit = { findings, auditor: new Auditor(store.audit, clock, findings) };
     }
     this.#front = new HttpFront(config, {
-      ...{ store, cache: this.#cache, clock, metrics, log },
+      ...{ store, cache: this.#cache, steering, clock, metrics, log },
       auditor: this.#audit?.auditor,
       asked: () => this.#asked(),
     });
@@ -167,7 +177,7 @@ class Application implements App {
       instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
     });
     this.#way = new DeliveryWay(config, {
-      ...{ broker, store, ...surroundings, metrics, log },
+      ...{ broker, store, pausing, ...surroundings, metrics, log },
       storeIdentity: () => this.#gate.expected,
     });
     this.#service = config.role === "worker"
@@ -218,6 +228,7 @@ class Application implements App {
       lastKnown,
       batch: this.#way.batch,
       graceMs: config.shutdownGraceMs,
+      pausing: this.#pausing,
       ...{ clock, metrics, log },
       random: Math.random,
       attendants: [
@@ -309,6 +320,7 @@ class Application implements App {
     return {
       service: this.#service,
       firstContact: this.#firstContact,
+      steering: this.#steering,
       leadership: this.config.role === "worker" ? STANDS_ASIDE : this.#leadership,
     };
   }

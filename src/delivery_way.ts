@@ -13,6 +13,7 @@ import { SinkBySource } from "./forwarding/sink_by_source.ts";
 import { StoredSink } from "./forwarding/stored_sink.ts";
 import { publishToStore } from "./forwarding/to_store.ts";
 import type { Broker } from "./parts.ts";
+import type { PauseSwitch } from "./pause_switch.ts";
 import type { Publisher } from "./ports/broker.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { GroupStore } from "./ports/group_store.ts";
@@ -29,6 +30,7 @@ interface DeliveryWayParts {
   readonly storeIdentity: () => string | undefined;
   readonly fs: JournalFileSystem;
   readonly clock: Clock;
+  readonly pausing: PauseSwitch;
   /** It returns a number in [0, 1); default `Math.random`. */
   readonly random?: () => number;
   readonly metrics: Metrics;
@@ -65,6 +67,7 @@ export class DeliveryWay {
       consumer: broker.makeConsumer(watcher),
       groups: this.#groups,
       clock: parts.clock,
+      pausing: parts.pausing,
       random: parts.random ?? Math.random,
       metrics,
       log,

@@ -30,6 +30,8 @@ export type ErrorCode =
   | "write-not-stored"
   | "dead-letter-not-found"
   | "replay-refused"
+  | "count-changed"
+  | "paused"
   | "nothing-missing"
   | "admin-only"
   | "unauthorized"
@@ -55,9 +57,18 @@ export class AppError extends Error {
    * @param message for the person who called: what happened, with which value, what to do. Reaches
    *   clients.
    * @param options.cause the internal reason; logged, never sent to a client
+   * @param options.members further members of the problem document, for programs
    */
-  constructor(readonly code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    private readonly options: { cause?: unknown; members?: Readonly<Record<string, number>> } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+  }
+
+  get members(): Readonly<Record<string, number>> {
+    return this.options.members ?? {};
   }
 }
 

@@ -1,11 +1,16 @@
 /** Puts the service on the network: health and metrics from the start, the rest once it is open. */
 import type { Config } from "./config/config.ts";
 import type { Auditor } from "./cluster/auditor.ts";
-import { auditHandlers } from "./http/handlers/audit.ts";
-import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
+import { type AuditHandlers, auditHandlers } from "./http/handlers/audit.ts";
+import {
+  type DeadLetterSweepHandlers,
+  deadLetterSweepHandlers,
+} from "./http/handlers/dead_letter_sweeps.ts";
+import { type DeadLetterHandlers, deadLetterHandlers } from "./http/handlers/dead_letters.ts";
 import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
+import { type SteeringHandlers, steeringHandlers } from "./http/handlers/steering.ts";
 import { workerHandlers } from "./http/handlers/worker.ts";
 import { writeHandler } from "./http/handlers/write.ts";
 import { writeStatusHandler } from "./http/handlers/write_status.ts";
@@ -15,12 +20,14 @@ import type { StorePorts } from "./ports/store.ts";
 import { type Asked, readinessChecks } from "./readiness.ts";
 import type { CacheClient } from "./reading/cache_client.ts";
 import type { Doors, Front } from "./service_parts.ts";
+import type { Steering } from "./steering.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
 interface HttpFrontParts {
   readonly store: StorePorts;
   readonly cache: Pick<CacheClient, "forget">;
+  readonly steering: Steering;
   /** It is undefined for a store that cannot be audited. */
   readonly auditor: Auditor | undefined;
   readonly clock: Clock;
@@ -29,6 +36,12 @@ interface HttpFrontParts {
   /** It is asked when somebody asks for readiness. */
   readonly asked: () => Asked;
 }
+
+type AdminHandlers =
+  & DeadLetterHandlers
+  & DeadLetterSweepHandlers
+  & AuditHandlers
+  & SteeringHandlers;
 
 export class HttpFront implements Front {
   readonly #server: Server;
@@ -56,8 +69,7 @@ export class HttpFront implements Front {
     this.#server.mount({
       write: writeHandler({ writer: intake, limits, defaultAck: ack, clock, hasBroker }),
       writeStatus: writeStatusHandler({ intake: journal, marks: store, deadLetters }),
-      ...deadLetterHandlers(deadLetters, this.parts.cache),
-      ...auditHandlers(this.parts.auditor),
+      ...this.#adminHandlers(),
       read: readHandler({ reader, keyBytes: limits.keyBytes }),
     });
     // The journal's lock says that the directory is this process's alone.
@@ -66,14 +78,21 @@ export class HttpFront implements Front {
 
   /** A worker has no directory of its own, and so no socket in it. */
   listenAsWorker(): Promise<string> {
-    const { store, cache, auditor } = this.parts;
-    this.#server.mount(deadLetterHandlers(store.deadLetters, cache));
-    this.#server.mount(auditHandlers(auditor));
-    this.#server.mount(workerHandlers);
+    this.#server.mount({ ...this.#adminHandlers(), ...workerHandlers });
     return this.listen();
   }
 
   close(): Promise<void> {
     return this.#server.stop();
+  }
+
+  #adminHandlers(): AdminHandlers {
+    const { store: { deadLetters, sweeps }, cache, auditor, steering, clock, log } = this.parts;
+    return {
+      ...deadLetterHandlers(deadLetters, cache, log),
+      ...deadLetterSweepHandlers({ deadLetters, sweeps, cache, clock, log }),
+      ...auditHandlers(auditor, log),
+      ...steeringHandlers(steering, log),
+    };
   }
 }

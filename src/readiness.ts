@@ -15,6 +15,7 @@ export interface Asked {
   /** It knows why look-ups are refused, while nothing is written. */
   readonly firstContact: { readonly refusal: string | undefined };
   readonly leadership: { readonly description: string };
+  readonly steering: { readonly description: string | undefined };
 }
 
 const REASONS: Readonly<Record<Phase, string | undefined>> = {
@@ -27,7 +28,8 @@ const REASONS: Readonly<Record<Phase, string | undefined>> = {
 /**
  * A store or a cache that is away has no check: that is what the journal is for. Of a broker it is
  * told, and no more: an API server goes on without, and a worker cannot be replaced by another one.
- * Who leads is told, too: nothing that is asked of the service depends on it.
+ * Who leads is told, too: nothing that is asked of the service depends on it. A person who paused
+ * this instance has it accept writes all the same.
  */
 export function readinessChecks(asked: () => Asked): HealthCheck[] {
   const service = () => asked().service;
@@ -36,6 +38,7 @@ export function readinessChecks(asked: () => Asked): HealthCheck[] {
     { name: "journal", failure: () => service().status?.failure ?? service().status?.lackOfRoom },
     { name: "store", failure: () => service().refusal ?? asked().firstContact.refusal },
     { name: "broker", failure: () => undefined, note: () => service().brokerFailure },
+    { name: "delivery", failure: () => undefined, note: () => asked().steering.description },
     { name: "leader", failure: () => undefined, note: () => asked().leadership.description },
   ];
 }

@@ -15,7 +15,14 @@ import type { IntakeStatus } from "./ports/intake.ts";
 import type { CacheNote } from "./reading/cache_note.ts";
 import { Arrivals } from "./reading/arrivals.ts";
 import { Reader } from "./reading/reader.ts";
-import type { JournalPorts, Part, Phase, ServiceEvent, ServiceParts } from "./service_parts.ts";
+import type {
+  JournalPorts,
+  Outward,
+  Part,
+  Phase,
+  ServiceEvent,
+  ServiceParts,
+} from "./service_parts.ts";
 
 /** For so long whoever asks whether this is ready is told no, before anybody is turned away. */
 const LAME_DUCK_MS = 500;
@@ -62,8 +69,9 @@ export class Service {
     return this.#journal?.status();
   }
 
-  get delivers(): boolean {
-    return this.#outbound !== undefined;
+  /** It is undefined while nothing is delivered. */
+  get outward(): Outward | undefined {
+    return this.#outbound;
   }
 
   /**

@@ -2,6 +2,7 @@
 import type { BatcherOptions } from "./delivery/batcher.ts";
 import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
 import type { IntakeHalf } from "./intake/intake_half.ts";
+import type { PauseSwitch } from "./pause_switch.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Intake, IntakeListener } from "./ports/intake.ts";
 import type { GroupSource } from "./ports/group_source.ts";
@@ -49,6 +50,17 @@ export interface JournalPorts extends Intake, Source {
   readonly waitingSources: readonly string[];
 }
 
+/** Brings writes on: to the store, or to a broker. */
+export interface Outward {
+  /** Something is under way there. */
+  readonly isBusy: boolean;
+  /**
+   * Begins at once with what waits by now.
+   * @returns tells, whenever it is asked, whether the store has all of that
+   */
+  flushNow(): () => boolean;
+}
+
 /** An attendant runs beside the halves for as long as they do. */
 export interface Attendant {
   start(): void;
@@ -80,6 +92,7 @@ export interface ServiceParts {
   readonly pendingBytes?: number;
   readonly graceMs: number;
   readonly clock: Clock;
+  readonly pausing: PauseSwitch;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly metrics: Metrics;

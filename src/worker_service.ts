@@ -5,7 +5,7 @@
 import type { Applier } from "./applying/applier.ts";
 import { ClosingList } from "./closing_list.ts";
 import { withDeadline } from "./deadline.ts";
-import type { Attendant, Phase } from "./service_parts.ts";
+import type { Attendant, Outward, Phase } from "./service_parts.ts";
 import type { Log } from "./telemetry/log.ts";
 
 interface WorkerParts {
@@ -45,6 +45,10 @@ export class WorkerService {
   get status() {
     const { depth, oldestAcceptedMs } = this.parts.applier;
     return { ...EMPTY_JOURNAL, depth, oldestAcceptedMs };
+  }
+
+  get outward(): Outward {
+    return this.parts.applier;
   }
 
   get refusal(): string | undefined {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 
 /** Words that everything may be written in. They import one another at most. */
-const WORDS = /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|version)\.ts$/;
+const WORDS =
+  /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|pause_switch|version)\.ts$/;
 
 /**
  * The rooms of the house, lowest first. A room imports itself, the words, the ports, and the doors
@@ -50,14 +51,15 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "applying closing_list service_parts telemetry",
     doors: "worker_service",
   },
+  steering: { from: "service_parts telemetry", doors: "steering" },
   http: {
-    from: "cluster intake reading telemetry",
+    from: "cluster intake reading steering telemetry",
     doors: "server handlers/* admin_socket routes",
   },
   service_gauges: { from: "config http readiness telemetry", doors: "service_gauges" },
   readiness: { from: "http service_parts", doors: "readiness" },
   http_front: {
-    from: "cluster config http readiness reading service_parts telemetry",
+    from: "cluster config http readiness reading service_parts steering telemetry",
     doors: "http_front",
   },
   config: { from: "", doors: "config options" },

@@ -13,6 +13,7 @@ import {
   StoreRefusesError,
 } from "../errors.ts";
 import { decodeGroup, UndecodableError } from "../forwarding/group_message.ts";
+import type { PauseSwitch } from "../pause_switch.ts";
 import type { Consumer, Received } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Applied, EntryGroup, GroupStore } from "../ports/group_store.ts";
@@ -32,6 +33,7 @@ interface ApplierParts {
   readonly consumer: Consumer;
   readonly groups: GroupStore;
   readonly clock: Pick<Clock, "setTimeout">;
+  readonly pausing: PauseSwitch;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly metrics: Pick<
@@ -58,11 +60,14 @@ const LAST_FLUSH_MS = 2_000;
 export class Applier {
   #waiting: Waiting[] = [];
   #rows = 0;
+  /** So many groups were received, and so many of them are done with, in their order. */
+  #groups = { received: 0, done: 0 };
   /** One transaction has so many rows: each failure halves them, each success doubles them. */
   #maxRows: number;
   #isStopped = false;
   #flushing: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
   readonly #backoff: Backoff;
   /** The last flush failed, and the next one waits so long. */
   #retryMs: number | undefined;
@@ -99,12 +104,32 @@ export class Applier {
   }
 
   start(): void {
+    this.#stopListening = this.parts.pausing.onTurn(() => this.#turned());
     this.parts.consumer.start((received) => this.#take(received));
+  }
+
+  /** A flush is under way. */
+  get isBusy(): boolean {
+    return this.#flushing !== undefined;
+  }
+
+  /**
+   * Brings what was received by now to the store without waiting for its time; not while paused.
+   * @returns tells, whenever it is asked, whether all of that is there
+   */
+  flushNow(): () => boolean {
+    const { received } = this.#groups;
+    return () => {
+      // What failed waits for its time.
+      if (this.#retryMs === undefined) this.#beginIfAny();
+      return this.#groups.done >= received;
+    };
   }
 
   /** Acknowledges what is under way once it is stored, and gives all else back to the broker. */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#stopListening?.();
     this.#cancelTimer?.();
     // What is not known to be stored by then is given to others, and left out if it was.
     if (this.#flushing !== undefined) {
@@ -124,11 +149,28 @@ export class Applier {
     }
     this.#waiting.push({ group, received, isDone: false });
     this.#rows += group.entries.length;
+    this.#groups.received++;
     this.#beginWhenDue();
   }
 
+  /** What is under way goes on to its end; what comes meanwhile is kept, and all else by the broker. */
+  #turned(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#beginIfAny();
+  }
+
+  #beginIfAny(): void {
+    if (this.#mayBegin) this.#begin();
+  }
+
+  get #mayBegin(): boolean {
+    return !this.#isStopped && !this.parts.pausing.isPaused && this.#flushing === undefined &&
+      this.#waiting.length > 0;
+  }
+
   #beginWhenDue(): void {
-    if (this.#isStopped || this.#flushing !== undefined || this.#waiting.length === 0) return;
+    if (!this.#mayBegin) return;
     if (this.#retryMs === undefined && this.#isFull()) this.#begin();
     else {this.#cancelTimer ??= this.parts.clock.setTimeout(
         () => this.#begin(),
@@ -198,7 +240,7 @@ export class Applier {
     await this.#fold(batch);
     for (const one of batch) {
       metrics.receivedMessages.inc({ outcome: "applied" });
-      one.isDone = true;
+      this.#done(one);
       one.received.acknowledge();
     }
   }
@@ -214,10 +256,15 @@ export class Applier {
     if (batch.length > 1) {
       for (const one of batch) await this.#apply([one]);
     } else {
-      batch[0]!.isDone = true;
+      this.#done(batch[0]!);
       const outcome = error instanceof ForeignGroupError ? "foreign" : "overlapping";
       this.#bury(batch[0]!.received, outcome, error.message);
     }
+  }
+
+  #done(one: Waiting): void {
+    one.isDone = true;
+    this.#groups.done++;
   }
 
   /** Whoever waits for the mark would do it later: that this fails loses nothing. */

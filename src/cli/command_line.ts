@@ -9,6 +9,7 @@ import {
   type DeadLettersRequest,
   parseDeadLettersRequest,
 } from "./dead_letters.ts";
+import { isSteeringCommand, STEERING_USAGE, type SteeringCommand } from "./steering.ts";
 
 /** Each flag stands alone. */
 const FLAGS = {
@@ -32,8 +33,13 @@ const ARGUMENTS = {
     Flag,
     typeof BOOLEAN
   >,
-  /** This one belongs to dead-letters. */
+  /** These belong to dead-letters. */
   all: BOOLEAN,
+  yes: BOOLEAN,
+  user: { type: "string" },
+  code: { type: "string" },
+  from: { type: "string" },
+  until: { type: "string" },
   /** These belong to audit. */
   json: BOOLEAN,
   reason: { type: "string" },
@@ -42,6 +48,7 @@ const ARGUMENTS = {
 export type Command =
   | { readonly command: "serve" | Flag }
   | { readonly command: "dead-letters"; readonly request: DeadLettersRequest }
+  | { readonly command: SteeringCommand }
   | { readonly command: "audit"; readonly request: AuditRequest };
 
 /** `error` is for the person who typed: what is wrong and where help is. */
@@ -53,27 +60,44 @@ export function parseCommandLine(args: readonly string[]): Command | { error: st
     // What follows the first sentence is about arguments that begin with a hyphen: none here do.
     return refused(reasonOf(error).replace(/\. .*/s, ""));
   }
-  const { values: { all, json, reason, ...flags }, positionals: [word, ...operands] } = parsed;
+  const { values, positionals: [word, ...operands] } = parsed;
+  const { all, yes, user, code, from, until, json, reason, ...flags } = values;
+  const letterFlags = given({ all, yes, user, code, from, until });
+  const [letterFlag] = Object.keys(letterFlags);
   const [flag, another] = Object.keys(flags) as Flag[];
   if (word !== "audit" && (json !== undefined || reason !== undefined)) {
     return refused(`--${json !== undefined ? "json" : "reason"} belongs to audit`);
   }
-  if (word === "audit" && flag === undefined && all === undefined) {
+  if (word === "audit" && flag === undefined && letterFlag === undefined) {
     const request = parseAuditRequest(operands, { json, reason });
     return "error" in request ? request : { command: word, request };
   }
   if (word === "dead-letters" && flag === undefined) {
-    const request = parseDeadLettersRequest(operands, all ?? false);
+    const request = parseDeadLettersRequest(operands, letterFlags);
     return "error" in request ? request : { command: word, request };
   }
-  if (word !== undefined && word !== "dead-letters" && word !== "audit") {
+  const isSteering = isSteeringCommand(word);
+  if (isSteering && flag === undefined && letterFlag === undefined && operands.length === 0) {
+    return { command: word };
+  }
+  if (word !== undefined && word !== "dead-letters" && word !== "audit" && !isSteering) {
     return refused(`unknown argument ${JSON.stringify(word)}`);
   }
-  const beside = word ?? (all ? "--all" : another && `--${another}`);
+  const otherFlag = letterFlag ?? another;
+  const beside = word ?? (otherFlag && `--${otherFlag}`);
   if (flag !== undefined && beside !== undefined) {
     return refused(`--${flag} stands alone, but ${beside} is there, too`);
   }
-  return all ? refused("--all belongs to dead-letters") : { command: flag ?? "serve" };
+  if (letterFlag !== undefined) return refused(`--${letterFlag} belongs to dead-letters`);
+  if (isSteering) return refused(`${word} stands alone`);
+  return { command: flag ?? "serve" };
+}
+
+/** Returns what is there of it. */
+function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined),
+  ) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
 function refused(reason: string): { error: string } {
@@ -88,12 +112,15 @@ export function helpText(version: string): string {
 Usage: dsproxy [flag]
        dsproxy dead-letters …
        dsproxy audit …
+       dsproxy flush | pause | resume
 Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.
 
 Flags:
 ${flags.join("")}
 Rows that the database refused, of the instance running on this machine, by its admin socket:
 ${DEAD_LETTERS_USAGE}
+What waits for the database, at the same instance:
+${STEERING_USAGE}
 The numbers of all writes held against the database, by the instance on this machine:
 ${AUDIT_USAGE}
 Routes; those under /admin by the admin socket, or with a key of ADMIN_KEY:

@@ -80,6 +80,11 @@ export class Delivery {
     return this.parts.source.unsettled;
   }
 
+  /** The sink has been given a batch whose turn has not come: the next step settles it. */
+  get isAhead(): boolean {
+    return this.#ahead.isThere;
+  }
+
   /** It is as {@link Sink.refusal} says, and only a person can change that. */
   get refusal(): string | undefined {
     return this.parts.sink.refusal;

@@ -7,6 +7,7 @@ import type { Entry } from "../domain.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Sink } from "../ports/sink.ts";
 import type { Source } from "../ports/source.ts";
+import type { PauseSwitch } from "../pause_switch.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { Batcher, type BatcherOptions, type BatcherState, type DrainOutcome } from "./batcher.ts";
@@ -20,6 +21,7 @@ interface DeliveryHalfParts {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly pausing: PauseSwitch;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly onSettled: (settlement: Settlement) => void;
@@ -58,6 +60,11 @@ export class DeliveryHalf {
     // Here an entry is pending until its flush: nobody would look at its copy.
     if (this.parts.cache.isShared) this.#feed.offer(entries);
     this.#batcher.notify();
+  }
+
+  /** Does as {@link Batcher.flushNow} says. */
+  flushNow(): void {
+    this.#batcher.flushNow();
   }
 
   /** Does as {@link Batcher.drain} says; afterwards nothing is flushed but by a further drain. */

@@ -5,6 +5,7 @@
  */
 import { Backoff } from "../backoff.ts";
 import { BrokerError, BrokerRefusesError, reasonOf } from "../errors.ts";
+import type { PauseSwitch } from "../pause_switch.ts";
 import type { Publisher } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EntryGroup } from "../ports/group_store.ts";
@@ -29,6 +30,8 @@ interface ForwarderParts {
   readonly onReplicated: (source: string, throughSeq: number) => void;
   /** It is told of numbers that never come. The broker is not, as only the source can know. */
   readonly onNever: (group: EntryGroup) => void;
+  /** While paused nothing is sent; what is under way is. */
+  readonly pausing: PauseSwitch;
   /** It is asked of each group that is doubtful, and takes care that it comes later. */
   readonly holdsBack: (group: ReadGroup) => boolean;
 }
@@ -65,6 +68,7 @@ export class Forwarder {
   #isTold = false;
   #lastTold = { reason: "", atMs: -Infinity };
   #cancelRetry: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
   #onIdle: (() => void) | undefined;
 
   constructor(private readonly parts: ForwarderParts) {
@@ -77,15 +81,25 @@ export class Forwarder {
     return this.#failure;
   }
 
+  /** The broker was sent something that it has not answered. */
+  get isSending(): boolean {
+    return this.#underWay.some(({ state }) => state === "sending");
+  }
+
   start(): void {
     this.#state = "running";
+    this.#stopListening = this.parts.pausing.onTurn(() => this.notify());
     this.notify();
   }
 
   /** Is told that more is durable. */
   notify(): void {
     this.#isNotified = true;
-    if (this.#state === "running") this.#turn ??= this.#work();
+    if (this.#sends) this.#turn ??= this.#work();
+  }
+
+  get #sends(): boolean {
+    return this.#state === "running" && !this.parts.pausing.isPaused;
   }
 
   /** Sends everything again that the store does not have, as some of it may be lost. */
@@ -94,9 +108,12 @@ export class Forwarder {
     this.notify();
   }
 
-  /** Resolves when the broker has confirmed all that is durable, or the signal fires. */
+  /**
+   * Resolves when the broker has confirmed all that is durable, or the signal fires; at once while
+   * paused.
+   */
   async drain(signal: AbortSignal): Promise<void> {
-    if (this.#state === "stopped" || signal.aborted) return;
+    if (this.#state === "stopped" || signal.aborted || this.parts.pausing.isPaused) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     signal.addEventListener("abort", () => resolve(), { once: true });
     this.#onIdle = resolve;
@@ -108,13 +125,14 @@ export class Forwarder {
   /** Begins nothing further. What is under way is sent again by the next start. */
   async stop(): Promise<void> {
     this.#state = "stopped";
+    this.#stopListening?.();
     this.#cancelRetry?.();
     await this.#turn;
   }
 
   async #work(): Promise<void> {
     try {
-      while (this.#state === "running" && this.#isNotified) {
+      while (this.#sends && this.#isNotified) {
         this.#isNotified = false;
         await this.#sendWhatIsThere();
       }
@@ -122,14 +140,14 @@ export class Forwarder {
       this.#failed(error);
     }
     this.#turn = undefined;
-    if (this.#isNotified && this.#state === "running") this.notify();
+    if (this.#isNotified && this.#sends) this.notify();
     else this.#tellIdle();
   }
 
   async #sendWhatIsThere(): Promise<void> {
     if (this.#beginsAnew) await this.#beginAnew();
     for (const sent of this.#underWay) if (sent.state === "failed") this.#send(sent);
-    while (this.#state === "running" && this.#underWay.length < UNDER_WAY_MAX) {
+    while (this.#sends && this.#underWay.length < UNDER_WAY_MAX) {
       const group = await this.parts.source.take();
       if (group === undefined) return;
       if (group.isDoubtful && this.parts.holdsBack(group)) {

@@ -2,6 +2,7 @@
  * Stands between the journal and delivery where a broker does: the forwarder sends what is durable
  * to workers, and delivery is given what the store has of it.
  */
+import type { PauseSwitch } from "../pause_switch.ts";
 import type { Publisher } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GroupSource } from "../ports/group_source.ts";
@@ -20,6 +21,7 @@ export interface ForwardingParts {
   readonly groups: Pick<GroupStore, "fold">;
   /** It is true of a source that goes by groups: of each with a broker, else of earlier runs. */
   readonly isForwarded: (source: string) => boolean;
+  readonly pausing: PauseSwitch;
   /** It returns the identity of the store that groups are meant for; undefined while none knows. */
   readonly storeIdentity: () => string | undefined;
   readonly clock: Pick<Clock, "monotonicMs" | "setInterval" | "setTimeout">;
@@ -66,6 +68,10 @@ export class ForwardingHalf {
   /** It says why nothing reaches the broker just now; undefined while it does. */
   get failure(): string | undefined {
     return this.#forwarder.failure;
+  }
+
+  get isSending(): boolean {
+    return this.#forwarder.isSending;
   }
 
   start(): void {

@@ -3,12 +3,13 @@
 /** A request comes in over the network, or by the socket that only its owner may open. */
 export type Door = "network" | "admin-socket";
 
-interface RequestContext {
+export interface RequestContext {
   readonly request: Request;
   /** The query has no `?` before it, and is empty when there is none. */
   readonly query: string;
   /** This is what the `{…}` of the route stands for; empty where it has none. */
   readonly pathParameter: string;
+  readonly door: Door;
 }
 
 export type Handler = (context: RequestContext) => Response | Promise<Response>;

@@ -26,6 +26,8 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   "nothing-missing": { status: 404, title: "Nothing is missing there" },
   "no-such-path": { status: 404, title: "No such path" },
   "method-not-allowed": { status: 405, title: "Method not allowed" },
+  "count-changed": { status: 409, title: "Another number than expected" },
+  "paused": { status: 409, title: "Paused" },
   "replay-refused": { status: 409, title: "Refused again" },
   "body-timeout": { status: 408, title: "The body came too slowly", closes: true },
   "body-too-large": { status: 413, title: "The body is too large", closes: true },
@@ -52,7 +54,8 @@ const ANSWERS: Record<ErrorCode, Answer> = {
 export function problem(error: AppError, headers?: Record<string, string>): Response {
   const { status, title, retryAfterSeconds, closes, challenge } = ANSWERS[error.code];
   const response = new Response(
-    JSON.stringify({ type: error.code, title, status, detail: error.message }) + "\n",
+    JSON.stringify({ type: error.code, title, status, detail: error.message, ...error.members }) +
+      "\n",
     {
       status,
       headers: {

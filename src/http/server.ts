@@ -165,7 +165,7 @@ export class Server {
     const route = resource.routes.get(method);
     if (route === undefined) return notAllowed(method, resource);
     for (const guard of route.guards) this.#guards[guard](request, door);
-    return this.#handlerOf(route)({ request, query, pathParameter });
+    return this.#handlerOf(route)({ request, query, pathParameter, door });
   }
 
   #handlerOf(route: Route) {

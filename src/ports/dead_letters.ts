@@ -11,16 +11,42 @@ export interface RefusedEntry extends Rejection {
   readonly seq: number;
 }
 
+/** It tells some dead letters from the others; without any of these it means all of them. */
+export interface LetterFilter {
+  readonly userId?: string;
+  readonly code?: string;
+  /** They were refused first at this time or later, in Unix milliseconds … */
+  readonly fromMs?: number;
+  /** … and before this one. */
+  readonly untilMs?: number;
+}
+
+/** It says how many dead letters a filter found, and why these were refused. */
+export interface LetterSurvey {
+  readonly count: number;
+  /** The most frequent ones come first, and not all where there are very many. */
+  readonly reasons: readonly { readonly code: string; readonly count: number }[];
+  /** All that were counted were refused before this time of the store's clock. */
+  readonly untilMs: number;
+}
+
 /**
  * Keeps the entries that the store refused, in that store, until a person decides. The errors are
  * those of {@link Store}.
  */
 export interface DeadLetters {
   count(): Promise<number>;
+  /** Counts those that the filter means. @param reasonsMax of the reasons so many at most */
+  survey(filter: LetterFilter, reasonsMax: number): Promise<LetterSurvey>;
   /**
-   * Returns at most `limit` dead letters that come after `after`, by source and sequence number.
+   * Returns at most `limit` dead letters that come after `after`, by source and sequence number,
+   * of those that the filter means.
    */
-  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]>;
+  list(
+    limit: number,
+    after?: Pick<DeadLetter, "source" | "seq">,
+    filter?: LetterFilter,
+  ): Promise<DeadLetter[]>;
   /** @param id a write id */
   find(id: string): Promise<DeadLetter | undefined>;
   /**

@@ -4,7 +4,7 @@
  * expired. After a start that does not know what the last run failed to update, that holds for
  * every user.
  */
-import { type Entry, newestOfEach } from "../domain.ts";
+import { type Entry, newestOfEach, type ValuelessEntry } from "../domain.ts";
 import { CacheStaleError } from "../errors.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { bytesOf } from "../packed.ts";
@@ -148,7 +148,7 @@ export class CacheClient {
    * Drops the copies of entries that the store refused and the cache may hold.
    * @throws as {@link update}
    */
-  async forget(entries: readonly Entry[]): Promise<void> {
+  async forget(entries: readonly ValuelessEntry[]): Promise<void> {
     const users = newestOfEach(entries);
     if (users.length === 0) return;
     await this.#underPresentGeneration(async () => {
@@ -197,7 +197,7 @@ export class CacheClient {
     await this.#sharing.outdate();
   }
 
-  async #forget(entry: Entry): Promise<boolean> {
+  async #forget(entry: ValuelessEntry): Promise<boolean> {
     const { userId } = entry;
     this.parts.onForget?.(userId);
     try {

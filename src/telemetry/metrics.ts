@@ -120,6 +120,10 @@ export class Metrics extends ClusterMetrics {
       "(undecodable, overlapping, foreign: meant for another store).",
     ["outcome"],
   );
+  readonly paused = this.gauge(
+    "paused",
+    "1 while a person keeps this instance from bringing writes to the store, else 0.",
+  );
   readonly #loopLag = this.gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",

@@ -29,6 +29,11 @@ Deno.test("unknown flags and arguments are errors that point to --help", () => {
       ["--all"],
       ["--all", "--ready"],
       ["dead-letters", "list", "--help"],
+      ["--user", "u"],
+      ["audit", "--yes"],
+      ["flush", "now"],
+      ["pause", "--all"],
+      ["resume", "--help"],
     ]
   ) {
     const parsed = parseCommandLine(args);
@@ -45,20 +50,31 @@ Deno.test("dead-letters takes an action and write ids, or all of them", () => {
   const parse = (...args: string[]) => parseCommandLine(["dead-letters", ...args]);
   const id = "0123456789ab-42";
   const command = "dead-letters";
-  assert.deepEqual(parse("list"), { command, request: { action: "list", after: undefined } });
-  assert.deepEqual(parse("list", "7.x/y"), {
-    command,
-    request: { action: "list", after: "7.x/y" },
-  });
+  const asked = (request: unknown) => ({ command, request });
+  const filter = {};
+  assert.deepEqual(parse("list"), asked({ action: "list", after: undefined, filter }));
+  assert.deepEqual(parse("list", "7.x/y"), asked({ action: "list", after: "7.x/y", filter }));
+  assert.deepEqual(parse("count"), asked({ action: "count", filter }));
   assert.deepEqual(parse("show", id), { command, request: { action: "show", id } });
   assert.deepEqual(parse("replay", id, id), {
     command,
     request: { action: "replay", ids: [id, id] },
   });
-  assert.deepEqual(parse("discard", "--all"), {
-    command,
-    request: { action: "discard", ids: "all" },
-  });
+  assert.deepEqual(parse("replay", "--all"), asked({ action: "replay", filter, yes: false }));
+  assert.deepEqual(
+    parse("discard", "--all", "--yes"),
+    asked({ action: "discard", filter, yes: true }),
+  );
+  const some = { user: "u", code: "23514", from: "1", until: "2026-01-31" };
+  const flags = ["--user", "u", "--code=23514", "--from", "1", "--until", "2026-01-31"];
+  assert.deepEqual(
+    parse("list", ...flags),
+    asked({ action: "list", after: undefined, filter: some }),
+  );
+  assert.deepEqual(
+    parse("discard", ...flags),
+    asked({ action: "discard", filter: some, yes: false }),
+  );
   for (
     const args of [
       [],
@@ -73,11 +89,26 @@ Deno.test("dead-letters takes an action and write ids, or all of them", () => {
         id,
       ],
       ["list", "--all"],
+      ["count", id],
+      ["count", "--all"],
+      ["count", "--yes"],
+      ["show", "--user", "u"],
+      ["replay", "--all", "--yes"],
+      ["replay", id, "--user", "u"],
+      ["discard", id, "--yes"],
+      ["discard", "--all", "--code", "23514"],
+      ["discard", "--yes"],
       ["list", id, id],
       ["show", id, id],
     ]
   ) {
     assert.ok("error" in parse(...args), args.join(" "));
+  }
+});
+
+Deno.test("flush, pause and resume are commands by themselves", () => {
+  for (const command of ["flush", "pause", "resume"]) {
+    assert.deepEqual(parseCommandLine([command]), { command });
   }
 });
 

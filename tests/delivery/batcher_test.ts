@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Batcher } from "../../src/delivery/batcher.ts";
 import type { Settlement } from "../../src/delivery/delivery.ts";
 import { StoreUnavailableError } from "../../src/errors.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { entry, INSTANCE } from "../support/fakes.ts";
@@ -18,15 +19,21 @@ const SETTLEMENT: Settlement = {
 class FakeDelivery {
   unsettled = 0;
   rowsInHand = 0;
+  isAhead = false;
   steps = 0;
   /** A step settles so many entries, for all that it says. */
   settles = 1;
   failWith: Error | undefined;
   /** Steps wait for it. */
   gate: Promise<void> = Promise.resolve();
+  onStep: () => void = () => {};
+  /** What each step was told. */
+  readonly sentAhead: boolean[] = [];
 
-  async step(): Promise<Settlement | undefined> {
+  async step(sendsAhead = true): Promise<Settlement | undefined> {
     this.steps++;
+    this.sentAhead.push(sendsAhead);
+    this.onStep();
     await this.gate;
     if (this.failWith !== undefined) throw this.failWith;
     if (this.unsettled === 0) return undefined;
@@ -38,14 +45,15 @@ class FakeDelivery {
 function setUp({ size = 10, intervalMs = 2_000, max = 1_000 } = {}) {
   const clock = new FakeClock();
   const delivery = new FakeDelivery();
+  const pausing = new PauseSwitch();
   const waiters = { isAwaited: false };
   const lines: string[] = [];
   const log = new Log("warn", "json", (line) => lines.push(line));
   const batcher = new Batcher(
     { size, intervalMs, max },
-    { delivery, clock, log, random: () => 0.5, isAwaited: () => waiters.isAwaited },
+    { delivery, clock, log, pausing, random: () => 0.5, isAwaited: () => waiters.isAwaited },
   );
-  return { clock, delivery, batcher, waiters, lines };
+  return { clock, delivery, batcher, pausing, waiters, lines };
 }
 
 Deno.test("what the batcher does has a name at each moment", async () => {
@@ -350,4 +358,89 @@ Deno.test("a journal that cannot be read is told, though nothing is in hand", as
   await clock.advance(5_000);
   assert.match(lines[0]!, /A flush failed.*EIO/);
   await batcher.stop();
+});
+
+Deno.test("paused, it begins no flush until it is resumed, and begins one then", async () => {
+  const { clock, delivery, batcher, pausing } = setUp();
+  pausing.turn(true);
+  batcher.start();
+  delivery.unsettled = 35;
+  batcher.notify();
+  batcher.flushNow();
+  await clock.advance(10_000);
+  assert.deepEqual([batcher.state, delivery.steps], ["paused", 0]);
+  pausing.turn(false);
+  await settle();
+  assert.equal(delivery.steps, 3, "the full batches");
+  pausing.turn(true);
+  assert.equal(batcher.state, "paused");
+  pausing.turn(false);
+  await settle();
+  assert.deepEqual([batcher.state, delivery.unsettled], ["idle", 0], "and what is no full batch");
+  await batcher.stop();
+  assert.equal(clock.timers, 0);
+});
+
+Deno.test("a flush that is under way when it is paused ends, and what the sink has is settled", async () => {
+  const { clock, delivery, batcher, pausing } = setUp();
+  batcher.start();
+  const gate = Promise.withResolvers<void>();
+  delivery.gate = gate.promise;
+  delivery.isAhead = true;
+  delivery.unsettled = 100;
+  batcher.notify();
+  await settle();
+  pausing.turn(true);
+  assert.equal(batcher.state, "flushing");
+  // Its own step, and the one that settles what was sent ahead.
+  delivery.onStep = () => delivery.isAhead = delivery.steps < 2;
+  gate.resolve();
+  await settle();
+  assert.deepEqual([batcher.state, delivery.steps], ["paused", 2]);
+  assert.deepEqual(delivery.sentAhead, [true, false], "nothing more is sent ahead");
+  await clock.advance(10_000);
+  assert.equal(delivery.steps, 2);
+  await batcher.stop();
+});
+
+Deno.test("paused while it backs off it tries nothing, and a drain flushes nothing", async () => {
+  const { clock, delivery, batcher, pausing } = setUp();
+  delivery.failWith = new StoreUnavailableError("down");
+  batcher.start();
+  delivery.unsettled = 10;
+  batcher.notify();
+  await settle();
+  pausing.turn(true);
+  delivery.failWith = undefined;
+  await clock.advance(60_000);
+  assert.deepEqual([batcher.state, delivery.steps], ["paused", 1]);
+  assert.equal(await batcher.drain(new AbortController().signal), "paused");
+  assert.deepEqual([delivery.steps, delivery.unsettled], [1, 10]);
+  delivery.unsettled = 0;
+  assert.equal(await batcher.drain(new AbortController().signal), "drained", "nothing is left");
+  pausing.turn(false);
+  assert.equal(batcher.state, "draining");
+  await batcher.stop();
+  assert.equal(clock.timers, 0);
+});
+
+Deno.test("a flush that is asked for waits for neither its time nor more rows", async () => {
+  const { delivery, batcher } = setUp();
+  batcher.start();
+  delivery.unsettled = 3;
+  batcher.flushNow();
+  await settle();
+  assert.deepEqual([batcher.state, delivery.unsettled], ["idle", 0]);
+  delivery.failWith = new StoreUnavailableError("down");
+  delivery.unsettled = 3;
+  batcher.flushNow();
+  await settle();
+  assert.equal(batcher.state, "backing off");
+  delivery.failWith = undefined;
+  batcher.flushNow();
+  await settle();
+  assert.equal(delivery.unsettled, 0, "it does not wait for the next try either");
+  await batcher.stop();
+  batcher.flushNow();
+  assert.equal(batcher.state, "stopped");
 });

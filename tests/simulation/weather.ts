@@ -87,6 +87,10 @@ export class Weather {
       "intake stops",
       () => void machine.restartIntake(random.between(0, PAUSE_MAX_MS)),
     );
+    this.#sometimes(
+      "paused",
+      () => void machine.pause(random.between(0, PAUSE_MAX_MS), random.chance(0.3)),
+    );
     this.#sometimes("clock step", () => this.#stepClock(machine));
     if (this.parts.layout.adoption !== undefined) {
       this.#severalTimes("goes away", () => this.#goesAway(machine));

@@ -1,6 +1,7 @@
 /** The store and its worker thread say this to each other. */
 import type { Interval } from "../../ports/group_store.ts";
 import type { DueLetter, LetterPlace } from "../../ports/dead_letter_retries.ts";
+import type { LetterFilter } from "../../ports/dead_letters.ts";
 import type { EntryColumns } from "./columns.ts";
 
 export type Request =
@@ -22,6 +23,20 @@ export type Request =
     readonly call: "list";
     readonly limit: number;
     readonly after: LetterPlace | undefined;
+    readonly filter: LetterFilter | undefined;
+  }
+  | {
+    readonly id: number;
+    readonly call: "surveyLetters";
+    readonly filter: LetterFilter;
+    readonly reasonsMax: number;
+  }
+  | {
+    readonly id: number;
+    readonly call: "replaySome" | "discardSome";
+    readonly filter: LetterFilter;
+    readonly limit: number;
+    readonly from: LetterPlace | undefined;
   }
   | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
   | {

@@ -19,7 +19,9 @@ import {
   findDeadLetter,
   listDeadLetters,
   replayDeadLetter,
+  surveyDeadLetters,
 } from "./dead_letters.ts";
+import { discardSome, replaySome } from "./dead_letter_sweeps.ts";
 import type { Reply, Request } from "./messages.ts";
 import { migrate } from "./migrations.ts";
 import { kindOf, rejectionOf, TableRefuses } from "./refusals.ts";
@@ -140,7 +142,13 @@ function answer(request: Request): unknown {
     case "count":
       return countDeadLetters(db);
     case "list":
-      return listDeadLetters(db, request.limit, request.after);
+      return listDeadLetters(db, request.limit, request.after, request.filter);
+    case "surveyLetters":
+      return surveyDeadLetters(db, request.filter, request.reasonsMax);
+    case "replaySome":
+      return transaction(() => replaySome(db, request.filter, request.limit, request.from));
+    case "discardSome":
+      return transaction(() => discardSome(db, request.filter, request.limit, request.from));
     case "find":
       return findDeadLetter(db, request.writeId);
     case "discard":
