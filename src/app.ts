@@ -38,6 +38,7 @@ import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
+import { makeDashboard } from "./watching.ts";
 import { WorkerService } from "./worker_service.ts";
 
 /** A scrape must not wait for a store that is away. */
@@ -155,8 +156,16 @@ class Application implements App {
       const findings = new AuditFindings({ metrics, log });
       this.#audit = { findings, auditor: new Auditor(store.audit, clock, findings) };
     }
+    const identity = async () => namespace.known?.id ?? (await store.identity.identify()).id;
+    const [service, leadership] = [() => this.#service, () => this.#leadership];
+    const breakers = this.#breakers;
+    const dashboard = makeDashboard(config, {
+      ...{ service, leadership, breakers, store, identity, clock, metrics, log },
+      firstContact: this.#firstContact,
+      name: () => this.#name,
+    });
     this.#front = new HttpFront(config, {
-      ...{ store, cache: this.#cache, clock, metrics, log },
+      ...{ dashboard, store, cache: this.#cache, clock, metrics, log },
       auditor: this.#audit?.auditor,
       asked: () => ({
         service: this.#service,
@@ -166,7 +175,7 @@ class Application implements App {
     });
     this.#leadership = makeLeadership(config, {
       ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log },
-      identity: async () => namespace.known?.id ?? (await store.identity.identify()).id,
+      identity,
       name: () => this.#name,
       instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
     });

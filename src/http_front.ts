@@ -1,8 +1,10 @@
 /** Puts the service on the network: health and metrics from the start, the rest once it is open. */
 import type { Config } from "./config/config.ts";
 import type { Auditor } from "./cluster/auditor.ts";
+import type { Dashboard } from "./dashboard/dashboard.ts";
 import { auditHandlers } from "./http/handlers/audit.ts";
 import { deadLetterHandlers } from "./http/handlers/dead_letters.ts";
+import { eventsHandler } from "./http/handlers/events.ts";
 import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
@@ -23,6 +25,8 @@ interface HttpFrontParts {
   readonly cache: Pick<CacheClient, "forget">;
   /** It is undefined for a store that cannot be audited. */
   readonly auditor: Auditor | undefined;
+  /** It is undefined where DASHBOARD=off. */
+  readonly dashboard: Dashboard | undefined;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -40,8 +44,10 @@ export class HttpFront implements Front {
   }
 
   listen(): Promise<string> {
-    const { asked, metrics } = this.parts;
+    const { asked, dashboard, metrics } = this.parts;
+    dashboard?.start();
     this.#server.mount({
+      events: eventsHandler(dashboard),
       metrics: metricsHandler(metrics),
       live: healthHandler([]),
       ready: healthHandler(readinessChecks(asked)),
@@ -73,7 +79,9 @@ export class HttpFront implements Front {
     return this.listen();
   }
 
-  close(): Promise<void> {
-    return this.#server.stop();
+  async close(): Promise<void> {
+    // Who watches would keep a connection open for as long as they like.
+    const { dashboard } = this.parts;
+    await Promise.all([dashboard?.stop(), this.#server.stop()]);
   }
 }

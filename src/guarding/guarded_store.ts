@@ -12,7 +12,7 @@ import {
   StoreNotAskedError,
   StoreWentBackError,
 } from "../errors.ts";
-import type { DeadLetter, DeadLetters, RefusedEntry } from "../ports/dead_letters.ts";
+import type { DeadLetter, DeadLetters, Reason, RefusedEntry } from "../ports/dead_letters.ts";
 import type { Applied, EntryGroup, Folded, GroupStore } from "../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../ports/store.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
@@ -121,6 +121,10 @@ class GuardedDeadLetters implements DeadLetters {
 
   count(): Promise<number> {
     return this.guard.call("count", () => this.letters.count());
+  }
+
+  reasons(): Promise<readonly Reason[]> {
+    return this.guard.call("reasons", () => this.letters.reasons());
   }
 
   list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {

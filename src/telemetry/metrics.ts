@@ -110,6 +110,10 @@ export class Metrics extends ClusterMetrics {
       "(undecodable, overlapping, foreign: meant for another store).",
     ["outcome"],
   );
+  readonly viewers = this.gauge(
+    "viewers",
+    "Streams of /events that are open: pages of the dashboard.",
+  );
   readonly #loopLag = this.gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",

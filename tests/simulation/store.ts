@@ -102,6 +102,7 @@ export class SimulatedStore extends SimulatedServer {
       },
       deadLetters: {
         count: () => call("count", () => tables.count()),
+        reasons: () => call("reasons", () => tables.reasons()),
         list: (limit, after) => call("list", () => tables.list(limit, after)),
         find: (id) => call("find", () => tables.find(id)),
         replay: (id) => call("replay", () => tables.replay(id)),

@@ -5,7 +5,13 @@
  */
 import { compareVersions, type Entry, writeId } from "../../src/domain.ts";
 import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
-import type { DeadLetter, RefusedEntry, Rejection } from "../../src/ports/dead_letters.ts";
+import {
+  type DeadLetter,
+  type Reason,
+  REASONS_MAX,
+  type RefusedEntry,
+  type Rejection,
+} from "../../src/ports/dead_letters.ts";
 import type { PutResult } from "../../src/ports/store.ts";
 import type { Identity } from "../../src/ports/store_identity.ts";
 
@@ -119,6 +125,13 @@ export class MemoryStore {
 
   count(): number {
     return this.dead.length;
+  }
+
+  reasons(): Reason[] {
+    return [...Map.groupBy(this.dead, ({ code }) => code)]
+      .map(([code, { length }]) => ({ code, count: length }))
+      .sort((a, b) => b.count - a.count || (a.code < b.code ? -1 : 1))
+      .slice(0, REASONS_MAX);
   }
 
   list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): DeadLetter[] {

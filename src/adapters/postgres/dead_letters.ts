@@ -1,7 +1,15 @@
 /** Keeps the dead letters' table in PostgreSQL. */
 import { type Entry, writeId } from "../../domain.ts";
 import { RejectedRowError } from "../../errors.ts";
-import type { DeadLetter, DeadLetters, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import {
+  type DeadLetter,
+  type DeadLetters,
+  type Reason,
+  REASON_LETTERS_MAX,
+  REASONS_MAX,
+  type RefusedEntry,
+  type Rejection,
+} from "../../ports/dead_letters.ts";
 import type { Database } from "./database.ts";
 import { noteEachGone } from "./gone.ts";
 import { VANISHED } from "./isolate.ts";
@@ -14,6 +22,10 @@ export class PostgresDeadLetters implements DeadLetters {
 
   count(): Promise<number> {
     return this.database.run(countDeadLetters);
+  }
+
+  reasons(): Promise<readonly Reason[]> {
+    return this.database.run(countReasons);
   }
 
   list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
@@ -137,6 +149,16 @@ async function countDeadLetters(session: Session): Promise<number> {
     "select count(*)::float8 as n from dsproxy_dead_letters",
   );
   return row!.n;
+}
+
+async function countReasons(session: Session): Promise<Reason[]> {
+  const { rows } = await session.query<{ code: string; n: number }>(
+    `select code, count(*)::float8 as n
+     from (select code from dsproxy_dead_letters limit $1) as letters
+     group by code order by n desc, code limit $2`,
+    [REASON_LETTERS_MAX, REASONS_MAX],
+  );
+  return rows.map(({ code, n }) => ({ code, count: n }));
 }
 
 async function listDeadLetters(

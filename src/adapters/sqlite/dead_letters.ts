@@ -2,7 +2,14 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Entry, writeId } from "../../domain.ts";
 import { dueAmong, type DueLetters, type LetterPlace } from "../../ports/dead_letter_retries.ts";
-import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import {
+  type DeadLetter,
+  type Reason,
+  REASON_LETTERS_MAX,
+  REASONS_MAX,
+  type RefusedEntry,
+  type Rejection,
+} from "../../ports/dead_letters.ts";
 import { noteGone } from "./gone.ts";
 import { Vanished } from "./refusals.ts";
 import { COLUMN_NAMES } from "./user_data.ts";
@@ -51,6 +58,15 @@ export function deadAmong(
 
 export function countDeadLetters(db: DatabaseSync): number {
   return Number(db.prepare("select count(*) as n from dsproxy_dead_letters").get()!.n);
+}
+
+export function countReasons(db: DatabaseSync): Reason[] {
+  return db.prepare(
+    `select code, count(*) as n from (select code from dsproxy_dead_letters limit ?)
+    group by code order by n desc, code limit ?`,
+  )
+    .all(REASON_LETTERS_MAX, REASONS_MAX)
+    .map(({ code, n }) => ({ code: String(code), count: Number(n) }));
 }
 
 export function listDeadLetters(

@@ -7,7 +7,7 @@ import type {
   DueLetters,
   LetterPlace,
 } from "../../ports/dead_letter_retries.ts";
-import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
+import type { DeadLetter, DeadLetters, Reason } from "../../ports/dead_letters.ts";
 import type { Retention, Retired } from "../../ports/retention.ts";
 import type { Interval } from "../../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
@@ -83,6 +83,10 @@ class SqliteDeadLetters implements DeadLetters {
 
   async count(): Promise<number> {
     return await this.database.call({ call: "count" }) as number;
+  }
+
+  async reasons(): Promise<readonly Reason[]> {
+    return await this.database.call({ call: "reasons" }) as Reason[];
   }
 
   async list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
