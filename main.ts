@@ -7,8 +7,9 @@ import { type Command, helpText, parseCommandLine } from "./src/cli/command_line
 import { type Config, describeConfig, loadConfigFromProcess } from "./src/config/config.ts";
 import { runDeadLetters } from "./src/cli/dead_letters.ts";
 import { reasonOf } from "./src/errors.ts";
-import { adminCaller, askReady } from "./src/cli/instance_client.ts";
+import { adminCaller, askReady, openCaller } from "./src/cli/instance_client.ts";
 import { describeSchema } from "./src/parts.ts";
+import { runTop, terminal, TOP_LIMIT_MS, topOnce } from "./src/cli/top.ts";
 import { listenToSignals } from "./src/cli/signals.ts";
 import { WrongStoreError } from "./src/guarding/store_binding.ts";
 import { Log } from "./src/telemetry/log.ts";
@@ -54,8 +55,17 @@ function carryOut(
   if (parsed.command === "dead-letters") {
     return runDeadLetters(parsed.request, adminCaller(config));
   }
+  if (parsed.command === "top") return showTop(parsed.request.once, config);
   if (parsed.command === "change-store") return runChangeStore(config);
   return parsed.command === "ready" ? askReady(config) : checkConfiguration(config);
+}
+
+async function showTop(once: boolean, config: Config): Promise<{ ok: boolean; message: string }> {
+  const call = openCaller(config, TOP_LIMIT_MS);
+  if (once) return await topOnce(call);
+  const { screen, signal } = terminal();
+  await runTop(call, screen, signal);
+  return { ok: true, message: "" };
 }
 
 async function serve(config: Config): Promise<number> {

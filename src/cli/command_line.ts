@@ -9,6 +9,7 @@ import {
   type DeadLettersRequest,
   parseDeadLettersRequest,
 } from "./dead_letters.ts";
+import { parseTopRequest, TOP_USAGE, type TopRequest } from "./top.ts";
 
 /** Each flag stands alone. */
 const FLAGS = {
@@ -37,12 +38,15 @@ const ARGUMENTS = {
   /** These belong to audit. */
   json: BOOLEAN,
   reason: { type: "string" },
+  /** This one belongs to top. */
+  once: BOOLEAN,
 } as const;
 
 export type Command =
   | { readonly command: "serve" | Flag }
   | { readonly command: "dead-letters"; readonly request: DeadLettersRequest }
-  | { readonly command: "audit"; readonly request: AuditRequest };
+  | { readonly command: "audit"; readonly request: AuditRequest }
+  | { readonly command: "top"; readonly request: TopRequest };
 
 /** `error` is for the person who typed: what is wrong and where help is. */
 export function parseCommandLine(args: readonly string[]): Command | { error: string } {
@@ -53,10 +57,16 @@ export function parseCommandLine(args: readonly string[]): Command | { error: st
     // What follows the first sentence is about arguments that begin with a hyphen: none here do.
     return refused(reasonOf(error).replace(/\. .*/s, ""));
   }
-  const { values: { all, json, reason, ...flags }, positionals: [word, ...operands] } = parsed;
+  const { values: { all, json, reason, once, ...flags }, positionals: [word, ...operands] } =
+    parsed;
   const [flag, another] = Object.keys(flags) as Flag[];
   if (word !== "audit" && (json !== undefined || reason !== undefined)) {
     return refused(`--${json !== undefined ? "json" : "reason"} belongs to audit`);
+  }
+  if (word !== "top" && once !== undefined) return refused("--once belongs to top");
+  if (word === "top" && flag === undefined && all === undefined) {
+    const request = parseTopRequest(operands, once);
+    return "error" in request ? request : { command: word, request };
   }
   if (word === "audit" && flag === undefined && all === undefined) {
     const request = parseAuditRequest(operands, { json, reason });
@@ -66,7 +76,7 @@ export function parseCommandLine(args: readonly string[]): Command | { error: st
     const request = parseDeadLettersRequest(operands, all ?? false);
     return "error" in request ? request : { command: word, request };
   }
-  if (word !== undefined && word !== "dead-letters" && word !== "audit") {
+  if (word !== undefined && word !== "dead-letters" && word !== "audit" && word !== "top") {
     return refused(`unknown argument ${JSON.stringify(word)}`);
   }
   const beside = word ?? (all ? "--all" : another && `--${another}`);
@@ -88,6 +98,7 @@ export function helpText(version: string): string {
 Usage: dsproxy [flag]
        dsproxy dead-letters …
        dsproxy audit …
+       dsproxy top
 Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.
 
 Flags:
@@ -96,6 +107,8 @@ Rows that the database refused, of the instance running on this machine, by its 
 ${DEAD_LETTERS_USAGE}
 The numbers of all writes held against the database, by the instance on this machine:
 ${AUDIT_USAGE}
+How the instance on this machine is, and what is wrong, in a terminal:
+${TOP_USAGE}
 Routes; those under /admin by the admin socket, or with a key of ADMIN_KEY:
 ${routesHelp()}
 Options, from the environment, then .env in the working directory, then the default:

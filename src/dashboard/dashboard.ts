@@ -127,8 +127,10 @@ export class Dashboard {
     this.#ring.add(this.#observed.moment(this.#verdicts[0]!.level));
     this.#countViewers();
     const isWatched = this.#isWatched;
-    if (isWatched && this.#mayAskStore) void this.#probe.ask();
-    void this.#exchange(isWatched);
+    if (this.#mayAskStore) {
+      if (isWatched) void this.#probe.ask();
+      void this.#exchange(isWatched);
+    }
     if (this.#viewers.size > 0) this.#send();
   }
 

@@ -38,7 +38,10 @@ function setUp() {
   const unguarded: Required<Pick<StorePorts, "store" | "identity" | "deadLetters" | "groups">> = {
     store: echo<Store>(["open", "put", "marks", "latest", "ping", "close"], failure),
     identity: echo<StoreIdentity>(["identify", "outdateCopies"], failure),
-    deadLetters: echo<DeadLetters>(["count", "list", "find", "replay", "discard"], failure),
+    deadLetters: echo<DeadLetters>(
+      ["count", "reasons", "list", "find", "replay", "discard"],
+      failure,
+    ),
     groups: echo<GroupStore>(["apply", "fold", "dead"], failure),
   };
   const { store, identity, deadLetters, groups } = guardStore(
