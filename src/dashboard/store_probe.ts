@@ -52,7 +52,7 @@ export class StoreProbe {
   }
 
   get #isStale(): boolean {
-    return this.clock.monotonicMs() - this.#heardMs > STALE_MS && this.#asking === undefined;
+    return this.clock.monotonicMs() - this.#heardMs > STALE_MS;
   }
 
   async #ask(): Promise<void> {

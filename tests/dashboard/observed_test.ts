@@ -42,8 +42,11 @@ Deno.test("the oldest entry says for how long nothing has got on", () => {
     }));
   assert.equal(stuck.stalledMs, 16_000);
   assert.equal(stuck.isGrowing, true);
-  const moving = observe(20, (second) =>
-    reading(second * 1_000, { queue: { depth: 5, oldestAcceptedMs: second * 1_000 - 500 } }));
+  const moving = observe(
+    20,
+    (second) =>
+      reading(second * 1_000, { queue: { depth: 5, oldestAcceptedMs: second * 1_000 - 500 } }),
+  );
   assert.equal(moving.stalledMs, 0);
   assert.equal(moving.isGrowing, false);
 });
@@ -61,7 +64,9 @@ Deno.test("the journal's end is foretold where it fills, and not where nothing i
       }));
   assert.equal(growing(() => 0).secondsUntilFull(1_900, 12_000), 100);
   assert.equal(growing((second) => second * 1_000).secondsUntilFull(1_900, 12_000), null);
-  const still = observe(90, (second) =>
-    reading(second * 1_000, { queue: { depth: 1, oldestAcceptedMs: 0, bytes: 500 } }));
+  const still = observe(
+    90,
+    (second) => reading(second * 1_000, { queue: { depth: 1, oldestAcceptedMs: 0, bytes: 500 } }),
+  );
   assert.equal(still.secondsUntilFull(1_900, 12_000), null);
 });

@@ -57,7 +57,8 @@ Deno.test("an outage of the store is told with its time, what waits, and until w
     text: "PostgreSQL has not answered for 12 s; 3,402 writes wait safely in the journal, " +
       "the oldest for 40 s.",
     sinceMs: WELL.nowMs,
-    advice: "Bring PostgreSQL back: what waits is stored by itself then. At this rate the journal " +
+    advice:
+      "Bring PostgreSQL back: what waits is stored by itself then. At this rate the journal " +
       "is full in 35 min.",
   }, []]);
   assert.equal(judge.judge(WELL)[0].code, "well");
