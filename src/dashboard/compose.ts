@@ -57,6 +57,8 @@ export function factsOf({ setting, current, observed, probe, notes }: Known, now
   const { role, batchIntervalMs, journalMaxBytes: maxBytes } = setting;
   const { queue, audited } = observed.last;
   const patienceMs = batchIntervalMs + PATIENCE_MS;
+  const answers = probe.answers === true;
+  const isBack = answers && observed.flushesFail && observed.failedMs < probe.answeringSinceMs;
   const isSilent = probe.answers === false && observed.sinceStoredMs > STORED_LATELY_MS;
   return {
     nowMs,
@@ -78,9 +80,10 @@ export function factsOf({ setting, current, observed, probe, notes }: Known, now
     store: {
       name: STORE_NAMES[setting.store],
       isAway: isSilent || current.breakers.store.state !== 0,
-      flushesFail: observed.flushesFail,
+      isBack,
+      flushesFail: observed.flushesFail && !isBack,
       refuses: current.storeRefuses,
-      answers: probe.answers === true,
+      answers,
     },
     isPaused: current.isPaused,
     redisIsAway: setting.cache === "redis" && isRedisAway(current, notes),

@@ -33,6 +33,7 @@ export class Observed {
   /** All times are of the monotonic clock. */
   #progressMs: number | undefined;
   #failingSinceMs: number | undefined;
+  #failedMs = -Infinity;
   #storedMs = -Infinity;
   #auditedAtMs: number | null = null;
 
@@ -73,6 +74,11 @@ export class Observed {
   get flushesFail(): boolean {
     const { monotonicMs, queue: { depth } } = this.last;
     return depth > 0 && monotonicMs > (this.#failingSinceMs ?? monotonicMs);
+  }
+
+  /** A flush failed last at this moment of the monotonic clock. */
+  get failedMs(): number {
+    return this.#failedMs;
   }
 
   /** Milliseconds since something was stored last; infinite where nothing was. */
@@ -160,7 +166,10 @@ export class Observed {
     if (isStored) {
       this.#storedMs = monotonicMs;
       this.#failingSinceMs = undefined;
-    } else if (now.failedRows > before.failedRows) this.#failingSinceMs ??= monotonicMs;
+    } else if (now.failedRows > before.failedRows) {
+      this.#failingSinceMs ??= monotonicMs;
+      this.#failedMs = monotonicMs;
+    }
     if (isOther || this.#progressMs === undefined) this.#progressMs = monotonicMs;
     if (now.audited.checked > before.audited.checked) this.#auditedAtMs = now.atMs;
   }

@@ -26,6 +26,7 @@ export class StoreProbe {
   #nextMs = -Infinity;
   #heardMs = -Infinity;
   #reasonsMs = -Infinity;
+  #answeringSinceMs = Infinity;
   /** How often in a row no answer came; one that failed at once counts for all. */
   #silences = 0;
 
@@ -44,36 +45,48 @@ export class StoreProbe {
     return this.#silences === 0 ? true : this.#silences >= LATE_ANSWERS ? false : undefined;
   }
 
+  /** It has answered each question since this moment of the monotonic clock. */
+  get answeringSinceMs(): number {
+    return this.#answeringSinceMs;
+  }
+
   /** Asks unless it is asking, or did a moment ago. Never rejects. */
   ask(): Promise<void> {
     if (this.#asking !== undefined) return this.#asking;
     if (this.clock.monotonicMs() < this.#nextMs) return Promise.resolve();
-    return this.#asking = this.#ask().finally(() => this.#asking = undefined);
+    const { clock } = this;
+    const askedMs = clock.monotonicMs();
+    return this.#asking = this.#ask(askedMs).finally(() => {
+      this.#asking = undefined;
+      this.#heardMs = clock.monotonicMs();
+      const tookMs = this.#heardMs - askedMs;
+      this.#nextMs = this.#heardMs + Math.min(REST_FACTOR * tookMs, LONGEST_REST_MS);
+    });
   }
 
   get #isStale(): boolean {
     return this.clock.monotonicMs() - this.#heardMs > STALE_MS;
   }
 
-  async #ask(): Promise<void> {
-    const { clock } = this;
-    const askedMs = clock.monotonicMs();
+  async #ask(askedMs: number): Promise<void> {
     try {
       // One that hangs is waited for again, so that never more than one does.
       this.#counting ??= this.letters.count().finally(() => this.#counting = undefined);
       const count = await withDeadline(this.#counting, ANSWER_LIMIT_MS, "The store");
-      this.#silences = 0;
+      this.#answered();
       await this.#askReasons(count);
     } catch (error) {
       // Others tell of a store that is away; here it shows in what is not known.
       this.#letters = { count: null, reasons: [] };
-      const tookMs = clock.monotonicMs() - askedMs;
-      if (error instanceof StoreRefusesError) this.#silences = 0;
-      else this.#silences += tookMs < ANSWER_LIMIT_MS / 2 ? LATE_ANSWERS : 1;
+      const tookMs = this.clock.monotonicMs() - askedMs;
+      if (error instanceof StoreRefusesError) return this.#answered();
+      this.#silences += tookMs < ANSWER_LIMIT_MS / 2 ? LATE_ANSWERS : 1;
     }
-    this.#heardMs = clock.monotonicMs();
-    this.#nextMs = this.#heardMs +
-      Math.min(REST_FACTOR * (this.#heardMs - askedMs), LONGEST_REST_MS);
+  }
+
+  #answered(): void {
+    if (this.answers !== true) this.#answeringSinceMs = this.clock.monotonicMs();
+    this.#silences = 0;
   }
 
   async #askReasons(count: number): Promise<void> {

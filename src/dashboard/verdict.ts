@@ -29,6 +29,8 @@ export interface Facts {
   readonly store: {
     readonly name: string;
     readonly isAway: boolean;
+    /** It answers again, and the next flush has not begun yet. */
+    readonly isBack: boolean;
     /** No flush has come through since one failed. */
     readonly flushesFail: boolean;
     readonly refuses: boolean;
@@ -75,6 +77,7 @@ const RULES: readonly ((facts: Facts) => Finding | undefined)[] = [
   storeAway,
   storeRefuses,
   flushesFail,
+  back,
   stalled,
   filling,
   growing,
@@ -210,9 +213,21 @@ function flushesFail(facts: Facts): Finding | undefined {
   };
 }
 
+function back(facts: Facts): Finding | undefined {
+  const { store } = facts;
+  if (!store.isBack || store.isAway) return undefined;
+  return {
+    level: "warning",
+    code: "catching-up",
+    text: () => `${store.name} answers again; ${whatWaits(facts)}, until the next flush.`,
+    advice: "Nothing has to be done.",
+  };
+}
+
 /** One reason is enough for what waits. */
 function isExplained({ store, isPaused, phase, broker }: Facts): boolean {
-  return store.isAway || store.refuses || store.flushesFail || isPaused || phase !== "serving" ||
+  return store.isAway || store.isBack || store.refuses || store.flushesFail || isPaused ||
+    phase !== "serving" ||
     broker?.isAway === true;
 }
 
