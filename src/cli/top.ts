@@ -65,14 +65,17 @@ export async function runTop(
   screen: Screen,
   signal: AbortSignal,
 ): Promise<void> {
+  const { promise: ended, resolve } = Promise.withResolvers<undefined>();
+  signal.addEventListener("abort", () => resolve(undefined), { once: true });
   if (screen.isTerminal) screen.write(ENTER);
   try {
     while (!signal.aborted) {
       const begunMs = performance.now();
-      const { message } = await topOnce(call, paperOf(screen));
-      if (signal.aborted) return;
-      screen.write(screen.isTerminal ? redrawn(message) : `${message}\n\n`);
-      await pause(Math.max(0, EVERY_MS - (performance.now() - begunMs)), signal);
+      // Who ends it does not wait for an instance that is slow to answer.
+      const shown = await Promise.race([topOnce(call, paperOf(screen)), ended]);
+      if (shown === undefined) return;
+      screen.write(screen.isTerminal ? redrawn(shown.message) : `${shown.message}\n\n`);
+      await pause(EVERY_MS - (performance.now() - begunMs), ended);
     }
   } finally {
     if (screen.isTerminal) screen.write(LEAVE);
@@ -88,14 +91,11 @@ function redrawn(frame: string): string {
   return HOME + frame.replaceAll("\n", `${REST_OF_LINE}\r\n`) + REST_OF_LINE + REST_OF_SCREEN;
 }
 
-function pause(forMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, forMs);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    }, { once: true });
-  });
+async function pause(forMs: number, ended: Promise<unknown>): Promise<void> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, Math.max(0, forMs));
+  await Promise.race([over, ended]);
+  clearTimeout(timer);
 }
 
 /** Standard output, and a signal that Ctrl-C and whoever ends the program fire. */
