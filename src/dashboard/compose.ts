@@ -86,7 +86,7 @@ export function factsOf({ setting, current, observed, probe, notes }: Known, now
       answers,
     },
     isPaused: current.isPaused,
-    redisIsAway: setting.cache === "redis" && isRedisAway(current, notes),
+    redis: setting.cache === "redis" ? redisFault(current, notes) : undefined,
     broker: setting.queue === "journal"
       ? undefined
       : { name: BROKER_NAMES[setting.queue], isAway: current.brokerIsAway },
@@ -98,8 +98,10 @@ export function factsOf({ setting, current, observed, probe, notes }: Known, now
 }
 
 /** A breaker stays open until somebody reads; the board is asked each second. */
-function isRedisAway({ breakers }: Current, { silences }: Notes): boolean {
-  return silences >= BOARD_SILENCES || (breakers.cache.state !== 0 && silences > 0);
+function redisFault({ breakers }: Current, { silences, isRefused }: Notes): Facts["redis"] {
+  const isOpen = breakers.cache.state !== 0;
+  if (silences >= BOARD_SILENCES || (isOpen && silences > 0)) return "is away";
+  return isOpen && isRefused ? "refuses" : undefined;
 }
 
 function untilFull({ role, journalMaxBytes }: Setting, observed: Observed, patienceMs: number) {

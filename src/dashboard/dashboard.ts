@@ -26,7 +26,7 @@ interface DashboardParts {
   readonly deadLetters: Pick<DeadLetters, "count" | "reasons">;
   readonly board: InstanceBoard;
   readonly clock: Clock;
-  readonly log: Pick<Log, "error">;
+  readonly log: Pick<Log, "error" | "warn">;
 }
 
 const TICK_MS = 1_000;
@@ -55,7 +55,12 @@ export class Dashboard {
   constructor(private readonly parts: DashboardParts) {
     const { deadLetters, board, clock, log } = parts;
     this.#probe = new StoreProbe(deadLetters, clock);
-    this.#notes = new Notes(board, clock);
+    this.#notes = new Notes(
+      board,
+      clock,
+      (error) =>
+        log.warn("Pages of instances do not show each other: Redis refuses that", { error }),
+    );
     this.#onFault = limitRate(
       clock,
       FAULT_LOG_INTERVAL_MS,

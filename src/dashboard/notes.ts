@@ -5,7 +5,7 @@
 import { withDeadline } from "../deadline.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
-import { type InstanceBoard, NOTE_LENGTH_MAX } from "../ports/instance_board.ts";
+import { BoardRefusesError, type InstanceBoard, NOTE_LENGTH_MAX } from "../ports/instance_board.ts";
 import type { InstanceSummary } from "./snapshot.ts";
 
 /** An instance that was not heard of for so long is not shown any more. */
@@ -23,10 +23,13 @@ export class Notes {
   #posted: string | undefined;
   /** How often in a row the board gave no answer. */
   #silences = 0;
+  #isRefused = false;
 
   constructor(
     private readonly board: InstanceBoard,
     private readonly clock: Pick<Clock, "monotonicMs">,
+    /** It is told when the board begins to refuse. */
+    private readonly onRefused: (error: unknown) => void,
   ) {}
 
   /** Those of the others as they were read last; none where that is too long ago. */
@@ -36,6 +39,11 @@ export class Notes {
 
   get silences(): number {
     return this.#silences;
+  }
+
+  /** The board answered last, and took nothing. */
+  get isRefused(): boolean {
+    return this.#isRefused;
   }
 
   /**
@@ -74,10 +82,19 @@ export class Notes {
         this.#heardMs = clock.monotonicMs();
       }
       this.#silences = 0;
+      this.#isRefused = false;
     } catch (error) {
-      // Without the store nobody knows which board is meant: that says nothing about the board.
-      if (!(error instanceof StoreError)) this.#silences++;
+      this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): void {
+    if (error instanceof BoardRefusesError) {
+      this.#silences = 0;
+      if (!this.#isRefused) this.onRefused(error);
+      this.#isRefused = true;
+      // Without the store nobody knows which board is meant: that says nothing about the board.
+    } else if (!(error instanceof StoreError)) this.#silences++;
   }
 }
 

@@ -38,7 +38,8 @@ export interface Facts {
     readonly answers: boolean;
   };
   readonly isPaused: boolean;
-  readonly redisIsAway: boolean;
+  /** Undefined while nothing is wrong with it, or where there is none. */
+  readonly redis: "is away" | "refuses" | undefined;
   /** Undefined where there is no broker. */
   readonly broker: { readonly name: string; readonly isAway: boolean } | undefined;
   readonly deadLetters: number | null;
@@ -282,15 +283,19 @@ function growing(facts: Facts): Finding | undefined {
   };
 }
 
-function redisAway({ redisIsAway, store }: Facts): Finding | undefined {
-  if (!redisIsAway) return undefined;
+function redisAway({ redis, store }: Facts): Finding | undefined {
+  if (redis === undefined) return undefined;
+  const slower = `reads are answered by this instance and ${store.name}, more slowly.`;
   return {
     level: "warning",
-    code: "redis-away",
+    code: redis === "refuses" ? "redis-refuses" : "redis-away",
     text: (time) =>
-      `Redis has not answered for ${time}: reads are answered by this instance and ` +
-      `${store.name}, more slowly.`,
-    advice: "Bring Redis back. No write is in danger.",
+      redis === "refuses"
+        ? `Redis answers, and has refused what it is asked for ${time}: ${slower}`
+        : `Redis has not answered for ${time}: ${slower}`,
+    advice: redis === "refuses"
+      ? "It is full, or takes no writes: the log has its reason. No write is in danger."
+      : "Bring Redis back. No write is in danger.",
   };
 }
 

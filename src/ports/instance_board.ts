@@ -1,6 +1,7 @@
 /**
  * All instances in front of one store leave a note here of how they are, which ends by itself, and
- * see those of the others. Nothing depends on it but what people are shown.
+ * see those of the others. Nothing depends on it but what people are shown. It rejects (never
+ * hangs) on a fault: with a {@link BoardRefusesError}, or with anything else when it gives no answer.
  */
 export interface InstanceBoard {
   /** Puts up the note in place of the one of the same name, for `lifeMs`. */
@@ -11,6 +12,11 @@ export interface InstanceBoard {
   withdraw(name: string): Promise<void>;
   /** Takes nothing down: a note ends by itself. */
   close(): Promise<void>;
+}
+
+/** The board answers, and does not take what it is asked: it is full, or this is not allowed. */
+export class BoardRefusesError extends Error {
+  override readonly name = "BoardRefusesError";
 }
 
 /** More instances than this are not shown: those that come when it is full leave no note. */

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { MemoryInstanceBoard } from "../../src/adapters/memory/instance_board.ts";
 import { RedisInstanceBoard } from "../../src/adapters/redis/instance_board.ts";
 import { StoreUnavailableError } from "../../src/errors.ts";
+import { BoardRefusesError } from "../../src/ports/instance_board.ts";
 import { FakeClock } from "../support/fake_clock.ts";
-import { sharedRedisUrl } from "../support/redis.ts";
+import { redisCommand, sharedRedisUrl } from "../support/redis.ts";
 import { delay } from "../support/services.ts";
 import { instanceBoardContract } from "./instance_board_suite.ts";
 
@@ -53,4 +54,21 @@ Deno.test("a board whose store cannot be told asks nothing of Redis, and says wh
   await assert.rejects(board.post("me", "note", 1_000), StoreUnavailableError);
   await board.withdraw("me");
   await board.close();
+});
+
+Deno.test("a Redis that does not allow it is told from one that is away", async () => {
+  const url = new URL(sharedRedisUrl());
+  const [user, port] = [`reader_${crypto.randomUUID()}`, Number(url.port)];
+  await redisCommand(port, `ACL SETUSER ${user} on >secret ~* +@all -hset`);
+  url.username = user;
+  url.password = "secret";
+  const identity = () => Promise.resolve("a");
+  const board = new RedisInstanceBoard({ url: url.href, prefix: `${user}:`, identity });
+  try {
+    await assert.rejects(board.post("me", "note", 1_000), BoardRefusesError);
+    assert.deepEqual(await board.notes(), []);
+  } finally {
+    await board.close();
+    await redisCommand(port, `ACL DELUSER ${user}`);
+  }
 });

@@ -4,6 +4,7 @@ import type { Current } from "../../src/dashboard/compose.ts";
 import { Dashboard } from "../../src/dashboard/dashboard.ts";
 import type { History, Snapshot } from "../../src/dashboard/snapshot.ts";
 import { VIEWERS_MAX } from "../../src/dashboard/viewers.ts";
+import { BoardRefusesError } from "../../src/ports/instance_board.ts";
 import { AppError, StoreUnavailableError } from "../../src/errors.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { idleMetrics } from "../support/fakes.ts";
@@ -35,7 +36,12 @@ const CURRENT: Current = {
 
 function setUp(clock = new FakeClock(), board = new MemoryInstanceBoard(clock), name = "me/1") {
   const metrics = idleMetrics();
-  const state = { current: { ...CURRENT, name }, asked: 0, failure: undefined as unknown };
+  const state = {
+    current: { ...CURRENT, name },
+    asked: 0,
+    warned: 0,
+    failure: undefined as unknown,
+  };
   const dashboard = new Dashboard({
     setting: SETTING,
     current: () => state.current,
@@ -46,7 +52,15 @@ function setUp(clock = new FakeClock(), board = new MemoryInstanceBoard(clock), 
       },
       reasons: () => Promise.resolve([{ code: "22001", count: 3 }]),
     },
-    ...{ board, clock, metrics, log: { error: () => assert.fail("the dashboard failed") } },
+    ...{
+      board,
+      clock,
+      metrics,
+      log: {
+        error: () => assert.fail("the dashboard failed"),
+        warn: () => void state.warned++,
+      },
+    },
   });
   dashboard.start();
   const look = async () => JSON.parse(await dashboard.answer(false)).snapshot as Snapshot;
@@ -183,12 +197,17 @@ Deno.test("an instance sees the others, with what is wrong there, until they are
 Deno.test("a board that gives no answer is told as Redis away, and disturbs nothing else", async () => {
   const clock = new FakeClock();
   const board = new MemoryInstanceBoard(clock);
-  const { dashboard, look } = setUp(clock, board);
+  const { dashboard, look, state } = setUp(clock, board);
   await look();
   board.post = () => Promise.reject(new Error("Redis is away"));
   await clock.advance(3_000);
   const { findings, instances } = await look();
   assert.deepEqual(findings.map(({ code }) => code).sort(), ["dead-letters", "redis-away"]);
   assert.equal(instances.length, 1);
+  // Who may not write there has a cache all the same.
+  board.post = () => Promise.reject(new BoardRefusesError("NOPERM"));
+  await clock.advance(3_000);
+  assert.deepEqual((await look()).findings.map(({ code }) => code), ["dead-letters"]);
+  assert.equal(state.warned, 1);
   await dashboard.stop();
 });

@@ -20,7 +20,7 @@ const WELL: Facts = {
     answers: true,
   },
   isPaused: false,
-  redisIsAway: false,
+  redis: undefined,
   broker: undefined,
   deadLetters: 0,
   audit: { lost: 0, doubled: 0 },
@@ -101,7 +101,8 @@ Deno.test("each thing that is wrong has its code", () => {
     ["queue-growing", { queue: { ...LATE, isGrowing: true } }],
     ["catching-up", { queue: LATE }],
     ["catching-up", { store: { isBack: true }, queue: { ...stalled, isGrowing: true } }],
-    ["redis-away", { redisIsAway: true }],
+    ["redis-away", { redis: "is away" }],
+    ["redis-refuses", { redis: "refuses" }],
     ["broker-away", { broker: { name: "Kafka", isAway: true } }],
     ["dead-letters", { deadLetters: 1 }],
     ["audit", { audit: { lost: 3, doubled: 0 } }],
@@ -127,7 +128,7 @@ Deno.test("problems come before warnings, and what follows from one is not told 
   assert.deepEqual(codes(AWAY, { queue, journal: { secondsUntilFull: 60 } }), ["store-away"]);
   assert.deepEqual(codes({ queue, isPaused: true }), ["paused"]);
   assert.deepEqual(
-    codes(AWAY, { redisIsAway: true, deadLetters: 2, audit: { doubled: 1 } }),
+    codes(AWAY, { redis: "is away", deadLetters: 2, audit: { doubled: 1 } }),
     ["store-away", "audit", "redis-away", "dead-letters"],
   );
   const journal = { refusesWrites: true };

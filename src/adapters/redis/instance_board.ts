@@ -2,8 +2,14 @@
  * Keeps the notes of all instances in one hash of Redis, each with its end by the server's clock.
  * The whole of it ends with its last note.
  */
+import { ErrorReply } from "@redis/client";
 import { systemClock } from "../../ports/clock.ts";
-import { type InstanceBoard, NOTE_LENGTH_MAX, NOTES_MAX } from "../../ports/instance_board.ts";
+import {
+  BoardRefusesError,
+  type InstanceBoard,
+  NOTE_LENGTH_MAX,
+  NOTES_MAX,
+} from "../../ports/instance_board.ts";
 import { Connection } from "./connection.ts";
 import type { RedisAddress } from "./handshake.ts";
 import { evaluate, script } from "./scripts.ts";
@@ -91,7 +97,12 @@ export class RedisInstanceBoard implements InstanceBoard {
     const { prefix, identity } = this.options;
     const key = `${prefix}\0i${await identity()}`;
     const all = [...args, String(systemClock.now())];
-    return await this.#connection.call((client) => evaluate<T>(client, what, [key], all, false));
+    try {
+      return await this.#connection.call((client) => evaluate<T>(client, what, [key], all, false));
+    } catch (error) {
+      const { cause, message } = error as Error;
+      throw cause instanceof ErrorReply ? new BoardRefusesError(message, { cause }) : error;
+    }
   }
 
   get #connection(): Connection {
