@@ -53,7 +53,7 @@ export function makeDashboard(config: Config, parts: WatchingParts): Dashboard |
   const { store: { deadLetters }, identity, clock, metrics, log } = parts;
   const { role, store, cache, queue, batch, journal } = config;
   return new Dashboard({
-    setting: {
+    setup: {
       ...{ role, version: VERSION, startedMs: clock.now() },
       ...{ store: store.kind, cache: cache.kind, queue: queue.kind },
       batchIntervalMs: batch.intervalMs,

@@ -1,15 +1,14 @@
 /** Puts together what is known: the facts that are judged, the snapshot, the note for others. */
 import { allReads } from "./rates.ts";
+import { type Facts, PATIENCE_MS } from "./facts.ts";
 import type { Notes } from "./notes.ts";
 import { type Observed, oldestAgeMs } from "./observed.ts";
 import type { QueueReading } from "./readings.ts";
 import type { InstanceFacts, InstanceSummary, Snapshot, Verdict } from "./snapshot.ts";
 import type { StoreProbe } from "./store_probe.ts";
-import type { Facts } from "./verdict.ts";
-import { PATIENCE_MS } from "./verdict.ts";
 
 /** This stays as it was at the start. */
-export interface Setting extends Pick<InstanceFacts, "role" | "version" | "startedMs"> {
+export interface Setup extends Pick<InstanceFacts, "role" | "version" | "startedMs"> {
   readonly store: "sqlite" | "postgres";
   readonly cache: "memory" | "redis";
   readonly queue: "journal" | "rabbitmq" | "kafka";
@@ -38,7 +37,7 @@ export interface Current {
 }
 
 export interface Known {
-  readonly setting: Setting;
+  readonly setup: Setup;
   readonly current: Current;
   readonly observed: Observed;
   readonly probe: StoreProbe;
@@ -53,8 +52,8 @@ const STORED_LATELY_MS = 2_000;
 /** One lost answer of the board is no outage. */
 const BOARD_SILENCES = 2;
 
-export function factsOf({ setting, current, observed, probe, notes }: Known, nowMs: number): Facts {
-  const { role, batchIntervalMs, journalMaxBytes: maxBytes } = setting;
+export function factsOf({ setup, current, observed, probe, notes }: Known, nowMs: number): Facts {
+  const { role, batchIntervalMs, journalMaxBytes: maxBytes } = setup;
   const { queue, audited } = observed.last;
   const patienceMs = batchIntervalMs + PATIENCE_MS;
   const answers = probe.answers === true;
@@ -69,7 +68,7 @@ export function factsOf({ setting, current, observed, probe, notes }: Known, now
       hasFailed: current.journalHasFailed,
       refusesWrites: current.journalRefuses,
       maxBytes,
-      secondsUntilFull: untilFull(setting, observed, patienceMs),
+      secondsUntilFull: untilFull(setup, observed, patienceMs),
     },
     queue: {
       depth: queue.depth,
@@ -78,7 +77,7 @@ export function factsOf({ setting, current, observed, probe, notes }: Known, now
       stalledMs: observed.stalledMs,
     },
     store: {
-      name: STORE_NAMES[setting.store],
+      name: STORE_NAMES[setup.store],
       isAway: isSilent || current.breakers.store.state !== 0,
       isBack,
       flushesFail: observed.flushesFail && !isBack,
@@ -86,10 +85,10 @@ export function factsOf({ setting, current, observed, probe, notes }: Known, now
       answers,
     },
     isPaused: current.isPaused,
-    redis: setting.cache === "redis" ? redisFault(current, notes) : undefined,
-    broker: setting.queue === "journal"
+    redis: setup.cache === "redis" ? redisFault(current, notes) : undefined,
+    broker: setup.queue === "journal"
       ? undefined
-      : { name: BROKER_NAMES[setting.queue], isAway: current.brokerIsAway },
+      : { name: BROKER_NAMES[setup.queue], isAway: current.brokerIsAway },
     deadLetters: probe.deadLetters.count,
     audit: audited,
     hasLeader: role === "worker" ? undefined : current.leads || current.leader !== undefined,
@@ -104,13 +103,13 @@ function redisFault({ breakers }: Current, { silences, isRefused }: Notes): Fact
   return isOpen && isRefused ? "refuses" : undefined;
 }
 
-function untilFull({ role, journalMaxBytes }: Setting, observed: Observed, patienceMs: number) {
+function untilFull({ role, journalMaxBytes }: Setup, observed: Observed, patienceMs: number) {
   return role === "worker" ? null : observed.secondsUntilFull(journalMaxBytes, patienceMs);
 }
 
 /** It leaves out what is said of others, who leave notes themselves. */
 export function summaryOf(
-  { setting: { role }, current: { name, leads }, observed }: Known,
+  { setup: { role }, current: { name, leads }, observed }: Known,
   verdicts: readonly Verdict[],
 ): InstanceSummary {
   const own = verdicts.find(({ code }) => code !== "other-instance");
@@ -133,9 +132,9 @@ export function snapshotOf(
   verdicts: readonly Verdict[],
   own: InstanceSummary,
 ): Snapshot {
-  const { setting, current, observed, probe, notes } = known;
+  const { setup, current, observed, probe, notes } = known;
   const { last } = observed;
-  const { role, version, startedMs, store, cache, queue } = setting;
+  const { role, version, startedMs, store, cache, queue } = setup;
   const { name, phase, isPaused, leads, leader } = current;
   return {
     atMs: Math.round(last.atMs),
@@ -146,11 +145,11 @@ export function snapshotOf(
     queue: {
       depth: last.queue.depth,
       oldestAgeSeconds: own.oldestAgeSeconds,
-      secondsUntilFull: untilFull(setting, observed, setting.batchIntervalMs + PATIENCE_MS),
+      secondsUntilFull: untilFull(setup, observed, setup.batchIntervalMs + PATIENCE_MS),
     },
     journal: {
       bytes: last.queue.bytes,
-      maxBytes: role === "worker" ? 0 : setting.journalMaxBytes,
+      maxBytes: role === "worker" ? 0 : setup.journalMaxBytes,
       retainedBytes: last.queue.retainedBytes,
       fsync: observed.percentiles(({ fsyncDurations }) => fsyncDurations),
     },

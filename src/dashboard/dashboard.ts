@@ -8,7 +8,7 @@ import type { DeadLetters } from "../ports/dead_letters.ts";
 import type { InstanceBoard } from "../ports/instance_board.ts";
 import { FAULT_LOG_INTERVAL_MS, limitRate, type Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { type Current, factsOf, type Setting, snapshotOf, summaryOf } from "./compose.ts";
+import { type Current, factsOf, type Setup, snapshotOf, summaryOf } from "./compose.ts";
 import { Notes } from "./notes.ts";
 import { Observed } from "./observed.ts";
 import { type ReadMetrics, takeReading } from "./readings.ts";
@@ -19,7 +19,7 @@ import { Judge } from "./verdict.ts";
 import { Viewers } from "./viewers.ts";
 
 interface DashboardParts {
-  readonly setting: Setting;
+  readonly setup: Setup;
   /** It says how it stands at this moment, without a wait. */
   readonly current: () => Current;
   readonly metrics: ReadMetrics & Pick<Metrics, "viewers">;
@@ -146,9 +146,9 @@ export class Dashboard {
   }
 
   get #known() {
-    const { setting, current } = this.parts;
+    const { setup, current } = this.parts;
     return {
-      setting,
+      setup,
       current: current(),
       observed: this.#observed,
       probe: this.#probe,

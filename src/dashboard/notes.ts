@@ -55,16 +55,12 @@ export class Notes {
       .finally(() => this.#exchanging = undefined);
   }
 
-  /** Takes the own note down. What cannot be done soon is left to its end. */
+  /** Takes the own note down. What cannot be done soon is left to end by itself. */
   async close(): Promise<void> {
-    try {
-      if (this.#posted !== undefined) {
-        await withDeadline(this.board.withdraw(this.#posted), LAST_CALL_MS, "The board");
-      }
-    } catch {
-      // The note ends by itself.
-    }
-    await this.board.close();
+    const { board } = this;
+    const work = this.#posted === undefined ? Promise.resolve() : board.withdraw(this.#posted);
+    await withDeadline(work, LAST_CALL_MS, "The board").catch(() => {});
+    await withDeadline(board.close(), LAST_CALL_MS, "The board").catch(() => {});
   }
 
   async #exchange(own: InstanceSummary, isWatched: boolean): Promise<void> {

@@ -13,6 +13,7 @@ const ANSWER_LIMIT_MS = 1_000;
 const REST_FACTOR = 20;
 /** … up to here, as an outage is to show within seconds. */
 const LONGEST_REST_MS = 1_500;
+const CODE_MAX = 64;
 const REASONS_EVERY_MS = 30_000;
 /** What was heard so long ago says nothing about now. */
 const STALE_MS = 5_000;
@@ -96,7 +97,9 @@ export class StoreProbe {
     const reasons = count === 0
       ? []
       : await withDeadline(this.letters.reasons(), ANSWER_LIMIT_MS, "The store");
-    this.#letters = { count, reasons };
+    // Other programs can write there, too.
+    const bounded = reasons.map((reason) => ({ ...reason, code: reason.code.slice(0, CODE_MAX) }));
+    this.#letters = { count, reasons: bounded };
     this.#reasonsMs = clock.monotonicMs();
   }
 }

@@ -9,7 +9,7 @@ import { AppError, StoreUnavailableError } from "../../src/errors.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { idleMetrics } from "../support/fakes.ts";
 
-const SETTING = {
+const SETUP = {
   role: "all",
   version: "1",
   startedMs: 0,
@@ -43,7 +43,7 @@ function setUp(clock = new FakeClock(), board = new MemoryInstanceBoard(clock), 
     failure: undefined as unknown,
   };
   const dashboard = new Dashboard({
-    setting: SETTING,
+    setup: SETUP,
     current: () => state.current,
     deadLetters: {
       count: () => {

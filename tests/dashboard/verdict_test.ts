@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { InstanceSummary } from "../../src/dashboard/snapshot.ts";
-import { type Facts, Judge } from "../../src/dashboard/verdict.ts";
+import type { Facts } from "../../src/dashboard/facts.ts";
+import { Judge } from "../../src/dashboard/verdict.ts";
 
 type Changes = { readonly [Key in keyof Facts]?: Partial<Facts[Key]> | Facts[Key] };
 
