@@ -42,6 +42,7 @@ import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { VERSION } from "./version.ts";
+import { makeDashboard } from "./watching.ts";
 import { WorkerService } from "./worker_service.ts";
 
 /** A start waits for so long to find out that the store is not the one that is meant. */
@@ -165,14 +166,22 @@ class Application implements App {
       const findings = new AuditFindings({ metrics, log });
       this.#audit = { findings, auditor: new Auditor(store.audit, clock, findings) };
     }
+    const identity = async () => namespace.known?.id ?? (await store.identity.identify()).id;
+    const [service, leadership] = [() => this.#service, () => this.#leadership];
+    const breakers = this.#breakers;
+    const dashboard = makeDashboard(config, {
+      ...{ service, leadership, breakers, store, identity, clock, metrics, log },
+      firstContact: this.#firstContact,
+      name: () => this.#name,
+    });
     this.#front = new HttpFront(config, {
-      ...{ store, cache: this.#cache, steering, clock, metrics, log },
+      ...{ dashboard, store, cache: this.#cache, steering, clock, metrics, log },
       auditor: this.#audit?.auditor,
       asked: () => this.#asked(),
     });
     this.#leadership = makeLeadership(config, {
       ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log },
-      identity: async () => namespace.known?.id ?? (await store.identity.identify()).id,
+      identity,
       name: () => this.#name,
       instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
     });

@@ -11,6 +11,7 @@
  *   refuses what it is asked ({@link BrokerRefusesError}).
  * - {@link CacheStaleError}: what a cache could not undo. Every other failure of a cache is taken
  *   for a miss, so nobody asks what it was.
+ * - {@link AnswerEndedError}: an answer that comes in pieces is not gone on with.
  *
  * Anything else that is thrown is a defect of ours: answered as `internal-error`, and logged.
  */
@@ -46,6 +47,7 @@ export type ErrorCode =
   | "store-unavailable"
   | "shutting-down"
   | "overloaded"
+  | "too-many-viewers"
   | "not-ready"
   | "internal-error";
 
@@ -172,6 +174,11 @@ export class CacheStaleError extends Error {
   constructor(readonly userIds: readonly string[], message: string, options?: { cause?: unknown }) {
     super(message, options);
   }
+}
+
+/** An answer is ended before its end on purpose, as who asked for it does not take it. */
+export class AnswerEndedError extends Error {
+  override readonly name = "AnswerEndedError";
 }
 
 /** Returns a reason that people can read, of anything that was thrown. */

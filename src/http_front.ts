@@ -7,6 +7,8 @@ import {
   deadLetterSweepHandlers,
 } from "./http/handlers/dead_letter_sweeps.ts";
 import { type DeadLetterHandlers, deadLetterHandlers } from "./http/handlers/dead_letters.ts";
+import type { Dashboard } from "./dashboard/dashboard.ts";
+import { eventsHandler } from "./http/handlers/events.ts";
 import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
 import { readHandler } from "./http/handlers/read.ts";
@@ -30,6 +32,8 @@ interface HttpFrontParts {
   readonly steering: Steering;
   /** It is undefined for a store that cannot be audited. */
   readonly auditor: Auditor | undefined;
+  /** It is undefined where DASHBOARD=off. */
+  readonly dashboard: Dashboard | undefined;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -53,8 +57,10 @@ export class HttpFront implements Front {
   }
 
   listen(): Promise<string> {
-    const { asked, metrics } = this.parts;
+    const { asked, dashboard, metrics } = this.parts;
+    dashboard?.start();
     this.#server.mount({
+      events: eventsHandler(dashboard),
       metrics: metricsHandler(metrics),
       live: healthHandler([]),
       ready: healthHandler(readinessChecks(asked)),
@@ -82,8 +88,10 @@ export class HttpFront implements Front {
     return this.listen();
   }
 
-  close(): Promise<void> {
-    return this.#server.stop();
+  async close(): Promise<void> {
+    // Who watches would keep a connection open for as long as they like.
+    const { dashboard } = this.parts;
+    await Promise.all([dashboard?.stop(), this.#server.stop()]);
   }
 
   #adminHandlers(): AdminHandlers {

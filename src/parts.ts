@@ -5,11 +5,13 @@
  */
 import { createMemoryFlushSlots } from "./adapters/memory/flush_slots.ts";
 import { createMemoryCache } from "./adapters/memory/cache.ts";
+import { MemoryInstanceBoard } from "./adapters/memory/instance_board.ts";
 import { LeaseOfOne, TERMS_OF_ONE } from "./adapters/memory/lease.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import type { DatabaseOptions } from "./adapters/postgres/database.ts";
 import { findIdentity } from "./adapters/postgres/identity.ts";
 import { createRedisFlushSlotsLater } from "./adapters/redis/flush_slots_later.ts";
+import { createRedisInstanceBoardLater } from "./adapters/redis/instance_board_later.ts";
 import { createRedisCacheLater, createRedisLeaseLater } from "./adapters/redis/loaded_later.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
 import { LayeredSlots, type LayeredSlotsParts } from "./cluster/layered_slots.ts";
@@ -19,6 +21,7 @@ import type { BrokerWatcher, Consumer, Publisher } from "./ports/broker.ts";
 import type { Cache } from "./ports/cache.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Lease } from "./ports/lease.ts";
+import type { InstanceBoard } from "./ports/instance_board.ts";
 import type { FlushSlots } from "./ports/flush_slots.ts";
 import type { StorePorts } from "./ports/store.ts";
 import type { Terms } from "./ports/terms.ts";
@@ -114,6 +117,20 @@ export function createLease(
   if (store.kind === "sqlite") return new LeaseOfOne(() => clock.now());
   if (cache.kind === "redis") return createRedisLeaseLater({ ...cache, identity });
   return ports.lease ?? new LeaseOfOne(() => clock.now());
+}
+
+/** Chooses where instances in front of one store leave notes for each other. */
+export function createInstanceBoard(
+  { cache, store }: Pick<Config, "cache" | "store">,
+  { identity, clock }: {
+    /** It returns the store's. */
+    readonly identity: () => Promise<string>;
+    readonly clock: Pick<Clock, "monotonicMs">;
+  },
+): InstanceBoard {
+  // The embedded store is this process's alone, whoever else has the same Redis.
+  if (store.kind === "sqlite" || cache.kind !== "redis") return new MemoryInstanceBoard(clock);
+  return createRedisInstanceBoardLater({ ...cache, identity });
 }
 
 export function termsOf({ terms = TERMS_OF_ONE }: Pick<StorePorts, "terms">): Terms {

@@ -75,6 +75,16 @@ export class Leadership {
     return this.#office?.goesOn() ?? false;
   }
 
+  /** Who leads, as far as this instance knows; undefined where it does not. */
+  get leader(): { readonly name: string; readonly sinceMs: number } | undefined {
+    const office = this.#office;
+    if (office?.goesOn()) return { name: this.#name, sinceMs: office.sinceMs };
+    const known = this.#known;
+    if (this.#failure !== undefined || known === undefined) return undefined;
+    if (known.holder === this.#holder) return undefined;
+    return { name: known.holder, sinceMs: known.sinceMs };
+  }
+
   /** It says for people who leads, and since when. */
   get description(): string {
     const office = this.#office;
@@ -83,10 +93,10 @@ export class Leadership {
         `(term ${office.term.number})`;
     }
     if (this.#failure !== undefined) return `nobody is known to lead: ${this.#failure}`;
-    const known = this.#known;
-    return known === undefined || known.holder === this.#holder
+    const { leader } = this;
+    return leader === undefined
       ? "nobody is known to lead"
-      : `${known.holder}, since ${timeOf(known.sinceMs)}`;
+      : `${leader.name}, since ${timeOf(leader.sinceMs)}`;
   }
 
   start(): void {

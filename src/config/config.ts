@@ -68,6 +68,8 @@ export interface Config {
     /** Each is the SHA-256 in hex of a key that opens the admin routes over the network. */
     readonly keyHashes: readonly string[];
   };
+  /** It says whether the page and its numbers are there. */
+  readonly dashboard: boolean;
   readonly shutdownGraceMs: number;
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
@@ -216,6 +218,7 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
       socketPath: values.ADMIN_SOCKET!,
       keyHashes: values.ADMIN_KEY ?? [],
     },
+    dashboard: values.DASHBOARD === "on",
     shutdownGraceMs: values.SHUTDOWN_GRACE,
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT ?? "json" },
     dataDir: values.DATA_DIR,

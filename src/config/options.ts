@@ -200,6 +200,11 @@ export const OPTIONS = {
     help: "Unix socket of the admin routes, for this user's processes only; the commands use it; " +
       "default: admin.sock in DATA_DIR",
   },
+  DASHBOARD: {
+    parse: oneOf("on", "off"),
+    default: "on",
+    help: "on or off: the page at /dashboard and its numbers at /events; no user id is in them",
+  },
   SHUTDOWN_GRACE: {
     parse: durationMs(0, HOUR_MS),
     default: "25s",

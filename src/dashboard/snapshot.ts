@@ -7,6 +7,8 @@ export interface Snapshot {
   readonly atMs: number;
   readonly instance: InstanceFacts;
   readonly verdict: Verdict;
+  /** All that was found, the verdict first; or that all is well. */
+  readonly findings: readonly Verdict[];
   readonly requests: readonly RouteRates[];
   readonly writesPerSecond: number;
   readonly readsPerSecond: number;

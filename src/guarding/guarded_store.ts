@@ -13,7 +13,13 @@ import {
   StoreWentBackError,
 } from "../errors.ts";
 import type { DeadLetterSweeps, Swept } from "../ports/dead_letter_sweeps.ts";
-import type { DeadLetter, DeadLetters, LetterSurvey, RefusedEntry } from "../ports/dead_letters.ts";
+import type {
+  DeadLetter,
+  DeadLetters,
+  LetterSurvey,
+  Reason,
+  RefusedEntry,
+} from "../ports/dead_letters.ts";
 import type { Applied, EntryGroup, Folded, GroupStore } from "../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../ports/store.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
@@ -132,6 +138,10 @@ class GuardedDeadLetters implements DeadLetters {
 
   list(...what: Parameters<DeadLetters["list"]>): Promise<DeadLetter[]> {
     return this.guard.call("list", () => this.letters.list(...what));
+  }
+
+  reasons(): Promise<readonly Reason[]> {
+    return this.guard.call("reasons", () => this.letters.reasons());
   }
 
   find(id: string): Promise<DeadLetter | undefined> {

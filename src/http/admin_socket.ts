@@ -6,7 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { utf8Length } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
-import { Listener } from "./listener.ts";
+import { Listener, onBrokenAnswer } from "./listener.ts";
 
 /** Linux has room for so many in `sockaddr_un` before the NUL; other systems have a few less. */
 const MAX_PATH_BYTES = Deno.build.os === "linux" ? 107 : 103;
@@ -122,7 +122,9 @@ export class AdminSocket {
     await refuseWhatIsNotStale(this.#path);
     const inWorkshop = join(dirname(this.#path), WORKSHOP);
     await makeWorkshop(inWorkshop);
-    const server = Deno.serve({ path: inWorkshop, onListen: () => {} }, this.options.handle);
+    const onError = onBrokenAnswer(this.options.log);
+    const options = { path: inWorkshop, onListen: () => {}, onError };
+    const server = Deno.serve(options, this.options.handle);
     try {
       await Deno.chmod(inWorkshop, 0o600);
       this.#inode = (await Deno.lstat(inWorkshop)).ino;

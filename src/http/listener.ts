@@ -1,8 +1,18 @@
 /** Accepts connections until it is told to stop, also after a time in which it could not. */
+import { AnswerEndedError } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 
 /** Between two tries somebody else may close a file: once or twice a second is often enough. */
 const LISTEN_AGAIN_MS = 500;
+
+/** Returns what `Deno.serve` calls when an answer breaks off, and would print otherwise. */
+export function onBrokenAnswer(log: Pick<Log, "error">): (error: unknown) => Response {
+  return (error) => {
+    if (!(error instanceof AnswerEndedError)) log.error("An answer broke off", { error });
+    // Nobody gets this: the head of the answer was sent.
+    return new Response(null, { status: 500 });
+  };
+}
 
 export class Listener<A extends Deno.Addr> {
   #server: Deno.HttpServer<A> | undefined;

@@ -47,6 +47,7 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   },
   "shutting-down": { status: 503, title: "Shutting down", retryAfterSeconds: 1, closes: true },
   "overloaded": { status: 503, title: "Too much at once", retryAfterSeconds: 2, closes: true },
+  "too-many-viewers": { status: 503, title: "Too many viewers", retryAfterSeconds: 10 },
   "not-ready": { status: 503, title: "Not ready yet", retryAfterSeconds: 1 },
 };
 

@@ -14,6 +14,7 @@ export interface Handlers
   readonly writeStatus: Handler;
   readonly read: Handler;
   readonly metrics: Handler;
+  readonly events: Handler;
   readonly live: Handler;
   readonly ready: Handler;
 }
@@ -65,6 +66,13 @@ export const ROUTES: readonly Route[] = [
     handler: "metrics",
     guards: OPEN,
     summary: "for Prometheus, and OpenMetrics by Accept",
+  },
+  {
+    method: "GET",
+    path: "/events",
+    handler: "events",
+    guards: OPEN,
+    summary: "how this instance is, once a second as server-sent events; by Accept once as JSON",
   },
   {
     method: "GET",

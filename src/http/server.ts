@@ -10,7 +10,7 @@ import { requireAdmin } from "./guards/admin_access.ts";
 import { crossSiteHeaders, type OriginPolicy, requireSameSite } from "./guards/cross_site.ts";
 import { requirePlainHost } from "./guards/plain_host.ts";
 import type { Door } from "./handler.ts";
-import { Listener } from "./listener.ts";
+import { Listener, onBrokenAnswer } from "./listener.ts";
 import { problem } from "./problem.ts";
 import { RequestCounts } from "./request_counts.ts";
 import {
@@ -65,9 +65,10 @@ export class Server {
       "cross-site": (request) => requireSameSite(request, origins),
       "admin-access": (request, door) => requireAdmin(request, door, admin.keyHashes),
     };
+    const onError = onBrokenAnswer(parts.log);
     this.#network = new Listener((before) =>
       Deno.serve(
-        { hostname: host, port: before?.port ?? port, onListen: () => {} },
+        { hostname: host, port: before?.port ?? port, onListen: () => {}, onError },
         (request) => this.#serve(request, "network"),
       ), parts.log);
     this.#adminSocket = new AdminSocket({

@@ -6,6 +6,15 @@ export interface Rejection {
   readonly message: string;
 }
 
+/** So many dead letters were refused with this code. */
+export interface Reason {
+  readonly code: string;
+  readonly count: number;
+}
+
+export const REASONS_MAX = 20;
+export const REASON_LETTERS_MAX = 100_000;
+
 /** It names one of the entries that were put, and says why the store refused it. */
 export interface RefusedEntry extends Rejection {
   readonly seq: number;
@@ -38,6 +47,11 @@ export interface DeadLetters {
   count(): Promise<number>;
   /** Counts those that the filter means. @param reasonsMax of the reasons so many at most */
   survey(filter: LetterFilter, reasonsMax: number): Promise<LetterSurvey>;
+  /**
+   * Returns how many there are by code, the most frequent ones first: at most
+   * {@link REASONS_MAX} codes, of at most {@link REASON_LETTERS_MAX} dead letters.
+   */
+  reasons(): Promise<readonly Reason[]>;
   /**
    * Returns at most `limit` dead letters that come after `after`, by source and sequence number,
    * of those that the filter means.

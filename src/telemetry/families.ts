@@ -30,7 +30,8 @@ export class DurationSeries {
   /** The last one of each bucket; there is no list before the first. */
   exemplars: (Exemplar | undefined)[] | undefined;
 
-  constructor(private readonly bounds: readonly number[]) {
+  /** @param bounds the upper ones of the buckets in seconds, ascending; one more has the rest */
+  constructor(readonly bounds: readonly number[]) {
     this.hits = new Array(bounds.length + 1).fill(0);
   }
 

@@ -124,6 +124,10 @@ export class Metrics extends ClusterMetrics {
     "paused",
     "1 while a person keeps this instance from bringing writes to the store, else 0.",
   );
+  readonly viewers = this.gauge(
+    "viewers",
+    "Streams of /events that are open: pages of the dashboard.",
+  );
   readonly #loopLag = this.gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",

@@ -35,6 +35,7 @@ export function deadLettersContract(name: string, makeStore: () => Promise<Store
     const { store, deadLetters, nowMs, insert, refuse } = tested;
     await store.open(SOURCE);
     assert.equal(await deadLetters.count(), 0);
+    assert.deepEqual(await deadLetters.reasons(), []);
     await refuse("a second row of a user");
     const batch = Array.from({ length: 5 }, (_, i) => entry(i + 1, { userId: "u", value: "é'\n" }));
     await insert([{ user_id: "u", value: "theirs", ts: 1 }]);
@@ -57,6 +58,7 @@ export function deadLettersContract(name: string, makeStore: () => Promise<Store
       attempts: 1,
       failedAtMs: 0,
     });
+    assert.deepEqual(await deadLetters.reasons(), [{ code: reason!.code, count: 5 }]);
     assert.equal(await deadLetters.discard(writeId(entry(3))), true);
     assert.equal(await deadLetters.discard(writeId(entry(3))), false);
     assert.equal(await deadLetters.find(writeId(entry(3))), undefined);
@@ -156,6 +158,7 @@ export function deadLettersContract(name: string, makeStore: () => Promise<Store
     await store.close();
     await assertClosed<keyof DeadLetters | keyof DeadLetterSweeps>({
       count: () => deadLetters.count(),
+      reasons: () => deadLetters.reasons(),
       list: () => deadLetters.list(1),
       find: () => deadLetters.find("a-1"),
       replay: () => deadLetters.replay("a-1"),

@@ -104,6 +104,7 @@ export class SimulatedStore extends SimulatedServer {
         count: () => call("count", () => tables.count()),
         survey: (...what) => call("survey", () => tables.survey(...what)),
         list: (...what) => call("list", () => tables.list(...what)),
+        reasons: () => call("reasons", () => tables.reasons()),
         find: (id) => call("find", () => tables.find(id)),
         replay: (id) => call("replay", () => tables.replay(id)),
         discard: (id) => call("discard", () => tables.discard(id)),

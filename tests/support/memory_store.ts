@@ -6,12 +6,14 @@
 import { compareVersions, type Entry, writeId } from "../../src/domain.ts";
 import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
 import type { Swept } from "../../src/ports/dead_letter_sweeps.ts";
-import type {
-  DeadLetter,
-  LetterFilter,
-  LetterSurvey,
-  RefusedEntry,
-  Rejection,
+import {
+  type DeadLetter,
+  type LetterFilter,
+  type LetterSurvey,
+  type Reason,
+  REASONS_MAX,
+  type RefusedEntry,
+  type Rejection,
 } from "../../src/ports/dead_letters.ts";
 import type { PutResult } from "../../src/ports/store.ts";
 import type { Identity } from "../../src/ports/store_identity.ts";
@@ -139,6 +141,13 @@ export class MemoryStore {
       reasons: reasons.slice(0, reasonsMax),
       untilMs: this.#now() + 1,
     };
+  }
+
+  reasons(): Reason[] {
+    return [...Map.groupBy(this.dead, ({ code }) => code)]
+      .map(([code, { length }]) => ({ code, count: length }))
+      .sort((a, b) => b.count - a.count || (a.code < b.code ? -1 : 1))
+      .slice(0, REASONS_MAX);
   }
 
   list(

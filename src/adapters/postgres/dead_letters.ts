@@ -1,13 +1,16 @@
 /** Keeps the dead letters' table in PostgreSQL. */
 import { type Entry, writeId } from "../../domain.ts";
 import { RejectedRowError } from "../../errors.ts";
-import type {
-  DeadLetter,
-  DeadLetters,
-  LetterFilter,
-  LetterSurvey,
-  RefusedEntry,
-  Rejection,
+import {
+  type DeadLetter,
+  type DeadLetters,
+  type LetterFilter,
+  type LetterSurvey,
+  type Reason,
+  REASON_LETTERS_MAX,
+  REASONS_MAX,
+  type RefusedEntry,
+  type Rejection,
 } from "../../ports/dead_letters.ts";
 import type { Database } from "./database.ts";
 import { filterCondition, filterParameters } from "./dead_letter_filter.ts";
@@ -46,6 +49,10 @@ export class PostgresDeadLetters implements DeadLetters {
       SURVEY_LIMIT_MS,
       (session) => listDeadLetters(session, limit, after, filter),
     );
+  }
+
+  reasons(): Promise<readonly Reason[]> {
+    return this.database.run(countReasons);
   }
 
   find(id: string): Promise<DeadLetter | undefined> {
@@ -186,6 +193,16 @@ async function surveyDeadLetters(
   const { until_ms: untilMs, total } = rows[0]!;
   const reasons = rows.flatMap(({ code, count }) => code === null ? [] : [{ code, count }]);
   return { count: total ?? 0, reasons: reasons.slice(0, reasonsMax), untilMs };
+}
+
+async function countReasons(session: Session): Promise<Reason[]> {
+  const { rows } = await session.query<{ code: string; n: number }>(
+    `select code, count(*)::float8 as n
+     from (select code from dsproxy_dead_letters limit $1) as letters
+     group by code order by n desc, code limit $2`,
+    [REASON_LETTERS_MAX, REASONS_MAX],
+  );
+  return rows.map(({ code, n }) => ({ code, count: n }));
 }
 
 async function listDeadLetters(

@@ -2,12 +2,15 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Entry, writeId } from "../../domain.ts";
 import { dueAmong, type DueLetters, type LetterPlace } from "../../ports/dead_letter_retries.ts";
-import type {
-  DeadLetter,
-  LetterFilter,
-  LetterSurvey,
-  RefusedEntry,
-  Rejection,
+import {
+  type DeadLetter,
+  type LetterFilter,
+  type LetterSurvey,
+  type Reason,
+  REASON_LETTERS_MAX,
+  REASONS_MAX,
+  type RefusedEntry,
+  type Rejection,
 } from "../../ports/dead_letters.ts";
 import { conditionOf } from "./dead_letter_filter.ts";
 import { noteGone } from "./gone.ts";
@@ -75,6 +78,15 @@ export function surveyDeadLetters(
     reasons: found.slice(0, reasonsMax),
     untilMs: Date.now() + 1,
   };
+}
+
+export function countReasons(db: DatabaseSync): Reason[] {
+  return db.prepare(
+    `select code, count(*) as n from (select code from dsproxy_dead_letters limit ?)
+    group by code order by n desc, code limit ?`,
+  )
+    .all(REASON_LETTERS_MAX, REASONS_MAX)
+    .map(({ code, n }) => ({ code: String(code), count: Number(n) }));
 }
 
 export function listDeadLetters(

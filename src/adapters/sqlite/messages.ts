@@ -17,7 +17,7 @@ export type Request =
     readonly lostThroughSeq: number | undefined;
   }
   | { readonly id: number; readonly call: "marks"; readonly sources: readonly string[] }
-  | { readonly id: number; readonly call: "identify" | "outdateCopies" | "count" }
+  | { readonly id: number; readonly call: "identify" | "outdateCopies" | "count" | "reasons" }
   | {
     readonly id: number;
     readonly call: "list";

@@ -13,6 +13,7 @@ import type {
   DeadLetters,
   LetterFilter,
   LetterSurvey,
+  Reason,
 } from "../../ports/dead_letters.ts";
 import type { Retention, Retired } from "../../ports/retention.ts";
 import type { Interval } from "../../ports/group_store.ts";
@@ -103,6 +104,10 @@ class SqliteDeadLetters implements DeadLetters {
     filter?: LetterFilter,
   ): Promise<DeadLetter[]> {
     return await this.database.call({ call: "list", limit, after, filter }) as DeadLetter[];
+  }
+
+  async reasons(): Promise<readonly Reason[]> {
+    return await this.database.call({ call: "reasons" }) as Reason[];
   }
 
   async find(id: string): Promise<DeadLetter | undefined> {

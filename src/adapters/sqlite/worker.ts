@@ -14,6 +14,7 @@ import { accept, check, strays, survey } from "./audit.ts";
 import {
   countAttempt,
   countDeadLetters,
+  countReasons,
   discardDeadLetter,
   dueDeadLetters,
   findDeadLetter,
@@ -141,6 +142,8 @@ function answer(request: Request): unknown {
       return outdateCopies();
     case "count":
       return countDeadLetters(db);
+    case "reasons":
+      return countReasons(db);
     case "list":
       return listDeadLetters(db, request.limit, request.after, request.filter);
     case "surveyLetters":
