@@ -118,6 +118,7 @@ export class DeliveryWay {
     } else {
       if (forwarded.size === 0) return undefined;
       log.info("A broker may have entries of earlier runs: these are brought by groups", {
+        event: "broker-foreign",
         runs: forwarded.size,
       });
       publisher = publishToStore(this.#groups);

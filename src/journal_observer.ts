@@ -15,13 +15,15 @@ export function journalObserver(
       metrics.journalDamage.inc({ kind: damage.kind }, 1);
       log.error("The journal has a damaged stretch; what could be read around it is kept", {
         ...damage,
+        event: "journal-damaged",
       });
     },
     onFault: limitRate(
       clock,
       FAULT_LOG_INTERVAL_MS,
-      (suppressed, reason) => log.warn(String(reason), { suppressed }),
+      (heldBack, reason) => log.warn(String(reason), { event: "journal-fault", heldBack }),
     ),
-    onFailed: (reason) => log.error("No write is accepted any more", { reason }),
+    onFailed: (reason) =>
+      log.error("No write is accepted any more", { event: "journal-failed", reason }),
   };
 }

@@ -133,7 +133,7 @@ export function createFlushSlots(
   const local = createMemoryFlushSlots({ count, waitMs: SLOT_WAIT_MS, clock });
   if (cache.kind !== "redis") return local;
   const shared = createRedisFlushSlotsLater({ ...cache, count, waitMs: SLOT_WAIT_MS });
-  return new LayeredSlots({ local, shared, ...watcher });
+  return new LayeredSlots({ local, shared, clock, ...watcher });
 }
 
 /** A part has these things to say about the configuration. */

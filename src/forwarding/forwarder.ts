@@ -189,7 +189,10 @@ export class Forwarder {
 
   #confirmed(): void {
     const { log, onReplicated } = this.parts;
-    if (this.#isTold) log.info("The broker takes messages again");
+    if (this.#isTold) {
+      const lastedMs = Math.round(this.parts.clock.monotonicMs() - this.#lastTold.atMs);
+      log.info("The broker takes messages again", { event: "broker-back", lastedMs });
+    }
     this.#isTold = false;
     this.#failure = undefined;
     this.#backoff.reset();
@@ -220,12 +223,13 @@ export class Forwarder {
     this.#lastTold = { reason, atMs: nowMs };
     this.#isTold = true;
     if (!(error instanceof BrokerError)) {
-      log.error("What is durable cannot be read to be sent to the broker", { reason });
+      const told = { event: "journal-unreadable", reason } as const;
+      log.error("What is durable cannot be read to be sent to the broker", told);
       return;
     }
     const told = "The broker does not take messages: they stay in the journal, and are sent later";
-    if (error instanceof BrokerRefusesError) log.error(told, { reason });
-    else log.warn(told, { reason });
+    if (error instanceof BrokerRefusesError) log.error(told, { event: "broker-away", reason });
+    else log.warn(told, { event: "broker-away", reason });
   }
 
   #tellIdle(): void {
