@@ -181,7 +181,7 @@ export class Applier {
     const batch = this.#batch();
     try {
       await this.#apply(batch);
-      this.#outage.succeeded({ waiting: this.#rows });
+      this.#outage.succeeded({ waiting: this.#rows + rowsOf(batch) });
       this.#retryMs = this.#failure = this.#refusal = undefined;
       this.#backoff.reset();
       this.#maxRows = Math.min(this.options.max, 2 * this.#maxRows);
@@ -266,8 +266,8 @@ export class Applier {
     metrics.flushRows.inc({ outcome: "ok" }, rows);
     if (dead.length === 0) return;
     metrics.flushRows.inc({ outcome: "dead" }, dead.length);
-    const { source, seq, code, message } = dead[0]!;
-    this.#refusedRows.note(dead.length, { code, message, where: { source, seq } });
+    const { source } = dead[0]!;
+    this.#refusedRows.note(dead, (seq) => ({ source, seq }));
   }
 
   #failed(error: unknown, asked: number): void {

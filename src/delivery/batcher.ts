@@ -219,7 +219,7 @@ export class Batcher {
       const { unsettled } = delivery;
       this.#pace.flushed({ begunMs: this.#begunMs, rows: this.#lastRows, unsettled });
       if (this.parts.isAwaited()) this.#pace.hurry();
-      if (settlement !== undefined) this.#outage.succeeded({ waiting: unsettled });
+      if (settlement !== undefined) this.#outage.succeeded({ waiting: unsettled + this.#lastRows });
       this.#backoff.reset();
       // Entries that wait but are not durable yet announce themselves by notify.
       return settlement === undefined ? "empty" : "stored";

@@ -185,10 +185,10 @@ export class StoreSink implements Sink {
   #reportDead(slice: readonly Entry[], dead: readonly RefusedEntry[]): void {
     const { metrics } = this.parts;
     metrics.flushRows.inc({ outcome: "dead" }, dead.length);
-    const { seq, code, message } = dead[0]!;
-    const first = slice.find((entry) => entry.seq === seq);
-    const where = { writeId: first && writeId(first) };
-    this.#refusedRows.note(dead.length, { code, message, where });
+    this.#refusedRows.note(dead, (seq) => {
+      const entry = slice.find((entry) => entry.seq === seq);
+      return { writeId: entry && writeId(entry) };
+    });
   }
 }
 

@@ -4,15 +4,14 @@
  */
 import { withoutValues } from "../database_words.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { RefusedEntry } from "../ports/dead_letters.ts";
 import { FAULT_LOG_INTERVAL_MS, limitRate, type Log, type LogFields } from "./log.ts";
 
 /** Triggers can invent codes: beyond so many they share one line. */
 const CODES_MAX = 20;
 
-interface Refused {
-  readonly code: string;
-  readonly message: string;
-  /** It names one of the rows, but neither its user nor its value. */
+interface Refused extends RefusedEntry {
+  /** It names the row, but neither its user nor its value. */
   readonly where: LogFields;
 }
 
@@ -24,10 +23,19 @@ export class RefusedRowsLog {
     private readonly clock: Pick<Clock, "monotonicMs">,
   ) {}
 
-  note(rows: number, first: Refused): void {
-    const line = this.#lineOf(first.code);
-    line.rows += rows;
-    line.tell(first);
+  /** @param whereOf names a row, but neither its user nor its value */
+  note(refused: readonly RefusedEntry[], whereOf: (seq: number) => LogFields): void {
+    const counts = new Map<string, { first: RefusedEntry; rows: number }>();
+    for (const one of refused) {
+      const count = counts.get(one.code);
+      if (count === undefined) counts.set(one.code, { first: one, rows: 1 });
+      else count.rows++;
+    }
+    for (const [code, { first, rows }] of counts) {
+      const line = this.#lineOf(code);
+      line.rows += rows;
+      line.tell({ ...first, where: whereOf(first.seq) });
+    }
   }
 
   #lineOf(code: string) {

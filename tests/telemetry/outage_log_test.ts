@@ -75,8 +75,9 @@ Deno.test("rows that are refused all the time are summed, by the code", async ()
   const { clock, lines, log } = setUp();
   const refused = new RefusedRowsLog(log, clock);
   for (let i = 0; i < 100; i++) {
-    refused.note(3, { code: "23514", message: "secret", where: { seq: i } });
-    if (i === 50) refused.note(1, { code: "22P02", message: "secret", where: { seq: i } });
+    const rows = [1, 2, 3].map((seq) => ({ seq, code: "23514", message: "secret" }));
+    if (i === 50) rows.push({ seq: 4, code: "22P02", message: "secret" });
+    refused.note(rows, (seq) => ({ seq }));
     await clock.advance(200);
   }
   assert.deepEqual(lines.map(({ code, rows }) => [code, rows]), [
