@@ -6,6 +6,7 @@ import { checkConfiguration } from "./src/cli/check_configuration.ts";
 import { type Command, helpText, parseCommandLine } from "./src/cli/command_line.ts";
 import { type Config, describeConfig, loadConfigFromProcess } from "./src/config/config.ts";
 import { runDeadLetters } from "./src/cli/dead_letters.ts";
+import { runDoctor } from "./src/cli/doctor.ts";
 import { reasonOf } from "./src/errors.ts";
 import { adminCaller, askReady } from "./src/cli/instance_client.ts";
 import { describeSchema } from "./src/parts.ts";
@@ -51,6 +52,7 @@ function carryOut(
   if (parsed.command === "audit") {
     return runAudit(parsed.request, adminCaller(config, AUDIT_LIMIT_MS));
   }
+  if (parsed.command === "doctor") return runDoctor(parsed.request, config);
   if (parsed.command === "dead-letters") {
     return runDeadLetters(parsed.request, adminCaller(config));
   }

@@ -9,6 +9,7 @@ import {
   type DeadLettersRequest,
   parseDeadLettersRequest,
 } from "./dead_letters.ts";
+import { DOCTOR_USAGE, type DoctorRequest, parseDoctorRequest } from "./doctor.ts";
 
 /** Each flag stands alone. */
 const FLAGS = {
@@ -34,7 +35,7 @@ const ARGUMENTS = {
   >,
   /** This one belongs to dead-letters. */
   all: BOOLEAN,
-  /** These belong to audit. */
+  /** These belong to audit, and json to doctor as well. */
   json: BOOLEAN,
   reason: { type: "string" },
 } as const;
@@ -42,7 +43,8 @@ const ARGUMENTS = {
 export type Command =
   | { readonly command: "serve" | Flag }
   | { readonly command: "dead-letters"; readonly request: DeadLettersRequest }
-  | { readonly command: "audit"; readonly request: AuditRequest };
+  | { readonly command: "audit"; readonly request: AuditRequest }
+  | { readonly command: "doctor"; readonly request: DoctorRequest };
 
 /** `error` is for the person who typed: what is wrong and where help is. */
 export function parseCommandLine(args: readonly string[]): Command | { error: string } {
@@ -55,6 +57,10 @@ export function parseCommandLine(args: readonly string[]): Command | { error: st
   }
   const { values: { all, json, reason, ...flags }, positionals: [word, ...operands] } = parsed;
   const [flag, another] = Object.keys(flags) as Flag[];
+  if (word === "doctor" && flag === undefined && all === undefined) {
+    const request = parseDoctorRequest(operands, { json, reason });
+    return "error" in request ? request : { command: word, request };
+  }
   if (word !== "audit" && (json !== undefined || reason !== undefined)) {
     return refused(`--${json !== undefined ? "json" : "reason"} belongs to audit`);
   }
@@ -66,7 +72,7 @@ export function parseCommandLine(args: readonly string[]): Command | { error: st
     const request = parseDeadLettersRequest(operands, all ?? false);
     return "error" in request ? request : { command: word, request };
   }
-  if (word !== undefined && word !== "dead-letters" && word !== "audit") {
+  if (word !== undefined && !["dead-letters", "audit", "doctor"].includes(word)) {
     return refused(`unknown argument ${JSON.stringify(word)}`);
   }
   const beside = word ?? (all ? "--all" : another && `--${another}`);
@@ -88,6 +94,7 @@ export function helpText(version: string): string {
 Usage: dsproxy [flag]
        dsproxy dead-letters …
        dsproxy audit …
+       dsproxy doctor …
 Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.
 
 Flags:
@@ -96,6 +103,8 @@ Rows that the database refused, of the instance running on this machine, by its 
 ${DEAD_LETTERS_USAGE}
 The numbers of all writes held against the database, by the instance on this machine:
 ${AUDIT_USAGE}
+What is configured, reachable and risky, and what to do about it:
+${DOCTOR_USAGE}
 Routes; those under /admin by the admin socket, or with a key of ADMIN_KEY:
 ${routesHelp()}
 Options, from the environment, then .env in the working directory, then the default:
