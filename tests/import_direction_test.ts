@@ -14,7 +14,8 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   disk: { from: "", doors: "file_system small_file neighbours" },
   telemetry: {
     from: "",
-    doors: "families flush_outage log metrics clock_watch loop_lag outage_log refused_rows_log",
+    doors:
+      "broker_outage families flush_outage log metrics clock_watch loop_lag outage_log refused_rows_log",
   },
   journal: { from: "disk", doors: "journal checkpoint place verify left_journal" },
   guarding: {

@@ -4,11 +4,12 @@
  * harm, as the store leaves out what it has. Nothing is settled by it: the store has to have it.
  */
 import { Backoff } from "../backoff.ts";
-import { BrokerError, BrokerRefusesError, reasonOf } from "../errors.ts";
+import { reasonOf } from "../errors.ts";
 import type { Publisher } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EntryGroup } from "../ports/group_store.ts";
 import type { GroupSource, ReadGroup } from "../ports/group_source.ts";
+import { BrokerOutage } from "../telemetry/broker_outage.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { encodeGroup } from "./group_message.ts";
@@ -48,7 +49,6 @@ const UNDER_WAY_MAX = 32;
 const RETRY_MS = 100;
 /** … up to here. */
 const RETRY_MAX_MS = 5_000;
-const TOLD_AGAIN_MS = 60_000;
 
 export class Forwarder {
   /** They are in the order of the journal; of those that failed none is forgotten. */
@@ -62,13 +62,13 @@ export class Forwarder {
   #isNotified = false;
   readonly #backoff: Backoff;
   #failure: string | undefined;
-  #isTold = false;
-  #lastTold = { reason: "", atMs: -Infinity };
+  readonly #outage: BrokerOutage;
   #cancelRetry: (() => void) | undefined;
   #onIdle: (() => void) | undefined;
 
   constructor(private readonly parts: ForwarderParts) {
-    const { random } = parts;
+    const { random, log, clock } = parts;
+    this.#outage = new BrokerOutage(log, clock);
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
@@ -188,12 +188,8 @@ export class Forwarder {
   }
 
   #confirmed(): void {
-    const { log, onReplicated } = this.parts;
-    if (this.#isTold) {
-      const lastedMs = Math.round(this.parts.clock.monotonicMs() - this.#lastTold.atMs);
-      log.info("The broker takes messages again", { event: "broker-back", lastedMs });
-    }
-    this.#isTold = false;
+    const { onReplicated } = this.parts;
+    this.#outage.succeeded();
     this.#failure = undefined;
     this.#backoff.reset();
     while (this.#underWay[0]?.state === "confirmed") {
@@ -206,30 +202,12 @@ export class Forwarder {
   #failed(error: unknown): void {
     if (this.#state !== "running") return;
     this.#failure = reasonOf(error);
-    this.#tell(error, this.#failure);
+    this.#outage.failed(error);
     this.#state = "backing off";
     this.#cancelRetry = this.parts.clock.setTimeout(() => {
       this.#state = "running";
       this.notify();
     }, this.#backoff.nextMs());
-  }
-
-  /** Of a broker that takes one message and not the next the same is told once a minute. */
-  #tell(error: unknown, reason: string): void {
-    const { clock, log } = this.parts;
-    const nowMs = clock.monotonicMs();
-    const isSame = reason === this.#lastTold.reason;
-    if (isSame && (this.#isTold || nowMs - this.#lastTold.atMs < TOLD_AGAIN_MS)) return;
-    this.#lastTold = { reason, atMs: nowMs };
-    this.#isTold = true;
-    if (!(error instanceof BrokerError)) {
-      const told = { event: "journal-unreadable", reason } as const;
-      log.error("What is durable cannot be read to be sent to the broker", told);
-      return;
-    }
-    const told = "The broker does not take messages: they stay in the journal, and are sent later";
-    if (error instanceof BrokerRefusesError) log.error(told, { event: "broker-away", reason });
-    else log.warn(told, { event: "broker-away", reason });
   }
 
   #tellIdle(): void {

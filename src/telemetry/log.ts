@@ -16,6 +16,11 @@ export interface TraceIds {
   readonly spanId: string;
 }
 
+/** Returns the fields of a line that is told of one span; none where there is no span. */
+export function traceFields(trace: TraceIds | undefined): LogFields {
+  return trace === undefined ? {} : { trace_id: trace.traceId, span_id: trace.spanId };
+}
+
 const SEVERITY: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
 export class Log {
@@ -32,8 +37,10 @@ export class Log {
    */
   of(trace: TraceIds | undefined): Log {
     if (trace === undefined) return this;
-    const ids = { trace_id: trace.traceId, span_id: trace.spanId };
-    return new Log(this.level, this.format, this.write, { ...this.common, ...ids });
+    return new Log(this.level, this.format, this.write, {
+      ...this.common,
+      ...traceFields(trace),
+    });
   }
 
   debug(message: string, fields?: LogFields): void {

@@ -32,6 +32,7 @@ export const LOG_EVENTS = {
   "journal-failed": "nothing can be written to the journal any more",
   "broker-away": "the broker takes no messages",
   "broker-back": "it takes them again",
+  "broker-fault": "the broker gives a worker nothing; it is asked again",
   "broker-foreign": "entries of earlier runs may be at a broker, and go by groups",
   "sent-again": "writes that a broker had do not reach the store, and are sent again",
   "message-buried": "a message is put among the broker's dead letters",

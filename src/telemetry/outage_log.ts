@@ -6,6 +6,8 @@ import type { Clock } from "../ports/clock.ts";
 import { FAULT_LOG_INTERVAL_MS, type LogFields } from "./log.ts";
 
 interface OutageLogParts {
+  /** One that comes and goes is told once in so long; the default is ten seconds. */
+  readonly againMs?: number;
   readonly clock: Pick<Clock, "monotonicMs">;
   /**
    * It writes the line of the begin; `heldBack` outages before this one were not told.
@@ -26,13 +28,13 @@ export class OutageLog {
 
   /** Is told of each failure. */
   failed(kind: string, error: unknown, fields: LogFields = {}): void {
-    const { clock, onBegin } = this.parts;
+    const { clock, onBegin, againMs = FAULT_LOG_INTERVAL_MS } = this.parts;
     const nowMs = clock.monotonicMs();
     this.#sinceMs ??= nowMs;
     this.#failures++;
     if (this.#toldKind === kind) return;
     // One that has begun untold is told as soon as it may, if it still goes on then.
-    if (nowMs - (this.#toldMs.get(kind) ?? -Infinity) < FAULT_LOG_INTERVAL_MS) return;
+    if (nowMs - (this.#toldMs.get(kind) ?? -Infinity) < againMs) return;
     this.#toldMs.set(kind, nowMs);
     this.#toldKind = kind;
     const heldBack = this.#heldBack;
