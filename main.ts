@@ -7,6 +7,7 @@ import { type Command, helpText, parseCommandLine } from "./src/cli/command_line
 import { type Config, describeConfig, loadConfigFromProcess } from "./src/config/config.ts";
 import { personAtTerminal } from "./src/cli/person.ts";
 import { runDeadLetters } from "./src/cli/dead_letters.ts";
+import { runDoctor } from "./src/cli/doctor.ts";
 import { reasonOf } from "./src/errors.ts";
 import { adminCaller, askReady, openCaller } from "./src/cli/instance_client.ts";
 import { describeSchema } from "./src/parts.ts";
@@ -54,6 +55,7 @@ function carryOut(
   if (parsed.command === "audit") {
     return runAudit(parsed.request, adminCaller(config, AUDIT_LIMIT_MS));
   }
+  if (parsed.command === "doctor") return runDoctor(parsed.request, config);
   if (parsed.command === "dead-letters") {
     return runDeadLetters(parsed.request, adminCaller(config), personAtTerminal());
   }

@@ -11,6 +11,7 @@ import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
 import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
 import { Breaker } from "./guarding/breaker.ts";
+import { tellBreaker } from "./guarding/breaker_log.ts";
 import { cacheFaults } from "./guarding/cache_faults.ts";
 import { FirstContact } from "./guarding/first_contact.ts";
 import { GuardedCache } from "./guarding/guarded_cache.ts";
@@ -120,9 +121,9 @@ class Application implements App {
     const { clock } = surroundings;
     this.#log = new Log(config.log.level, config.log.format);
     this.#breakers = {
-      "store": new Breaker("The store", clock),
-      "store-reads": new Breaker("The store", clock),
-      "cache": new Breaker("The cache", clock),
+      "store": new Breaker("The store", clock, tellBreaker("store", this.#log, clock)),
+      "store-reads": new Breaker("The store", clock, tellBreaker("store-reads", this.#log, clock)),
+      "cache": new Breaker("The cache", clock, tellBreaker("cache", this.#log, clock)),
     };
     this.#metrics = this.#makeMetrics();
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
@@ -130,7 +131,10 @@ class Application implements App {
       // A worker has no directory that could belong to another store.
       ...(config.role !== "worker" && { gate: this.#gate }),
       onIndexFault: (error) =>
-        this.#log.warn("The index for reads could not be made; it is tried again", { error }),
+        this.#log.warn("The index for reads could not be made; it is tried again", {
+          event: "index-failed",
+          error,
+        }),
     });
     this.#store = this.#bound(guardStore(
       unguarded,
@@ -141,11 +145,11 @@ class Application implements App {
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
     const namespace = new CacheNamespace(this.#store.identity, clock);
     const lastKnown = new LastKnown(config.cache.ttlMs, clock);
-    const onFault = cacheFaults(this.#metrics, this.#log, clock);
+    const onFault = cacheFaults(this.#metrics, this.#log, clock, this.#breakers.cache);
     this.#unguardedCache = createCache(config, {
       namespace: () => namespace.text,
       onFault,
-      onNotice: (message) => this.#log.warn(message),
+      onNotice: (message) => this.#log.warn(message, { event: "cache-limited" }),
     }, clock);
     this.#cache = new CacheClient({
       cache: new GuardedCache(this.#unguardedCache, this.#breakers.cache),
@@ -198,6 +202,7 @@ class Application implements App {
     const url = await this.#service.start();
     const { role, store, cache, queue, dataDir, ack } = this.config;
     this.#log.info(`dsproxy ${VERSION} listening on ${url}`, {
+      event: "started",
       role,
       store: store.kind,
       cache: cache.kind,
@@ -307,7 +312,10 @@ class Application implements App {
     );
     const left = this.#service.status?.depth ?? 0;
     if (left > 0) {
-      this.#log.info("Recovered entries that the store may not have yet", { entries: left });
+      this.#log.info("Recovered entries that the store may not have yet", {
+        event: "recovered",
+        entries: left,
+      });
     }
   }
 

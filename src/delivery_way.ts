@@ -6,7 +6,6 @@ import { Applier } from "./applying/applier.ts";
 import type { Config } from "./config/config.ts";
 import { StoreSink } from "./delivery/store_sink.ts";
 import type { JournalFileSystem } from "./disk/file_system.ts";
-import { reasonOf } from "./errors.ts";
 import { noteForwarded, readForwarded } from "./forwarding/forwarded_runs.ts";
 import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
 import { SinkBySource } from "./forwarding/sink_by_source.ts";
@@ -20,7 +19,7 @@ import type { GroupStore } from "./ports/group_store.ts";
 import type { Sink } from "./ports/sink.ts";
 import type { StorePorts } from "./ports/store.ts";
 import type { Attendant, JournalPorts } from "./service_parts.ts";
-import type { Log } from "./telemetry/log.ts";
+import { FAULT_LOG_INTERVAL_MS, limitRate, type Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
 interface DeliveryWayParts {
@@ -57,14 +56,20 @@ export class DeliveryWay {
   ) {
     const { broker, metrics, log } = parts;
     if (broker === undefined) return;
-    const watcher = {
-      onFault: (error: unknown) =>
-        log.debug("The connection to the broker failed", { reason: reasonOf(error) }),
-    };
-    if (config.role !== "worker") this.#publisher = broker.makePublisher(watcher);
+    if (config.role !== "worker") {
+      // The forwarder tells of what does not get through.
+      const onFault = (error: unknown) =>
+        log.debug("The connection to the broker failed", { error });
+      this.#publisher = broker.makePublisher({ onFault });
+    }
     if (config.role === "api") return;
     this.#applier = new Applier(config.batch, {
-      consumer: broker.makeConsumer(watcher),
+      consumer: broker.makeConsumer({
+        onFault: limitRate(parts.clock, FAULT_LOG_INTERVAL_MS, (heldBack, error) => {
+          const told = { event: "broker-fault", error, heldBack } as const;
+          log.warn("The broker gives nothing just now; it is asked again", told);
+        }),
+      }),
       groups: this.#groups,
       clock: parts.clock,
       pausing: parts.pausing,
@@ -121,6 +126,7 @@ export class DeliveryWay {
     } else {
       if (forwarded.size === 0) return undefined;
       log.info("A broker may have entries of earlier runs: these are brought by groups", {
+        event: "broker-foreign",
         runs: forwarded.size,
       });
       publisher = publishToStore(this.#groups);

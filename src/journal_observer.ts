@@ -15,7 +15,7 @@ export function journalObserver(
   const tellFault = limitRate(
     clock,
     FAULT_LOG_INTERVAL_MS,
-    (suppressed, reason) => log.warn(String(reason), { suppressed }),
+    (heldBack, reason) => log.warn(String(reason), { event: "journal-fault", heldBack }),
   );
   return {
     onFsync: (durationMs) => metrics.fsyncDuration.observe(durationMs / 1000),
@@ -23,6 +23,7 @@ export function journalObserver(
       metrics.journalDamage.inc({ kind: damage.kind }, 1);
       log.error("The journal has a damaged stretch; what could be read around it is kept", {
         ...damage,
+        event: "journal-damaged",
       });
     },
     onFault: (reason) => {
@@ -31,7 +32,7 @@ export function journalObserver(
     },
     onFailed: (reason) => {
       metrics.journalFailures.inc();
-      log.error("No write is accepted any more", { reason });
+      log.error("No write is accepted any more", { event: "journal-failed", reason });
     },
   };
 }

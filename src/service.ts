@@ -7,7 +7,6 @@
 import { ClosingList } from "./closing_list.ts";
 import type { DrainOutcome } from "./delivery/batcher.ts";
 import { endsWithin } from "./deadline.ts";
-import { reasonOf } from "./errors.ts";
 import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
 import { IntakeHalf } from "./intake/intake_half.ts";
 import { Outbound } from "./outbound.ts";
@@ -35,6 +34,7 @@ const LAST_FLUSH_MS = 250;
  * answer are given up, and files are closed.
  */
 const CLOSING_MS = 1_750;
+const INCOMPLETE = { event: "stop-incomplete" } as const;
 
 export class Service {
   readonly #intake: IntakeHalf;
@@ -170,7 +170,7 @@ export class Service {
     // in the journal.
     if (!await this.#within(outbound.stop(), LAST_FLUSH_MS)) {
       outbound.giveUp();
-      this.parts.log.warn("A flush was still under way at the end of the grace time");
+      this.parts.log.warn("A flush was still under way at the end of the grace time", INCOMPLETE);
       this.#tell("flush given up");
     }
     this.#tell("delivery stopped");
@@ -178,7 +178,7 @@ export class Service {
 
   async #stop(): Promise<void> {
     const { clock, graceMs, log } = this.parts;
-    log.info("Shutting down: finishing requests, then flushing", { graceMs });
+    log.info("Shutting down: finishing requests, then flushing", { graceMs, event: "draining" });
     this.#phase = "draining";
     this.#tell("not ready");
     // What a start that is under way opens has to be closed, too; its caller is told how it went.
@@ -234,9 +234,9 @@ export class Service {
     this.#isListening = false;
     try {
       if (await this.#within(front.close(), limitMs)) return this.#tell("requests finished");
-      log.warn("Requests were still open at the end of the grace time");
+      log.warn("Requests were still open at the end of the grace time", INCOMPLETE);
     } catch (error) {
-      log.error(`The listener could not be closed: ${reasonOf(error)}`, { error });
+      log.error("The listener could not be closed", { error, ...INCOMPLETE });
     }
     this.#tell("requests given up");
   }
@@ -272,7 +272,8 @@ export class Service {
     try {
       await note.close({ current: cache.current, identity: namespace?.known });
     } catch (error) {
-      log.warn("The data directory does not take what is known of the cache", { error });
+      const told = { error, event: "cache-note-failed" } as const;
+      log.warn("The data directory does not take what is known of the cache", told);
     }
   }
 
@@ -307,12 +308,12 @@ export class Service {
     const { depth: left, failure } = this.status ?? { depth: 0 };
     if (failure !== undefined && left > 0) {
       log.error("Accepted writes did not reach the store, and the journal has failed", {
-        writes: left,
-        failure,
+        ...{ writes: left, failure },
+        event: "journal-failed",
       });
     }
     const firstFailure = await this.#closing.closeAll();
-    log.info("Stopped", { leftInJournal: left });
+    log.info("Stopped", { leftInJournal: left, event: "stopped" });
     this.#tell("stopped");
     if (firstFailure !== undefined) throw firstFailure.error;
   }

@@ -89,14 +89,14 @@ export class WorkerService {
     try {
       await withDeadline(front.close(), CLOSING_MS, "The listener");
     } catch (error) {
-      log.warn("Requests were still open at the end", { error });
+      log.warn("Requests were still open at the end", { event: "stop-incomplete", error });
     }
   }
 
   async #stop(): Promise<void> {
     this.#phase = "draining";
     const failed = await this.#closing.closeAll();
-    this.parts.log.info("Stopped");
+    this.parts.log.info("Stopped", { event: "stopped" });
     if (failed !== undefined) throw failed.error;
   }
 }

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 /** Words that everything may be written in. They import one another at most. */
 const WORDS =
-  /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|pause_switch|version)\.ts$/;
+  /^src\/(backoff|domain|errors|database_words|deadline|libpq|memory_budget|packed|pause_switch|version)\.ts$/;
 
 /**
  * The rooms of the house, lowest first. A room imports itself, the words, the ports, and the doors
@@ -12,12 +12,16 @@ const WORDS =
 const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: string }>> = {
   ports: { from: "", doors: "*" },
   disk: { from: "", doors: "file_system small_file neighbours" },
-  telemetry: { from: "", doors: "families gauges log metrics clock_watch loop_lag" },
+  telemetry: {
+    from: "",
+    doors:
+      "broker_outage families flush_outage gauges log metrics clock_watch loop_lag outage_log refused_rows_log",
+  },
   journal: { from: "disk", doors: "journal checkpoint place verify left_journal" },
   guarding: {
     from: "disk telemetry",
     doors:
-      "breaker cache_faults first_contact guarded_cache guarded_store store_binding store_faults " +
+      "breaker breaker_log cache_faults first_contact guarded_cache guarded_store store_binding store_faults " +
       "store_gate",
   },
   intake: { from: "telemetry reading", doors: "intake_half writer pending" },

@@ -95,6 +95,7 @@ export class Adoption implements Duty {
     const paths = await this.#directories();
     if (paths.length > DIRECTORIES_MAX && this.#known.size === 0) {
       log.warn("There are more directories than are looked at", {
+        event: "adoption-failed",
         adoptFrom: this.options.from,
         directories: paths.length,
         lookedAt: DIRECTORIES_MAX,
@@ -209,9 +210,9 @@ export class Adoption implements Duty {
     known.notBeforeMs = this.parts.clock.monotonicMs() + FAILED_MS;
     if (known.told === reason) return;
     known.told = reason;
-    if (isLeftAlone) {
-      log.warn("The journal of an instance that is gone is left alone", { dataDir: path, reason });
-    } else log.error("A journal cannot be adopted; it is tried again", { dataDir: path, reason });
+    const told = { dataDir: path, reason, event: "adoption-failed" } as const;
+    if (isLeftAlone) log.warn("The journal of an instance that is gone is left alone", told);
+    else log.error("A journal cannot be adopted; it is tried again", told);
   }
 }
 

@@ -3,6 +3,7 @@
  * run that a broker may have goes by groups, all others are put there. Whatever is written is
  * written within a term. Caches are told as after a flush.
  */
+import { withoutValues } from "../database_words.ts";
 import { StoreSink } from "../delivery/store_sink.ts";
 import type { Entry } from "../domain.ts";
 import type { Interval } from "../ports/group_store.ts";
@@ -102,10 +103,12 @@ export class Bringing {
       metrics.flushRows.inc({ outcome: "ok" }, rows);
       onRows(rows);
       if (dead.length > 0) {
-        const { seq, code, message: reason } = dead[0]!;
+        const { seq, code, message } = dead[0]!;
         log.error("The store refuses rows of a journal that is adopted: they are dead letters", {
-          ...{ source, seq, code, reason },
+          ...{ source, seq, code },
+          reason: withoutValues(code, message),
           rows: dead.length,
+          event: "rows-refused",
         });
       }
     }

@@ -100,6 +100,7 @@ export class AdoptionUnderWay {
     log.warn("The journal is adopted in part: the rest is left to its instance", {
       ...this.#fields(),
       reason: end,
+      event: "adoption-failed",
     });
   }
 
@@ -118,7 +119,7 @@ export class AdoptionUnderWay {
   #log(message: string, fields: Readonly<Record<string, unknown>> = {}): void {
     // Another leader may have been told already of what it has brought there, or not.
     if (this.parts.journal.unsettled > 0) {
-      this.parts.log.info(message, { ...this.#fields(), ...fields });
+      this.parts.log.info(message, { ...this.#fields(), ...fields, event: "adoption" });
     }
   }
 

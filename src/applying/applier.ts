@@ -17,8 +17,10 @@ import type { PauseSwitch } from "../pause_switch.ts";
 import type { Consumer, Received } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Applied, EntryGroup, GroupStore } from "../ports/group_store.ts";
-import type { Log } from "../telemetry/log.ts";
+import { FlushOutage } from "../telemetry/flush_outage.ts";
+import { FAULT_LOG_INTERVAL_MS, limitRate, type Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { RefusedRowsLog } from "../telemetry/refused_rows_log.ts";
 
 export interface ApplierOptions {
   /** A flush starts as soon as this many rows wait … */
@@ -32,7 +34,7 @@ export interface ApplierOptions {
 interface ApplierParts {
   readonly consumer: Consumer;
   readonly groups: GroupStore;
-  readonly clock: Pick<Clock, "setTimeout">;
+  readonly clock: Pick<Clock, "monotonicMs" | "setTimeout">;
   readonly pausing: PauseSwitch;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
@@ -49,6 +51,9 @@ interface Waiting {
   /** The broker was told what became of it. */
   isDone: boolean;
 }
+
+/** Why a message is put among the dead letters of the broker. */
+type BuriedOutcome = "undecodable" | "overlapping" | "foreign";
 
 /** The first wait after a failure is bounded by this … */
 const RETRY_MS = 200;
@@ -69,6 +74,10 @@ export class Applier {
   #cancelTimer: (() => void) | undefined;
   #stopListening: (() => void) | undefined;
   readonly #backoff: Backoff;
+  readonly #outage: FlushOutage;
+  readonly #refusedRows: RefusedRowsLog;
+  readonly #tellOverlap: (error: unknown) => void;
+  readonly #tellBuried: Readonly<Record<BuriedOutcome, (reason: unknown) => void>>;
   /** The last flush failed, and the next one waits so long. */
   #retryMs: number | undefined;
   #failure: string | undefined;
@@ -76,7 +85,24 @@ export class Applier {
 
   constructor(private readonly options: ApplierOptions, private readonly parts: ApplierParts) {
     this.#maxRows = options.max;
-    const { random } = parts;
+    const { random, log, clock } = parts;
+    const meanwhile = "its groups stay at the broker, and are tried again";
+    this.#outage = new FlushOutage({ log, clock, meanwhile });
+    this.#refusedRows = new RefusedRowsLog(log, clock);
+    this.#tellOverlap = limitRate(clock, FAULT_LOG_INTERVAL_MS, (heldBack, error) => {
+      const told = { event: "groups-overlap", error, heldBack } as const;
+      log.error("Groups of one source overlap in the store", told);
+    });
+    const buried = (outcome: BuriedOutcome) =>
+      limitRate(clock, FAULT_LOG_INTERVAL_MS, (heldBack, reason) => {
+        const told = { event: "message-buried", outcome, reason, heldBack } as const;
+        log.error("A message is put among the broker's dead letters", told);
+      });
+    this.#tellBuried = {
+      undecodable: buried("undecodable"),
+      overlapping: buried("overlapping"),
+      foreign: buried("foreign"),
+    };
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
@@ -197,7 +223,7 @@ export class Applier {
     const batch = this.#batch();
     try {
       await this.#apply(batch);
-      if (this.#failure !== undefined) this.parts.log.info("The store takes writes again");
+      this.#outage.succeeded({ waiting: this.#rows + rowsOf(batch) });
       this.#retryMs = this.#failure = this.#refusal = undefined;
       this.#backoff.reset();
       this.#maxRows = Math.min(this.options.max, 2 * this.#maxRows);
@@ -275,29 +301,24 @@ export class Applier {
         await groups.fold(source);
       } catch (error) {
         if (error instanceof GroupsOverlapError) {
-          log.error("Groups of one source overlap in the store", { source, error });
+          this.#tellOverlap(error);
         } else log.debug("A mark was not moved; the next group of its source moves it", { error });
       }
     }
   }
 
   #report(batch: readonly Waiting[], { rows, dead }: Applied): void {
-    const { metrics, log } = this.parts;
+    const { metrics } = this.parts;
     metrics.batchRows.observe(rowsOf(batch));
     metrics.flushRows.inc({ outcome: "ok" }, rows);
     if (dead.length === 0) return;
     metrics.flushRows.inc({ outcome: "dead" }, dead.length);
-    const { source, seq, code, message: reason } = dead[0]!;
-    log.error("The store refuses rows: they are among the dead letters", {
-      rows: dead.length,
-      ...{ source, seq },
-      code,
-      reason,
-    });
+    const { source } = dead[0]!;
+    this.#refusedRows.note(dead, (seq) => ({ source, seq }));
   }
 
   #failed(error: unknown, asked: number): void {
-    const { metrics, log } = this.parts;
+    const { metrics } = this.parts;
     // A store too slow for so many rows within its deadline must not be asked for the same again for
     // ever; a group is never cut.
     if (!(error instanceof StoreRefusesError || error instanceof StoreNotAskedError)) {
@@ -308,19 +329,16 @@ export class Applier {
     this.#failure = reasonOf(error);
     this.#refusal = error instanceof StoreRefusesError ? this.#failure : undefined;
     this.#retryMs = this.#backoff.nextMs();
-    log.warn("A flush failed; its groups stay at the broker and are tried again", {
-      groups: this.#waiting.length,
-      error,
-    });
+    this.#outage.failed(error, { waiting: this.#rows });
   }
 
   #bury(
     received: Received,
-    outcome: "undecodable" | "overlapping" | "foreign",
+    outcome: BuriedOutcome,
     reason: string,
   ): void {
     this.parts.metrics.receivedMessages.inc({ outcome });
-    this.parts.log.error("A message is put among the broker's dead letters", { outcome, reason });
+    this.#tellBuried[outcome](reason);
     received.bury(reason);
   }
 }

@@ -9,6 +9,7 @@ import {
   type DeadLettersRequest,
   parseDeadLettersRequest,
 } from "./dead_letters.ts";
+import { DOCTOR_USAGE, type DoctorRequest, parseDoctorRequest } from "./doctor.ts";
 import { isSteeringCommand, STEERING_USAGE, type SteeringCommand } from "./steering.ts";
 import { parseTopRequest, TOP_USAGE, type TopRequest } from "./top.ts";
 
@@ -56,6 +57,7 @@ export type Command =
   | { readonly command: "serve" | Flag }
   | { readonly command: "dead-letters"; readonly request: DeadLettersRequest }
   | { readonly command: "audit"; readonly request: AuditRequest }
+  | { readonly command: "doctor"; readonly request: DoctorRequest }
   | { readonly command: "top"; readonly request: TopRequest }
   | { readonly command: SteeringCommand };
 
@@ -78,6 +80,13 @@ const COMMANDS: Readonly<Record<Exclude<Command["command"], "serve" | Flag>, Gra
     parse: (operands, { json, reason }) => {
       const request = parseAuditRequest(operands, { json, reason });
       return "error" in request ? request : { command: "audit", request };
+    },
+  },
+  "doctor": {
+    options: ["json"],
+    parse: (operands, { json }) => {
+      const request = parseDoctorRequest(operands, { json });
+      return "error" in request ? request : { command: "doctor", request };
     },
   },
   "top": {
@@ -154,6 +163,7 @@ Usage: dsproxy [flag]
        dsproxy audit …
        dsproxy flush | pause | resume
        dsproxy top
+       dsproxy doctor …
 Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.
 
 Flags:
@@ -166,6 +176,8 @@ The numbers of all writes held against the database, by the instance on this mac
 ${AUDIT_USAGE}
 How the instance on this machine is, and what is wrong, in a terminal:
 ${TOP_USAGE}
+What is configured, reachable and risky, and what to do about it:
+${DOCTOR_USAGE}
 Routes; those under /admin by the admin socket, or with a key of ADMIN_KEY:
 ${routesHelp()}
 Options, from the environment, then .env in the working directory, then the default:

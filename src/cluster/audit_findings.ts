@@ -42,6 +42,7 @@ export class AuditFindings {
     metrics.auditDoubled.inc(countNumbers(twice));
     if (lost.length + twice.length + astray.length === 0) return;
     log.error("The audit found numbers that are not in the database once; see dsproxy audit", {
+      event: "audit-found",
       source,
       ...lost.length > 0 && { missing: logged(lost) },
       ...twice.length > 0 && { doubled: logged(twice) },

@@ -172,7 +172,10 @@ export class Leadership {
     if (clock.monotonicMs() >= endMs || this.#stop.signal.aborted) return;
     const onLate = (authority: Authority) => this.#left(REASONS[authority]);
     const office = this.#office = new Office(term, clock.now(), endMs, clock, onLate);
-    log.info("This instance leads", { leader: this.#name, term: term.number });
+    log.info("This instance leads", {
+      event: "leader-gained",
+      ...{ leader: this.#name, term: term.number },
+    });
     this.#working = this.#work(office).finally(() => this.#working = undefined);
   }
 
@@ -206,6 +209,7 @@ export class Leadership {
     this.#known = known;
     if (known.holder === before || known.holder === this.#holder) return;
     this.parts.log.info("Another instance leads", {
+      event: "leader-other",
       leader: known.holder,
       since: timeOf(known.sinceMs),
     });
@@ -225,7 +229,7 @@ export class Leadership {
     if (this.#failure === undefined) {
       this.parts.log.warn(
         isOver ? OVERTAKEN : "This instance cannot lead, nor say who does; it is tried again",
-        { error },
+        { event: "leader-unknown", error },
       );
     }
     this.#failure = reasonOf(error);
@@ -248,7 +252,8 @@ export class Leadership {
     this.#office = undefined;
     const { log } = this.parts;
     const tell = this.#stop.signal.aborted ? log.info.bind(log) : log.warn.bind(log);
-    const fields = { leader: this.#name, term: office?.term.number, reason };
+    const event = "leader-lost";
+    const fields = { event, leader: this.#name, term: office?.term.number, reason } as const;
     tell("This instance leads no more", fields);
   }
 

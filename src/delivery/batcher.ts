@@ -7,6 +7,7 @@ import { Backoff } from "../backoff.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { PauseSwitch } from "../pause_switch.ts";
+import { FlushOutage } from "../telemetry/flush_outage.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Delivery } from "./delivery.ts";
 import { Pace } from "./pace.ts";
@@ -78,12 +79,12 @@ const ENOUGH_ROWS = 5_000;
 
 export class Batcher {
   #state: BatcherState = "stopped";
-  #failures = 0;
   #begunMs = -Infinity;
   /** The last flush had so many rows. */
   #lastRows = 0;
   readonly #pace: Pace;
   readonly #backoff: Backoff;
+  readonly #outage: FlushOutage;
   #flushing: Promise<unknown> | undefined;
   #stopTicking: (() => void) | undefined;
   #stopListening: (() => void) | undefined;
@@ -91,7 +92,9 @@ export class Batcher {
 
   constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {
     this.#pace = new Pace(options.max, parts.clock);
-    const { random } = parts;
+    const { random, log, clock } = parts;
+    const meanwhile = "what waits stays in the journal, and is tried again";
+    this.#outage = new FlushOutage({ log, clock, meanwhile });
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
@@ -247,7 +250,7 @@ export class Batcher {
   }
 
   async #flush(): Promise<FlushOutcome> {
-    const { delivery, clock, log, pausing } = this.parts;
+    const { delivery, clock, pausing } = this.parts;
     this.#begunMs = clock.monotonicMs();
     try {
       const settlement = await delivery.step(this.#pace.restMs === 0 && !pausing.isPaused);
@@ -255,24 +258,23 @@ export class Batcher {
       const { unsettled } = delivery;
       this.#pace.flushed({ begunMs: this.#begunMs, rows: this.#lastRows, unsettled });
       if (this.parts.isAwaited()) this.#pace.hurry();
-      if (settlement !== undefined && this.#failures > 0) {
-        log.info("The store takes writes again", { failures: this.#failures });
-      }
-      this.#failures = 0;
+      if (settlement !== undefined) this.#outage.succeeded({ waiting: unsettled + this.#lastRows });
       this.#backoff.reset();
       // Entries that wait but are not durable yet announce themselves by notify.
       return settlement === undefined ? "empty" : "stored";
     } catch (error) {
-      this.#failures++;
       this.#lastRows = 0;
-      const { rowsInHand: rows } = delivery;
-      const told = { rows, attempt: this.#failures, error };
-      // Others tell that the store is away: with nothing in hand that keeps nothing from it.
-      if (rows === 0 && error instanceof StoreError) {
-        log.debug("The store was not asked for its marks; it is asked again", told);
-      } else log.warn("A flush failed; its rows stay in the journal and are tried again", told);
+      this.#tellFailure(error);
       return "failed";
     }
+  }
+
+  #tellFailure(error: unknown): void {
+    const { delivery: { rowsInHand, unsettled }, log } = this.parts;
+    // Others tell that the store is away: with nothing in hand that keeps nothing from it.
+    if (rowsInHand === 0 && error instanceof StoreError) {
+      log.debug("The store was not asked for its marks; it is asked again", { error });
+    } else this.#outage.failed(error, { waiting: unsettled });
   }
 
   #backOff(): void {

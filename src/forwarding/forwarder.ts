@@ -4,12 +4,13 @@
  * harm, as the store leaves out what it has. Nothing is settled by it: the store has to have it.
  */
 import { Backoff } from "../backoff.ts";
-import { BrokerError, BrokerRefusesError, reasonOf } from "../errors.ts";
+import { reasonOf } from "../errors.ts";
 import type { PauseSwitch } from "../pause_switch.ts";
 import type { Publisher } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EntryGroup } from "../ports/group_store.ts";
 import type { GroupSource, ReadGroup } from "../ports/group_source.ts";
+import { BrokerOutage } from "../telemetry/broker_outage.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { encodeGroup } from "./group_message.ts";
@@ -51,7 +52,6 @@ const UNDER_WAY_MAX = 32;
 const RETRY_MS = 100;
 /** … up to here. */
 const RETRY_MAX_MS = 5_000;
-const TOLD_AGAIN_MS = 60_000;
 
 export class Forwarder {
   /** They are in the order of the journal; of those that failed none is forgotten. */
@@ -65,14 +65,14 @@ export class Forwarder {
   #isNotified = false;
   readonly #backoff: Backoff;
   #failure: string | undefined;
-  #isTold = false;
-  #lastTold = { reason: "", atMs: -Infinity };
+  readonly #outage: BrokerOutage;
   #cancelRetry: (() => void) | undefined;
   #stopListening: (() => void) | undefined;
   #onIdle: (() => void) | undefined;
 
   constructor(private readonly parts: ForwarderParts) {
-    const { random } = parts;
+    const { random, log, clock } = parts;
+    this.#outage = new BrokerOutage(log, clock);
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
@@ -206,9 +206,8 @@ export class Forwarder {
   }
 
   #confirmed(): void {
-    const { log, onReplicated } = this.parts;
-    if (this.#isTold) log.info("The broker takes messages again");
-    this.#isTold = false;
+    const { onReplicated } = this.parts;
+    this.#outage.succeeded();
     this.#failure = undefined;
     this.#backoff.reset();
     while (this.#underWay[0]?.state === "confirmed") {
@@ -221,29 +220,12 @@ export class Forwarder {
   #failed(error: unknown): void {
     if (this.#state !== "running") return;
     this.#failure = reasonOf(error);
-    this.#tell(error, this.#failure);
+    this.#outage.failed(error);
     this.#state = "backing off";
     this.#cancelRetry = this.parts.clock.setTimeout(() => {
       this.#state = "running";
       this.notify();
     }, this.#backoff.nextMs());
-  }
-
-  /** Of a broker that takes one message and not the next the same is told once a minute. */
-  #tell(error: unknown, reason: string): void {
-    const { clock, log } = this.parts;
-    const nowMs = clock.monotonicMs();
-    const isSame = reason === this.#lastTold.reason;
-    if (isSame && (this.#isTold || nowMs - this.#lastTold.atMs < TOLD_AGAIN_MS)) return;
-    this.#lastTold = { reason, atMs: nowMs };
-    this.#isTold = true;
-    if (!(error instanceof BrokerError)) {
-      log.error("What is durable cannot be read to be sent to the broker", { reason });
-      return;
-    }
-    const told = "The broker does not take messages: they stay in the journal, and are sent later";
-    if (error instanceof BrokerRefusesError) log.error(told, { reason });
-    else log.warn(told, { reason });
   }
 
   #tellIdle(): void {

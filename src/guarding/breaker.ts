@@ -44,6 +44,13 @@ function causeOf(error: unknown): unknown {
   return cause;
 }
 
+/** It is told of both once a change, but of `onOpen` also when a try whether it is back failed. */
+export interface BreakerListener {
+  /** @param error the failure that opened it */
+  onOpen(error: unknown): void;
+  onClosed(): void;
+}
+
 export class Breaker {
   readonly #policy = circuitBreaker(
     handleWhen((error) => !isAnswer(error) && !this.#isCounted(error)),
@@ -54,8 +61,16 @@ export class Breaker {
   #lastFailure: unknown;
 
   /** @param name what messages call the dependency */
-  constructor(private readonly name: string, private readonly clock: Pick<Clock, "monotonicMs">) {
-    this.#policy.onBreak(() => this.#openedMs = clock.monotonicMs());
+  constructor(
+    private readonly name: string,
+    private readonly clock: Pick<Clock, "monotonicMs">,
+    listener?: BreakerListener,
+  ) {
+    this.#policy.onBreak((reason) => {
+      this.#openedMs = clock.monotonicMs();
+      listener?.onOpen("error" in reason ? reason.error : undefined);
+    });
+    this.#policy.onReset(() => listener?.onClosed());
     this.#policy.onFailure(({ reason }) =>
       this.#lastFailure = "error" in reason ? reason.error : undefined
     );

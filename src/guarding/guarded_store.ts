@@ -23,7 +23,7 @@ import type {
 import type { Applied, EntryGroup, Folded, GroupStore } from "../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../ports/store.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
-import { type Breaker, BreakerOpenError } from "./breaker.ts";
+import { type Breaker, BreakerOpenError, CLOSED } from "./breaker.ts";
 
 interface StoreBreakers {
   /** Guards whatever is not a look-up. */
@@ -40,11 +40,14 @@ export type StoreCall =
   | keyof DeadLetterSweeps
   | keyof GroupStore;
 
-/** @param onFault is told of each call that was made and failed, whether its caller tells or not */
+/**
+ * @param onFault is told of each call that was made and failed, whether its caller tells or not;
+ * with `isOpen` its breaker is, which is told already
+ */
 export function guardStore(
   { store, identity, deadLetters, sweeps, groups, ...ofLeader }: StorePorts,
   breakers: StoreBreakers,
-  onFault: (call: StoreCall, error: unknown) => void,
+  onFault: (call: StoreCall, error: unknown, isOpen: boolean) => void,
 ): StorePorts {
   const guard = new StoreGuard(breakers, onFault);
   return {
@@ -64,7 +67,7 @@ const ANSWERS = [RejectedRowError, StoreWentBackError, GroupsOverlapError, Forei
 class StoreGuard {
   constructor(
     private readonly breakers: StoreBreakers,
-    private readonly onFault: (call: StoreCall, error: unknown) => void,
+    private readonly onFault: (call: StoreCall, error: unknown, isOpen: boolean) => void,
   ) {}
 
   /**
@@ -79,7 +82,9 @@ class StoreGuard {
       if (error instanceof BreakerOpenError) {
         throw new StoreNotAskedError(error.message, undefined, { cause: error.cause });
       }
-      if (!ANSWERS.some((answer) => error instanceof answer)) this.onFault(call, error);
+      if (!ANSWERS.some((answer) => error instanceof answer)) {
+        this.onFault(call, error, breaker.state !== CLOSED);
+      }
       throw error;
     }
   }

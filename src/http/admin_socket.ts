@@ -58,13 +58,17 @@ export class AdminSocket {
       await removeReplacement(dataDir);
       const reason = await this.#listenAt(path);
       if (reason !== undefined) {
-        log.warn("The admin socket cannot be where it was to be", { wanted: path, reason });
+        log.warn("The admin socket cannot be where it was to be", {
+          event: "admin-socket",
+          ...{ wanted: path, reason },
+        });
         await this.#listenElsewhere();
       }
-      log.info(`Admin routes listening on the socket ${this.#path}`);
+      log.info(`Admin routes listening on the socket ${this.#path}`, { event: "admin-socket" });
     } catch (error) {
       if (error instanceof SocketInUseError) throw error;
       log.error("There is no admin socket: the commands for this instance will not work", {
+        event: "admin-socket",
         wanted: path,
         error,
       });
@@ -77,7 +81,11 @@ export class AdminSocket {
       await this.#remove();
     } catch (error) {
       // The next start finds it stale, and takes its place.
-      this.options.log.warn("The admin socket cannot be removed", { path: this.#path, error });
+      this.options.log.warn("The admin socket cannot be removed", {
+        event: "admin-socket",
+        path: this.#path,
+        error,
+      });
     }
     await this.#listener.stop();
   }

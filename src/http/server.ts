@@ -7,6 +7,7 @@ import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { AdminSocket } from "./admin_socket.ts";
 import { requireAdmin } from "./guards/admin_access.ts";
+import { Defects } from "./defects.ts";
 import { crossSiteHeaders, type OriginPolicy, requireSameSite } from "./guards/cross_site.ts";
 import { requirePlainHost } from "./guards/plain_host.ts";
 import type { Door } from "./handler.ts";
@@ -57,10 +58,12 @@ export class Server {
   readonly #network: Listener<Deno.NetAddr>;
   readonly #adminSocket: AdminSocket;
   readonly #counts: RequestCounts;
+  readonly #defects: Defects;
 
   constructor(private readonly options: ServerOptions, private readonly parts: ServerParts) {
     const { admin, dataDir, host, origins, port } = options;
     this.#counts = new RequestCounts(parts.metrics);
+    this.#defects = new Defects(parts.log);
     this.#guards = {
       "cross-site": (request) => requireSameSite(request, origins),
       "admin-access": (request, door) => requireAdmin(request, door, admin.keyHashes),
@@ -177,7 +180,7 @@ export class Server {
 
   #refuse(error: unknown, route: string): Response {
     if (!(error instanceof AppError)) {
-      this.parts.log.error("A request failed on a defect", { route, error });
+      this.#defects.note(route, error);
       return problem(
         new AppError("internal-error", "Something went wrong here. It has been logged."),
       );
@@ -186,7 +189,10 @@ export class Server {
     if (response.status === 503 || response.status === 413) {
       this.parts.metrics.shed.inc({ reason: error.code });
     }
-    if (error.cause !== undefined) this.parts.log.debug("A request was refused", { route, error });
+    if (error.cause !== undefined) {
+      const told = { event: "request-refused", route, error } as const;
+      this.parts.log.debug("A request was refused", told);
+    }
     return response;
   }
 }

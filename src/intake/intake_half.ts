@@ -124,7 +124,7 @@ export class IntakeHalf implements IntakeListener {
     log.error(
       "More users than can be kept in mind have writes that wait for the database: until it has " +
         "them, reads of the others find what it has",
-      { users: maxPendingUsers },
+      { event: "writes-unread", users: maxPendingUsers },
     );
   }
 

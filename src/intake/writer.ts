@@ -103,7 +103,12 @@ export class Writer {
     if (lost.length === 0) return;
     log.error(
       "Writes acknowledged as 'accepted' (memory only) could not be made durable and are lost",
-      { writes: lost.length, firstWriteId: writeId(lost[0]!), lastWriteId: writeId(lost.at(-1)!) },
+      {
+        event: "writes-lost",
+        writes: lost.length,
+        firstWriteId: writeId(lost[0]!),
+        lastWriteId: writeId(lost.at(-1)!),
+      },
     );
   }
 

@@ -189,3 +189,14 @@ Deno.test("askReady says so when nobody listens, or nobody can know where", asyn
   assert.equal(unknown.ok, false);
   assert.match(unknown.message, /PROXY_PORT is 0/);
 });
+
+Deno.test("the doctor takes --json, and nothing else", () => {
+  assert.deepEqual(parseCommandLine(["doctor"]), { command: "doctor", request: { json: false } });
+  assert.deepEqual(parseCommandLine(["doctor", "--json"]), {
+    command: "doctor",
+    request: { json: true },
+  });
+  for (const args of [["doctor", "now"], ["doctor", "--reason", "x"], ["doctor", "--help"]]) {
+    assert.ok("error" in parseCommandLine(args), args.join(" "));
+  }
+});

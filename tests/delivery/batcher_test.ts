@@ -48,7 +48,7 @@ function setUp({ size = 10, intervalMs = 2_000, max = 1_000 } = {}) {
   const pausing = new PauseSwitch();
   const waiters = { isAwaited: false };
   const lines: string[] = [];
-  const log = new Log("warn", "json", (line) => lines.push(line));
+  const log = new Log("info", "json", (line) => lines.push(line));
   const batcher = new Batcher(
     { size, intervalMs, max },
     { delivery, clock, log, pausing, random: () => 0.5, isAwaited: () => waiters.isAwaited },
@@ -264,7 +264,10 @@ Deno.test("a success begins the waits anew, and is told", async () => {
   const { steps } = delivery;
   await clock.advance(100);
   assert.equal(delivery.steps, steps + 1);
-  assert.match(lines.at(-1)!, /"attempt":2/);
+  const told = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  assert.deepEqual(told.map(({ event }) => event), ["flush-failed", "store-back"]);
+  assert.deepEqual([told[0]!.waiting, told[0]!.error, told[1]!.failures], [10, "down", 4]);
+  assert.ok(Number(told[1]!.lastedMs) >= 1_000, lines[1]!);
   await batcher.stop();
 });
 
