@@ -120,10 +120,11 @@ class Application implements App {
   ) {
     const { clock } = surroundings;
     this.#log = new Log(config.log.level, config.log.format);
+    const tell = (dependency: string) => tellBreaker(dependency, this.#log, clock);
     this.#breakers = {
-      "store": new Breaker("The store", clock, tellBreaker("store", this.#log, clock)),
-      "store-reads": new Breaker("The store", clock, tellBreaker("store-reads", this.#log, clock)),
-      "cache": new Breaker("The cache", clock, tellBreaker("cache", this.#log, clock)),
+      "store": new Breaker("The store", clock, { listener: tell("store") }),
+      "store-reads": new Breaker("The store", clock, { listener: tell("store-reads") }),
+      "cache": new Breaker("The cache", clock, { listener: tell("cache"), countsCauses: true }),
     };
     this.#metrics = this.#makeMetrics();
     this.#gate = new StoreGate(storePlace(config.store), this.#log);

@@ -188,3 +188,15 @@ export function reasonOf(error: unknown): string {
   }
   return error instanceof Error ? error.message : String(error);
 }
+
+/** So long is no chain of causes that means anything; a circle has no end. */
+const CAUSES_MAX = 10;
+
+/** Returns what an error came of first, as far as errors say so. */
+export function rootCauseOf(error: unknown): unknown {
+  let cause = error;
+  for (let i = 0; i < CAUSES_MAX && cause instanceof Error && cause.cause !== undefined; i++) {
+    cause = cause.cause;
+  }
+  return cause;
+}

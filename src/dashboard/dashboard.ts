@@ -59,13 +59,20 @@ export class Dashboard {
       board,
       clock,
       (error) =>
-        log.warn("Pages of instances do not show each other: Redis refuses that", { error }),
+        log.warn("Pages of instances do not show each other: Redis refuses that", {
+          event: "board-refused",
+          error,
+        }),
     );
     this.#onFault = limitRate(
       clock,
       FAULT_LOG_INTERVAL_MS,
-      (suppressed, error) =>
-        log.error("The dashboard could not be brought up to date", { suppressed, error }),
+      (heldBack, error) =>
+        log.error("The dashboard could not be brought up to date", {
+          event: "dashboard-failed",
+          heldBack,
+          error,
+        }),
     );
   }
 

@@ -4,7 +4,7 @@
  * updates the cache itself, so what finds no room is left to that.
  */
 import type { CacheClient } from "../reading/cache_client.ts";
-import type { Entry } from "../domain.ts";
+import { type Entry, newestOfEach } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { bytesOf } from "../packed.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -29,6 +29,7 @@ export class CacheFeed {
   /** Of one run, all up to a number was left to flushes. */
   #left = { run: "", seq: 0 };
   #failures = 0;
+  #isStopped = false;
   /** It counts entries that are under way, too, as they are in memory as well. */
   #bytes = 0;
   #sending: Promise<void> | undefined;
@@ -45,6 +46,7 @@ export class CacheFeed {
    * together with all that comes before the next call.
    */
   offer(entries: readonly Entry[]): void {
+    if (this.#isStopped) return;
     for (const entry of entries) {
       const bytes = bytesOf(entry);
       if (this.#bytes + bytes > this.maxBytes) continue;
@@ -60,12 +62,12 @@ export class CacheFeed {
    */
   leaveTo({ entries, lastSeq }: Batch): void {
     this.#left = { run: entries[0]!.run, seq: lastSeq };
-    if (this.#waiting.length === 0 || !this.#isLeft(this.#waiting[0]!)) return;
     this.#waiting = this.#withoutLeft(this.#waiting);
   }
 
-  /** Drops what waits; resolves when nothing is under way. */
+  /** Drops what waits, and takes nothing more; resolves when nothing is under way. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     await this.#sending;
     this.#endPause?.();
     this.#endPause = undefined;
@@ -82,13 +84,21 @@ export class CacheFeed {
     const isTaken = await this.cache.offer(entries);
     this.#failures = isTaken ? 0 : this.#failures + 1;
     if (isTaken) { for (const entry of entries) this.#bytes -= bytesOf(entry); }
-    else this.#waiting = [...this.#withoutLeft(entries), ...this.#waiting];
+    else this.#waiting = this.#newest([...this.#withoutLeft(entries), ...this.#waiting]);
     this.#sending = undefined;
+    if (this.#isStopped) return;
     const isAgain = this.#failures > 0 && this.#failures <= AT_ONCE_AGAIN;
     this.#endPause = this.clock.setTimeout(() => {
       this.#endPause = undefined;
       this.#sendWhatWaits();
     }, isAgain ? AGAIN_MS : PAUSE_MS);
+  }
+
+  /** What may be offered many times is offered once for each user. */
+  #newest(entries: readonly Entry[]): Entry[] {
+    const newest = new Set(newestOfEach(entries));
+    for (const entry of entries) if (!newest.has(entry)) this.#bytes -= bytesOf(entry);
+    return [...newest];
   }
 
   #isLeft({ run, seq }: Entry): boolean {

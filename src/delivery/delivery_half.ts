@@ -86,5 +86,7 @@ export class DeliveryHalf {
   /** Lets whatever is still under way settle nothing, as another half may be at work by then. */
   giveUp(): void {
     this.#delivery.giveUp();
+    // The next half has a feed of its own, and tells only that one what the store has refused.
+    void this.#feed.stop();
   }
 }

@@ -6,6 +6,7 @@ import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "co
 import {
   GroupsOverlapError,
   RejectedRowError,
+  rootCauseOf,
   StoreRefusesError,
   StoreWentBackError,
 } from "../errors.ts";
@@ -38,17 +39,20 @@ function isAnswer(error: unknown): boolean {
     error instanceof StoreWentBackError || error instanceof GroupsOverlapError;
 }
 
-function causeOf(error: unknown): unknown {
-  let cause = error;
-  while (cause instanceof Error && cause.cause !== undefined) cause = cause.cause;
-  return cause;
-}
-
 /** It is told of both once a change, but of `onOpen` also when a try whether it is back failed. */
 export interface BreakerListener {
   /** @param error the failure that opened it */
   onOpen(error: unknown): void;
   onClosed(): void;
+}
+
+interface BreakerOptions {
+  readonly listener?: BreakerListener;
+  /**
+   * All calls that one lost connection took with it have one cause, and are one failure then. That
+   * is for calls which fail at once while there is no connection, so that nobody waits.
+   */
+  readonly countsCauses?: boolean;
 }
 
 export class Breaker {
@@ -64,8 +68,9 @@ export class Breaker {
   constructor(
     private readonly name: string,
     private readonly clock: Pick<Clock, "monotonicMs">,
-    listener?: BreakerListener,
+    private readonly options: BreakerOptions = {},
   ) {
+    const { listener } = options;
     this.#policy.onBreak((reason) => {
       this.#openedMs = clock.monotonicMs();
       listener?.onOpen("error" in reason ? reason.error : undefined);
@@ -94,10 +99,9 @@ export class Breaker {
     return await this.#policy.execute(call);
   }
 
-  /** All calls that one lost connection took with it have one cause, and are one failure. */
   #isCounted(error: unknown): boolean {
-    return this.state === CLOSED && error instanceof Error &&
-      causeOf(error) === causeOf(this.#lastFailure);
+    return this.options.countsCauses === true && this.state === CLOSED && error instanceof Error &&
+      rootCauseOf(error) === rootCauseOf(this.#lastFailure);
   }
 
   #refuses(): boolean {

@@ -5,7 +5,8 @@
  * every user.
  */
 import { type Entry, newestOfEach, type ValuelessEntry } from "../domain.ts";
-import { CacheStaleError } from "../errors.ts";
+import { CacheStaleError, rootCauseOf } from "../errors.ts";
+import { DeadlineError } from "../deadline.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { bytesOf } from "../packed.ts";
 import type { Cache, CachedEntry, FillToken } from "../ports/cache.ts";
@@ -64,6 +65,7 @@ export class CacheClient {
   #fillBytes = 0;
   /** It is of the last flush's work, or of its second try. */
   #succeeded = true;
+  #lastFault: unknown;
   /** Since then no copy could be asked for, by the monotonic clock. */
   #failingSinceMs: number | undefined;
 
@@ -104,7 +106,8 @@ export class CacheClient {
     this.parts.onFault(error);
     const nowMs = this.parts.clock.monotonicMs();
     this.#failingSinceMs ??= nowMs;
-    if (!this.isShared || nowMs - this.#failingSinceMs >= AGAIN_MS) return undefined;
+    if (nowMs - this.#failingSinceMs >= AGAIN_MS) return undefined;
+    if (!this.isShared || !mayPassAtOnce(error)) return undefined;
     await this.#pause();
     // It may be suspected by now.
     const doubt = this.#doubts.of(userId);
@@ -183,7 +186,7 @@ export class CacheClient {
   async #succeedsAgain(work: () => Promise<boolean>): Promise<boolean> {
     const hadSucceeded = this.#succeeded;
     this.#succeeded = await work();
-    if (this.#succeeded || !hadSucceeded) return this.#succeeded;
+    if (this.#succeeded || !hadSucceeded || !mayPassAtOnce(this.#lastFault)) return this.#succeeded;
     await this.#pause();
     return this.#succeeded = await work();
   }
@@ -205,6 +208,7 @@ export class CacheClient {
       return true;
     } catch (error) {
       this.parts.onFault(error);
+      this.#lastFault = error;
       this.#doubts.suspect([{ userId }], "refused");
       return false;
     }
@@ -273,6 +277,7 @@ export class CacheClient {
       return await call ?? true;
     } catch (error) {
       this.parts.onFault(error);
+      this.#lastFault = error;
       // It may still arrive, after something newer was there and was lost again.
       this.#doubts.suspect(
         error instanceof CacheStaleError ? error.userIds.map((userId) => ({ userId })) : entries,
@@ -281,4 +286,12 @@ export class CacheClient {
       return false;
     }
   }
+}
+
+/**
+ * A lost connection is made again at once. Who was silent until the deadline would be asked over the
+ * same connection, and as long again.
+ */
+function mayPassAtOnce(error: unknown): boolean {
+  return !(rootCauseOf(error) instanceof DeadlineError);
 }

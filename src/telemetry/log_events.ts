@@ -50,6 +50,8 @@ export const LOG_EVENTS = {
   "adoption-failed": "one cannot be adopted, or not as a whole",
   "slots-local": "flushes are bounded in this process alone",
   "slots-shared": "they are bounded over all instances again",
+  "board-refused": "Redis does not let instances leave notes for each other's pages",
+  "dashboard-failed": "the page's numbers could not be brought up to date, on a defect",
   "request-failed": "a request failed on a defect",
   "request-refused": "at level debug: a request was refused for a reason of ours",
   "listener-failed": "connections cannot be accepted",

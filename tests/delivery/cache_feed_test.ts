@@ -115,3 +115,22 @@ Deno.test("what was not taken, and a flush has brought meanwhile, is not offered
   await clock.advance(100);
   assert.deepEqual(calls, [[1, 2, 3], [3]]);
 });
+
+Deno.test("after a stop nothing is offered any more, whatever was under way", async () => {
+  const { feed, calls, answerAtOnce, clock } = setUp(1_000_000);
+  feed.offer([entry(1)]);
+  const stopped = feed.stop();
+  await answerAtOnce(false);
+  await stopped;
+  feed.offer([entry(2)]);
+  await clock.advance(2_000);
+  assert.deepEqual([calls, clock.timers], [[[1]], 0]);
+});
+
+Deno.test("what may be offered again and again is offered once for each user", async () => {
+  const { feed, calls, answerAtOnce, clock } = setUp(1_000_000);
+  feed.offer([1, 2, 3].map((seq) => entry(seq, { userId: "u", ts: seq })));
+  await answerAtOnce(false);
+  await clock.advance(100);
+  assert.deepEqual(calls, [[1, 2, 3], [3]]);
+});

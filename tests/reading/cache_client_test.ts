@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { CacheClient } from "../../src/reading/cache_client.ts";
+import { DeadlineError } from "../../src/deadline.ts";
 import { CacheStaleError } from "../../src/errors.ts";
 import { CACHE_LATE_EFFECT_MS } from "../../src/ports/cache.ts";
 import { FakeCache } from "../support/fake_cache.ts";
@@ -287,4 +288,12 @@ Deno.test("what goes on failing is not waited for again", async () => {
   await client.update([entry(2)]);
   assert.equal(await client.get("u"), undefined);
   assert.deepEqual([clock.timers, told.length], [timers, 2]);
+});
+
+Deno.test("who was silent until the deadline is not waited for twice", async () => {
+  const { clock, cache, told, client } = setUp();
+  cache.failWith = new CacheStaleError([], "late", { cause: new DeadlineError("250 ms") });
+  await client.update([entry(1)]);
+  assert.equal(await client.get("u"), undefined);
+  assert.deepEqual([clock.timers, told.length, cache.offered.length], [0, 1, 1]);
 });

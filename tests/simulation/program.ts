@@ -190,7 +190,10 @@ export class Program {
       for (const entry of entries) this.doors?.intake.pending.settle([entry], entry.seq);
     };
     return new CacheClient({
-      cache: new GuardedCache(buggyCache(cache, bug, release), new Breaker("The cache", clock)),
+      cache: new GuardedCache(
+        buggyCache(cache, bug, release),
+        new Breaker("The cache", clock, { countsCauses: true }),
+      ),
       ttlMs: this.settings.cacheTtlMs,
       clock,
       onFault: () => {},

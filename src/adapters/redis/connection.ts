@@ -41,6 +41,8 @@ const CONNECT_TIMEOUT_MS = 3000;
 const FIRST_RETRY_MS = 50;
 /** … and one that is away for long is asked so often, which costs nothing. */
 const MAX_RETRY_MS = 2000;
+/** A connection that has lasted so long, and answered, is no sign of a server that cuts them all. */
+const STEADY_MS = 250;
 /**
  * A connection can go silent without breaking; for this long, and a call's deadline, changes by
  * others may be missed.
@@ -64,6 +66,7 @@ export class Connection {
   /** It says whether `#client` is connected; if not, it is being connected, or lost. */
   #online = false;
   #connecting: Promise<void> = Promise.resolve();
+  #onlineSinceMs = 0;
   #failedAttempts = 0;
   /** What it answers is no sign then that it can be used. */
   #isUnfit = false;
@@ -113,7 +116,7 @@ export class Connection {
     }
     const answer = this.#limit.within(work(client, peer));
     // Whoever serves loses no time after the next loss, though no heartbeat came in between.
-    if (this.#failedAttempts > 0 && !this.#isUnfit) {
+    if (this.#failedAttempts > 0 && !this.#isUnfit && this.#onlineForMs >= STEADY_MS) {
       answer.then(() => this.#failedAttempts = 0, () => {});
     }
     return answer.catch((error) => {
@@ -172,6 +175,10 @@ export class Connection {
     return [client, new Peer(client, (message) => this.notice(message))];
   }
 
+  get #onlineForMs(): number {
+    return systemClock.monotonicMs() - this.#onlineSinceMs;
+  }
+
   #isUsed(client: RedisClient): boolean {
     return this.#online && this.#client === client;
   }
@@ -189,6 +196,7 @@ export class Connection {
     }
     if (this.#closed) return client.destroy();
     this.#online = true;
+    this.#onlineSinceMs = systemClock.monotonicMs();
     this.#heartbeat = setInterval(() => void this.#probe(), HEARTBEAT_MS);
   }
 
@@ -239,6 +247,7 @@ export class Connection {
       await withDeadline(this.#peer.refresh(), this.options.callTimeoutMs, "TIME");
       // This comes when something was answered, not when the connection was made: a server that
       // takes connections, and refuses what is asked of them, is not asked for ever.
+      if (this.#isUnfit && this.#onlineForMs < MAX_RETRY_MS) return;
       this.#failedAttempts = 0;
       this.#isUnfit = false;
     } catch (error) {
