@@ -17,13 +17,36 @@ interface ServiceGaugesParts {
 /** A scrape must not wait for a store that is away. */
 const SCRAPE_LIMIT_MS = 500;
 
+/** With so many entries that wait, the store has something better to do than to answer a scrape. */
+const BUSY_DEPTH = 500;
+
+/** However many scrape, the store is asked for this by one at a time. */
+class DeadLetterCount {
+  #last: number | undefined;
+  #counting: Promise<number> | undefined;
+
+  constructor(private readonly ask: () => Promise<number>) {}
+
+  /** @param isBusy has the number that is known do, while the store is asked for the next one */
+  async read(isBusy: boolean): Promise<number> {
+    const counting = this.#counting ??= this.#count().finally(() => this.#counting = undefined);
+    if (!isBusy || this.#last === undefined) return await counting;
+    // Its failure is that of the scrape that waits for it, or of nobody.
+    counting.catch(() => {});
+    return this.#last;
+  }
+
+  async #count(): Promise<number> {
+    return this.#last = await withDeadline(this.ask(), SCRAPE_LIMIT_MS, "The store");
+  }
+}
+
 export function serviceGauges(config: Config, parts: ServiceGaugesParts): Gauges {
   const { clock, breakers, asked, deadLetters, leads } = parts;
   const { role, store, cache, queue, journal } = config;
   const status = () => asked().service.status;
   const checks = readinessChecks(asked);
-  // However many scrape, the store is asked by one at a time.
-  let counting: Promise<number> | undefined;
+  const count = new DeadLetterCount(deadLetters);
   return {
     queueDepth: () => status()?.depth ?? 0,
     queueOldestAgeSeconds: () => {
@@ -43,9 +66,7 @@ export function serviceGauges(config: Config, parts: ServiceGaugesParts): Gauges
       if (phase === "starting" || phase === "recovering") {
         throw new Error("The store is not asked yet");
       }
-      counting ??= withDeadline(deadLetters(), SCRAPE_LIMIT_MS, "The store")
-        .finally(() => counting = undefined);
-      return await counting;
+      return await count.read((status()?.depth ?? 0) > BUSY_DEPTH);
     },
     breakers,
     kinds: { role, store: store.kind, cache: cache.kind, queue: queue.kind },
