@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { AppError } from "../src/errors.ts";
+import { PauseSwitch } from "../src/pause_switch.ts";
 import { Steering } from "../src/steering.ts";
 import { settle } from "./support/fake_clock.ts";
 import { ServiceFixture } from "./support/service.ts";
@@ -50,4 +51,36 @@ Deno.test("a stop while paused flushes nothing, and answers who waits for a flus
   assert.equal(up.clock.timers, 0);
   steering.resume();
   assert.deepEqual([gauge, steering.pausedMs], [[1, 0], undefined]);
+});
+
+Deno.test("a drain also brings what becomes durable meanwhile, and a worker has none", async () => {
+  const { up, steering, clock, store } = steered();
+  await up.start();
+  const writes = Promise.all([up.write("a"), up.write("b")]);
+  const drained = steering.drain();
+  for (let i = 0; i < 5; i++) await clock.advance(50);
+  assert.deepEqual([await drained, (await writes).length, store.rows.length], [true, 2, 2]);
+  await assert.rejects(
+    up.write("late"),
+    (error) => error instanceof AppError && error.code === "shutting-down",
+  );
+  assert.match(steering.refusal!, /^drained/);
+  steering.resume();
+  await up.write("again");
+  const pausing = new PauseSwitch();
+  const worker = new Steering({
+    ...{ pausing, clock, metrics: {} as never },
+    service: () => ({ outward: undefined, status: undefined }),
+  });
+  await assert.rejects(
+    worker.drain(),
+    (error) => error instanceof AppError && error.code === "no-such-path",
+  );
+  await steering.pause();
+  await assert.rejects(
+    steering.drain(),
+    (error) => error instanceof AppError && error.code === "paused",
+  );
+  assert.equal(steering.refusal, undefined, "nothing was drained");
+  await up.stop();
 });

@@ -112,7 +112,7 @@ export function helpText(version: string): string {
 Usage: dsproxy [flag]
        dsproxy dead-letters …
        dsproxy audit …
-       dsproxy flush | pause | resume
+       dsproxy flush | pause | resume | drain
 Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.
 
 Flags:
