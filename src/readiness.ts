@@ -15,7 +15,10 @@ export interface Asked {
   /** It knows why look-ups are refused, while nothing is written. */
   readonly firstContact: { readonly refusal: string | undefined };
   readonly leadership: { readonly description: string };
-  readonly steering: { readonly description: string | undefined };
+  readonly steering: {
+    readonly refusal: string | undefined;
+    readonly description: string | undefined;
+  };
 }
 
 const REASONS: Readonly<Record<Phase, string | undefined>> = {
@@ -38,7 +41,11 @@ export function readinessChecks(asked: () => Asked): HealthCheck[] {
     { name: "journal", failure: () => service().status?.failure ?? service().status?.lackOfRoom },
     { name: "store", failure: () => service().refusal ?? asked().firstContact.refusal },
     { name: "broker", failure: () => undefined, note: () => service().brokerFailure },
-    { name: "delivery", failure: () => undefined, note: () => asked().steering.description },
+    {
+      name: "delivery",
+      failure: () => asked().steering.refusal,
+      note: () => asked().steering.description,
+    },
     { name: "leader", failure: () => undefined, note: () => asked().leadership.description },
   ];
 }

@@ -139,6 +139,13 @@ export class Service {
     this.#tell("intake started");
   }
 
+  /** Turns writes away, or takes them again, while reads and delivery go on. */
+  acceptWrites(accepts: boolean): void {
+    if (this.#phase !== "serving") return;
+    if (accepts) this.#intake.start();
+    else this.#intake.refuse();
+  }
+
   /** Turns requests away, while delivery goes on with what the journal has. */
   async stopIntake(limitMs = this.parts.graceMs): Promise<void> {
     if (!this.#isListening) return;

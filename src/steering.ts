@@ -1,6 +1,7 @@
 /**
- * Is what a person can do about the way of writes to the store: flush now, pause, resume. It is of
- * this instance, and ends with it: a start that nobody watches must not leave writes where they are.
+ * Is what a person can do about the way of writes to the store: flush now, pause, drain, resume. It
+ * is of this instance, and ends with it: a start that nobody watches must not leave writes where
+ * they are.
  */
 import { AppError } from "./errors.ts";
 import type { PauseSwitch } from "./pause_switch.ts";
@@ -13,6 +14,8 @@ interface SteeringParts {
   readonly service: () => {
     readonly outward: Outward | undefined;
     readonly status: { readonly depth: number } | undefined;
+    /** A worker has none: it takes what a broker gives it. */
+    acceptWrites?(accepts: boolean): void;
   };
   readonly clock: Pick<Clock, "now" | "monotonicMs" | "setTimeout">;
   readonly metrics: Pick<Metrics, "paused">;
@@ -26,6 +29,7 @@ const LOOK_MS = 20;
 
 export class Steering {
   #pausedMs: number | undefined;
+  #isDrained = false;
 
   constructor(private readonly parts: SteeringParts) {}
 
@@ -46,6 +50,13 @@ export class Steering {
     return `paused since ${since}: writes stay in the journal until POST /admin/resume`;
   }
 
+  /** It says why this is not ready; undefined while nobody has drained it. */
+  get refusal(): string | undefined {
+    return this.#isDrained
+      ? "drained: writes are turned away until POST /admin/resume, or a restart"
+      : undefined;
+  }
+
   /**
    * Lets nothing begin any more.
    * @returns whether what was under way has ended, for which this waits a moment
@@ -59,7 +70,9 @@ export class Steering {
   }
 
   resume(): void {
-    const { pausing, metrics } = this.parts;
+    const { pausing, metrics, service } = this.parts;
+    this.#isDrained = false;
+    service().acceptWrites?.(true);
     this.#pausedMs = undefined;
     metrics.paused.set(0);
     pausing.turn(false);
@@ -71,6 +84,35 @@ export class Steering {
    * @throws AppError `paused`, or `not-ready` while the service starts or stops
    */
   async flush(): Promise<boolean> {
+    return await this.#becomes(this.#flushNow(), FLUSH_LIMIT_MS);
+  }
+
+  /**
+   * Accepts no more, and flushes all there is. It may be called again, to go on.
+   * @returns whether nothing is left; false after a while
+   * @throws AppError as {@link flush}; `no-such-path` at a worker
+   */
+  async drain(): Promise<boolean> {
+    const service = this.parts.service();
+    if (service.acceptWrites === undefined) {
+      throw new AppError(
+        "no-such-path",
+        "A worker accepts no writes. Stop it: what it has not stored is given to others.",
+      );
+    }
+    this.#flushNow();
+    this.#isDrained = true;
+    service.acceptWrites(false);
+    // What was accepted a moment ago becomes durable meanwhile.
+    let isStored = this.#flushNow();
+    return await this.#becomes(() => {
+      if (isStored()) isStored = this.#flushNow();
+      return this.waiting === 0;
+    }, FLUSH_LIMIT_MS);
+  }
+
+  /** @returns tells whether the store has what is durable by now. @throws as {@link flush} */
+  #flushNow(): () => boolean {
     if (this.parts.pausing.isPaused) {
       throw new AppError(
         "paused",
@@ -78,7 +120,7 @@ export class Steering {
       );
     }
     const isStored = this.parts.service().outward?.flushNow();
-    if (isStored !== undefined) return await this.#becomes(isStored, FLUSH_LIMIT_MS);
+    if (isStored !== undefined) return isStored;
     throw new AppError("not-ready", "The service starts or stops just now. Try again in a moment.");
   }
 

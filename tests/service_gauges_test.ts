@@ -38,6 +38,7 @@ function setUp(role: "all" | "api" | "worker", queue: "journal" | "kafka") {
       },
       firstContact: { refusal: undefined },
       leadership: { description: "" },
+      steering: { refusal: undefined, description: undefined },
     }),
   });
   return { gauges, state };

@@ -21,6 +21,7 @@ import { FlushOutage } from "../telemetry/flush_outage.ts";
 import { FAULT_LOG_INTERVAL_MS, limitRate, type Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { RefusedRowsLog } from "../telemetry/refused_rows_log.ts";
+import { rowsOf, type Waiting, WaitingGroups } from "./waiting_groups.ts";
 
 export interface ApplierOptions {
   /** A flush starts as soon as this many rows wait … */
@@ -45,13 +46,6 @@ interface ApplierParts {
   readonly log: Log;
 }
 
-interface Waiting {
-  readonly group: EntryGroup;
-  readonly received: Received;
-  /** The broker was told what became of it. */
-  isDone: boolean;
-}
-
 /** Why a message is put among the dead letters of the broker. */
 type BuriedOutcome = "undecodable" | "overlapping" | "foreign";
 
@@ -63,10 +57,7 @@ const RETRY_MAX_MS = 5_000;
 const LAST_FLUSH_MS = 2_000;
 
 export class Applier {
-  #waiting: Waiting[] = [];
-  #rows = 0;
-  /** So many groups were received, and so many of them are done with, in their order. */
-  #groups = { received: 0, done: 0 };
+  readonly #waiting = new WaitingGroups();
   /** One transaction has so many rows: each failure halves them, each success doubles them. */
   #maxRows: number;
   #isStopped = false;
@@ -118,7 +109,7 @@ export class Applier {
 
   /** So many entries were received, and are not stored yet. */
   get depth(): number {
-    return this.#rows;
+    return this.#waiting.rows;
   }
 
   /**
@@ -126,7 +117,7 @@ export class Applier {
    * undefined when none waits.
    */
   get oldestAcceptedMs(): number | undefined {
-    return this.#waiting[0]?.group.entries[0]?.acceptedMs;
+    return this.#waiting.oldestAcceptedMs;
   }
 
   start(): void {
@@ -144,11 +135,11 @@ export class Applier {
    * @returns tells, whenever it is asked, whether all of that is there
    */
   flushNow(): () => boolean {
-    const { received } = this.#groups;
+    const { received } = this.#waiting.counts;
     return () => {
       // What failed waits for its time.
       if (this.#retryMs === undefined) this.#beginIfAny();
-      return this.#groups.done >= received;
+      return this.#waiting.counts.done >= received;
     };
   }
 
@@ -173,9 +164,7 @@ export class Applier {
       if (!(error instanceof UndecodableError)) throw error;
       return this.#bury(received, "undecodable", error.message);
     }
-    this.#waiting.push({ group, received, isDone: false });
-    this.#rows += group.entries.length;
-    this.#groups.received++;
+    this.#waiting.add(group, received);
     this.#beginWhenDue();
   }
 
@@ -206,7 +195,7 @@ export class Applier {
 
   /** A broker that has given all it gives at a time gives nothing more to wait for. */
   #isFull(): boolean {
-    return this.#rows >= this.options.size ||
+    return this.#waiting.rows >= this.options.size ||
       this.#waiting.length >= this.parts.consumer.maxGivenOut;
   }
 
@@ -220,36 +209,17 @@ export class Applier {
   }
 
   async #flush(): Promise<void> {
-    const batch = this.#batch();
+    const batch = this.#waiting.take(this.#maxRows);
     try {
       await this.#apply(batch);
-      this.#outage.succeeded({ waiting: this.#rows + rowsOf(batch) });
+      this.#outage.succeeded({ waiting: this.#waiting.rows + rowsOf(batch) });
       this.#retryMs = this.#failure = this.#refusal = undefined;
       this.#backoff.reset();
       this.#maxRows = Math.min(this.options.max, 2 * this.#maxRows);
     } catch (error) {
-      this.#putBack(batch);
+      this.#waiting.putBack(batch);
       this.#failed(error, rowsOf(batch));
     }
-  }
-
-  /** Takes the oldest groups out of what waits, as many as one transaction may have. */
-  #batch(): readonly Waiting[] {
-    let rows = 0;
-    let count = 0;
-    for (const { group } of this.#waiting) {
-      if (count > 0 && rows + group.entries.length > this.#maxRows) break;
-      rows += group.entries.length;
-      count++;
-    }
-    this.#rows -= rows;
-    return this.#waiting.splice(0, count);
-  }
-
-  #putBack(batch: readonly Waiting[]): void {
-    const left = batch.filter(({ isDone }) => !isDone);
-    this.#waiting.unshift(...left);
-    this.#rows += rowsOf(left);
   }
 
   async #apply(batch: readonly Waiting[]): Promise<void> {
@@ -266,7 +236,7 @@ export class Applier {
     await this.#fold(batch);
     for (const one of batch) {
       metrics.receivedMessages.inc({ outcome: "applied" });
-      this.#done(one);
+      this.#waiting.done(one);
       one.received.acknowledge();
     }
   }
@@ -282,15 +252,10 @@ export class Applier {
     if (batch.length > 1) {
       for (const one of batch) await this.#apply([one]);
     } else {
-      this.#done(batch[0]!);
+      this.#waiting.done(batch[0]!);
       const outcome = error instanceof ForeignGroupError ? "foreign" : "overlapping";
       this.#bury(batch[0]!.received, outcome, error.message);
     }
-  }
-
-  #done(one: Waiting): void {
-    one.isDone = true;
-    this.#groups.done++;
   }
 
   /** Whoever waits for the mark would do it later: that this fails loses nothing. */
@@ -329,7 +294,7 @@ export class Applier {
     this.#failure = reasonOf(error);
     this.#refusal = error instanceof StoreRefusesError ? this.#failure : undefined;
     this.#retryMs = this.#backoff.nextMs();
-    this.#outage.failed(error, { waiting: this.#rows });
+    this.#outage.failed(error, { waiting: this.#waiting.rows });
   }
 
   #bury(
@@ -341,8 +306,4 @@ export class Applier {
     this.#tellBuried[outcome](reason);
     received.bury(reason);
   }
-}
-
-function rowsOf(batch: readonly Waiting[]): number {
-  return batch.reduce((sum, { group }) => sum + group.entries.length, 0);
 }

@@ -99,6 +99,7 @@ const COMMANDS: Readonly<Record<Exclude<Command["command"], "serve" | Flag>, Gra
   "flush": steeringGrammar("flush"),
   "pause": steeringGrammar("pause"),
   "resume": steeringGrammar("resume"),
+  "drain": steeringGrammar("drain"),
 };
 
 function steeringGrammar(command: SteeringCommand): Grammar {
@@ -161,7 +162,7 @@ export function helpText(version: string): string {
 Usage: dsproxy [flag]
        dsproxy dead-letters …
        dsproxy audit …
-       dsproxy flush | pause | resume
+       dsproxy flush | pause | resume | drain
        dsproxy top
        dsproxy doctor …
 Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.

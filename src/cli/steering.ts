@@ -1,15 +1,16 @@
-/** `dsproxy flush`, `pause` and `resume` steer the instance that runs on this machine. */
+/** `dsproxy flush`, `pause`, `resume` and `drain` steer the instance that runs on this machine. */
 import { reasonOf } from "../errors.ts";
 import { ask } from "./ask.ts";
 import type { CallInstance } from "./instance_client.ts";
 
-export const STEERING_COMMANDS = ["flush", "pause", "resume"] as const;
+export const STEERING_COMMANDS = ["flush", "pause", "resume", "drain"] as const;
 export type SteeringCommand = (typeof STEERING_COMMANDS)[number];
 
 export const STEERING_USAGE = `\
   dsproxy flush                              bring what waits to the database now
   dsproxy pause                              bring nothing there; writes go on, until the journal is full
   dsproxy resume                             go on; a restart does, too
+  dsproxy drain                              turn writes away, and bring all there; then stop or resume
 `;
 
 /** The admin routes answer so. */
@@ -39,7 +40,8 @@ export async function runSteering(
 function describe(command: SteeringCommand, { stored, quiet, waiting }: Answer): string {
   const left = `${waiting} write${waiting === 1 ? " waits" : "s wait"}`;
   if (command === "resume") return `Resumed; ${left} for the database.`;
-  if (command === "flush") {
+  if (command === "drain" && stored) return "Drained: nothing is left, and writes are turned away.";
+  if (command !== "pause") {
     return stored
       ? `Flushed; ${left} by now.`
       : `dsproxy: not everything is in the database yet; ${left}. dsproxy --ready may say why.`;

@@ -157,7 +157,14 @@ export const ROUTES: readonly Route[] = [
     path: "/admin/resume",
     handler: "resume",
     guards: ADMIN,
-    summary: "go on",
+    summary: "go on, after a pause or a drain",
+  },
+  {
+    method: "POST",
+    path: "/admin/drain",
+    handler: "drain",
+    guards: ADMIN,
+    summary: "turn writes away, flush all, be not ready; answered as a flush",
   },
   {
     method: "GET",

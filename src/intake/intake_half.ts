@@ -73,8 +73,13 @@ export class IntakeHalf implements IntakeListener {
 
   /** Accepts no more; who waits for the store or the broker is answered. */
   stop(): void {
-    this.#isStarted = false;
+    this.refuse();
     this.waitNoLonger();
+  }
+
+  /** Accepts no more until the next {@link start}; whoever waits goes on waiting. */
+  refuse(): void {
+    this.#isStarted = false;
   }
 
   /** @throws as {@link Writer.write}; AppError `shutting-down` while stopped */

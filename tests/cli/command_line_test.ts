@@ -106,8 +106,8 @@ Deno.test("dead-letters takes an action and write ids, or all of them", () => {
   }
 });
 
-Deno.test("flush, pause and resume are commands by themselves", () => {
-  for (const command of ["flush", "pause", "resume"]) {
+Deno.test("flush, pause, resume and drain are commands by themselves", () => {
+  for (const command of ["flush", "pause", "resume", "drain"]) {
     assert.deepEqual(parseCommandLine([command]), { command });
   }
 });

@@ -50,6 +50,22 @@ Deno.test("a flush brings what waits to the store, and its answer says that it i
     assert.deepEqual([message, stored, level], ["Admin action", true, "info"]);
     assert.equal(by, `the key ${ADMIN_KEY.slice(0, 8)}…`);
     assert.match(proxy.log, /"action":"flush".*"by":"the admin socket"/);
+
+    await proxy.accept({ user_id: "last", value: "v" });
+    const drained = { status: 200, body: { stored: true, waiting: 0 } };
+    assert.deepEqual(await post(proxy, "drain"), drained);
+    const refused = await proxy.write({ user_id: "u", value: "late" });
+    assert.deepEqual([refused.status, (await refused.json()).type], [503, "shutting-down"]);
+    const ready = await fetch(`${proxy.url}/readyz`);
+    assert.deepEqual([ready.status, (await ready.text()).startsWith("[-] delivery: drained")], [
+      503,
+      true,
+    ]);
+    assert.equal((await proxy.read("last")).value, "v", "reads are answered");
+    assert.deepEqual(await post(proxy, "drain"), drained, "it may be asked for again");
+    await post(proxy, "resume");
+    assert.equal(await proxy.status("/readyz"), 200);
+    await proxy.accept({ user_id: "u", value: "v" });
     await proxy.stop();
   }));
 

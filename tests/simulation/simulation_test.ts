@@ -47,7 +47,7 @@ const FAULTS = [
     "broker configured away",
     "broker configured",
   ],
-  ...["worker killed", "worker stopped"],
+  ...["worker killed", "worker stopped", "paused", "resumed"],
   ...["gone", "power loss of a machine that is gone", "journal adopted", "adopter killed"],
   ...["owner alone can send again", "term over"],
   ...[

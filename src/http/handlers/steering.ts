@@ -1,4 +1,4 @@
-/** At `/admin/flush`, `/admin/pause` and `/admin/resume` a person steers the way to the store. */
+/** At `/admin/flush`, `pause`, `resume` and `drain` a person steers the way to the store. */
 import type { Steering } from "../../steering.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { ActionLog } from "../action_log.ts";
@@ -8,22 +8,25 @@ export interface SteeringHandlers {
   readonly flush: Handler;
   readonly pause: Handler;
   readonly resume: Handler;
+  readonly drain: Handler;
 }
 
-type Steered = Pick<Steering, "flush" | "pause" | "resume" | "waiting" | "pausedMs">;
+type Steered = Pick<Steering, "flush" | "drain" | "pause" | "resume" | "waiting" | "pausedMs">;
 
 export function steeringHandlers(
   steering: Steered,
   log: Pick<Log, "info">,
 ): SteeringHandlers {
   const actions = new ActionLog(log);
+  const bringing = (action: "flush" | "drain"): Handler => async (context) => {
+    const stored = await steering[action]();
+    const { waiting } = steering;
+    actions.note(context, action, { stored, waiting });
+    return Response.json({ stored, waiting }, { status: stored ? 200 : 202 });
+  };
   return {
-    flush: async (context) => {
-      const stored = await steering.flush();
-      const { waiting } = steering;
-      actions.note(context, "flush", { stored, waiting });
-      return Response.json({ stored, waiting }, { status: stored ? 200 : 202 });
-    },
+    flush: bringing("flush"),
+    drain: bringing("drain"),
     pause: async (context) => {
       const quiet = await steering.pause();
       const { waiting, pausedMs } = steering;

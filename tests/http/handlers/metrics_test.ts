@@ -27,7 +27,7 @@ Deno.test("OpenMetrics is for who names it and likes nothing better", async () =
   for (const [accept, form] of FORMS) {
     const headers = accept === undefined ? undefined : { accept };
     const request = new Request("http://localhost/metrics", { ...(headers && { headers }) });
-    const response = await handler({ request, query: "", pathParameter: "" });
+    const response = await handler({ request, query: "", pathParameter: "", door: "network" });
     const type = response.headers.get("content-type");
     const isOpen = type === "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert.equal(isOpen ? "OpenMetrics" : "classic", form, `${accept}: ${type}`);
