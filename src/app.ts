@@ -10,8 +10,7 @@ import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
 import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
-import { Breaker } from "./guarding/breaker.ts";
-import { tellBreaker } from "./guarding/breaker_log.ts";
+import { type Breakers, makeBreakers } from "./guarding/breakers.ts";
 import { cacheFaults } from "./guarding/cache_faults.ts";
 import { FirstContact } from "./guarding/first_contact.ts";
 import { GuardedCache } from "./guarding/guarded_cache.ts";
@@ -90,7 +89,7 @@ export async function createApp(
 class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #breakers: Readonly<Record<"store" | "store-reads" | "cache", Breaker>>;
+  readonly #breakers: Breakers;
   readonly #store: StorePorts;
   readonly #cache: CacheClient;
   readonly #unguardedCache: Cache;
@@ -120,12 +119,7 @@ class Application implements App {
   ) {
     const { clock } = surroundings;
     this.#log = new Log(config.log.level, config.log.format);
-    const tell = (dependency: string) => tellBreaker(dependency, this.#log, clock);
-    this.#breakers = {
-      "store": new Breaker("The store", clock, { listener: tell("store") }),
-      "store-reads": new Breaker("The store", clock, { listener: tell("store-reads") }),
-      "cache": new Breaker("The cache", clock, { listener: tell("cache"), countsCauses: true }),
-    };
+    this.#breakers = makeBreakers(this.#log, clock);
     this.#metrics = this.#makeMetrics();
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
     const unguarded = makeStore({

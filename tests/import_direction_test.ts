@@ -21,7 +21,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   guarding: {
     from: "disk telemetry",
     doors:
-      "breaker breaker_log cache_faults first_contact guarded_cache guarded_store store_binding store_faults " +
+      "breaker breakers cache_faults first_contact guarded_cache guarded_store store_binding store_faults " +
       "store_gate",
   },
   intake: { from: "telemetry reading", doors: "intake_half writer pending" },

@@ -18,9 +18,10 @@ import type { Consumer, Received } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Applied, EntryGroup, GroupStore } from "../ports/group_store.ts";
 import { FlushOutage } from "../telemetry/flush_outage.ts";
-import { FAULT_LOG_INTERVAL_MS, limitRate, type Log } from "../telemetry/log.ts";
+import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { RefusedRowsLog } from "../telemetry/refused_rows_log.ts";
+import { type BuriedOutcome, MisplacedLog } from "./misplaced_log.ts";
 import { rowsOf, type Waiting, WaitingGroups } from "./waiting_groups.ts";
 
 export interface ApplierOptions {
@@ -46,9 +47,6 @@ interface ApplierParts {
   readonly log: Log;
 }
 
-/** Why a message is put among the dead letters of the broker. */
-type BuriedOutcome = "undecodable" | "overlapping" | "foreign";
-
 /** The first wait after a failure is bounded by this … */
 const RETRY_MS = 200;
 /** … and each later one by at most this. */
@@ -67,8 +65,7 @@ export class Applier {
   readonly #backoff: Backoff;
   readonly #outage: FlushOutage;
   readonly #refusedRows: RefusedRowsLog;
-  readonly #tellOverlap: (error: unknown) => void;
-  readonly #tellBuried: Readonly<Record<BuriedOutcome, (reason: unknown) => void>>;
+  readonly #misplaced: MisplacedLog;
   /** The last flush failed, and the next one waits so long. */
   #retryMs: number | undefined;
   #failure: string | undefined;
@@ -80,20 +77,7 @@ export class Applier {
     const meanwhile = "its groups stay at the broker, and are tried again";
     this.#outage = new FlushOutage({ log, clock, meanwhile });
     this.#refusedRows = new RefusedRowsLog(log, clock);
-    this.#tellOverlap = limitRate(clock, FAULT_LOG_INTERVAL_MS, (heldBack, error) => {
-      const told = { event: "groups-overlap", error, heldBack } as const;
-      log.error("Groups of one source overlap in the store", told);
-    });
-    const buried = (outcome: BuriedOutcome) =>
-      limitRate(clock, FAULT_LOG_INTERVAL_MS, (heldBack, reason) => {
-        const told = { event: "message-buried", outcome, reason, heldBack } as const;
-        log.error("A message is put among the broker's dead letters", told);
-      });
-    this.#tellBuried = {
-      undecodable: buried("undecodable"),
-      overlapping: buried("overlapping"),
-      foreign: buried("foreign"),
-    };
+    this.#misplaced = new MisplacedLog(log, clock);
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
@@ -266,7 +250,7 @@ export class Applier {
         await groups.fold(source);
       } catch (error) {
         if (error instanceof GroupsOverlapError) {
-          this.#tellOverlap(error);
+          this.#misplaced.overlaps(error);
         } else log.debug("A mark was not moved; the next group of its source moves it", { error });
       }
     }
@@ -303,7 +287,7 @@ export class Applier {
     reason: string,
   ): void {
     this.parts.metrics.receivedMessages.inc({ outcome });
-    this.#tellBuried[outcome](reason);
+    this.#misplaced.buried[outcome](reason);
     received.bury(reason);
   }
 }
