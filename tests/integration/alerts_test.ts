@@ -12,6 +12,9 @@ import { delay, freePort } from "../support/services.ts";
 
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 
+/** A machine that runs other tests beside this one may really be slow. */
+const OF_THE_MACHINE = ["DsproxyEventLoopLag", "DsproxyFsyncSlow", "DsproxyNoLeader"];
+
 interface Watched {
   readonly all: Dsproxy;
   readonly api: Dsproxy;
@@ -122,11 +125,15 @@ Deno.test("Prometheus sees instances of all roles, the board has an answer to ea
   );
   await eachHasAnAnswer(prometheus);
 
-  const firing = async (name: string) =>
-    (await prometheus.alerts()).find(({ labels, state }) =>
-      labels.alertname === name && labels.job === "dsproxy" && state === "firing"
+  const allFiring = async () =>
+    (await prometheus.alerts()).filter(({ labels, state }) =>
+      labels.job === "dsproxy" && state === "firing"
     );
-  assert.equal(await firing("DsproxyNothingStored"), undefined);
+  const firing = async (name: string) =>
+    (await allFiring()).find(({ labels }) => labels.alertname === name);
+  const falseAlarms = (await allFiring()).map(({ labels }) => labels.alertname!)
+    .filter((name) => !OF_THE_MACHINE.includes(name));
+  assert.deepEqual(falseAlarms, [], "all is well");
   await database.stop();
   await eventually(
     "the outage is an alert",
