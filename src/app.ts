@@ -33,10 +33,13 @@ import { openCacheNote } from "./reading/cache_note.ts";
 import { LastKnown } from "./reading/last_known.ts";
 import { Service } from "./service.ts";
 import type { JournalPorts } from "./service_parts.ts";
+import { peersOf } from "./traced_peers.ts";
+import { loadTracing } from "./telemetry/load_tracing.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
 import { VERSION } from "./version.ts";
 import { WorkerService } from "./worker_service.ts";
 
@@ -80,12 +83,19 @@ export async function createApp(
   surroundings: Partial<Surroundings> = {},
 ): Promise<App> {
   const replaced = { clock: systemClock, fs: denoFileSystem, ...surroundings };
-  return new Application(config, replaced, await loadStore(config), await loadBroker(config));
+  return new Application(
+    config,
+    replaced,
+    await loadStore(config),
+    await loadBroker(config),
+    await loadTracing(config.tracing, peersOf(config)),
+  );
 }
 
 class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
+  readonly #tracing: Tracing;
   readonly #breakers: Readonly<Record<"store" | "store-reads" | "cache", Breaker>>;
   readonly #store: StorePorts;
   readonly #cache: CacheClient;
@@ -111,6 +121,7 @@ class Application implements App {
     private readonly surroundings: Surroundings,
     makeStore: Awaited<ReturnType<typeof loadStore>>,
     broker: Broker | undefined,
+    makeTracing: Awaited<ReturnType<typeof loadTracing>>,
   ) {
     const { clock } = surroundings;
     this.#log = new Log(config.log.level, config.log.format);
@@ -120,6 +131,7 @@ class Application implements App {
       "cache": new Breaker("The cache", clock),
     };
     this.#metrics = this.#makeMetrics();
+    this.#tracing = makeTracing({ clock, metrics: this.#metrics, log: this.#log });
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
     const unguarded = makeStore({
       // A worker has no directory that could belong to another store.
@@ -150,13 +162,18 @@ class Application implements App {
       ...(config.cache.kind !== "memory" && { sharing: namespace }),
       onForget: (userId) => lastKnown.forget(userId),
     });
-    const [metrics, log, store] = [this.#metrics, this.#log, this.#store];
+    const [metrics, log, store, tracing] = [
+      this.#metrics,
+      this.#log,
+      this.#store,
+      this.#tracing,
+    ];
     if (store.audit !== undefined) {
       const findings = new AuditFindings({ metrics, log });
       this.#audit = { findings, auditor: new Auditor(store.audit, clock, findings) };
     }
     this.#front = new HttpFront(config, {
-      ...{ store, cache: this.#cache, clock, metrics, log },
+      ...{ store, cache: this.#cache, clock, metrics, log, tracing },
       auditor: this.#audit?.auditor,
       asked: () => ({
         service: this.#service,
@@ -171,7 +188,7 @@ class Application implements App {
       instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
     });
     this.#way = new DeliveryWay(config, {
-      ...{ broker, store, ...surroundings, metrics, log },
+      ...{ broker, store, ...surroundings, metrics, log, tracing },
       storeIdentity: () => this.#gate.expected,
     });
     this.#service = config.role === "worker"
@@ -222,7 +239,7 @@ class Application implements App {
       lastKnown,
       batch: this.#way.batch,
       graceMs: config.shutdownGraceMs,
-      ...{ clock, metrics, log },
+      ...{ clock, metrics, log, tracing: this.#tracing },
       random: Math.random,
       attendants: [
         this.#firstContact,
@@ -233,6 +250,7 @@ class Application implements App {
         },
         ...this.#way.attendants,
         this.#leadership,
+        this.#tracing,
       ],
       // This comes before anybody is served, because what waits in the directory must not go to
       // another store.
@@ -258,6 +276,7 @@ class Application implements App {
         this.#firstContact,
         new LoopLag(clock, this.#metrics),
         ...attendants,
+        this.#tracing,
       ],
       log: this.#log,
     });

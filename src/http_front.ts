@@ -17,6 +17,7 @@ import type { CacheClient } from "./reading/cache_client.ts";
 import type { Doors, Front } from "./service_parts.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
 
 interface HttpFrontParts {
   readonly store: StorePorts;
@@ -26,6 +27,7 @@ interface HttpFrontParts {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing: Tracing;
   /** It is asked when somebody asks for readiness. */
   readonly asked: () => Asked;
 }

@@ -12,7 +12,7 @@ import type { JournalPorts, ServiceParts } from "./service_parts.ts";
 interface OutboundParts extends
   Pick<
     ServiceParts,
-    "batch" | "makeSink" | "cache" | "clock" | "metrics" | "log" | "random"
+    "batch" | "makeSink" | "cache" | "clock" | "metrics" | "log" | "random" | "tracing"
   > {
   readonly journal: JournalPorts;
   /** It is undefined where all goes to the store directly. */

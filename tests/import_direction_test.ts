@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 
 /** Words that everything may be written in. They import one another at most. */
-const WORDS = /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|version)\.ts$/;
+const WORDS =
+  /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|trace_context|version)\.ts$/;
 
 /**
  * The rooms of the house, lowest first. A room imports itself, the words, the ports, and the doors
@@ -11,7 +12,10 @@ const WORDS = /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|
 const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: string }>> = {
   ports: { from: "", doors: "*" },
   disk: { from: "", doors: "file_system small_file neighbours" },
-  telemetry: { from: "", doors: "families log metrics clock_watch loop_lag" },
+  telemetry: {
+    from: "",
+    doors: "families log metrics clock_watch load_tracing loop_lag spans tracing",
+  },
   journal: { from: "disk", doors: "journal checkpoint place verify left_journal" },
   guarding: {
     from: "disk telemetry",
@@ -24,7 +28,10 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "disk intake telemetry",
     doors: "reader arrivals cache_client cache_namespace cache_note last_known",
   },
-  delivery: { from: "telemetry reading", doors: "batcher delivery delivery_half store_sink" },
+  delivery: {
+    from: "telemetry reading",
+    doors: "batcher delivery delivery_half store_sink traced_sink",
+  },
   forwarding: {
     from: "disk telemetry",
     doors: "forwarding_half forwarded_runs group_message sink_by_source stored_sink to_store",
@@ -69,6 +76,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "applying config delivery disk forwarding parts service_parts telemetry",
     doors: "delivery_way",
   },
+  traced_peers: { from: "config telemetry", doors: "traced_peers" },
   journal_observer: { from: "journal telemetry", doors: "journal_observer" },
   cli: { from: "config disk guarding http journal parts telemetry", doors: "*" },
   app: { from: "*", doors: "app" },

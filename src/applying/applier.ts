@@ -18,6 +18,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Applied, EntryGroup, GroupStore } from "../ports/group_store.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { ProcessTrace, Tracing } from "../telemetry/tracing.ts";
 
 export interface ApplierOptions {
   /** A flush starts as soon as this many rows wait … */
@@ -39,11 +40,13 @@ interface ApplierParts {
     "batchRows" | "flushRetries" | "flushRows" | "receivedMessages"
   >;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "flush" | "process">;
 }
 
 interface Waiting {
   readonly group: EntryGroup;
   readonly received: Received;
+  readonly trace: ProcessTrace | undefined;
   /** The broker was told what became of it. */
   isDone: boolean;
 }
@@ -122,7 +125,8 @@ export class Applier {
       if (!(error instanceof UndecodableError)) throw error;
       return this.#bury(received, "undecodable", error.message);
     }
-    this.#waiting.push({ group, received, isDone: false });
+    const trace = this.parts.tracing?.process(group.entries);
+    this.#waiting.push({ group, received, trace, isDone: false });
     this.#rows += group.entries.length;
     this.#beginWhenDue();
   }
@@ -185,18 +189,26 @@ export class Applier {
   }
 
   async #apply(batch: readonly Waiting[]): Promise<void> {
-    const { groups, metrics } = this.parts;
+    const { groups, metrics, tracing } = this.parts;
+    const sampled = () => batch.flatMap(({ trace }) => trace?.contexts ?? []);
+    const flush = tracing?.flush(sampled, rowsOf(batch));
     let applied: Applied;
     try {
       applied = await groups.apply(batch.map(({ group }) => group));
+      flush?.stored(applied);
     } catch (error) {
+      flush?.failed(error);
       const isMisplaced = error instanceof GroupsOverlapError || error instanceof ForeignGroupError;
       if (!isMisplaced) throw error;
       return await this.#applyApart(batch, error);
     }
     this.#report(batch, applied);
+    const fold = flush?.after("fold");
     await this.#fold(batch);
+    fold?.end();
+    flush?.end();
     for (const one of batch) {
+      one.trace?.end();
       metrics.receivedMessages.inc({ outcome: "applied" });
       one.isDone = true;
       one.received.acknowledge();
@@ -216,6 +228,8 @@ export class Applier {
     } else {
       batch[0]!.isDone = true;
       const outcome = error instanceof ForeignGroupError ? "foreign" : "overlapping";
+      batch[0]!.trace?.fail(error);
+      batch[0]!.trace?.end();
       this.#bury(batch[0]!.received, outcome, error.message);
     }
   }

@@ -110,6 +110,11 @@ export class Metrics extends ClusterMetrics {
       "(undecodable, overlapping, foreign: meant for another store).",
     ["outcome"],
   );
+  readonly spans = this.counter(
+    "spans_total",
+    "Spans exported; not taken by the receiver (failed); not kept, as too many waited (dropped).",
+    ["outcome"],
+  );
   readonly #loopLag = this.gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",
@@ -138,6 +143,7 @@ export class Metrics extends ClusterMetrics {
     ) {
       this.storeErrors.inc({ call }, 0);
     }
+    for (const outcome of ["exported", "failed", "dropped"]) this.spans.inc({ outcome }, 0);
     for (const outcome of ["confirmed", "failed"]) this.brokerMessages.inc({ outcome }, 0);
     for (const outcome of ["applied", "undecodable", "overlapping", "foreign"]) {
       this.receivedMessages.inc({ outcome }, 0);
