@@ -14,7 +14,7 @@ import type { OpenSpan, SpanKind, SpanMaker, SpanOptions } from "./spans.ts";
 import type { ExportOptions, TracingParts } from "./export_options.ts";
 
 /** A call of the receiver, the exporter's own tries included, takes no longer. */
-const EXPORT_LIMIT_MS = 10_000;
+const EXPORT_LIMIT_MS = 5_000;
 const SAMPLED = 1;
 
 const KINDS: Readonly<Record<SpanKind, SdkKind>> = {

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { eventually } from "./dsproxy.ts";
 
 export interface ReceivedSpan {
-  readonly service: string;
+  /** The process that told it. */
+  readonly instance: string;
   readonly traceId: string;
   readonly spanId: string;
   /** Empty for the root of a trace. */
@@ -14,8 +15,6 @@ export interface ReceivedSpan {
   readonly attributes: Readonly<Record<string, string | number>>;
   readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly isError: boolean;
-  readonly startMs: number;
-  readonly endMs: number;
 }
 
 interface OtlpAttribute {
@@ -29,8 +28,6 @@ interface OtlpSpan {
   readonly parentSpanId?: string;
   readonly name: string;
   readonly kind: number;
-  readonly startTimeUnixNano: string;
-  readonly endTimeUnixNano: string;
   readonly attributes?: readonly OtlpAttribute[];
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly status?: { readonly code?: number };
@@ -49,8 +46,6 @@ export class OtlpReceiver implements AsyncDisposable {
   text = "";
   /** The fields of the last request. */
   headers: Readonly<Record<string, string>> = {};
-  /** It answers with this. */
-  status = 200;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
 
   constructor(port = 0) {
@@ -89,28 +84,25 @@ export class OtlpReceiver implements AsyncDisposable {
   async #take(request: Request): Promise<Response> {
     assert.equal(new URL(request.url).pathname, "/v1/traces");
     const text = await request.text();
-    if (this.status !== 200) return new Response("{}", { status: this.status });
     this.text += text;
     this.headers = Object.fromEntries(request.headers);
     const { resourceSpans } = JSON.parse(text) as OtlpRequest;
     for (const { resource, scopeSpans } of resourceSpans) {
-      const service = String(attributesOf(resource.attributes)["service.name"]);
+      const instance = String(attributesOf(resource.attributes)["service.instance.id"]);
       const spans = scopeSpans.flatMap((scope) => scope.spans);
-      this.spans.push(...spans.map((span) => received(service, span)));
+      this.spans.push(...spans.map((span) => received(instance, span)));
     }
     return Response.json({});
   }
 }
 
-function received(service: string, span: OtlpSpan): ReceivedSpan {
+function received(instance: string, span: OtlpSpan): ReceivedSpan {
   const { traceId, spanId, parentSpanId = "", name, kind, attributes = [], links = [] } = span;
   return {
-    ...{ service, traceId, spanId, parentSpanId, name, kind },
+    ...{ instance, traceId, spanId, parentSpanId, name, kind },
     attributes: attributesOf(attributes),
     links: links.map((link) => ({ traceId: link.traceId, spanId: link.spanId })),
     isError: span.status?.code === 2,
-    startMs: Number(span.startTimeUnixNano) / 1e6,
-    endMs: Number(span.endTimeUnixNano) / 1e6,
   };
 }
 
