@@ -1,0 +1,99 @@
+/**
+ * `deno task bench:traces [--rounds N] [--before CHECKOUT]`: what tracing costs who writes and reads.
+ * The service on PostgreSQL and Redis with tracing off, and with parts of the requests sampled, in
+ * turn, under `wrk`; with `--before` beside a checkout that has no tracing at all. Writes
+ * docs/traces_results.md.
+ */
+import { parseArgs } from "node:util";
+import { writeEveryUser } from "./load/every_user.ts";
+import { closedLoop } from "./load/wrk.ts";
+import { print } from "./print.ts";
+import { inTurn } from "./rounds.ts";
+import { type Service, startService } from "./sides/service.ts";
+import { Servers } from "./sides/servers.ts";
+import { ratios, spread } from "./statistics.ts";
+
+const RESULTS = new URL("../docs/traces_results.md", import.meta.url);
+const LOAD = { connections: 64, seconds: 2, users: 1_000 };
+const FIGURES = ["writes", "reads", "residentMiB"] as const;
+
+const { values } = parseArgs({
+  options: { rounds: { type: "string", default: "7" }, before: { type: "string" } },
+});
+const rounds = Number(values.rounds);
+if (!(rounds > 0)) throw new Error("Use: deno task bench:traces [--rounds N] [--before CHECKOUT]");
+
+/** Takes what is sent, and looks at none of it. */
+function startReceiver(): Deno.HttpServer<Deno.NetAddr> {
+  return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+    await request.arrayBuffer();
+    return new Response(null, { headers: { "content-type": "application/x-protobuf" } });
+  });
+}
+
+async function measure(side: Service) {
+  const { read, write } = side.requests;
+  const writes = (await closedLoop(side.url, write, LOAD)).perSecond;
+  const residentMiB = await side.program.residentMiB();
+  await side.settled();
+  const reads = (await closedLoop(side.url, read, LOAD)).perSecond;
+  return { writes, reads, residentMiB };
+}
+
+type Measured = Awaited<ReturnType<typeof measure>>;
+
+function row(name: string, rounds: readonly Measured[], off: readonly Measured[]): string {
+  const cells = FIGURES.flatMap((figure) => {
+    const [own, base] = [rounds, off].map((all) => all.map((round) => round[figure]));
+    return [spread(own!, 0), spread(ratios(own!, base!), 3)];
+  });
+  return `| ${[name, ...cells].join(" | ")} |`;
+}
+
+async function spansOf(side: Service): Promise<string> {
+  const text = await (await fetch(`${side.url}/metrics`)).text();
+  const of = (outcome: string) =>
+    new RegExp(`^dsproxy_spans_total{outcome="${outcome}"} (\\S+)$`, "m").exec(text)?.[1] ?? "–";
+  return `${side.name}: ${of("exported")} spans exported, ${of("dropped")} dropped, ` +
+    `${of("failed")} failed.`;
+}
+
+await using servers = await Servers.start();
+const receiver = startReceiver();
+const sampled = (part: string) => ({
+  OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${receiver.addr.port}`,
+  OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
+  OTEL_TRACES_SAMPLER_ARG: part,
+});
+await using stack = new AsyncDisposableStack();
+stack.defer(() => receiver.shutdown());
+const start = async (name: string, settings: Record<string, string>, checkout = ".") => {
+  const options = { name, behind: "PostgreSQL + Redis", checkout, settings } as const;
+  return stack.use(await startService(servers, options));
+};
+const off = await start("off", {});
+const sides = [
+  off,
+  ...values.before === undefined ? [] : [await start("before", {}, values.before)],
+  await start("on, 0 %", sampled("0")),
+  await start("on, 1 %", sampled("0.01")),
+  await start("on, 100 %", sampled("1")),
+];
+for (const side of sides) await writeEveryUser(side, LOAD.users);
+const found = await inTurn(sides, rounds, measure);
+const lines = [
+  "# What tracing costs",
+  "",
+  `Written by \`deno task bench:traces\` (Deno ${Deno.version.deno}, PostgreSQL and Redis, ${LOAD.connections} ` +
+  `connections, ${rounds} rounds of ${LOAD.seconds} s, sides in turn). Nothing here is typed by hand. Figures ` +
+  "are median (least..most); `/ off` is the ratio to tracing off in the same round.",
+  "",
+  "| tracing | writes/s | / off | hot reads/s | / off | MiB resident | / off |",
+  "|---|---|---|---|---|---|---|",
+  ...sides.map((side) => row(side.name, found.get(side)!, found.get(off)!)),
+  "",
+  ...await Promise.all(sides.filter((side) => side.name.startsWith("on")).map(spansOf)),
+  "",
+];
+await Deno.writeTextFile(RESULTS, lines.join("\n"));
+print(lines.join("\n"));
