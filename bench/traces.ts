@@ -6,6 +6,8 @@
  */
 import { parseArgs } from "node:util";
 import { writeEveryUser } from "./load/every_user.ts";
+import { ofProcess } from "./load/processor_time.ts";
+import type { OneRequest } from "./load/template.ts";
 import { closedLoop } from "./load/wrk.ts";
 import { print } from "./print.ts";
 import { inTurn } from "./rounds.ts";
@@ -14,11 +16,11 @@ import { Servers } from "./sides/servers.ts";
 import { ratios, spread } from "./statistics.ts";
 
 const RESULTS = new URL("../docs/traces_results.md", import.meta.url);
-const LOAD = { connections: 64, seconds: 2, users: 1_000 };
-const FIGURES = ["writes", "reads", "residentMiB"] as const;
+const LOAD = { connections: 64, seconds: 1, users: 1_000 };
+const FIGURES = ["writes", "writeUs", "reads", "readUs", "residentMiB"] as const;
 
 const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "7" }, before: { type: "string" } },
+  options: { rounds: { type: "string", default: "10" }, before: { type: "string" } },
 });
 const rounds = Number(values.rounds);
 if (!(rounds > 0)) throw new Error("Use: deno task bench:traces [--rounds N] [--before CHECKOUT]");
@@ -33,11 +35,24 @@ function startReceiver(): Deno.HttpServer<Deno.NetAddr> {
 
 async function measure(side: Service) {
   const { read, write } = side.requests;
-  const writes = (await closedLoop(side.url, write, LOAD)).perSecond;
-  const residentMiB = await side.program.residentMiB();
+  const writes = await underLoad(side, write);
+  const reads = await underLoad(side, read);
+  return {
+    writes: writes.perSecond,
+    writeUs: writes.processorUs,
+    reads: reads.perSecond,
+    readUs: reads.processorUs,
+    residentMiB: await side.program.residentMiB(),
+  };
+}
+
+/** What others do on the machine meanwhile meets the processor's time less than the rate. */
+async function underLoad(side: Service, request: OneRequest) {
+  const before = await ofProcess(side.program.pid);
+  const { perSecond } = await closedLoop(side.url, request, LOAD);
   await side.settled();
-  const reads = (await closedLoop(side.url, read, LOAD)).perSecond;
-  return { writes, reads, residentMiB };
+  const seconds = await ofProcess(side.program.pid) - before;
+  return { perSecond, processorUs: seconds * 1e6 / (perSecond * LOAD.seconds) };
 }
 
 type Measured = Awaited<ReturnType<typeof measure>>;
@@ -75,7 +90,6 @@ const off = await start("off", {});
 const sides = [
   off,
   ...values.before === undefined ? [] : [await start("before", {}, values.before)],
-  await start("on, 0 %", sampled("0")),
   await start("on, 1 %", sampled("0.01")),
   await start("on, 100 %", sampled("1")),
 ];
@@ -86,10 +100,12 @@ const lines = [
   "",
   `Written by \`deno task bench:traces\` (Deno ${Deno.version.deno}, PostgreSQL and Redis, ${LOAD.connections} ` +
   `connections, ${rounds} rounds of ${LOAD.seconds} s, sides in turn). Nothing here is typed by hand. Figures ` +
-  "are median (least..most); `/ off` is the ratio to tracing off in the same round.",
+  "are median (least..most); `/ off` is the ratio to tracing off in the same round; µs are of the processors, by " +
+  "the service alone.",
   "",
-  "| tracing | writes/s | / off | hot reads/s | / off | MiB resident | / off |",
-  "|---|---|---|---|---|---|---|",
+  "| tracing | writes/s | / off | µs a write | / off | hot reads/s | / off | µs a read | / off " +
+  "| MiB resident | / off |",
+  "|---|---|---|---|---|---|---|---|---|---|---|",
   ...sides.map((side) => row(side.name, found.get(side)!, found.get(off)!)),
   "",
   ...await Promise.all(sides.filter((side) => side.name.startsWith("on")).map(spansOf)),
