@@ -258,8 +258,8 @@ export function environmentNames(): string[] {
 /** Returns the text for human eyes. */
 export function shown(name: OptionName, value: string): string {
   const option = optionOf(name);
-  if (!option.secret || value === "") return value;
-  return option.mask?.(value) ?? MASK;
+  if (value === "") return value;
+  return option.mask?.(value) ?? (option.secret ? MASK : value);
 }
 
 /** Returns one line for each option, for `--help`. */

@@ -4,6 +4,7 @@
  */
 import type { Option } from "./option.ts";
 import { oneOf, pathText } from "./parsers.ts";
+import { maskUrl } from "./urls.ts";
 import { keyValues, otlpProtocol, otlpUrl, ratio } from "./tracing_parsers.ts";
 
 const SAMPLERS = [
@@ -18,12 +19,14 @@ const SAMPLERS = [
 export const TRACING_OPTIONS = {
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     parse: otlpUrl,
+    mask: maskUrl,
     help:
       "receiver of traces by OTLP over HTTP, as in http://localhost:4318, to which /v1/traces " +
       "is added; default: nothing is traced",
   },
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
     parse: otlpUrl,
+    mask: maskUrl,
     help: "the same as a whole URL, to which nothing is added; wins over the other",
   },
   OTEL_EXPORTER_OTLP_HEADERS: {

@@ -25,7 +25,7 @@ interface SpanQueueParts<Span> {
 export const SPANS_MAX = 2_048;
 const BATCH_SPANS = 512;
 /** A span waits so long for others to go with it. */
-const EXPORT_MS = 2_000;
+const EXPORT_MS = 1_000;
 /** At a stop the last spans have so long, and no time at all where the receiver is away. */
 const STOP_LIMIT_MS = 500;
 

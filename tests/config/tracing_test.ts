@@ -54,6 +54,7 @@ Deno.test("what cannot be done is refused with what to do instead", () => {
     ["OTEL_EXPORTER_OTLP_PROTOCOL", "thrift", /choose http\/protobuf, http\/json/],
     ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", /http:\/\/localhost:4318/],
     ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:secret@collector", /OTEL_EXPORTER_OTLP_HEADERS/],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:secret@collector", /^(?!.*secret)/],
     ["OTEL_TRACES_EXPORTER", "zipkin", /otlp, none/],
     ["OTEL_TRACES_SAMPLER", "jaeger_remote", /parentbased_traceidratio/],
     ["OTEL_TRACES_SAMPLER_ARG", "1.5", /from 0 to 1/],

@@ -134,7 +134,6 @@ Deno.test("while the receiver is away writes go on, which is told once, and span
     await using server = await Dsproxy.start({
       DATA_DIR: dataDir,
       OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
-      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
       OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20secret",
     });
     const lines = (message: string) => server.log.split(message).length - 1;
@@ -150,6 +149,8 @@ Deno.test("while the receiver is away writes go on, which is told once, and span
       return await server.metric('dsproxy_spans_total{outcome="exported"}') > 0;
     });
     assert.equal(receiver.headers.authorization, "Bearer secret");
+    assert.equal(receiver.headers["content-type"], "application/x-protobuf");
+    assert.ok(receiver.text.includes("POST /write"), "no span of the request");
     assert.equal(lines("Spans cannot be exported"), 1, server.log);
     assert.equal(lines("Spans are exported again"), 1, server.log);
     assert.ok(!server.log.includes("secret"), server.log);

@@ -1,4 +1,7 @@
-/** A receiver of OTLP over HTTP that keeps the spans it is sent, as JSON. */
+/**
+ * A receiver of OTLP over HTTP. It keeps the spans that it is sent as JSON; what comes as protobuf it
+ * takes, and keeps as text.
+ */
 import assert from "node:assert/strict";
 import { eventually } from "./dsproxy.ts";
 
@@ -42,7 +45,7 @@ interface OtlpRequest {
 
 export class OtlpReceiver implements AsyncDisposable {
   readonly spans: ReceivedSpan[] = [];
-  /** All that came, as it came. */
+  /** All that came, as it came, a byte a character. */
   text = "";
   /** The fields of the last request. */
   headers: Readonly<Record<string, string>> = {};
@@ -83,10 +86,11 @@ export class OtlpReceiver implements AsyncDisposable {
 
   async #take(request: Request): Promise<Response> {
     assert.equal(new URL(request.url).pathname, "/v1/traces");
-    const text = await request.text();
-    this.text += text;
+    const bytes = await request.bytes();
+    this.text += new TextDecoder("latin1").decode(bytes);
     this.headers = Object.fromEntries(request.headers);
-    const { resourceSpans } = JSON.parse(text) as OtlpRequest;
+    if (this.headers["content-type"] === "application/x-protobuf") return new Response();
+    const { resourceSpans } = JSON.parse(new TextDecoder().decode(bytes)) as OtlpRequest;
     for (const { resource, scopeSpans } of resourceSpans) {
       const instance = String(attributesOf(resource.attributes)["service.instance.id"]);
       const spans = scopeSpans.flatMap((scope) => scope.spans);

@@ -53,7 +53,7 @@ Deno.test("spans wait for one another, and a full batch does not", async () => {
   const { clock, exporter, counts, add } = setUp();
   add(3);
   assert.deepEqual(exporter.batches, []);
-  await clock.advance(2_000);
+  await clock.advance(1_000);
   assert.deepEqual(exporter.batches, [[0, 1, 2]]);
   exporter.answer();
   await clock.advance(0);
@@ -79,7 +79,7 @@ Deno.test("an outage is told once, and its end once", async () => {
   const { clock, exporter, counts, told, add } = setUp();
   for (const error of [new Error("away"), new Error("away"), undefined, undefined]) {
     add(1);
-    await clock.advance(2_000);
+    await clock.advance(1_000);
     exporter.answer(error);
     await clock.advance(0);
   }
@@ -111,7 +111,7 @@ Deno.test("a stop waits for a moment for a receiver, and not at all for one that
   await stopped;
   const away = setUp();
   away.add(1);
-  await away.clock.advance(2_000);
+  await away.clock.advance(1_000);
   away.exporter.answer(new Error("away"));
   await away.clock.advance(0);
   away.add(1);
