@@ -182,7 +182,7 @@ class Application implements App {
       }),
     });
     this.#leadership = makeLeadership(config, {
-      ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log },
+      ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log, tracing },
       identity: async () => namespace.known?.id ?? (await store.identity.identify()).id,
       name: () => this.#name,
       instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",

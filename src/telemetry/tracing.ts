@@ -113,6 +113,24 @@ export function contextsOf(entries: readonly Entry[]): readonly TraceContext[] {
   return found ?? NONE;
 }
 
+/** Carries out a transaction for these, and tells it where sampled writes are among them. */
+export async function toldFlush<T extends object>(
+  tracing: Pick<Tracing, "flush"> | undefined,
+  entries: readonly Entry[],
+  transaction: () => Promise<T>,
+): Promise<T> {
+  const flush = tracing?.flush(() => contextsOf(entries), entries.length);
+  try {
+    const result = await transaction();
+    flush?.stored(result);
+    flush?.end();
+    return result;
+  } catch (error) {
+    flush?.failed(error);
+    throw error;
+  }
+}
+
 /** Waits for a look-up; of a sampled request it tells how long that took, unless it was there. */
 export function told<T>(
   trace: RequestTrace | undefined,

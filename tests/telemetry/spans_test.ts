@@ -3,6 +3,7 @@ import { Sampler } from "../../src/telemetry/sampler.ts";
 import type { Attributes } from "../../src/telemetry/semantic_names.ts";
 import { LINKS_MAX, type OpenSpan, type SpanMaker, Spans } from "../../src/telemetry/spans.ts";
 import type { SpanOptions } from "../../src/telemetry/spans.ts";
+import { NO_TRACING, toldFlush } from "../../src/telemetry/tracing.ts";
 import type { TraceContext } from "../../src/trace_context.ts";
 
 class FakeSpan implements OpenSpan {
@@ -131,5 +132,23 @@ Deno.test("a worker goes on under the span that sent the write", () => {
   assert.deepEqual(maker.spans[1]!.options.parent, sent!.context);
   assert.deepEqual(process.contexts, [maker.spans[1]!.context]);
   process.end();
+  assert.ok(maker.spans.every(({ hasEnded }) => hasEnded));
+});
+
+Deno.test("a transaction is told as it went, and its result or failure passes", async () => {
+  const { maker, spans } = setUp();
+  const [trace] = contexts(1);
+  const entry = { userId: "u", value: "v", ts: 1, acceptedMs: 1, run: "r", seq: 1, trace: trace! };
+  const result = {};
+  for (const tracing of [spans, NO_TRACING, undefined]) {
+    assert.equal(await toldFlush(tracing, [entry], () => Promise.resolve(result)), result);
+  }
+  assert.deepEqual(maker.spans.map(({ errorType }) => errorType), Array(3).fill(undefined));
+  const failing = () => Promise.reject(new RangeError("why"));
+  await assert.rejects(toldFlush(spans, [entry], failing), RangeError);
+  assert.deepEqual(
+    maker.spans.slice(3).map(({ errorType }) => errorType),
+    Array(3).fill("RangeError"),
+  );
   assert.ok(maker.spans.every(({ hasEnded }) => hasEnded));
 });
