@@ -16,7 +16,7 @@ import { print } from "./print.ts";
 import { inTurn } from "./rounds.ts";
 import { type Service, startService } from "./sides/service.ts";
 import { Servers } from "./sides/servers.ts";
-import { ratios, spread } from "./statistics.ts";
+import { median, ratios, spread } from "./statistics.ts";
 
 const RESULTS = new URL("../docs/traces_results.md", import.meta.url);
 const LOAD = { connections: 64, seconds: 1, users: 1_000 };
@@ -61,6 +61,7 @@ async function underLoad(side: Service, request: OneRequest) {
 }
 
 type Measured = Awaited<ReturnType<typeof measure>>;
+type Sides = Readonly<Record<"off" | "every", readonly Measured[]>>;
 
 function row(name: string, rounds: readonly Measured[], off: readonly Measured[]): string {
   const cells = FIGURES.flatMap((figure) => {
@@ -104,6 +105,17 @@ function fail(message: string): never {
   throw new Error(message);
 }
 
+/** Says what one of a hundred must cost, by what all of them do: that is well above the noise. */
+function derived(what: string, figure: "writeUs" | "readUs", all: Sides): string {
+  const [none, every] = [all.off, all.every].map((rounds) => rounds.map((one) => one[figure]));
+  const moreUs = median(every!.map((us, i) => us - none![i]!));
+  const percent = 100 * (askingUs + moreUs / 100) / median(none!);
+  return `A sampled ${what} takes ${
+    moreUs.toFixed(0)
+  } µs more of the processors (median over the rounds); of 1 %, ` +
+    `with asking the others, that is ${percent.toFixed(1)} % of a ${what}.`;
+}
+
 async function spansOf(side: Service): Promise<string> {
   const text = await (await fetch(`${side.url}/metrics`)).text();
   const of = (outcome: string) =>
@@ -126,11 +138,12 @@ const start = async (name: string, settings: Record<string, string>, checkout = 
   return stack.use(await startService(servers, options));
 };
 const off = await start("off", {});
+const every = await start("on, 100 %", sampled("1"));
 const sides = [
   off,
   ...values.before === undefined ? [] : [await start("before", {}, values.before)],
   await start("on, 1 %", sampled("0.01")),
-  await start("on, 100 %", sampled("1")),
+  every,
 ];
 for (const side of sides) await writeEveryUser(side, LOAD.users);
 const askingUs = await unsampledUs();
@@ -152,6 +165,9 @@ const lines = [
     askingUs.toFixed(2)
   } µs where it is not (the least of ` +
   `${ASKING.rounds} rounds of ${ASKING.times}, with one header field that is not there). Where tracing is off nothing is asked.`,
+  "",
+  derived("write", "writeUs", { off: found.get(off)!, every: found.get(every)! }),
+  derived("read", "readUs", { off: found.get(off)!, every: found.get(every)! }),
   "",
   ...await Promise.all(sides.filter((side) => side.name.startsWith("on")).map(spansOf)),
   "",
