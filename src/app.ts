@@ -37,10 +37,13 @@ import { Service } from "./service.ts";
 import { serviceGauges } from "./service_gauges.ts";
 import type { JournalPorts } from "./service_parts.ts";
 import { Steering } from "./steering.ts";
+import { peersOf } from "./traced_peers.ts";
+import { loadTracing } from "./telemetry/load_tracing.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
 import { VERSION } from "./version.ts";
 import { makeDashboard } from "./watching.ts";
 import { WorkerService } from "./worker_service.ts";
@@ -83,13 +86,20 @@ export async function createApp(
   surroundings: Partial<Surroundings> = {},
 ): Promise<App> {
   const replaced = { clock: systemClock, fs: denoFileSystem, ...surroundings };
-  return new Application(config, replaced, await loadStore(config), await loadBroker(config));
+  return new Application(
+    config,
+    replaced,
+    await loadStore(config),
+    await loadBroker(config),
+    await loadTracing(config.tracing, peersOf(config)),
+  );
 }
 
 class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #breakers: Breakers;
+  readonly #tracing: Tracing;
   readonly #store: StorePorts;
   readonly #cache: CacheClient;
   readonly #unguardedCache: Cache;
@@ -116,11 +126,13 @@ class Application implements App {
     private readonly surroundings: Surroundings,
     makeStore: Awaited<ReturnType<typeof loadStore>>,
     broker: Broker | undefined,
+    makeTracing: Awaited<ReturnType<typeof loadTracing>>,
   ) {
     const { clock } = surroundings;
     this.#log = new Log(config.log.level, config.log.format);
     this.#breakers = makeBreakers(this.#log, clock);
     this.#metrics = this.#makeMetrics();
+    this.#tracing = makeTracing({ clock, metrics: this.#metrics, log: this.#log });
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
     const unguarded = makeStore({
       // A worker has no directory that could belong to another store.
@@ -154,7 +166,13 @@ class Application implements App {
       ...(config.cache.kind !== "memory" && { sharing: namespace }),
       onForget: (userId) => lastKnown.forget(userId),
     });
-    const [metrics, log, store, pausing] = [this.#metrics, this.#log, this.#store, this.#pausing];
+    const [metrics, log, store, tracing] = [
+      this.#metrics,
+      this.#log,
+      this.#store,
+      this.#tracing,
+    ];
+    const pausing = this.#pausing;
     const steering = this.#steering = new Steering({
       pausing,
       service: () => this.#service,
@@ -174,18 +192,18 @@ class Application implements App {
       name: () => this.#name,
     });
     this.#front = new HttpFront(config, {
-      ...{ dashboard, store, cache: this.#cache, steering, clock, metrics, log },
+      ...{ dashboard, store, cache: this.#cache, steering, clock, metrics, log, tracing },
       auditor: this.#audit?.auditor,
       asked: () => this.#asked(),
     });
     this.#leadership = makeLeadership(config, {
-      ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log },
+      ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log, tracing },
       identity,
       name: () => this.#name,
       instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
     });
     this.#way = new DeliveryWay(config, {
-      ...{ broker, store, pausing, ...surroundings, metrics, log },
+      ...{ broker, store, pausing, ...surroundings, metrics, log, tracing },
       storeIdentity: () => this.#gate.expected,
     });
     this.#service = config.role === "worker"
@@ -238,7 +256,7 @@ class Application implements App {
       batch: this.#way.batch,
       graceMs: config.shutdownGraceMs,
       pausing: this.#pausing,
-      ...{ clock, metrics, log },
+      ...{ clock, metrics, log, tracing: this.#tracing },
       random: Math.random,
       attendants: [
         this.#firstContact,
@@ -249,6 +267,7 @@ class Application implements App {
         },
         ...this.#way.attendants,
         this.#leadership,
+        this.#tracing,
       ],
       // This comes before anybody is served, because what waits in the directory must not go to
       // another store.
@@ -274,6 +293,7 @@ class Application implements App {
         this.#firstContact,
         new LoopLag(clock, this.#metrics),
         ...attendants,
+        this.#tracing,
       ],
       log: this.#log,
     });

@@ -5,6 +5,7 @@
 import { Applier } from "./applying/applier.ts";
 import type { Config } from "./config/config.ts";
 import { StoreSink } from "./delivery/store_sink.ts";
+import { TracedSink } from "./delivery/traced_sink.ts";
 import type { JournalFileSystem } from "./disk/file_system.ts";
 import { noteForwarded, readForwarded } from "./forwarding/forwarded_runs.ts";
 import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
@@ -21,6 +22,7 @@ import type { StorePorts } from "./ports/store.ts";
 import type { Attendant, JournalPorts } from "./service_parts.ts";
 import { FAULT_LOG_INTERVAL_MS, limitRate, type Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
+import { NO_TRACING, type Tracing } from "./telemetry/tracing.ts";
 
 interface DeliveryWayParts {
   readonly broker: Broker | undefined;
@@ -34,6 +36,7 @@ interface DeliveryWayParts {
   readonly random?: () => number;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Tracing;
 }
 
 /**
@@ -76,6 +79,7 @@ export class DeliveryWay {
       random: parts.random ?? Math.random,
       metrics,
       log,
+      tracing: parts.tracing ?? NO_TRACING,
     });
   }
 
@@ -99,13 +103,14 @@ export class DeliveryWay {
   }
 
   makeSink(run: string): Sink {
-    const { store: { store }, metrics, log } = this.parts;
+    const { store: { store }, metrics, log, tracing = NO_TRACING } = this.parts;
     const stored = new StoredSink({
       store,
       deadAmong: (...what) => this.#groups.dead(...what),
       run: () => run,
     });
-    const direct = new StoreSink(this.config.batch.max, { store, metrics, log });
+    const toStore = new StoreSink(this.config.batch.max, { store, metrics, log });
+    const direct = new TracedSink(toStore, tracing);
     return new SinkBySource((source) => this.#isForwarded(source), stored, direct);
   }
 

@@ -2,6 +2,7 @@
  * The words of the business: a write as a client sends it, an entry as the service keeps it, and
  * the one rule for which of two entries is newer. Knows nothing of HTTP, files or databases.
  */
+import type { TraceContext } from "./trace_context.ts";
 
 /** A client asks for this to be recorded. */
 export interface Write {
@@ -13,6 +14,8 @@ export interface Write {
    * It is in Unix seconds, and chosen by the client; without a choice it is the time of acceptance.
    */
   readonly ts: number;
+  /** What is done with it is told under this; undefined where its request is not sampled. */
+  readonly trace?: TraceContext;
 }
 
 /** These say how much must have happened to a write before it is answered, from least to most. */

@@ -25,6 +25,7 @@ import type { Doors, Front } from "./service_parts.ts";
 import type { Steering } from "./steering.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
 
 interface HttpFrontParts {
   readonly store: StorePorts;
@@ -37,6 +38,7 @@ interface HttpFrontParts {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing: Tracing;
   /** It is asked when somebody asks for readiness. */
   readonly asked: () => Asked;
 }

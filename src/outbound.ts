@@ -12,7 +12,15 @@ import type { JournalPorts, Outward, ServiceParts } from "./service_parts.ts";
 interface OutboundParts extends
   Pick<
     ServiceParts,
-    "batch" | "makeSink" | "cache" | "clock" | "metrics" | "log" | "pausing" | "random"
+    | "batch"
+    | "makeSink"
+    | "cache"
+    | "clock"
+    | "metrics"
+    | "log"
+    | "pausing"
+    | "random"
+    | "tracing"
   > {
   readonly journal: JournalPorts;
   /** It is undefined where all goes to the store directly. */

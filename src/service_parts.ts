@@ -16,6 +16,7 @@ import type { LastKnown } from "./reading/last_known.ts";
 import type { Reader } from "./reading/reader.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
 
 /** Requests come from here: from the HTTP server, or from the clients of a simulation. */
 export interface Front {
@@ -97,6 +98,7 @@ export interface ServiceParts {
   readonly random: () => number;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Tracing;
   readonly attendants?: readonly Attendant[];
   /** Called before anything is opened; throws where this must not be started at all. */
   readonly checkPlace?: () => Promise<void>;

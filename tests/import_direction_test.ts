@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 /** Words that everything may be written in. They import one another at most. */
 const WORDS =
-  /^src\/(backoff|domain|errors|database_words|deadline|libpq|memory_budget|packed|pause_switch|version)\.ts$/;
+  /^src\/(backoff|domain|errors|database_words|deadline|libpq|memory_budget|packed|pause_switch|trace_context|version)\.ts$/;
 
 /**
  * The rooms of the house, lowest first. A room imports itself, the words, the ports, and the doors
@@ -15,7 +15,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
   telemetry: {
     from: "",
     doors:
-      "broker_outage families flush_outage gauges log metrics clock_watch loop_lag outage_log refused_rows_log",
+      "broker_outage families flush_outage gauges log metrics clock_watch load_tracing loop_lag outage_log refused_rows_log spans tracing",
   },
   journal: { from: "disk", doors: "journal checkpoint place verify left_journal" },
   guarding: {
@@ -29,7 +29,10 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "disk intake telemetry",
     doors: "reader arrivals cache_client cache_namespace cache_note last_known",
   },
-  delivery: { from: "telemetry reading", doors: "batcher delivery delivery_half store_sink" },
+  delivery: {
+    from: "telemetry reading",
+    doors: "batcher delivery delivery_half store_sink traced_sink",
+  },
   forwarding: {
     from: "disk telemetry",
     doors: "forwarding_half forwarded_runs group_message sink_by_source stored_sink to_store",
@@ -78,6 +81,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "applying config delivery disk forwarding parts service_parts telemetry",
     doors: "delivery_way",
   },
+  traced_peers: { from: "config telemetry", doors: "traced_peers" },
   journal_observer: { from: "journal telemetry", doors: "journal_observer" },
   cli: { from: "config dashboard disk guarding http journal parts telemetry", doors: "*" },
   app: { from: "*", doors: "app" },

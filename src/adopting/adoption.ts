@@ -19,6 +19,7 @@ import type { Term } from "../ports/terms.ts";
 import type { CacheClient } from "../reading/cache_client.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { AdoptionUnderWay, type Brought } from "./under_way.ts";
 import { LeftAloneError, LeftDirectory } from "./left_directory.ts";
 
@@ -39,6 +40,7 @@ export interface AdoptionParts {
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "flush">;
   /** It returns the instance that this is part of; undefined as long as nobody knows. */
   readonly instance: () => string | undefined;
 }

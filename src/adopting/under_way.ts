@@ -7,7 +7,8 @@ import type { Term } from "../ports/terms.ts";
 import { Bringing, type BringingParts } from "./bringing.ts";
 import { GroupBatches } from "./group_batches.ts";
 
-interface UnderWayParts extends Pick<BringingParts, "cache" | "clock" | "metrics" | "log"> {
+interface UnderWayParts
+  extends Pick<BringingParts, "cache" | "clock" | "metrics" | "log" | "tracing"> {
   readonly store: Pick<StorePorts, "store"> & Required<Pick<StorePorts, "within">>;
   readonly directory: LeftDirectory;
   readonly instance: string;

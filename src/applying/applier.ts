@@ -21,6 +21,7 @@ import { FlushOutage } from "../telemetry/flush_outage.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { RefusedRowsLog } from "../telemetry/refused_rows_log.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { type BuriedOutcome, MisplacedLog } from "./misplaced_log.ts";
 import { rowsOf, type Waiting, WaitingGroups } from "./waiting_groups.ts";
 
@@ -45,6 +46,7 @@ interface ApplierParts {
     "batchRows" | "flushRetries" | "flushRows" | "receivedMessages"
   >;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "flush" | "process">;
 }
 
 /** The first wait after a failure is bounded by this … */
@@ -148,7 +150,8 @@ export class Applier {
       if (!(error instanceof UndecodableError)) throw error;
       return this.#bury(received, "undecodable", error.message);
     }
-    this.#waiting.add(group, received);
+    const trace = this.parts.tracing?.process(group.entries);
+    this.#waiting.add({ group, received, trace });
     this.#beginWhenDue();
   }
 
@@ -207,18 +210,26 @@ export class Applier {
   }
 
   async #apply(batch: readonly Waiting[]): Promise<void> {
-    const { groups, metrics } = this.parts;
+    const { groups, metrics, tracing } = this.parts;
+    const sampled = () => batch.flatMap(({ trace }) => trace?.contexts ?? []);
+    const flush = tracing?.flush(sampled, rowsOf(batch));
     let applied: Applied;
     try {
       applied = await groups.apply(batch.map(({ group }) => group));
+      flush?.stored(applied);
     } catch (error) {
+      flush?.failed(error);
       const isMisplaced = error instanceof GroupsOverlapError || error instanceof ForeignGroupError;
       if (!isMisplaced) throw error;
       return await this.#applyApart(batch, error);
     }
     this.#report(batch, applied);
+    const fold = flush?.after("fold");
     await this.#fold(batch);
+    fold?.end();
+    flush?.end();
     for (const one of batch) {
+      one.trace?.end();
       metrics.receivedMessages.inc({ outcome: "applied" });
       this.#waiting.done(one);
       one.received.acknowledge();
@@ -238,6 +249,8 @@ export class Applier {
     } else {
       this.#waiting.done(batch[0]!);
       const outcome = error instanceof ForeignGroupError ? "foreign" : "overlapping";
+      batch[0]!.trace?.fail(error);
+      batch[0]!.trace?.end();
       this.#bury(batch[0]!.received, outcome, error.message);
     }
   }

@@ -1,10 +1,12 @@
 /** Keeps the groups that were received, in their order, until they are done with. */
 import type { Received } from "../ports/broker.ts";
 import type { EntryGroup } from "../ports/group_store.ts";
+import type { ProcessTrace } from "../telemetry/tracing.ts";
 
 export interface Waiting {
   readonly group: EntryGroup;
   readonly received: Received;
+  readonly trace: ProcessTrace | undefined;
   /** The broker was told what became of it. */
   isDone: boolean;
 }
@@ -34,9 +36,9 @@ export class WaitingGroups {
     return { received: this.#received, done: this.#done };
   }
 
-  add(group: EntryGroup, received: Received): void {
-    this.#waiting.push({ group, received, isDone: false });
-    this.#rows += group.entries.length;
+  add(received: Omit<Waiting, "isDone">): void {
+    this.#waiting.push({ ...received, isDone: false });
+    this.#rows += received.group.entries.length;
     this.#received++;
   }
 

@@ -22,6 +22,7 @@ import {
   queueConfig,
   type RabbitmqConfig,
 } from "./queue.ts";
+import { type TracingConfig, tracingConfig } from "./tracing.ts";
 
 export type { BrokerTls, KafkaConfig, KafkaSasl, RabbitmqConfig } from "./queue.ts";
 
@@ -75,6 +76,8 @@ export interface Config {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly format: "json" | "pretty";
   };
+  /** Undefined where nothing is traced. */
+  readonly tracing?: TracingConfig;
   readonly dataDir: string;
 }
 
@@ -221,8 +224,14 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
     dashboard: values.DASHBOARD === "on",
     shutdownGraceMs: values.SHUTDOWN_GRACE,
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT ?? "json" },
+    ...withTracing(values),
     dataDir: values.DATA_DIR,
   };
+}
+
+function withTracing(values: Values): Pick<Config, "tracing"> {
+  const tracing = tracingConfig(values);
+  return tracing === undefined ? {} : { tracing };
 }
 
 function postgresConfig(

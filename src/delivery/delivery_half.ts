@@ -10,6 +10,7 @@ import type { Source } from "../ports/source.ts";
 import type { PauseSwitch } from "../pause_switch.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { Batcher, type BatcherOptions, type BatcherState, type DrainOutcome } from "./batcher.ts";
 import { CacheFeed } from "./cache_feed.ts";
 import { Delivery, type Settlement } from "./delivery.ts";
@@ -22,6 +23,7 @@ interface DeliveryHalfParts {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly pausing: PauseSwitch;
+  readonly tracing?: Pick<Tracing, "flushOf">;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly onSettled: (settlement: Settlement) => void;

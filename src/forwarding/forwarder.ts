@@ -13,6 +13,7 @@ import type { GroupSource, ReadGroup } from "../ports/group_source.ts";
 import { BrokerOutage } from "../telemetry/broker_outage.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { encodeGroup } from "./group_message.ts";
 
 interface ForwarderParts {
@@ -27,6 +28,7 @@ interface ForwarderParts {
   readonly random: () => number;
   readonly metrics: Pick<Metrics, "brokerMessages">;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "send">;
   /** It is told when the broker has confirmed a source through another number. */
   readonly onReplicated: (source: string, throughSeq: number) => void;
   /** It is told of numbers that never come. The broker is not, as only the source can know. */
@@ -185,20 +187,24 @@ export class Forwarder {
     sent.attempts++;
     const { source, first } = sent.group;
     const store = storeIdentity();
+    const trace = this.parts.tracing?.send(sent.group.entries);
+    const group = trace === undefined ? sent.group : { ...sent.group, entries: trace.entries };
     const message = {
       // Any worker may have any group: the order is the store's concern. Where one part of a broker
       // takes nothing, the next attempt goes to another one.
       key: `${source}-${first}-${sent.attempts}`,
-      bytes: encodeGroup({ ...sent.group, ...(store !== undefined && { store }) }),
+      bytes: encodeGroup({ ...group, ...(store !== undefined && { store }) }),
     };
     publisher.publish(message).then(
       () => {
         metrics.brokerMessages.inc({ outcome: "confirmed" });
+        trace?.confirmed();
         sent.state = "confirmed";
         this.#confirmed();
       },
       (error) => {
         metrics.brokerMessages.inc({ outcome: "failed" });
+        trace?.failed(error);
         sent.state = "failed";
         this.#failed(error);
       },

@@ -11,6 +11,7 @@ import type { Source } from "../ports/source.ts";
 import type { Store } from "../ports/store.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { Forwarder } from "./forwarder.ts";
 import { StoredSource } from "./stored_source.ts";
 import { Stragglers } from "./stragglers.ts";
@@ -28,6 +29,7 @@ export interface ForwardingParts {
   readonly random: () => number;
   readonly metrics: Pick<Metrics, "brokerMessages">;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "send">;
 }
 
 interface Journal {

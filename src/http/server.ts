@@ -5,6 +5,7 @@
 import { AppError, reasonOf } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { NO_TRACING, type RequestTrace, type Tracing } from "../telemetry/tracing.ts";
 import { AdminSocket } from "./admin_socket.ts";
 import { requireAdmin } from "./guards/admin_access.ts";
 import { Defects } from "./defects.ts";
@@ -21,6 +22,7 @@ import {
   type Handlers,
   type Route,
 } from "./routes.ts";
+import { headerField } from "./header_field.ts";
 import { endOfTurn } from "./turn.ts";
 
 export interface ServerOptions {
@@ -40,6 +42,7 @@ export interface ServerOptions {
 interface ServerParts {
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "request">;
 }
 
 /** A request that is being answered. */
@@ -50,6 +53,7 @@ interface Call {
   /** It is the path of a resource, or one name for all that are none. */
   readonly route: string;
   readonly startedMs: number;
+  readonly trace: RequestTrace | undefined;
 }
 
 export class Server {
@@ -59,11 +63,14 @@ export class Server {
   readonly #adminSocket: AdminSocket;
   readonly #counts: RequestCounts;
   readonly #defects: Defects;
+  /** Undefined where nothing is traced, so that no request asks whether it is. */
+  readonly #tracing: Pick<Tracing, "request"> | undefined;
 
   constructor(private readonly options: ServerOptions, private readonly parts: ServerParts) {
     const { admin, dataDir, host, origins, port } = options;
     this.#counts = new RequestCounts(parts.metrics);
     this.#defects = new Defects(parts.log);
+    this.#tracing = parts.tracing === NO_TRACING ? undefined : parts.tracing;
     this.#guards = {
       "cross-site": (request) => requireSameSite(request, origins),
       "admin-access": (request, door) => requireAdmin(request, door, admin.keyHashes),
@@ -123,13 +130,19 @@ export class Server {
     const { method } = request;
     const { path, query } = splitUrl(request.url);
     const found = findResource(path);
-    const call = { request, method, found, route: found?.resource.path ?? "other", startedMs };
+    const trace = this.#tracing?.request(
+      () => headerField(request, "traceparent"),
+      method,
+      found?.resource.path,
+    );
+    const route = found?.resource.path ?? "other";
+    const call = { request, method, found, route, startedMs, trace };
     try {
       requirePlainHost(request);
       if (found === undefined) {
         throw new AppError("no-such-path", `There is nothing at ${path.slice(0, 128)}.`);
       }
-      return this.#atEndOfTurn(call, this.#answer(request, method, door, found, query));
+      return this.#atEndOfTurn(call, this.#answer(call, door, found, query));
     } catch (error) {
       return this.#finish(call, this.#refuse(error, call.route));
     }
@@ -146,9 +159,11 @@ export class Server {
     return this.#finish(call, response);
   }
 
-  #finish({ request, method, found, route, startedMs }: Call, response: Response): Response {
+  #finish(call: Call, response: Response): Response {
+    const { request, method, found, route, startedMs, trace } = call;
     if (this.options.origins.size > 0) this.#addCrossSiteHeaders(request, response, found);
     this.#counts.count(route, method, response.status, performance.now() - startedMs);
+    trace?.answered(response.status);
     return response;
   }
 
@@ -160,8 +175,7 @@ export class Server {
   }
 
   #answer(
-    request: Request,
-    method: string,
+    { request, method, trace }: Call,
     door: Door,
     { resource, pathParameter }: FoundResource,
     query: string,
@@ -169,7 +183,7 @@ export class Server {
     const route = resource.routes.get(method);
     if (route === undefined) return notAllowed(method, resource);
     for (const guard of route.guards) this.#guards[guard](request, door);
-    return this.#handlerOf(route)({ request, query, pathParameter, door });
+    return this.#handlerOf(route)({ request, query, pathParameter, door, trace });
   }
 
   #handlerOf(route: Route) {

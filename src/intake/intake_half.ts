@@ -12,6 +12,7 @@ import type { Batch } from "../ports/source.ts";
 import type { LastKnown } from "../reading/last_known.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
 import { Pending, PENDING_USERS_MAX } from "./pending.ts";
 import { Writer, type WriteResult } from "./writer.ts";
@@ -21,6 +22,7 @@ interface IntakeHalfParts {
   readonly clock: Pick<Clock, "setTimeout">;
   readonly metrics: Pick<Metrics, "writes">;
   readonly log: Pick<Log, "error">;
+  readonly tracing?: Pick<Tracing, "commit">;
   /** It is told of each group that is on disk, once it is readable here. */
   readonly onDurable: (entries: readonly Entry[]) => void;
   /**

@@ -11,6 +11,7 @@ import type { Intake } from "../ports/intake.ts";
 import type { Arrivals } from "./arrivals.ts";
 import type { LastKnown } from "./last_known.ts";
 import type { Store } from "../ports/store.ts";
+import { type RequestTrace, told } from "../telemetry/tracing.ts";
 
 export interface ReadResult {
   readonly entry: Entry;
@@ -70,14 +71,17 @@ export class Reader {
    * once: a promise, and the turns of the microtask queue that it takes, are worth saving.
    * @throws AppError `store-unavailable` when no tier can answer
    */
-  read(userId: string): ReadResult | undefined | Promise<ReadResult | undefined> {
+  read(
+    userId: string,
+    trace?: RequestTrace,
+  ): ReadResult | undefined | Promise<ReadResult | undefined> {
     // The tiers are asked in the order in which an entry moves through them, so that none can slip
     // past.
     const held = this.parts.pending.get(userId);
-    if (held instanceof Promise) return this.#findBehind(userId, held);
+    if (held instanceof Promise) return this.#findBehind(userId, held, undefined, trace);
     const cached = this.parts.cache.get(userId);
     if (cached instanceof Promise || !cached?.complete) {
-      return this.#findBehind(userId, held, cached);
+      return this.#findBehind(userId, held, cached, trace);
     }
     return this.#answer(newest(held, cached.entry), { waiting: held, cached });
   }
@@ -118,17 +122,18 @@ export class Reader {
     userId: string,
     held: ReturnType<Pending["get"]>,
     asked?: ReturnType<CacheClient["get"]>,
+    trace?: RequestTrace,
   ): Promise<ReadResult | undefined> {
     const { pending, cache, lastKnown } = this.parts;
     const { settlements } = pending;
     const waiting = await held;
-    const cached = await (held instanceof Promise ? cache.get(userId) : asked);
+    const cached = await told(trace, "cache", held instanceof Promise ? cache.get(userId) : asked);
     let best = newest(waiting, cached?.entry);
     if (!cached?.complete) {
       if (best === undefined && lastKnown.isAbsent(userId)) return await this.#answer(best);
       let found: Found;
       try {
-        found = await this.#answerOf(this.#latestInStore(userId));
+        found = await told(trace, "store", this.#answerOf(this.#latestInStore(userId)));
       } catch (error) {
         const believed = cached?.isDoubted ? waiting : best;
         return this.#withoutStore(userId, believed, waiting, error);

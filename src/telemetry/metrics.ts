@@ -128,6 +128,11 @@ export class Metrics extends ClusterMetrics {
     "viewers",
     "Streams of /events that are open: pages of the dashboard.",
   );
+  readonly spans = this.counter(
+    "spans_total",
+    "Spans exported; not taken by the receiver (failed); not kept, as too many waited (dropped).",
+    ["outcome"],
+  );
   readonly #loopLag = this.gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",
@@ -160,6 +165,7 @@ export class Metrics extends ClusterMetrics {
     ) {
       this.storeErrors.inc({ call }, 0);
     }
+    for (const outcome of ["exported", "failed", "dropped"]) this.spans.inc({ outcome }, 0);
     for (const outcome of ["confirmed", "failed"]) this.brokerMessages.inc({ outcome }, 0);
     for (const outcome of ["applied", "undecodable", "overlapping", "foreign"]) {
       this.receivedMessages.inc({ outcome }, 0);
