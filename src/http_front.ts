@@ -58,16 +58,17 @@ export class HttpFront implements Front {
     this.#server = new Server(options, parts);
   }
 
-  listen(): Promise<string> {
+  async listen(): Promise<string> {
     const { asked, dashboard, metrics } = this.parts;
-    dashboard?.start();
     this.#server.mount({
       events: eventsHandler(dashboard),
       metrics: metricsHandler(metrics),
       live: healthHandler([]),
       ready: healthHandler(readinessChecks(asked)),
     });
-    return this.#server.start();
+    const url = await this.#server.start();
+    dashboard?.start();
+    return url;
   }
 
   async open({ intake, journal, reader }: Doors): Promise<void> {

@@ -65,6 +65,24 @@ export function deadLettersContract(name: string, makeStore: () => Promise<Store
     assert.equal(await deadLetters.count(), 4);
   });
 
+  test("they are counted by reason, the most frequent one first", async (tested) => {
+    const { store, deadLetters, refuse } = tested;
+    await store.open(SOURCE);
+    await refuse("the value bad");
+    const good = entry(1, { userId: "u" });
+    const bad = entry(2, { userId: "v", value: "bad" });
+    const [first] = (await store.put(SOURCE, [good, bad], 0)).dead;
+    await refuse("a second row of a user");
+    const again = [3, 4].map((seq) => entry(seq, { userId: "u" }));
+    const [second] = (await store.put(SOURCE, [...again, entry(5, { userId: "w" })], 2)).dead;
+    // A store may have one code for both.
+    const expected = first!.code === second!.code ? [{ code: first!.code, count: 3 }] : [
+      { code: second!.code, count: 2 },
+      { code: first!.code, count: 1 },
+    ];
+    assert.deepEqual(await deadLetters.reasons(), expected);
+  });
+
   test("a replay stores it as accepted, once", async ({ store, deadLetters, rows, refuse }) => {
     await store.open(SOURCE);
     const allow = await refuse("a second row of a user");
