@@ -10,7 +10,7 @@ import { type Clock, systemClock } from "../ports/clock.ts";
 import type { Delivered, Sink } from "../ports/sink.ts";
 import type { Batch } from "../ports/source.ts";
 import type { PutResult, Store } from "../ports/store.ts";
-import type { Log } from "../telemetry/log.ts";
+import { type Log, traceFields } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { RefusedRowsLog } from "../telemetry/refused_rows_log.ts";
 
@@ -187,7 +187,7 @@ export class StoreSink implements Sink {
     metrics.flushRows.inc({ outcome: "dead" }, dead.length);
     this.#refusedRows.note(dead, (seq) => {
       const entry = slice.find((entry) => entry.seq === seq);
-      return { writeId: entry && writeId(entry) };
+      return { writeId: entry && writeId(entry), ...traceFields(entry?.trace) };
     });
   }
 }

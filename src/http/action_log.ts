@@ -17,6 +17,6 @@ export class ActionLog {
     const by = door === "admin-socket"
       ? "the admin socket"
       : `the key ${adminKeyHash(request)?.slice(0, SHORT_HASH_LENGTH)}…`;
-    this.log.info("Admin action", { action, ...fields, by });
+    this.log.info("Admin action", { event: "admin-action", action, ...fields, by });
   }
 }

@@ -144,7 +144,7 @@ export class Server {
       }
       return this.#atEndOfTurn(call, this.#answer(call, door, found, query));
     } catch (error) {
-      return this.#finish(call, this.#refuse(error, call.route));
+      return this.#finish(call, this.#refuse(error, call));
     }
   }
 
@@ -153,7 +153,7 @@ export class Server {
     try {
       response = answer instanceof Promise ? await answer : answer;
     } catch (error) {
-      response = this.#refuse(error, call.route);
+      response = this.#refuse(error, call);
     }
     await endOfTurn();
     return this.#finish(call, response);
@@ -162,7 +162,13 @@ export class Server {
   #finish(call: Call, response: Response): Response {
     const { request, method, found, route, startedMs, trace } = call;
     if (this.options.origins.size > 0) this.#addCrossSiteHeaders(request, response, found);
-    this.#counts.count(route, method, response.status, performance.now() - startedMs);
+    this.#counts.count(
+      route,
+      method,
+      response.status,
+      performance.now() - startedMs,
+      trace?.context.traceId,
+    );
     trace?.answered(response.status);
     return response;
   }
@@ -192,9 +198,9 @@ export class Server {
     throw new AppError("not-ready", "The journal is being recovered. Try again in a moment.");
   }
 
-  #refuse(error: unknown, route: string): Response {
+  #refuse(error: unknown, { route, trace }: Call): Response {
     if (!(error instanceof AppError)) {
-      this.#defects.note(route, error);
+      this.#defects.note(route, error, trace?.context);
       return problem(
         new AppError("internal-error", "Something went wrong here. It has been logged."),
       );
@@ -205,7 +211,7 @@ export class Server {
     }
     if (error.cause !== undefined) {
       const told = { event: "request-refused", route, error } as const;
-      this.parts.log.debug("A request was refused", told);
+      this.parts.log.of(trace?.context).debug("A request was refused", told);
     }
     return response;
   }

@@ -103,8 +103,13 @@ export class SpanQueue<Span> {
   #tell(error: Error | undefined): void {
     const { log } = this.parts;
     if (error !== undefined && !this.#isAway) {
-      log.warn("Spans cannot be exported: they are dropped until they can be", { error });
-    } else if (error === undefined && this.#isAway) log.info("Spans are exported again");
+      log.warn("Spans cannot be exported: they are dropped until they can be", {
+        event: "spans-dropped",
+        error,
+      });
+    } else if (error === undefined && this.#isAway) {
+      log.info("Spans are exported again", { event: "spans-exported" });
+    }
     this.#isAway = error !== undefined;
   }
 }
