@@ -53,6 +53,7 @@ export type ErrorCode =
 
 export class AppError extends Error {
   override readonly name = "AppError";
+  readonly members: Readonly<Record<string, number>>;
 
   /**
    * @param code which kind of failure; decides the HTTP status (table in `http/problem.ts`)
@@ -64,13 +65,10 @@ export class AppError extends Error {
   constructor(
     readonly code: ErrorCode,
     message: string,
-    private readonly options: { cause?: unknown; members?: Readonly<Record<string, number>> } = {},
+    { members = {}, ...options }: { cause?: unknown; members?: AppError["members"] } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-  }
-
-  get members(): Readonly<Record<string, number>> {
-    return this.options.members ?? {};
+    super(message, options);
+    this.members = members;
   }
 }
 
