@@ -187,7 +187,7 @@ class Application implements App {
     const [service, leadership] = [() => this.#service, () => this.#leadership];
     const breakers = this.#breakers;
     const dashboard = makeDashboard(config, {
-      ...{ service, leadership, breakers, store, identity, clock, metrics, log },
+      ...{ service, leadership, breakers, pausing, store, identity, clock, metrics, log },
       firstContact: this.#firstContact,
       name: () => this.#name,
     });

@@ -7,6 +7,7 @@ import { createInstanceBoard } from "./parts.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { IntakeStatus } from "./ports/intake.ts";
 import type { StorePorts } from "./ports/store.ts";
+import type { PauseSwitch } from "./pause_switch.ts";
 import type { Asked } from "./readiness.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
@@ -18,6 +19,7 @@ interface WatchingParts {
   readonly leadership: () => Leadership;
   readonly breakers: Current["breakers"];
   readonly store: Pick<StorePorts, "deadLetters">;
+  readonly pausing: Pick<PauseSwitch, "isPaused">;
   /** It returns the store's. */
   readonly identity: () => Promise<string>;
   /** It names this start, as nobody else is named. */
@@ -29,8 +31,6 @@ interface WatchingParts {
 
 interface Watched extends Omit<Asked["service"], "status"> {
   readonly status: QueueStatus | undefined;
-  /** Somebody had it stop bringing writes to the store. */
-  readonly isPaused?: boolean;
 }
 
 type QueueStatus = Pick<
@@ -67,7 +67,8 @@ export function makeDashboard(config: Config, parts: WatchingParts): Dashboard |
 
 function currentOf({ role }: Config, parts: WatchingParts): Current {
   const service = parts.service();
-  const { phase, refusal, brokerFailure, isPaused = false, status = NOT_OPEN } = service;
+  const { phase, refusal, brokerFailure, status = NOT_OPEN } = service;
+  const isPaused = parts.pausing.isPaused;
   const leadership = parts.leadership();
   return {
     name: parts.name(),

@@ -127,6 +127,7 @@ Deno.test("users whose letters were replayed are forgotten; the log names neithe
     time: "",
     level: "info",
     message: "Admin action",
+    event: "admin-action",
     action: "dead-letters replay",
     done: 2,
     refused: 1,
