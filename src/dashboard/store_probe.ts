@@ -32,6 +32,7 @@ export class StoreProbe {
   #heardMs = -Infinity;
   #reasonsMs = -Infinity;
   #hasAnswered = false;
+  #answeredMs = -Infinity;
   #answeringSinceMs = Infinity;
 
   constructor(
@@ -48,6 +49,11 @@ export class StoreProbe {
     const nowMs = this.clock.monotonicMs();
     if (this.#asking !== undefined && nowMs - this.#askedMs > SILENT_MS) return false;
     return nowMs - this.#heardMs > STALE_MS ? undefined : this.#hasAnswered;
+  }
+
+  /** It answered last at this moment of the monotonic clock. */
+  get answeredMs(): number {
+    return this.#answeredMs;
   }
 
   /** It has answered each question since this moment of the monotonic clock. */
@@ -90,7 +96,8 @@ export class StoreProbe {
   }
 
   #answered(): void {
-    if (this.answers !== true) this.#answeringSinceMs = this.clock.monotonicMs();
+    this.#answeredMs = this.clock.monotonicMs();
+    if (this.answers !== true) this.#answeringSinceMs = this.#answeredMs;
     this.#hasAnswered = true;
   }
 
