@@ -49,6 +49,8 @@ const BROKER_NAMES = { rabbitmq: "RabbitMQ", kafka: "Kafka" } as const;
 const BREAKER_STATES = ["closed", "half-open", "open"] as const;
 /** A store that took a write so lately is there, however busy. */
 const STORED_LATELY_MS = 2_000;
+/** Who was heard of longer ago may have been there since, without being asked. */
+const ASKED_LATELY_MS = 15_000;
 /** One lost answer of the board is no outage. */
 const BOARD_SILENCES = 2;
 
@@ -58,6 +60,8 @@ export function factsOf({ setup, current, observed, probe, notes }: Known, nowMs
   const patienceMs = batchIntervalMs + PATIENCE_MS;
   const answers = probe.answers === true;
   const isBack = answers && observed.flushesFail && observed.failedMs < probe.answeringSinceMs;
+  const unheardMs = observed.last.monotonicMs - probe.answeredMs;
+  const silentMs = Math.max(0, Math.min(observed.sinceStoredMs, unheardMs));
   const isSilent = probe.answers === false && observed.sinceStoredMs > STORED_LATELY_MS;
   return {
     nowMs,
@@ -79,6 +83,7 @@ export function factsOf({ setup, current, observed, probe, notes }: Known, nowMs
     store: {
       name: STORE_NAMES[setup.store],
       isAway: isSilent || current.breakers.store.state !== 0,
+      silentMs: silentMs < ASKED_LATELY_MS ? silentMs : 0,
       isBack,
       flushesFail: observed.flushesFail && !isBack,
       refuses: current.storeRefuses,

@@ -115,9 +115,10 @@ export class Dashboard {
 
   /** Who comes first does not wait for the next second to see more than what is always kept. */
   async #lookAtOnce(): Promise<void> {
+    const isFirst = this.#probe.answers === undefined && this.#mayAskStore;
     if (this.#observed.isEmpty) await this.#tick();
-    if (this.#probe.answers !== undefined || !this.#mayAskStore) return;
-    await Promise.all([this.#probe.ask(), this.#exchange(true)]);
+    if (!isFirst) return;
+    await Promise.all([this.#probe.askAndWait(), this.#exchange(true)]);
     this.#judgeNow();
   }
 
@@ -140,7 +141,7 @@ export class Dashboard {
     this.#countViewers();
     const isWatched = this.#isWatched;
     if (this.#mayAskStore) {
-      if (isWatched) void this.#probe.ask();
+      if (isWatched) this.#probe.ask();
       void this.#exchange(isWatched);
     }
     if (this.#viewers.size > 0) this.#send();

@@ -59,6 +59,7 @@ export function storeAway(facts: Facts): Finding | undefined {
     code: "store-away",
     text: (time) => `${store.name} has not answered for ${time}; ${whatWaits(facts)}.`,
     advice: `Bring ${store.name} back: what waits is stored by itself then.${full}`,
+    sinceMs: facts.nowMs - store.silentMs,
   };
 }
 

@@ -25,6 +25,8 @@ export interface Facts {
   readonly store: {
     readonly name: string;
     readonly isAway: boolean;
+    /** It was heard of last so long ago; 0 where nobody had asked it anything lately. */
+    readonly silentMs: number;
     /** It answers again, and the next flush has not begun yet. */
     readonly isBack: boolean;
     /** No flush has come through since one failed. */

@@ -9,6 +9,9 @@ import * as other from "./other_rules.ts";
 import type { Verdict } from "./snapshot.ts";
 import { duration } from "./wording.ts";
 
+/** Nobody says that something has been so for 0 s. */
+const SHORTEST_MS = 1_000;
+
 /** They are tried in the order of their gravity. */
 const RULES: readonly Rule[] = [
   delivery.journalFailed,
@@ -70,6 +73,6 @@ export class Judge {
     this.#sinceMs.set(code, sinceMs);
     const forMs = nowMs - sinceMs;
     if (forMs < patienceMs) return undefined;
-    return { level, code, text: text(duration(forMs)), sinceMs, advice };
+    return { level, code, text: text(duration(Math.max(forMs, SHORTEST_MS))), sinceMs, advice };
   }
 }

@@ -39,6 +39,7 @@ function setUp(clock = new FakeClock(), board = new MemoryInstanceBoard(clock), 
   const state = {
     current: { ...CURRENT, name },
     asked: 0,
+    isSilent: false,
     warned: 0,
     failure: undefined as unknown,
   };
@@ -48,6 +49,7 @@ function setUp(clock = new FakeClock(), board = new MemoryInstanceBoard(clock), 
     deadLetters: {
       count: () => {
         state.asked++;
+        if (state.isSilent) return new Promise(() => {});
         return state.failure === undefined ? Promise.resolve(3) : Promise.reject(state.failure);
       },
       reasons: () => Promise.resolve([{ code: "22001", count: 3 }]),
@@ -168,6 +170,31 @@ Deno.test("a store that does not answer shows at the next look, and so does its 
   state.failure = undefined;
   await clock.advance(3_000);
   assert.equal((await look()).verdict.code, "dead-letters");
+  await dashboard.stop();
+});
+
+Deno.test("a store that hangs is away within three seconds, and is asked one thing at a time", async () => {
+  const { clock, dashboard, state } = setUp();
+  const events = eventsOf(await dashboard.watch());
+  const next = async (): Promise<Snapshot> => {
+    const { name, data } = (await events.next()).value!;
+    return name === "snapshot" ? data : await next();
+  };
+  let last = await next();
+  const pass = async (seconds: number) => {
+    for (let second = 0; second < seconds; second++) {
+      await clock.advance(1_000);
+      last = await next();
+    }
+  };
+  await pass(2);
+  assert.equal(last.verdict.code, "dead-letters");
+  state.isSilent = true;
+  const { asked } = state;
+  await pass(3);
+  assert.deepEqual([last.verdict.code, last.deadLetters.count], ["store-away", null]);
+  await clock.advance(20_000);
+  assert.equal(state.asked, asked + 1);
   await dashboard.stop();
 });
 

@@ -15,6 +15,7 @@ const WELL: Facts = {
   store: {
     name: "PostgreSQL",
     isAway: false,
+    silentMs: 0,
     isBack: false,
     flushesFail: false,
     refuses: false,
@@ -70,6 +71,9 @@ Deno.test("an outage of the store is told with its time, what waits, and until w
       "is full in 35 min.",
   }, []]);
   assert.equal(judge.judge(WELL)[0].code, "well");
+  const [heardOf] = judge.judge(facts({ store: { isAway: true, silentMs: 3_000 } }));
+  assert.match(heardOf.text, /^PostgreSQL has not answered for 3 s;/);
+  judge.judge(WELL);
   assert.equal(judge.judge(facts({ ...AWAY, nowMs: 2_000_000 }))[0].sinceMs, 2_000_000);
 });
 
