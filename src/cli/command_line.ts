@@ -10,7 +10,7 @@ import {
   parseDeadLettersRequest,
 } from "./dead_letters.ts";
 import { DOCTOR_USAGE, type DoctorRequest, parseDoctorRequest } from "./doctor.ts";
-import { isSteeringCommand, STEERING_USAGE, type SteeringCommand } from "./steering.ts";
+import { STEERING_USAGE, type SteeringCommand } from "./steering.ts";
 import { parseTopRequest, TOP_USAGE, type TopRequest } from "./top.ts";
 
 /** Each flag stands alone. */
