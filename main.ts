@@ -5,10 +5,14 @@ import { explainWrongStore, runChangeStore } from "./src/cli/change_store.ts";
 import { checkConfiguration } from "./src/cli/check_configuration.ts";
 import { type Command, helpText, parseCommandLine } from "./src/cli/command_line.ts";
 import { type Config, describeConfig, loadConfigFromProcess } from "./src/config/config.ts";
+import { personAtTerminal } from "./src/cli/person.ts";
 import { runDeadLetters } from "./src/cli/dead_letters.ts";
+import { runDoctor } from "./src/cli/doctor.ts";
 import { reasonOf } from "./src/errors.ts";
-import { adminCaller, askReady } from "./src/cli/instance_client.ts";
+import { adminCaller, askReady, openCaller } from "./src/cli/instance_client.ts";
 import { describeSchema } from "./src/parts.ts";
+import { isSteeringCommand, runSteering } from "./src/cli/steering.ts";
+import { runTop, terminal, TOP_LIMIT_MS, topOnce } from "./src/cli/top.ts";
 import { listenToSignals } from "./src/cli/signals.ts";
 import { WrongStoreError } from "./src/guarding/store_binding.ts";
 import { Log } from "./src/telemetry/log.ts";
@@ -51,11 +55,22 @@ function carryOut(
   if (parsed.command === "audit") {
     return runAudit(parsed.request, adminCaller(config, AUDIT_LIMIT_MS));
   }
+  if (parsed.command === "doctor") return runDoctor(parsed.request, config);
   if (parsed.command === "dead-letters") {
-    return runDeadLetters(parsed.request, adminCaller(config));
+    return runDeadLetters(parsed.request, adminCaller(config), personAtTerminal());
   }
+  if (isSteeringCommand(parsed.command)) return runSteering(parsed.command, adminCaller(config));
+  if (parsed.command === "top") return showTop(parsed.request.once, config);
   if (parsed.command === "change-store") return runChangeStore(config);
   return parsed.command === "ready" ? askReady(config) : checkConfiguration(config);
+}
+
+async function showTop(once: boolean, config: Config): Promise<{ ok: boolean; message: string }> {
+  const call = openCaller(config, TOP_LIMIT_MS);
+  if (once) return await topOnce(call);
+  const { screen, signal } = terminal();
+  await runTop(call, screen, signal);
+  return { ok: true, message: "" };
 }
 
 async function serve(config: Config): Promise<number> {

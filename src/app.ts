@@ -10,7 +10,7 @@ import { type Config, storePlace } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
 import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
-import { Breaker } from "./guarding/breaker.ts";
+import { type Breakers, makeBreakers } from "./guarding/breakers.ts";
 import { cacheFaults } from "./guarding/cache_faults.ts";
 import { FirstContact } from "./guarding/first_contact.ts";
 import { GuardedCache } from "./guarding/guarded_cache.ts";
@@ -22,6 +22,7 @@ import { HttpFront } from "./http_front.ts";
 import { makeLeadership } from "./leading.ts";
 import { openJournal } from "./journal/journal.ts";
 import { journalObserver } from "./journal_observer.ts";
+import { PauseSwitch } from "./pause_switch.ts";
 import { type Broker, createCache, createFlushSlots, loadBroker, loadStore } from "./parts.ts";
 import type { Cache } from "./ports/cache.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
@@ -31,17 +32,22 @@ import { CacheClient } from "./reading/cache_client.ts";
 import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { openCacheNote } from "./reading/cache_note.ts";
 import { LastKnown } from "./reading/last_known.ts";
+import type { Asked } from "./readiness.ts";
 import { Service } from "./service.ts";
+import { serviceGauges } from "./service_gauges.ts";
 import type { JournalPorts } from "./service_parts.ts";
+import { Steering } from "./steering.ts";
+import { peersOf } from "./traced_peers.ts";
+import { loadTracing } from "./telemetry/load_tracing.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
 import { Log } from "./telemetry/log.ts";
 import { LoopLag } from "./telemetry/loop_lag.ts";
 import { Metrics } from "./telemetry/metrics.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
 import { VERSION } from "./version.ts";
+import { makeDashboard } from "./watching.ts";
 import { WorkerService } from "./worker_service.ts";
 
-/** A scrape must not wait for a store that is away. */
-const SCRAPE_LIMIT_MS = 500;
 /** A start waits for so long to find out that the store is not the one that is meant. */
 const WRONG_STORE_LIMIT_MS = 4_000;
 
@@ -80,13 +86,20 @@ export async function createApp(
   surroundings: Partial<Surroundings> = {},
 ): Promise<App> {
   const replaced = { clock: systemClock, fs: denoFileSystem, ...surroundings };
-  return new Application(config, replaced, await loadStore(config), await loadBroker(config));
+  return new Application(
+    config,
+    replaced,
+    await loadStore(config),
+    await loadBroker(config),
+    await loadTracing(config.tracing, peersOf(config)),
+  );
 }
 
 class Application implements App {
   readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #breakers: Readonly<Record<"store" | "store-reads" | "cache", Breaker>>;
+  readonly #breakers: Breakers;
+  readonly #tracing: Tracing;
   readonly #store: StorePorts;
   readonly #cache: CacheClient;
   readonly #unguardedCache: Cache;
@@ -96,7 +109,9 @@ class Application implements App {
   readonly #gate: StoreGate;
   readonly #firstContact: FirstContact;
   readonly #way: DeliveryWay;
+  readonly #pausing = new PauseSwitch();
   readonly #leadership: Leadership;
+  readonly #steering: Steering;
   /** It names this start, and is the run of its journal where it has one. */
   #name = `worker/${crypto.randomUUID().slice(0, 12)}`;
   readonly #service: Service | WorkerService;
@@ -111,21 +126,22 @@ class Application implements App {
     private readonly surroundings: Surroundings,
     makeStore: Awaited<ReturnType<typeof loadStore>>,
     broker: Broker | undefined,
+    makeTracing: Awaited<ReturnType<typeof loadTracing>>,
   ) {
     const { clock } = surroundings;
     this.#log = new Log(config.log.level, config.log.format);
-    this.#breakers = {
-      "store": new Breaker("The store", clock),
-      "store-reads": new Breaker("The store", clock),
-      "cache": new Breaker("The cache", clock),
-    };
+    this.#breakers = makeBreakers(this.#log, clock);
     this.#metrics = this.#makeMetrics();
+    this.#tracing = makeTracing({ clock, metrics: this.#metrics, log: this.#log });
     this.#gate = new StoreGate(storePlace(config.store), this.#log);
     const unguarded = makeStore({
       // A worker has no directory that could belong to another store.
       ...(config.role !== "worker" && { gate: this.#gate }),
       onIndexFault: (error) =>
-        this.#log.warn("The index for reads could not be made; it is tried again", { error }),
+        this.#log.warn("The index for reads could not be made; it is tried again", {
+          event: "index-failed",
+          error,
+        }),
     });
     this.#store = this.#bound(guardStore(
       unguarded,
@@ -136,11 +152,11 @@ class Application implements App {
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
     const namespace = new CacheNamespace(this.#store.identity, clock);
     const lastKnown = new LastKnown(config.cache.ttlMs, clock);
-    const onFault = cacheFaults(this.#metrics, this.#log, clock);
+    const onFault = cacheFaults(this.#metrics, this.#log, clock, this.#breakers.cache);
     this.#unguardedCache = createCache(config, {
       namespace: () => namespace.text,
       onFault,
-      onNotice: (message) => this.#log.warn(message),
+      onNotice: (message) => this.#log.warn(message, { event: "cache-limited" }),
     }, clock);
     this.#cache = new CacheClient({
       cache: new GuardedCache(this.#unguardedCache, this.#breakers.cache),
@@ -150,28 +166,44 @@ class Application implements App {
       ...(config.cache.kind !== "memory" && { sharing: namespace }),
       onForget: (userId) => lastKnown.forget(userId),
     });
-    const [metrics, log, store] = [this.#metrics, this.#log, this.#store];
+    const [metrics, log, store, tracing] = [
+      this.#metrics,
+      this.#log,
+      this.#store,
+      this.#tracing,
+    ];
+    const pausing = this.#pausing;
+    const steering = this.#steering = new Steering({
+      pausing,
+      service: () => this.#service,
+      clock,
+      metrics,
+    });
     if (store.audit !== undefined) {
       const findings = new AuditFindings({ metrics, log });
       this.#audit = { findings, auditor: new Auditor(store.audit, clock, findings) };
     }
+    const identity = async () => namespace.known?.id ?? (await store.identity.identify()).id;
+    const [service, leadership] = [() => this.#service, () => this.#leadership];
+    const breakers = this.#breakers;
+    const dashboard = makeDashboard(config, {
+      ...{ service, leadership, breakers, pausing, store, identity, clock, metrics, log },
+      firstContact: this.#firstContact,
+      name: () => this.#name,
+    });
     this.#front = new HttpFront(config, {
-      ...{ store, cache: this.#cache, clock, metrics, log },
+      ...{ dashboard, store, cache: this.#cache, steering, clock, metrics, log, tracing },
       auditor: this.#audit?.auditor,
-      asked: () => ({
-        service: this.#service,
-        firstContact: this.#firstContact,
-        leadership: config.role === "worker" ? STANDS_ASIDE : this.#leadership,
-      }),
+      asked: () => this.#asked(),
     });
     this.#leadership = makeLeadership(config, {
-      ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log },
-      identity: async () => namespace.known?.id ?? (await store.identity.identify()).id,
+      ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log, tracing },
+      identity,
       name: () => this.#name,
       instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
     });
     this.#way = new DeliveryWay(config, {
-      ...{ broker, store, ...surroundings, metrics, log },
+      ...{ broker, store, pausing, ...surroundings, metrics, log, tracing },
       storeIdentity: () => this.#gate.expected,
     });
     this.#service = config.role === "worker"
@@ -183,6 +215,7 @@ class Application implements App {
     const url = await this.#service.start();
     const { role, store, cache, queue, dataDir, ack } = this.config;
     this.#log.info(`dsproxy ${VERSION} listening on ${url}`, {
+      event: "started",
       role,
       store: store.kind,
       cache: cache.kind,
@@ -222,7 +255,8 @@ class Application implements App {
       lastKnown,
       batch: this.#way.batch,
       graceMs: config.shutdownGraceMs,
-      ...{ clock, metrics, log },
+      pausing: this.#pausing,
+      ...{ clock, metrics, log, tracing: this.#tracing },
       random: Math.random,
       attendants: [
         this.#firstContact,
@@ -233,6 +267,7 @@ class Application implements App {
         },
         ...this.#way.attendants,
         this.#leadership,
+        this.#tracing,
       ],
       // This comes before anybody is served, because what waits in the directory must not go to
       // another store.
@@ -258,6 +293,7 @@ class Application implements App {
         this.#firstContact,
         new LoopLag(clock, this.#metrics),
         ...attendants,
+        this.#tracing,
       ],
       log: this.#log,
     });
@@ -291,30 +327,34 @@ class Application implements App {
     );
     const left = this.#service.status?.depth ?? 0;
     if (left > 0) {
-      this.#log.info("Recovered entries that the store may not have yet", { entries: left });
+      this.#log.info("Recovered entries that the store may not have yet", {
+        event: "recovered",
+        entries: left,
+      });
     }
   }
 
   #makeMetrics(): Metrics {
-    const { clock } = this.surroundings;
-    return new Metrics({
-      queueDepth: () => this.#service.status?.depth ?? 0,
-      queueOldestAgeSeconds: () => {
-        const oldestMs = this.#service.status?.oldestAcceptedMs;
-        return oldestMs === undefined ? 0 : Math.max(0, clock.now() - oldestMs) / 1000;
-      },
-      journalBytes: () => this.#service.status?.bytes ?? 0,
-      journalRetainedBytes: () => this.#service.status?.retainedBytes ?? 0,
-      leads: () => this.#leadership.leads,
-      deadLetters: async () => {
-        const { phase } = this.#service;
-        if (phase === "starting" || phase === "recovering") {
-          throw new Error("The store is not asked yet");
-        }
-        return await withDeadline(this.#store.deadLetters.count(), SCRAPE_LIMIT_MS, "The store");
-      },
-      breakers: this.#breakers,
-    }, clock.now());
+    const { config, surroundings: { clock } } = this;
+    return new Metrics(
+      serviceGauges(config, {
+        clock,
+        breakers: this.#breakers,
+        asked: () => this.#asked(),
+        deadLetters: () => this.#store.deadLetters.count(),
+        leads: () => this.#leadership.leads,
+      }),
+      clock.now(),
+    );
+  }
+
+  #asked(): Asked {
+    return {
+      service: this.#service,
+      firstContact: this.#firstContact,
+      steering: this.#steering,
+      leadership: this.config.role === "worker" ? STANDS_ASIDE : this.#leadership,
+    };
   }
 
   /**

@@ -1,7 +1,6 @@
 /**
  * Keeps what has been opened, so that all of it is closed again, whatever becomes of the others.
  */
-import { reasonOf } from "./errors.ts";
 import type { Log } from "./telemetry/log.ts";
 
 type Close = () => void | Promise<void>;
@@ -35,7 +34,7 @@ export class ClosingList<Part extends string> {
         this.tell(`${part} closed`);
       } catch (error) {
         first ??= { error };
-        this.log.error(`The ${part} could not be closed: ${reasonOf(error)}`, { error });
+        this.log.error(`The ${part} could not be closed`, { event: "stop-incomplete", error });
         this.tell(`${part} not closed`);
       }
     }

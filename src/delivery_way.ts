@@ -5,22 +5,24 @@
 import { Applier } from "./applying/applier.ts";
 import type { Config } from "./config/config.ts";
 import { StoreSink } from "./delivery/store_sink.ts";
+import { TracedSink } from "./delivery/traced_sink.ts";
 import type { JournalFileSystem } from "./disk/file_system.ts";
-import { reasonOf } from "./errors.ts";
 import { noteForwarded, readForwarded } from "./forwarding/forwarded_runs.ts";
 import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
 import { SinkBySource } from "./forwarding/sink_by_source.ts";
 import { StoredSink } from "./forwarding/stored_sink.ts";
 import { publishToStore } from "./forwarding/to_store.ts";
 import type { Broker } from "./parts.ts";
+import type { PauseSwitch } from "./pause_switch.ts";
 import type { Publisher } from "./ports/broker.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { GroupStore } from "./ports/group_store.ts";
 import type { Sink } from "./ports/sink.ts";
 import type { StorePorts } from "./ports/store.ts";
 import type { Attendant, JournalPorts } from "./service_parts.ts";
-import type { Log } from "./telemetry/log.ts";
+import { FAULT_LOG_INTERVAL_MS, limitRate, type Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
+import { NO_TRACING, type Tracing } from "./telemetry/tracing.ts";
 
 interface DeliveryWayParts {
   readonly broker: Broker | undefined;
@@ -29,10 +31,12 @@ interface DeliveryWayParts {
   readonly storeIdentity: () => string | undefined;
   readonly fs: JournalFileSystem;
   readonly clock: Clock;
+  readonly pausing: PauseSwitch;
   /** It returns a number in [0, 1); default `Math.random`. */
   readonly random?: () => number;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Tracing;
 }
 
 /**
@@ -55,19 +59,27 @@ export class DeliveryWay {
   ) {
     const { broker, metrics, log } = parts;
     if (broker === undefined) return;
-    const watcher = {
-      onFault: (error: unknown) =>
-        log.debug("The connection to the broker failed", { reason: reasonOf(error) }),
-    };
-    if (config.role !== "worker") this.#publisher = broker.makePublisher(watcher);
+    if (config.role !== "worker") {
+      // The forwarder tells of what does not get through.
+      const onFault = (error: unknown) =>
+        log.debug("The connection to the broker failed", { error });
+      this.#publisher = broker.makePublisher({ onFault });
+    }
     if (config.role === "api") return;
     this.#applier = new Applier(config.batch, {
-      consumer: broker.makeConsumer(watcher),
+      consumer: broker.makeConsumer({
+        onFault: limitRate(parts.clock, FAULT_LOG_INTERVAL_MS, (heldBack, error) => {
+          const told = { event: "broker-fault", error, heldBack } as const;
+          log.warn("The broker gives nothing just now; it is asked again", told);
+        }),
+      }),
       groups: this.#groups,
       clock: parts.clock,
+      pausing: parts.pausing,
       random: parts.random ?? Math.random,
       metrics,
       log,
+      tracing: parts.tracing ?? NO_TRACING,
     });
   }
 
@@ -91,13 +103,14 @@ export class DeliveryWay {
   }
 
   makeSink(run: string): Sink {
-    const { store: { store }, metrics, log } = this.parts;
+    const { store: { store }, metrics, log, tracing = NO_TRACING } = this.parts;
     const stored = new StoredSink({
       store,
       deadAmong: (...what) => this.#groups.dead(...what),
       run: () => run,
     });
-    const direct = new StoreSink(this.config.batch.max, { store, metrics, log });
+    const toStore = new StoreSink(this.config.batch.max, { store, metrics, log });
+    const direct = new TracedSink(toStore, tracing);
     return new SinkBySource((source) => this.#isForwarded(source), stored, direct);
   }
 
@@ -118,6 +131,7 @@ export class DeliveryWay {
     } else {
       if (forwarded.size === 0) return undefined;
       log.info("A broker may have entries of earlier runs: these are brought by groups", {
+        event: "broker-foreign",
         runs: forwarded.size,
       });
       publisher = publishToStore(this.#groups);

@@ -2,6 +2,7 @@
  * The words of the business: a write as a client sends it, an entry as the service keeps it, and
  * the one rule for which of two entries is newer. Knows nothing of HTTP, files or databases.
  */
+import type { TraceContext } from "./trace_context.ts";
 
 /** A client asks for this to be recorded. */
 export interface Write {
@@ -13,6 +14,8 @@ export interface Write {
    * It is in Unix seconds, and chosen by the client; without a choice it is the time of acceptance.
    */
   readonly ts: number;
+  /** What is done with it is told under this; undefined where its request is not sampled. */
+  readonly trace?: TraceContext;
 }
 
 /** These say how much must have happened to a write before it is answered, from least to most. */
@@ -46,6 +49,9 @@ export interface Version {
 /** A write becomes an entry when it is accepted. */
 export interface Entry extends Write, Version {}
 
+/** It is an entry without its value, which may be long. */
+export type ValuelessEntry = Omit<Entry, "value">;
+
 export const INSTANCE_ID_LENGTH = 12;
 
 /**
@@ -63,15 +69,15 @@ function compareText(a: string, b: string): number {
 }
 
 /** Returns the newer of two entries, either of which may be missing. */
-export function newest(a: Entry | undefined, b: Entry | undefined): Entry | undefined {
+export function newest<E extends Version>(a: E | undefined, b: E | undefined): E | undefined {
   if (a === undefined) return b;
   if (b === undefined) return a;
   return compareVersions(a, b) >= 0 ? a : b;
 }
 
 /** Returns the newest of the entries of each user. */
-export function newestOfEach(entries: readonly Entry[]): Entry[] {
-  const byUser = new Map<string, Entry>();
+export function newestOfEach<E extends ValuelessEntry>(entries: readonly E[]): E[] {
+  const byUser = new Map<string, E>();
   for (const entry of entries) {
     byUser.set(entry.userId, newest(byUser.get(entry.userId), entry) ?? entry);
   }

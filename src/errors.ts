@@ -11,6 +11,7 @@
  *   refuses what it is asked ({@link BrokerRefusesError}).
  * - {@link CacheStaleError}: what a cache could not undo. Every other failure of a cache is taken
  *   for a miss, so nobody asks what it was.
+ * - {@link AnswerEndedError}: an answer that comes in pieces is not gone on with.
  *
  * Anything else that is thrown is a defect of ours: answered as `internal-error`, and logged.
  */
@@ -30,6 +31,8 @@ export type ErrorCode =
   | "write-not-stored"
   | "dead-letter-not-found"
   | "replay-refused"
+  | "count-changed"
+  | "paused"
   | "nothing-missing"
   | "admin-only"
   | "unauthorized"
@@ -44,20 +47,28 @@ export type ErrorCode =
   | "store-unavailable"
   | "shutting-down"
   | "overloaded"
+  | "too-many-viewers"
   | "not-ready"
   | "internal-error";
 
 export class AppError extends Error {
   override readonly name = "AppError";
+  readonly members: Readonly<Record<string, number>>;
 
   /**
    * @param code which kind of failure; decides the HTTP status (table in `http/problem.ts`)
    * @param message for the person who called: what happened, with which value, what to do. Reaches
    *   clients.
    * @param options.cause the internal reason; logged, never sent to a client
+   * @param options.members further members of the problem document, for programs
    */
-  constructor(readonly code: ErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    { members = {}, ...options }: { cause?: unknown; members?: AppError["members"] } = {},
+  ) {
     super(message, options);
+    this.members = members;
   }
 }
 
@@ -163,10 +174,27 @@ export class CacheStaleError extends Error {
   }
 }
 
+/** An answer is ended before its end on purpose, as who asked for it does not take it. */
+export class AnswerEndedError extends Error {
+  override readonly name = "AnswerEndedError";
+}
+
 /** Returns a reason that people can read, of anything that was thrown. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") {
     return error.errors.map(reasonOf).join("; ");
   }
   return error instanceof Error ? error.message : String(error);
+}
+
+/** So long is no chain of causes that means anything; a circle has no end. */
+const CAUSES_MAX = 10;
+
+/** Returns what an error came of first, as far as errors say so. */
+export function rootCauseOf(error: unknown): unknown {
+  let cause = error;
+  for (let i = 0; i < CAUSES_MAX && cause instanceof Error && cause.cause !== undefined; i++) {
+    cause = cause.cause;
+  }
+  return cause;
 }

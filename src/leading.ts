@@ -16,6 +16,7 @@ import type { StorePorts } from "./ports/store.ts";
 import type { CacheClient } from "./reading/cache_client.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
 
 interface LeadingParts {
   readonly store: StorePorts;
@@ -26,6 +27,7 @@ interface LeadingParts {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Tracing;
   /** It returns the store's. */
   readonly identity: () => Promise<string>;
   /** It names this start, as nobody else is named. */

@@ -46,7 +46,7 @@ export const MEMORY_BUDGET = {
   absences: {
     bytes: 2 * MiB,
     residentPerByte: 2,
-    reason: "4,000 users and more that are not there, known for a second each",
+    reason: "4,000 users and more that are not there, known for half a second each",
   },
   localCopies: {
     bytes: 48 * MiB,

@@ -7,12 +7,20 @@ import { DeliveryHalf } from "./delivery/delivery_half.ts";
 import type { Settlement } from "./delivery/delivery.ts";
 import type { Entry } from "./domain.ts";
 import { ForwardingHalf, type ForwardingParts } from "./forwarding/forwarding_half.ts";
-import type { JournalPorts, ServiceParts } from "./service_parts.ts";
+import type { JournalPorts, Outward, ServiceParts } from "./service_parts.ts";
 
 interface OutboundParts extends
   Pick<
     ServiceParts,
-    "batch" | "makeSink" | "cache" | "clock" | "metrics" | "log" | "random"
+    | "batch"
+    | "makeSink"
+    | "cache"
+    | "clock"
+    | "metrics"
+    | "log"
+    | "pausing"
+    | "random"
+    | "tracing"
   > {
   readonly journal: JournalPorts;
   /** It is undefined where all goes to the store directly. */
@@ -22,11 +30,11 @@ interface OutboundParts extends
   readonly isAwaited: () => boolean;
 }
 
-export class Outbound {
+export class Outbound implements Outward {
   readonly #delivery: DeliveryHalf;
   readonly #forwarding: ForwardingHalf | undefined;
 
-  constructor(parts: OutboundParts) {
+  constructor(private readonly parts: OutboundParts) {
     const { journal, forwarding, onReplicated } = parts;
     this.#forwarding = forwarding && new ForwardingHalf(forwarding, {
       journal,
@@ -47,6 +55,24 @@ export class Outbound {
   /** It says why the broker takes nothing just now; undefined while it does, or where none is. */
   get brokerFailure(): string | undefined {
     return this.#forwarding?.failure;
+  }
+
+  get isBusy(): boolean {
+    return this.#delivery.state === "flushing" || this.#forwarding?.isSending === true;
+  }
+
+  flushNow(): () => boolean {
+    const { journal } = this.parts;
+    const { durable } = journal.status();
+    this.#forwarding?.durable();
+    this.#delivery.flushNow();
+    return () => {
+      // One flush has a batch at most; what failed waits for its time.
+      if (this.#delivery.state === "idle") this.#delivery.flushNow();
+      // Entries of earlier runs come before those of this one.
+      return journal.status().settled >= durable &&
+        journal.waitingSources.every((source) => source === journal.run);
+    };
   }
 
   start(): void {

@@ -5,11 +5,14 @@
  */
 import { createMemoryFlushSlots } from "./adapters/memory/flush_slots.ts";
 import { createMemoryCache } from "./adapters/memory/cache.ts";
+import { MemoryInstanceBoard } from "./adapters/memory/instance_board.ts";
 import { LeaseOfOne, TERMS_OF_ONE } from "./adapters/memory/lease.ts";
 import { quoteName, schemaScript } from "./adapters/postgres/ddl.ts";
 import type { DatabaseOptions } from "./adapters/postgres/database.ts";
+import type { Pool, PoolOptions } from "./adapters/postgres/pool.ts";
 import { findIdentity } from "./adapters/postgres/identity.ts";
 import { createRedisFlushSlotsLater } from "./adapters/redis/flush_slots_later.ts";
+import { createRedisInstanceBoardLater } from "./adapters/redis/instance_board_later.ts";
 import { createRedisCacheLater, createRedisLeaseLater } from "./adapters/redis/loaded_later.ts";
 import { createSqliteStore } from "./adapters/sqlite/store.ts";
 import { LayeredSlots, type LayeredSlotsParts } from "./cluster/layered_slots.ts";
@@ -19,7 +22,9 @@ import type { BrokerWatcher, Consumer, Publisher } from "./ports/broker.ts";
 import type { Cache } from "./ports/cache.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Lease } from "./ports/lease.ts";
+import type { InstanceBoard } from "./ports/instance_board.ts";
 import type { FlushSlots } from "./ports/flush_slots.ts";
+import type { Remark } from "./ports/remark.ts";
 import type { StorePorts } from "./ports/store.ts";
 import type { Terms } from "./ports/terms.ts";
 import { checkStoreBinding, StoreBinding } from "./guarding/store_binding.ts";
@@ -116,6 +121,20 @@ export function createLease(
   return ports.lease ?? new LeaseOfOne(() => clock.now());
 }
 
+/** Chooses where instances in front of one store leave notes for each other. */
+export function createInstanceBoard(
+  { cache, store }: Pick<Config, "cache" | "store">,
+  { identity, clock }: {
+    /** It returns the store's. */
+    readonly identity: () => Promise<string>;
+    readonly clock: Pick<Clock, "monotonicMs">;
+  },
+): InstanceBoard {
+  // The embedded store is this process's alone, whoever else has the same Redis.
+  if (store.kind === "sqlite" || cache.kind !== "redis") return new MemoryInstanceBoard(clock);
+  return createRedisInstanceBoardLater({ ...cache, identity });
+}
+
 export function termsOf({ terms = TERMS_OF_ONE }: Pick<StorePorts, "terms">): Terms {
   return terms;
 }
@@ -133,7 +152,7 @@ export function createFlushSlots(
   const local = createMemoryFlushSlots({ count, waitMs: SLOT_WAIT_MS, clock });
   if (cache.kind !== "redis") return local;
   const shared = createRedisFlushSlotsLater({ ...cache, count, waitMs: SLOT_WAIT_MS });
-  return new LayeredSlots({ local, shared, ...watcher });
+  return new LayeredSlots({ local, shared, clock, ...watcher });
 }
 
 /** A part has these things to say about the configuration. */
@@ -154,18 +173,13 @@ export async function checkStore(config: Config): Promise<Findings> {
   const { store, dataDir } = config;
   if (store.kind === "sqlite") return await checkSqlite(config, store.path);
   const bound = await checkStoreBinding(dataDir, store.kind);
-  const [{ checkPostgres }, { whatRetentionLacks }, { createPool }] = await Promise.all([
+  const [{ checkPostgres }, { whatRetentionLacks }] = await Promise.all([
     import("./adapters/postgres/check.ts"),
     import("./adapters/postgres/retention.ts"),
-    import("./adapters/postgres/pool.ts"),
   ]);
-  const pool = createPool({
-    ...store,
-    poolSize: 1,
-    admit: async (session) => {
-      if (bound === undefined) return;
-      new StoreBinding(dataDir, bound).admit(await findIdentity(session), storePlace(store));
-    },
+  const pool = await smallPool(store, async (session) => {
+    if (bound === undefined) return;
+    new StoreBinding(dataDir, bound).admit(await findIdentity(session), storePlace(store));
   });
   try {
     const findings = await checkPostgres(pool, config.queue.kind !== "journal");
@@ -175,6 +189,40 @@ export async function checkStore(config: Config): Promise<Findings> {
   } finally {
     await pool.close();
   }
+}
+
+async function smallPool(
+  store: Extract<Config["store"], { kind: "postgres" }>,
+  admit?: PoolOptions["admit"],
+): Promise<Pool> {
+  const { createPool } = await import("./adapters/postgres/pool.ts");
+  return createPool({ ...store, poolSize: 1, ...(admit && { admit }) });
+}
+
+/**
+ * Looks at how the store is set up. @throws the reason why it cannot be asked
+ */
+export async function examineStore({ store }: Config): Promise<readonly Remark[]> {
+  if (store.kind === "sqlite") return [];
+  const { examinePostgres } = await import("./adapters/postgres/examine.ts");
+  const pool = await smallPool(store);
+  try {
+    const isLocal = store.hosts.every(({ host }) => isThisMachine(host));
+    return await examinePostgres(pool, { poolSize: store.poolSize, isLocal });
+  } finally {
+    await pool.close();
+  }
+}
+
+/** Looks at how the cache is set up. @throws the reason why it cannot be asked */
+export async function examineCache({ cache }: Config): Promise<readonly Remark[]> {
+  if (cache.kind !== "redis") return [];
+  const { examineRedis } = await import("./adapters/redis/examine.ts");
+  return await examineRedis({ ...cache, tracking: false }, isThisMachine(cache.host));
+}
+
+function isThisMachine(host: string): boolean {
+  return host.startsWith("/") || /^(localhost|127\..*|::1)$/.test(host);
 }
 
 async function checkSqlite(config: Config, path: string): Promise<Findings> {

@@ -6,13 +6,19 @@ import type { Phase } from "./service_parts.ts";
 export interface Asked {
   readonly service: {
     readonly phase: Phase;
-    readonly status: Pick<IntakeStatus, "failure" | "lackOfRoom"> | undefined;
+    readonly status:
+      | Omit<IntakeStatus, "instance" | "accepted" | "durable" | "settled">
+      | undefined;
     readonly refusal: string | undefined;
     readonly brokerFailure: string | undefined;
   };
   /** It knows why look-ups are refused, while nothing is written. */
   readonly firstContact: { readonly refusal: string | undefined };
   readonly leadership: { readonly description: string };
+  readonly steering: {
+    readonly refusal: string | undefined;
+    readonly description: string | undefined;
+  };
 }
 
 const REASONS: Readonly<Record<Phase, string | undefined>> = {
@@ -25,7 +31,8 @@ const REASONS: Readonly<Record<Phase, string | undefined>> = {
 /**
  * A store or a cache that is away has no check: that is what the journal is for. Of a broker it is
  * told, and no more: an API server goes on without, and a worker cannot be replaced by another one.
- * Who leads is told, too: nothing that is asked of the service depends on it.
+ * Who leads is told, too: nothing that is asked of the service depends on it. A person who paused
+ * this instance has it accept writes all the same.
  */
 export function readinessChecks(asked: () => Asked): HealthCheck[] {
   const service = () => asked().service;
@@ -34,6 +41,11 @@ export function readinessChecks(asked: () => Asked): HealthCheck[] {
     { name: "journal", failure: () => service().status?.failure ?? service().status?.lackOfRoom },
     { name: "store", failure: () => service().refusal ?? asked().firstContact.refusal },
     { name: "broker", failure: () => undefined, note: () => service().brokerFailure },
+    {
+      name: "delivery",
+      failure: () => asked().steering.refusal,
+      note: () => asked().steering.description,
+    },
     { name: "leader", failure: () => undefined, note: () => asked().leadership.description },
   ];
 }

@@ -7,7 +7,6 @@
 import { ClosingList } from "./closing_list.ts";
 import type { DrainOutcome } from "./delivery/batcher.ts";
 import { endsWithin } from "./deadline.ts";
-import { reasonOf } from "./errors.ts";
 import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
 import { IntakeHalf } from "./intake/intake_half.ts";
 import { Outbound } from "./outbound.ts";
@@ -15,7 +14,14 @@ import type { IntakeStatus } from "./ports/intake.ts";
 import type { CacheNote } from "./reading/cache_note.ts";
 import { Arrivals } from "./reading/arrivals.ts";
 import { Reader } from "./reading/reader.ts";
-import type { JournalPorts, Part, Phase, ServiceEvent, ServiceParts } from "./service_parts.ts";
+import type {
+  JournalPorts,
+  Outward,
+  Part,
+  Phase,
+  ServiceEvent,
+  ServiceParts,
+} from "./service_parts.ts";
 
 /** For so long whoever asks whether this is ready is told no, before anybody is turned away. */
 const LAME_DUCK_MS = 500;
@@ -28,6 +34,7 @@ const LAST_FLUSH_MS = 250;
  * answer are given up, and files are closed.
  */
 const CLOSING_MS = 1_750;
+const INCOMPLETE = { event: "stop-incomplete" } as const;
 
 export class Service {
   readonly #intake: IntakeHalf;
@@ -62,8 +69,9 @@ export class Service {
     return this.#journal?.status();
   }
 
-  get delivers(): boolean {
-    return this.#outbound !== undefined;
+  /** It is undefined while nothing is delivered. */
+  get outward(): Outward | undefined {
+    return this.#outbound;
   }
 
   /**
@@ -131,6 +139,13 @@ export class Service {
     this.#tell("intake started");
   }
 
+  /** Turns writes away, or takes them again, while reads and delivery go on. */
+  acceptWrites(accepts: boolean): void {
+    if (this.#phase !== "serving") return;
+    if (accepts) this.#intake.start();
+    else this.#intake.refuse();
+  }
+
   /** Turns requests away, while delivery goes on with what the journal has. */
   async stopIntake(limitMs = this.parts.graceMs): Promise<void> {
     if (!this.#isListening) return;
@@ -162,7 +177,7 @@ export class Service {
     // in the journal.
     if (!await this.#within(outbound.stop(), LAST_FLUSH_MS)) {
       outbound.giveUp();
-      this.parts.log.warn("A flush was still under way at the end of the grace time");
+      this.parts.log.warn("A flush was still under way at the end of the grace time", INCOMPLETE);
       this.#tell("flush given up");
     }
     this.#tell("delivery stopped");
@@ -170,7 +185,7 @@ export class Service {
 
   async #stop(): Promise<void> {
     const { clock, graceMs, log } = this.parts;
-    log.info("Shutting down: finishing requests, then flushing", { graceMs });
+    log.info("Shutting down: finishing requests, then flushing", { graceMs, event: "draining" });
     this.#phase = "draining";
     this.#tell("not ready");
     // What a start that is under way opens has to be closed, too; its caller is told how it went.
@@ -226,9 +241,9 @@ export class Service {
     this.#isListening = false;
     try {
       if (await this.#within(front.close(), limitMs)) return this.#tell("requests finished");
-      log.warn("Requests were still open at the end of the grace time");
+      log.warn("Requests were still open at the end of the grace time", INCOMPLETE);
     } catch (error) {
-      log.error(`The listener could not be closed: ${reasonOf(error)}`, { error });
+      log.error("The listener could not be closed", { error, ...INCOMPLETE });
     }
     this.#tell("requests given up");
   }
@@ -264,7 +279,8 @@ export class Service {
     try {
       await note.close({ current: cache.current, identity: namespace?.known });
     } catch (error) {
-      log.warn("The data directory does not take what is known of the cache", { error });
+      const told = { error, event: "cache-note-failed" } as const;
+      log.warn("The data directory does not take what is known of the cache", told);
     }
   }
 
@@ -299,12 +315,12 @@ export class Service {
     const { depth: left, failure } = this.status ?? { depth: 0 };
     if (failure !== undefined && left > 0) {
       log.error("Accepted writes did not reach the store, and the journal has failed", {
-        writes: left,
-        failure,
+        ...{ writes: left, failure },
+        event: "journal-failed",
       });
     }
     const firstFailure = await this.#closing.closeAll();
-    log.info("Stopped", { leftInJournal: left });
+    log.info("Stopped", { leftInJournal: left, event: "stopped" });
     this.#tell("stopped");
     if (firstFailure !== undefined) throw firstFailure.error;
   }

@@ -2,6 +2,7 @@
 import type { BatcherOptions } from "./delivery/batcher.ts";
 import type { ForwardingParts } from "./forwarding/forwarding_half.ts";
 import type { IntakeHalf } from "./intake/intake_half.ts";
+import type { PauseSwitch } from "./pause_switch.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Intake, IntakeListener } from "./ports/intake.ts";
 import type { GroupSource } from "./ports/group_source.ts";
@@ -15,6 +16,7 @@ import type { LastKnown } from "./reading/last_known.ts";
 import type { Reader } from "./reading/reader.ts";
 import type { Log } from "./telemetry/log.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
 
 /** Requests come from here: from the HTTP server, or from the clients of a simulation. */
 export interface Front {
@@ -49,6 +51,17 @@ export interface JournalPorts extends Intake, Source {
   readonly waitingSources: readonly string[];
 }
 
+/** Brings writes on: to the store, or to a broker. */
+export interface Outward {
+  /** Something is under way there. */
+  readonly isBusy: boolean;
+  /**
+   * Begins at once with what waits by now.
+   * @returns tells, whenever it is asked, whether the store has all of that
+   */
+  flushNow(): () => boolean;
+}
+
 /** An attendant runs beside the halves for as long as they do. */
 export interface Attendant {
   start(): void;
@@ -80,10 +93,12 @@ export interface ServiceParts {
   readonly pendingBytes?: number;
   readonly graceMs: number;
   readonly clock: Clock;
+  readonly pausing: PauseSwitch;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Tracing;
   readonly attendants?: readonly Attendant[];
   /** Called before anything is opened; throws where this must not be started at all. */
   readonly checkPlace?: () => Promise<void>;

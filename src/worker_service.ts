@@ -5,7 +5,7 @@
 import type { Applier } from "./applying/applier.ts";
 import { ClosingList } from "./closing_list.ts";
 import { withDeadline } from "./deadline.ts";
-import type { Attendant, Phase } from "./service_parts.ts";
+import type { Attendant, Outward, Phase } from "./service_parts.ts";
 import type { Log } from "./telemetry/log.ts";
 
 interface WorkerParts {
@@ -47,6 +47,10 @@ export class WorkerService {
     return { ...EMPTY_JOURNAL, depth, oldestAcceptedMs };
   }
 
+  get outward(): Outward {
+    return this.parts.applier;
+  }
+
   get refusal(): string | undefined {
     return this.parts.applier.refusal;
   }
@@ -85,14 +89,14 @@ export class WorkerService {
     try {
       await withDeadline(front.close(), CLOSING_MS, "The listener");
     } catch (error) {
-      log.warn("Requests were still open at the end", { error });
+      log.warn("Requests were still open at the end", { event: "stop-incomplete", error });
     }
   }
 
   async #stop(): Promise<void> {
     this.#phase = "draining";
     const failed = await this.#closing.closeAll();
-    this.parts.log.info("Stopped");
+    this.parts.log.info("Stopped", { event: "stopped" });
     if (failed !== undefined) throw failed.error;
   }
 }

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 
 /** Words that everything may be written in. They import one another at most. */
-const WORDS = /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|version)\.ts$/;
+const WORDS =
+  /^src\/(backoff|domain|errors|database_words|deadline|libpq|memory_budget|packed|pause_switch|trace_context|version)\.ts$/;
 
 /**
  * The rooms of the house, lowest first. A room imports itself, the words, the ports, and the doors
@@ -11,12 +12,16 @@ const WORDS = /^src\/(backoff|domain|errors|deadline|libpq|memory_budget|packed|
 const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: string }>> = {
   ports: { from: "", doors: "*" },
   disk: { from: "", doors: "file_system small_file neighbours" },
-  telemetry: { from: "", doors: "families log metrics clock_watch loop_lag" },
+  telemetry: {
+    from: "",
+    doors:
+      "broker_outage families flush_outage gauges log metrics clock_watch load_tracing loop_lag outage_log refused_rows_log spans tracing",
+  },
   journal: { from: "disk", doors: "journal checkpoint place verify left_journal" },
   guarding: {
     from: "disk telemetry",
     doors:
-      "breaker cache_faults first_contact guarded_cache guarded_store store_binding store_faults " +
+      "breaker breakers cache_faults first_contact guarded_cache guarded_store store_binding store_faults " +
       "store_gate",
   },
   intake: { from: "telemetry reading", doors: "intake_half writer pending" },
@@ -24,7 +29,10 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "disk intake telemetry",
     doors: "reader arrivals cache_client cache_namespace cache_note last_known",
   },
-  delivery: { from: "telemetry reading", doors: "batcher delivery delivery_half store_sink" },
+  delivery: {
+    from: "telemetry reading",
+    doors: "batcher delivery delivery_half store_sink traced_sink",
+  },
   forwarding: {
     from: "disk telemetry",
     doors: "forwarding_half forwarded_runs group_message sink_by_source stored_sink to_store",
@@ -51,13 +59,15 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "applying closing_list service_parts telemetry",
     doors: "worker_service",
   },
+  steering: { from: "service_parts telemetry", doors: "steering" },
   http: {
-    from: "cluster dashboard intake reading telemetry",
+    from: "cluster dashboard intake reading steering telemetry",
     doors: "server handlers/* admin_socket routes",
   },
+  service_gauges: { from: "config http readiness telemetry", doors: "service_gauges" },
   readiness: { from: "http service_parts", doors: "readiness" },
   http_front: {
-    from: "cluster config http readiness reading service_parts telemetry",
+    from: "cluster config dashboard http readiness reading service_parts steering telemetry",
     doors: "http_front",
   },
   config: { from: "", doors: "config options" },
@@ -66,12 +76,14 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     doors: "leading",
   },
   parts: { from: "cluster config guarding adapters", doors: "parts" },
+  watching: { from: "cluster config dashboard parts readiness telemetry", doors: "watching" },
   delivery_way: {
     from: "applying config delivery disk forwarding parts service_parts telemetry",
     doors: "delivery_way",
   },
+  traced_peers: { from: "config telemetry", doors: "traced_peers" },
   journal_observer: { from: "journal telemetry", doors: "journal_observer" },
-  cli: { from: "config disk guarding http journal parts telemetry", doors: "*" },
+  cli: { from: "config dashboard disk guarding http journal parts telemetry", doors: "*" },
   app: { from: "*", doors: "app" },
   main: { from: "*", doors: "" },
   adapters: { from: "", doors: "*" },

@@ -13,6 +13,7 @@ import {
   PGBOUNCER,
   POSTGRES,
   type Program,
+  PROMETHEUS,
   REDIS,
 } from "./support/installed.ts";
 import { output, type TestServer } from "./support/services.ts";
@@ -37,7 +38,7 @@ interface Services {
 }
 
 async function startServices(): Promise<Services> {
-  const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX, CHROMIUM];
+  const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX, CHROMIUM, PROMETHEUS];
   await installMissing(
     wanted.filter(({ urlVariable }) => urlVariable === undefined || !Deno.env.get(urlVariable)),
   );

@@ -172,7 +172,7 @@ Deno.test("a stop while it starts leaves nothing open", async () => {
   await starting;
   await stopping;
   assert.equal(up.service.phase, "draining");
-  assert.equal(up.service.delivers, false);
+  assert.equal(up.service.outward, undefined);
   assert.deepEqual(up.events.slice(-CLOSED.length - 1), [...CLOSED, "stopped"]);
   assert.equal(up.clock.timers, 0);
 });

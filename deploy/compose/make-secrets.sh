@@ -23,3 +23,6 @@ printf 'requirepass %s\n' "$(cat secrets/redis_password)" > secrets/redis.conf
 password=$(cat secrets/rabbitmq_password)
 printf 'default_user = dsproxy\ndefault_pass = %s\n' "$password" > secrets/rabbitmq.conf
 printf 'amqp://dsproxy:%s@rabbitmq:5672/' "$password" > secrets/rabbitmq_url
+
+# For monitoring.yml.
+[ -e secrets/grafana_password ] || random > secrets/grafana_password

@@ -19,6 +19,7 @@ import type { Term } from "../ports/terms.ts";
 import type { CacheClient } from "../reading/cache_client.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { AdoptionUnderWay, type Brought } from "./under_way.ts";
 import { LeftAloneError, LeftDirectory } from "./left_directory.ts";
 
@@ -39,6 +40,7 @@ export interface AdoptionParts {
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "flush">;
   /** It returns the instance that this is part of; undefined as long as nobody knows. */
   readonly instance: () => string | undefined;
 }
@@ -95,6 +97,7 @@ export class Adoption implements Duty {
     const paths = await this.#directories();
     if (paths.length > DIRECTORIES_MAX && this.#known.size === 0) {
       log.warn("There are more directories than are looked at", {
+        event: "adoption-failed",
         adoptFrom: this.options.from,
         directories: paths.length,
         lookedAt: DIRECTORIES_MAX,
@@ -209,9 +212,9 @@ export class Adoption implements Duty {
     known.notBeforeMs = this.parts.clock.monotonicMs() + FAILED_MS;
     if (known.told === reason) return;
     known.told = reason;
-    if (isLeftAlone) {
-      log.warn("The journal of an instance that is gone is left alone", { dataDir: path, reason });
-    } else log.error("A journal cannot be adopted; it is tried again", { dataDir: path, reason });
+    const told = { dataDir: path, reason, event: "adoption-failed" } as const;
+    if (isLeftAlone) log.warn("The journal of an instance that is gone is left alone", told);
+    else log.error("A journal cannot be adopted; it is tried again", told);
   }
 }
 

@@ -3,6 +3,7 @@
  * run that a broker may have goes by groups, all others are put there. Whatever is written is
  * written within a term. Caches are told as after a flush.
  */
+import { withoutValues } from "../database_words.ts";
 import { StoreSink } from "../delivery/store_sink.ts";
 import type { Entry } from "../domain.ts";
 import type { Interval } from "../ports/group_store.ts";
@@ -13,6 +14,7 @@ import type { CacheClient } from "../reading/cache_client.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { toldFlush, type Tracing } from "../telemetry/tracing.ts";
 import type { GroupBatch } from "./group_batches.ts";
 import { LeftAloneError } from "./left_directory.ts";
 
@@ -23,6 +25,7 @@ export interface BringingParts {
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "flush">;
   /** It is true of a run that a broker may have. */
   readonly isForwarded: (source: string) => boolean;
   /** It is told how many rows were inserted. */
@@ -37,14 +40,15 @@ export class Bringing {
 
   /** @param maxRows of one transaction */
   constructor(maxRows: number, private readonly parts: BringingParts) {
-    const { store, within, onRows } = parts;
+    const { store, within, onRows, tracing } = parts;
     this.#sink = new StoreSink(maxRows, {
       ...parts,
       store: {
         marks: (sources) => store.marks(sources),
         open: (source) => within.open(source),
-        put: async (...what) => {
-          const result = await within.put(...what);
+        put: async (source, entries, ...others) => {
+          const put = () => within.put(source, entries, ...others);
+          const result = await toldFlush(tracing, entries, put);
           onRows(result.rows);
           return result;
         },
@@ -89,7 +93,7 @@ export class Bringing {
   }
 
   async #apply({ source, groups }: GroupBatch): Promise<number> {
-    const { within, metrics, log, onRows } = this.parts;
+    const { within, metrics, log, onRows, tracing } = this.parts;
     const never = this.#neverOf(source);
     for (const { first, last, entries } of groups) {
       if (entries.length === 0 && first <= last) never.push({ first, last });
@@ -98,14 +102,17 @@ export class Bringing {
       entries.length > 0 && last > this.#markOf(source)
     );
     if (lacking.length > 0) {
-      const { rows, dead } = await within.apply(lacking);
+      const entries = lacking.flatMap((group) => group.entries);
+      const { rows, dead } = await toldFlush(tracing, entries, () => within.apply(lacking));
       metrics.flushRows.inc({ outcome: "ok" }, rows);
       onRows(rows);
       if (dead.length > 0) {
-        const { seq, code, message: reason } = dead[0]!;
+        const { seq, code, message } = dead[0]!;
         log.error("The store refuses rows of a journal that is adopted: they are dead letters", {
-          ...{ source, seq, code, reason },
+          ...{ source, seq, code },
+          reason: withoutValues(code, message),
           rows: dead.length,
+          event: "rows-refused",
         });
       }
     }

@@ -7,7 +7,8 @@ import type { Term } from "../ports/terms.ts";
 import { Bringing, type BringingParts } from "./bringing.ts";
 import { GroupBatches } from "./group_batches.ts";
 
-interface UnderWayParts extends Pick<BringingParts, "cache" | "clock" | "metrics" | "log"> {
+interface UnderWayParts
+  extends Pick<BringingParts, "cache" | "clock" | "metrics" | "log" | "tracing"> {
   readonly store: Pick<StorePorts, "store"> & Required<Pick<StorePorts, "within">>;
   readonly directory: LeftDirectory;
   readonly instance: string;
@@ -100,6 +101,7 @@ export class AdoptionUnderWay {
     log.warn("The journal is adopted in part: the rest is left to its instance", {
       ...this.#fields(),
       reason: end,
+      event: "adoption-failed",
     });
   }
 
@@ -118,7 +120,7 @@ export class AdoptionUnderWay {
   #log(message: string, fields: Readonly<Record<string, unknown>> = {}): void {
     // Another leader may have been told already of what it has brought there, or not.
     if (this.parts.journal.unsettled > 0) {
-      this.parts.log.info(message, { ...this.#fields(), ...fields });
+      this.parts.log.info(message, { ...this.#fields(), ...fields, event: "adoption" });
     }
   }
 

@@ -13,11 +13,17 @@ import {
   StoreRefusesError,
 } from "../errors.ts";
 import { decodeGroup, UndecodableError } from "../forwarding/group_message.ts";
+import type { PauseSwitch } from "../pause_switch.ts";
 import type { Consumer, Received } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Applied, EntryGroup, GroupStore } from "../ports/group_store.ts";
+import { FlushOutage } from "../telemetry/flush_outage.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { RefusedRowsLog } from "../telemetry/refused_rows_log.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
+import { type BuriedOutcome, MisplacedLog } from "./misplaced_log.ts";
+import { rowsOf, type Waiting, WaitingGroups } from "./waiting_groups.ts";
 
 export interface ApplierOptions {
   /** A flush starts as soon as this many rows wait … */
@@ -31,7 +37,8 @@ export interface ApplierOptions {
 interface ApplierParts {
   readonly consumer: Consumer;
   readonly groups: GroupStore;
-  readonly clock: Pick<Clock, "setTimeout">;
+  readonly clock: Pick<Clock, "monotonicMs" | "setTimeout">;
+  readonly pausing: PauseSwitch;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly metrics: Pick<
@@ -39,13 +46,7 @@ interface ApplierParts {
     "batchRows" | "flushRetries" | "flushRows" | "receivedMessages"
   >;
   readonly log: Log;
-}
-
-interface Waiting {
-  readonly group: EntryGroup;
-  readonly received: Received;
-  /** The broker was told what became of it. */
-  isDone: boolean;
+  readonly tracing?: Pick<Tracing, "flush" | "process">;
 }
 
 /** The first wait after a failure is bounded by this … */
@@ -56,14 +57,17 @@ const RETRY_MAX_MS = 5_000;
 const LAST_FLUSH_MS = 2_000;
 
 export class Applier {
-  #waiting: Waiting[] = [];
-  #rows = 0;
+  readonly #waiting = new WaitingGroups();
   /** One transaction has so many rows: each failure halves them, each success doubles them. */
   #maxRows: number;
   #isStopped = false;
   #flushing: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
   readonly #backoff: Backoff;
+  readonly #outage: FlushOutage;
+  readonly #refusedRows: RefusedRowsLog;
+  readonly #misplaced: MisplacedLog;
   /** The last flush failed, and the next one waits so long. */
   #retryMs: number | undefined;
   #failure: string | undefined;
@@ -71,7 +75,11 @@ export class Applier {
 
   constructor(private readonly options: ApplierOptions, private readonly parts: ApplierParts) {
     this.#maxRows = options.max;
-    const { random } = parts;
+    const { random, log, clock } = parts;
+    const meanwhile = "its groups stay at the broker, and are tried again";
+    this.#outage = new FlushOutage({ log, clock, meanwhile });
+    this.#refusedRows = new RefusedRowsLog(log, clock);
+    this.#misplaced = new MisplacedLog(log, clock);
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
@@ -87,7 +95,7 @@ export class Applier {
 
   /** So many entries were received, and are not stored yet. */
   get depth(): number {
-    return this.#rows;
+    return this.#waiting.rows;
   }
 
   /**
@@ -95,16 +103,36 @@ export class Applier {
    * undefined when none waits.
    */
   get oldestAcceptedMs(): number | undefined {
-    return this.#waiting[0]?.group.entries[0]?.acceptedMs;
+    return this.#waiting.oldestAcceptedMs;
   }
 
   start(): void {
+    this.#stopListening = this.parts.pausing.onTurn(() => this.#turned());
     this.parts.consumer.start((received) => this.#take(received));
+  }
+
+  /** A flush is under way. */
+  get isBusy(): boolean {
+    return this.#flushing !== undefined;
+  }
+
+  /**
+   * Brings what was received by now to the store without waiting for its time; not while paused.
+   * @returns tells, whenever it is asked, whether all of that is there
+   */
+  flushNow(): () => boolean {
+    const { received } = this.#waiting.counts;
+    return () => {
+      // What failed waits for its time.
+      if (this.#retryMs === undefined) this.#beginIfAny();
+      return this.#waiting.counts.done >= received;
+    };
   }
 
   /** Acknowledges what is under way once it is stored, and gives all else back to the broker. */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#stopListening?.();
     this.#cancelTimer?.();
     // What is not known to be stored by then is given to others, and left out if it was.
     if (this.#flushing !== undefined) {
@@ -122,13 +150,29 @@ export class Applier {
       if (!(error instanceof UndecodableError)) throw error;
       return this.#bury(received, "undecodable", error.message);
     }
-    this.#waiting.push({ group, received, isDone: false });
-    this.#rows += group.entries.length;
+    const trace = this.parts.tracing?.process(group.entries);
+    this.#waiting.add({ group, received, trace });
     this.#beginWhenDue();
   }
 
+  /** What is under way goes on to its end; what comes meanwhile is kept, and all else by the broker. */
+  #turned(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#beginIfAny();
+  }
+
+  #beginIfAny(): void {
+    if (this.#mayBegin) this.#begin();
+  }
+
+  get #mayBegin(): boolean {
+    return !this.#isStopped && !this.parts.pausing.isPaused && this.#flushing === undefined &&
+      this.#waiting.length > 0;
+  }
+
   #beginWhenDue(): void {
-    if (this.#isStopped || this.#flushing !== undefined || this.#waiting.length === 0) return;
+    if (!this.#mayBegin) return;
     if (this.#retryMs === undefined && this.#isFull()) this.#begin();
     else {this.#cancelTimer ??= this.parts.clock.setTimeout(
         () => this.#begin(),
@@ -138,7 +182,7 @@ export class Applier {
 
   /** A broker that has given all it gives at a time gives nothing more to wait for. */
   #isFull(): boolean {
-    return this.#rows >= this.options.size ||
+    return this.#waiting.rows >= this.options.size ||
       this.#waiting.length >= this.parts.consumer.maxGivenOut;
   }
 
@@ -152,53 +196,42 @@ export class Applier {
   }
 
   async #flush(): Promise<void> {
-    const batch = this.#batch();
+    const batch = this.#waiting.take(this.#maxRows);
     try {
       await this.#apply(batch);
-      if (this.#failure !== undefined) this.parts.log.info("The store takes writes again");
+      this.#outage.succeeded({ waiting: this.#waiting.rows + rowsOf(batch) });
       this.#retryMs = this.#failure = this.#refusal = undefined;
       this.#backoff.reset();
       this.#maxRows = Math.min(this.options.max, 2 * this.#maxRows);
     } catch (error) {
-      this.#putBack(batch);
+      this.#waiting.putBack(batch);
       this.#failed(error, rowsOf(batch));
     }
   }
 
-  /** Takes the oldest groups out of what waits, as many as one transaction may have. */
-  #batch(): readonly Waiting[] {
-    let rows = 0;
-    let count = 0;
-    for (const { group } of this.#waiting) {
-      if (count > 0 && rows + group.entries.length > this.#maxRows) break;
-      rows += group.entries.length;
-      count++;
-    }
-    this.#rows -= rows;
-    return this.#waiting.splice(0, count);
-  }
-
-  #putBack(batch: readonly Waiting[]): void {
-    const left = batch.filter(({ isDone }) => !isDone);
-    this.#waiting.unshift(...left);
-    this.#rows += rowsOf(left);
-  }
-
   async #apply(batch: readonly Waiting[]): Promise<void> {
-    const { groups, metrics } = this.parts;
+    const { groups, metrics, tracing } = this.parts;
+    const sampled = () => batch.flatMap(({ trace }) => trace?.contexts ?? []);
+    const flush = tracing?.flush(sampled, rowsOf(batch));
     let applied: Applied;
     try {
       applied = await groups.apply(batch.map(({ group }) => group));
+      flush?.stored(applied);
     } catch (error) {
+      flush?.failed(error);
       const isMisplaced = error instanceof GroupsOverlapError || error instanceof ForeignGroupError;
       if (!isMisplaced) throw error;
       return await this.#applyApart(batch, error);
     }
     this.#report(batch, applied);
+    const fold = flush?.after("fold");
     await this.#fold(batch);
+    fold?.end();
+    flush?.end();
     for (const one of batch) {
+      one.trace?.end();
       metrics.receivedMessages.inc({ outcome: "applied" });
-      one.isDone = true;
+      this.#waiting.done(one);
       one.received.acknowledge();
     }
   }
@@ -214,8 +247,10 @@ export class Applier {
     if (batch.length > 1) {
       for (const one of batch) await this.#apply([one]);
     } else {
-      batch[0]!.isDone = true;
+      this.#waiting.done(batch[0]!);
       const outcome = error instanceof ForeignGroupError ? "foreign" : "overlapping";
+      batch[0]!.trace?.fail(error);
+      batch[0]!.trace?.end();
       this.#bury(batch[0]!.received, outcome, error.message);
     }
   }
@@ -228,29 +263,24 @@ export class Applier {
         await groups.fold(source);
       } catch (error) {
         if (error instanceof GroupsOverlapError) {
-          log.error("Groups of one source overlap in the store", { source, error });
+          this.#misplaced.overlaps(error);
         } else log.debug("A mark was not moved; the next group of its source moves it", { error });
       }
     }
   }
 
   #report(batch: readonly Waiting[], { rows, dead }: Applied): void {
-    const { metrics, log } = this.parts;
+    const { metrics } = this.parts;
     metrics.batchRows.observe(rowsOf(batch));
     metrics.flushRows.inc({ outcome: "ok" }, rows);
     if (dead.length === 0) return;
     metrics.flushRows.inc({ outcome: "dead" }, dead.length);
-    const { source, seq, code, message: reason } = dead[0]!;
-    log.error("The store refuses rows: they are among the dead letters", {
-      rows: dead.length,
-      ...{ source, seq },
-      code,
-      reason,
-    });
+    const { source } = dead[0]!;
+    this.#refusedRows.note(dead, (seq) => ({ source, seq }));
   }
 
   #failed(error: unknown, asked: number): void {
-    const { metrics, log } = this.parts;
+    const { metrics } = this.parts;
     // A store too slow for so many rows within its deadline must not be asked for the same again for
     // ever; a group is never cut.
     if (!(error instanceof StoreRefusesError || error instanceof StoreNotAskedError)) {
@@ -261,23 +291,16 @@ export class Applier {
     this.#failure = reasonOf(error);
     this.#refusal = error instanceof StoreRefusesError ? this.#failure : undefined;
     this.#retryMs = this.#backoff.nextMs();
-    log.warn("A flush failed; its groups stay at the broker and are tried again", {
-      groups: this.#waiting.length,
-      error,
-    });
+    this.#outage.failed(error, { waiting: this.#waiting.rows });
   }
 
   #bury(
     received: Received,
-    outcome: "undecodable" | "overlapping" | "foreign",
+    outcome: BuriedOutcome,
     reason: string,
   ): void {
     this.parts.metrics.receivedMessages.inc({ outcome });
-    this.parts.log.error("A message is put among the broker's dead letters", { outcome, reason });
+    this.#misplaced.buried[outcome](reason);
     received.bury(reason);
   }
-}
-
-function rowsOf(batch: readonly Waiting[]): number {
-  return batch.reduce((sum, { group }) => sum + group.entries.length, 0);
 }

@@ -8,7 +8,7 @@ export async function ask(
   path: string,
 ): Promise<string> {
   const { status, text } = await call(method, path);
-  if (status === 200) return text;
+  if (status === 200 || status === 202) return text;
   throw new Error(detailOf(text) ?? `answered with status ${status}`);
 }
 

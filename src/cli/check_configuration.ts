@@ -8,7 +8,7 @@ import { dataDirChecks } from "./data_dir_check.ts";
 import { reasonOf } from "../errors.ts";
 import { checkBroker, checkCache, checkStore, type Findings } from "../parts.ts";
 
-type Check = readonly [part: string, look: () => Promise<Findings>];
+export type Check = readonly [part: string, look: () => Promise<Findings>];
 
 /**
  * @returns `ok` false when something would not work; `message` has a line for each thing that was
@@ -17,6 +17,20 @@ type Check = readonly [part: string, look: () => Promise<Findings>];
 export async function checkConfiguration(
   config: Config,
 ): Promise<{ ok: boolean; message: string }> {
+  const lines: string[] = [];
+  let ok = true;
+  for (const [part, look] of checksOf(config)) {
+    const { problems, notes, found = "will do" } = await look();
+    if (problems.length === 0) lines.push(`ok      ${part}: ${found}`);
+    lines.push(...problems.map((problem) => `failed  ${part}: ${problem}`));
+    lines.push(...notes.map((note) => `note    ${part}: ${note}`));
+    ok &&= problems.length === 0;
+  }
+  return { ok, message: lines.join("\n") };
+}
+
+/** Returns each part with what looks at it, which never rejects. */
+export function checksOf(config: Config): Check[] {
   const { dataDir, journal, store, cache, queue, role, adopt } = config;
   const local = dataDirChecks({ dataDir, journalDir: journal.dir, storeKind: store.kind });
   const checks: Check[] = [
@@ -33,16 +47,7 @@ export async function checkConfiguration(
       ? []
       : [[`broker (${queue.kind})`, () => checkBroker(config)] as const]),
   ];
-  const lines: string[] = [];
-  let ok = true;
-  for (const [part, look] of checks) {
-    const { problems, notes, found = "will do" } = await look().catch(failed);
-    if (problems.length === 0) lines.push(`ok      ${part}: ${found}`);
-    lines.push(...problems.map((problem) => `failed  ${part}: ${problem}`));
-    lines.push(...notes.map((note) => `note    ${part}: ${note}`));
-    ok &&= problems.length === 0;
-  }
-  return { ok, message: lines.join("\n") };
+  return checks.map(([part, look]) => [part, () => look().catch(failed)] as const);
 }
 
 async function checkAdoption(from: string): Promise<Findings> {

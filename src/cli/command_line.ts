@@ -9,6 +9,9 @@ import {
   type DeadLettersRequest,
   parseDeadLettersRequest,
 } from "./dead_letters.ts";
+import { DOCTOR_USAGE, type DoctorRequest, parseDoctorRequest } from "./doctor.ts";
+import { STEERING_USAGE, type SteeringCommand } from "./steering.ts";
+import { parseTopRequest, TOP_USAGE, type TopRequest } from "./top.ts";
 
 /** Each flag stands alone. */
 const FLAGS = {
@@ -27,53 +30,124 @@ const FLAGS = {
 type Flag = keyof typeof FLAGS;
 
 const BOOLEAN = { type: "boolean" } as const;
-const ARGUMENTS = {
-  ...Object.fromEntries(Object.keys(FLAGS).map((flag) => [flag, BOOLEAN])) as Record<
-    Flag,
-    typeof BOOLEAN
-  >,
-  /** This one belongs to dead-letters. */
+const STRING = { type: "string" } as const;
+
+/** Each belongs to commands that name it. */
+const OPTIONS = {
   all: BOOLEAN,
-  /** These belong to audit. */
+  yes: BOOLEAN,
+  user: STRING,
+  code: STRING,
+  from: STRING,
+  until: STRING,
   json: BOOLEAN,
-  reason: { type: "string" },
+  reason: STRING,
+  once: BOOLEAN,
 } as const;
+type Option = keyof typeof OPTIONS;
+type Given = {
+  readonly [K in Option]?: (typeof OPTIONS)[K] extends typeof BOOLEAN ? boolean : string;
+};
+
+interface Refused {
+  readonly error: string;
+}
 
 export type Command =
   | { readonly command: "serve" | Flag }
   | { readonly command: "dead-letters"; readonly request: DeadLettersRequest }
-  | { readonly command: "audit"; readonly request: AuditRequest };
+  | { readonly command: "audit"; readonly request: AuditRequest }
+  | { readonly command: "doctor"; readonly request: DoctorRequest }
+  | { readonly command: "top"; readonly request: TopRequest }
+  | { readonly command: SteeringCommand };
+
+/** It is what a command's word is followed by. */
+interface Grammar {
+  readonly options: readonly Option[];
+  readonly parse: (operands: readonly string[], options: Given) => Command | Refused;
+}
+
+const COMMANDS: Readonly<Record<Exclude<Command["command"], "serve" | Flag>, Grammar>> = {
+  "dead-letters": {
+    options: ["all", "yes", "user", "code", "from", "until"],
+    parse: (operands, options) => {
+      const request = parseDeadLettersRequest(operands, options);
+      return "error" in request ? request : { command: "dead-letters", request };
+    },
+  },
+  "audit": {
+    options: ["json", "reason"],
+    parse: (operands, { json, reason }) => {
+      const request = parseAuditRequest(operands, { json, reason });
+      return "error" in request ? request : { command: "audit", request };
+    },
+  },
+  "doctor": {
+    options: ["json"],
+    parse: (operands, { json }) => {
+      const request = parseDoctorRequest(operands, { json });
+      return "error" in request ? request : { command: "doctor", request };
+    },
+  },
+  "top": {
+    options: ["once"],
+    parse: (operands, { once }) => {
+      const request = parseTopRequest(operands, once);
+      return "error" in request ? request : { command: "top", request };
+    },
+  },
+  "flush": steeringGrammar("flush"),
+  "pause": steeringGrammar("pause"),
+  "resume": steeringGrammar("resume"),
+  "drain": steeringGrammar("drain"),
+};
+
+function steeringGrammar(command: SteeringCommand): Grammar {
+  return {
+    options: [],
+    parse: (operands) => operands.length === 0 ? { command } : refused(`${command} stands alone`),
+  };
+}
 
 /** `error` is for the person who typed: what is wrong and where help is. */
-export function parseCommandLine(args: readonly string[]): Command | { error: string } {
+export function parseCommandLine(args: readonly string[]): Command | Refused {
   let parsed;
   try {
-    parsed = parseArgs({ args: [...args], options: ARGUMENTS, allowPositionals: true });
+    const flags = Object.fromEntries(Object.keys(FLAGS).map((flag) => [flag, BOOLEAN]));
+    const options = { ...flags, ...OPTIONS };
+    parsed = parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
     // What follows the first sentence is about arguments that begin with a hyphen: none here do.
     return refused(reasonOf(error).replace(/\. .*/s, ""));
   }
-  const { values: { all, json, reason, ...flags }, positionals: [word, ...operands] } = parsed;
-  const [flag, another] = Object.keys(flags) as Flag[];
-  if (word !== "audit" && (json !== undefined || reason !== undefined)) {
-    return refused(`--${json !== undefined ? "json" : "reason"} belongs to audit`);
-  }
-  if (word === "audit" && flag === undefined && all === undefined) {
-    const request = parseAuditRequest(operands, { json, reason });
-    return "error" in request ? request : { command: word, request };
-  }
-  if (word === "dead-letters" && flag === undefined) {
-    const request = parseDeadLettersRequest(operands, all ?? false);
-    return "error" in request ? request : { command: word, request };
-  }
-  if (word !== undefined && word !== "dead-letters" && word !== "audit") {
-    return refused(`unknown argument ${JSON.stringify(word)}`);
-  }
-  const beside = word ?? (all ? "--all" : another && `--${another}`);
-  if (flag !== undefined && beside !== undefined) {
+  const { values, positionals: [word, ...operands] } = parsed;
+  const names = Object.keys(values);
+  const flag = names.find((name): name is Flag => name in FLAGS);
+  if (flag !== undefined) {
+    const another = names.find((name) => name !== flag);
+    const beside = word ?? (another && `--${another}`);
+    if (beside === undefined) return { command: flag };
     return refused(`--${flag} stands alone, but ${beside} is there, too`);
   }
-  return all ? refused("--all belongs to dead-letters") : { command: flag ?? "serve" };
+  if (word !== undefined && !isCommand(word)) {
+    return refused(`unknown argument ${JSON.stringify(word)}`);
+  }
+  const foreign = (names as Option[]).find((name) =>
+    word === undefined || !COMMANDS[word].options.includes(name)
+  );
+  if (foreign !== undefined) return refused(`--${foreign} belongs to ${ownersOf(foreign)}`);
+  return word === undefined
+    ? { command: "serve" }
+    : COMMANDS[word].parse(operands, values as Given);
+}
+
+function isCommand(word: string): word is keyof typeof COMMANDS {
+  return Object.hasOwn(COMMANDS, word);
+}
+
+function ownersOf(option: Option): string {
+  const owners = Object.entries(COMMANDS).filter(([, { options }]) => options.includes(option));
+  return owners.map(([word]) => word).join(" and ");
 }
 
 function refused(reason: string): { error: string } {
@@ -88,14 +162,23 @@ export function helpText(version: string): string {
 Usage: dsproxy [flag]
        dsproxy dead-letters …
        dsproxy audit …
+       dsproxy flush | pause | resume | drain
+       dsproxy top
+       dsproxy doctor …
 Without a flag it serves until SIGTERM, SIGINT or SIGQUIT.
 
 Flags:
 ${flags.join("")}
 Rows that the database refused, of the instance running on this machine, by its admin socket:
 ${DEAD_LETTERS_USAGE}
+What waits for the database, at the same instance:
+${STEERING_USAGE}
 The numbers of all writes held against the database, by the instance on this machine:
 ${AUDIT_USAGE}
+How the instance on this machine is, and what is wrong, in a terminal:
+${TOP_USAGE}
+What is configured, reachable and risky, and what to do about it:
+${DOCTOR_USAGE}
 Routes; those under /admin by the admin socket, or with a key of ADMIN_KEY:
 ${routesHelp()}
 Options, from the environment, then .env in the working directory, then the default:

@@ -10,7 +10,7 @@ import { checkStoreBinding, describeStore, type StoreKind } from "../guarding/st
 
 /** A start writes at least so much: the header of a segment, and a checkpoint, of 4 KiB each. */
 const PROBE_BYTES = 8 * 1024;
-const PROBE_PREFIX = ".dsproxy-check-";
+export const PROBE_PREFIX = ".dsproxy-check-";
 
 interface DataDir {
   readonly dataDir: string;
@@ -42,7 +42,7 @@ async function checkDirectory(path: string): Promise<string> {
     await tryToOpenFiles(path);
     return `${path} is writable`;
   }
-  const parent = await nearestExisting(path);
+  const parent = await nearestExisting(dirname(path));
   await tryToMakeDirectory(parent);
   return `not there yet; it can be made in ${parent}`;
 }
@@ -112,9 +112,10 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-async function nearestExisting(path: string): Promise<string> {
+/** Returns the path, or of the directories above it the nearest that is there. */
+export async function nearestExisting(path: string): Promise<string> {
   const parent = dirname(path);
-  return parent === path || await exists(parent) ? parent : await nearestExisting(parent);
+  return parent === path || await exists(path) ? path : await nearestExisting(parent);
 }
 
 function describeJournal(

@@ -46,6 +46,18 @@ export function adminCaller(
 }
 
 /**
+ * Calls what is open to everybody of the instance that runs with this configuration: by its admin
+ * socket, or where its clients ask it, as a worker has no socket.
+ */
+export function openCaller(
+  config: Pick<Config, "admin" | "dataDir" | "listen" | "role">,
+  limitMs: number,
+): CallInstance {
+  if (config.role !== "worker") return adminCaller(config, limitMs);
+  return async (method, path) => await call(networkTarget(config.listen), method, path, limitMs);
+}
+
+/**
  * Asks the instance that listens where `config` says; never rejects. `message` has the reason when
  * it is not ready.
  */
@@ -80,7 +92,8 @@ async function call(
 ): Promise<Answer> {
   const signal = AbortSignal.timeout(limitMs);
   try {
-    return await exchange({ ...address, method, path, signal, agent: false });
+    const headers = { accept: "application/json" };
+    return await exchange({ ...address, method, path, headers, signal, agent: false });
   } catch (error) {
     const reason = signal.aborted ? `it did not come within ${limitMs / 1000} s` : reasonOf(error);
     throw new Error(`no answer from ${name} (${reason})${hint}`, { cause: error });

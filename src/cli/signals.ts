@@ -29,7 +29,7 @@ export function listenToSignals(log: Pick<Log, "info">, onSecond: () => void): P
     // Windows has none of them but SIGHUP, which there means that the console is closed.
     if (Deno.build.os === "windows") continue;
     Deno.addSignalListener(signal, () => {
-      log.info(`${signal} is ignored. ${meaning}`);
+      log.info(`${signal} is ignored. ${meaning}`, { event: "signal-ignored" });
       if (signal === "SIGUSR1") closeTheDebugger();
     });
   }

@@ -12,7 +12,10 @@ const KNOWN_MAX = 10_000;
 const LOGGED_MAX = 20;
 
 interface AuditFindingsParts {
-  readonly metrics: Pick<Metrics, "auditChecked" | "auditLost" | "auditDoubled">;
+  readonly metrics: Pick<
+    Metrics,
+    "auditChecked" | "auditDoubled" | "auditLastRun" | "auditLost"
+  >;
   readonly log: Pick<Log, "error">;
 }
 
@@ -25,6 +28,7 @@ export class AuditFindings {
 
   noteChecked(numbers: number): void {
     this.parts.metrics.auditChecked.inc(numbers);
+    this.parts.metrics.auditLastRun.note();
   }
 
   /** @param found was there at two looks */
@@ -38,6 +42,7 @@ export class AuditFindings {
     metrics.auditDoubled.inc(countNumbers(twice));
     if (lost.length + twice.length + astray.length === 0) return;
     log.error("The audit found numbers that are not in the database once; see dsproxy audit", {
+      event: "audit-found",
       source,
       ...lost.length > 0 && { missing: logged(lost) },
       ...twice.length > 0 && { doubled: logged(twice) },

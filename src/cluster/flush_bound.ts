@@ -4,6 +4,7 @@
  * database, and readers wait for them. The deadline of a flush is the store's own, and so begins
  * when the slot is granted.
  */
+import type { Entry } from "../domain.ts";
 import { StoreNotAskedError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FlushSlots } from "../ports/flush_slots.ts";
@@ -16,7 +17,10 @@ interface FlushBoundParts {
   /** Where there are none flushes are only measured. */
   readonly slots: FlushSlots | undefined;
   readonly clock: Pick<Clock, "monotonicMs">;
-  readonly metrics: Pick<Metrics, "flushDuration" | "flushSlotWait" | "flushSlotsHeld">;
+  readonly metrics: Pick<
+    Metrics,
+    "flushDuration" | "flushLastSuccess" | "flushSlotWait" | "flushSlotsHeld"
+  >;
 }
 
 export function boundFlushes(ports: StorePorts, parts: FlushBoundParts): StorePorts {
@@ -32,7 +36,8 @@ export function boundFlushes(ports: StorePorts, parts: FlushBoundParts): StorePo
 function boundStore(store: Store, bound: FlushBound): Store {
   return {
     open: (source) => store.open(source),
-    put: (...what) => bound.run(() => store.put(...what)),
+    put: (source, entries, ...rest) =>
+      bound.run(() => store.put(source, entries, ...rest), tracedAmong(entries)),
     marks: (sources) => store.marks(sources),
     latest: (userId) => store.latest(userId),
     ping: () => store.ping(),
@@ -42,10 +47,16 @@ function boundStore(store: Store, bound: FlushBound): Store {
 
 function boundGroups(groups: GroupStore, bound: FlushBound): GroupStore {
   return {
-    apply: (given) => bound.run(() => groups.apply(given)),
+    apply: (given) =>
+      bound.run(() => groups.apply(given), tracedAmong(given.flatMap(({ entries }) => entries))),
     fold: (...what) => groups.fold(...what),
     dead: (...what) => groups.dead(...what),
   };
+}
+
+/** Returns a trace that has one of these, for the exemplar. */
+function tracedAmong(entries: readonly Entry[]): string | undefined {
+  return entries.find(({ trace }) => trace !== undefined)?.trace?.traceId;
 }
 
 class FlushBound {
@@ -55,14 +66,17 @@ class FlushBound {
 
   constructor(private readonly identity: StoreIdentity, private readonly parts: FlushBoundParts) {}
 
-  /** @throws StoreNotAskedError when no slot was granted; whatever `flush` throws */
-  async run<T>(flush: () => Promise<T>): Promise<T> {
+  /**
+   * @param traceId of a trace that has one of the rows, if there is one
+   * @throws StoreNotAskedError when no slot was granted; whatever `flush` throws
+   */
+  async run<T>(flush: () => Promise<T>, traceId?: string): Promise<T> {
     const { slots, metrics } = this.parts;
-    if (slots === undefined) return await this.#measured(flush);
+    if (slots === undefined) return await this.#measured(flush, traceId);
     const slot = await this.#slotOf(slots);
     metrics.flushSlotsHeld.inc();
     try {
-      return await this.#measured(flush);
+      return await this.#measured(flush, traceId);
     } catch (error) {
       this.#storeId = undefined;
       throw error;
@@ -101,11 +115,12 @@ class FlushBound {
     return slot;
   }
 
-  async #measured<T>(flush: () => Promise<T>): Promise<T> {
+  async #measured<T>(flush: () => Promise<T>, traceId?: string): Promise<T> {
     const { clock, metrics } = this.parts;
     const startedMs = clock.monotonicMs();
     const result = await flush();
-    metrics.flushDuration.observe((clock.monotonicMs() - startedMs) / 1000);
+    metrics.flushDuration.observe((clock.monotonicMs() - startedMs) / 1000, traceId);
+    metrics.flushLastSuccess.note();
     return result;
   }
 }

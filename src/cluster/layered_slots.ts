@@ -3,21 +3,39 @@
  * ones cannot be asked for, the slot of the process is enough: a flush never stops because Redis is
  * away.
  */
+import type { Clock } from "../ports/clock.ts";
 import type { FlushSlot, FlushSlots } from "../ports/flush_slots.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { OutageLog } from "../telemetry/outage_log.ts";
 
 export interface LayeredSlotsParts {
   readonly local: FlushSlots;
   readonly shared: FlushSlots;
   readonly metrics: Pick<Metrics, "flushSlotFallbacks">;
   readonly log: Pick<Log, "info" | "warn">;
+  readonly clock: Pick<Clock, "monotonicMs">;
 }
 
 export class LayeredSlots implements FlushSlots {
-  #isShared = true;
+  readonly #outage: OutageLog;
 
-  constructor(private readonly parts: LayeredSlotsParts) {}
+  constructor(private readonly parts: LayeredSlotsParts) {
+    const { log, clock } = parts;
+    this.#outage = new OutageLog({
+      clock,
+      onBegin: (_, error, fields) =>
+        log.warn(
+          "Flushes are bounded in this process alone: the shared slots cannot be asked for",
+          { event: "slots-local", ...fields, error },
+        ),
+      onEnd: (fields) =>
+        log.info("Flushes are bounded over all instances again", {
+          event: "slots-shared",
+          ...fields,
+        }),
+    });
+  }
 
   async acquire(store: string, signal: AbortSignal): Promise<FlushSlot | undefined> {
     const local = await this.parts.local.acquire(store, signal);
@@ -29,7 +47,7 @@ export class LayeredSlots implements FlushSlots {
       this.#fallBack(error);
       return local;
     }
-    this.#tellShared();
+    this.#outage.succeeded();
     if (shared === undefined) {
       local.release();
       return undefined;
@@ -48,18 +66,7 @@ export class LayeredSlots implements FlushSlots {
   }
 
   #fallBack(error: unknown): void {
-    const { metrics, log } = this.parts;
-    metrics.flushSlotFallbacks.inc();
-    if (!this.#isShared) return;
-    this.#isShared = false;
-    log.warn("Flushes are bounded in this process alone: the shared slots cannot be asked for", {
-      error,
-    });
-  }
-
-  #tellShared(): void {
-    if (this.#isShared) return;
-    this.#isShared = true;
-    this.parts.log.info("Flushes are bounded over all instances again");
+    this.parts.metrics.flushSlotFallbacks.inc();
+    this.#outage.failed("local", error);
   }
 }

@@ -75,6 +75,16 @@ export class Leadership {
     return this.#office?.goesOn() ?? false;
   }
 
+  /** Who leads, as far as this instance knows; undefined where it does not. */
+  get leader(): { readonly name: string; readonly sinceMs: number } | undefined {
+    const office = this.#office;
+    if (office?.goesOn()) return { name: this.#name, sinceMs: office.sinceMs };
+    const known = this.#known;
+    if (this.#failure !== undefined || known === undefined) return undefined;
+    if (known.holder === this.#holder) return undefined;
+    return { name: known.holder, sinceMs: known.sinceMs };
+  }
+
   /** It says for people who leads, and since when. */
   get description(): string {
     const office = this.#office;
@@ -83,10 +93,10 @@ export class Leadership {
         `(term ${office.term.number})`;
     }
     if (this.#failure !== undefined) return `nobody is known to lead: ${this.#failure}`;
-    const known = this.#known;
-    return known === undefined || known.holder === this.#holder
+    const { leader } = this;
+    return leader === undefined
       ? "nobody is known to lead"
-      : `${known.holder}, since ${timeOf(known.sinceMs)}`;
+      : `${leader.name}, since ${timeOf(leader.sinceMs)}`;
   }
 
   start(): void {
@@ -162,7 +172,10 @@ export class Leadership {
     if (clock.monotonicMs() >= endMs || this.#stop.signal.aborted) return;
     const onLate = (authority: Authority) => this.#left(REASONS[authority]);
     const office = this.#office = new Office(term, clock.now(), endMs, clock, onLate);
-    log.info("This instance leads", { leader: this.#name, term: term.number });
+    log.info("This instance leads", {
+      event: "leader-gained",
+      ...{ leader: this.#name, term: term.number },
+    });
     this.#working = this.#work(office).finally(() => this.#working = undefined);
   }
 
@@ -196,6 +209,7 @@ export class Leadership {
     this.#known = known;
     if (known.holder === before || known.holder === this.#holder) return;
     this.parts.log.info("Another instance leads", {
+      event: "leader-other",
       leader: known.holder,
       since: timeOf(known.sinceMs),
     });
@@ -215,7 +229,7 @@ export class Leadership {
     if (this.#failure === undefined) {
       this.parts.log.warn(
         isOver ? OVERTAKEN : "This instance cannot lead, nor say who does; it is tried again",
-        { error },
+        { event: "leader-unknown", error },
       );
     }
     this.#failure = reasonOf(error);
@@ -238,7 +252,8 @@ export class Leadership {
     this.#office = undefined;
     const { log } = this.parts;
     const tell = this.#stop.signal.aborted ? log.info.bind(log) : log.warn.bind(log);
-    const fields = { leader: this.#name, term: office?.term.number, reason };
+    const event = "leader-lost";
+    const fields = { event, leader: this.#name, term: office?.term.number, reason } as const;
     tell("This instance leads no more", fields);
   }
 

@@ -85,10 +85,11 @@ export class RetentionDuty implements Duty {
     this.#pass = undefined;
     this.#restsUntilMs = clock.monotonicMs() + PASS_REST_MS;
     const what = {
+      event: "retention-done",
       rows,
       olderThan: new Date(olderThanTs * 1000).toISOString(),
       tookMs: Math.round(clock.monotonicMs() - startedMs),
-    };
+    } as const;
     if (refused > 0) {
       log.warn("Retention deleted old rows, and the database refused to delete others", {
         ...what,

@@ -87,7 +87,12 @@ export class Rounds {
     const fails = outcome === "failed";
     if (fails === planned.hasFailed) return;
     planned.hasFailed = fails;
-    if (fails) log.warn(`The leader's duty "${name}" fails; it is tried again`, { error });
-    else log.info(`The leader's duty "${name}" is done again`);
+    if (fails) {
+      const told = { event: "duty-failed", duty: name, error } as const;
+      log.warn(`The leader's duty "${name}" fails; it is tried again`, told);
+    } else {
+      const told = { event: "duty-back", duty: name } as const;
+      log.info(`The leader's duty "${name}" is done again`, told);
+    }
   }
 }

@@ -22,6 +22,7 @@ import {
   queueConfig,
   type RabbitmqConfig,
 } from "./queue.ts";
+import { type TracingConfig, tracingConfig } from "./tracing.ts";
 
 export type { BrokerTls, KafkaConfig, KafkaSasl, RabbitmqConfig } from "./queue.ts";
 
@@ -68,11 +69,15 @@ export interface Config {
     /** Each is the SHA-256 in hex of a key that opens the admin routes over the network. */
     readonly keyHashes: readonly string[];
   };
+  /** It says whether the page and its numbers are there. */
+  readonly dashboard: boolean;
   readonly shutdownGraceMs: number;
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly format: "json" | "pretty";
   };
+  /** Undefined where nothing is traced. */
+  readonly tracing?: TracingConfig;
   readonly dataDir: string;
 }
 
@@ -216,10 +221,17 @@ function buildConfig({ values, ...others }: CheckedOptions): Config {
       socketPath: values.ADMIN_SOCKET!,
       keyHashes: values.ADMIN_KEY ?? [],
     },
+    dashboard: values.DASHBOARD === "on",
     shutdownGraceMs: values.SHUTDOWN_GRACE,
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT ?? "json" },
+    ...withTracing(values),
     dataDir: values.DATA_DIR,
   };
+}
+
+function withTracing(values: Values): Pick<Config, "tracing"> {
+  const tracing = tracingConfig(values);
+  return tracing === undefined ? {} : { tracing };
 }
 
 function postgresConfig(

@@ -8,7 +8,10 @@ export interface Option {
   readonly help: string;
   /** It is never shown as it is, and may also come from the file that `NAME_FILE` names. */
   readonly secret?: true;
-  /** It makes a secret fit to be shown; without it all of the secret is masked. */
+  /**
+   * It makes the value fit to be shown, also one that is no secret and may hold one by mistake;
+   * without it all of a secret is masked.
+   */
   readonly mask?: (value: string) => string;
   /** `NAME=` means the empty text; elsewhere it means "not set". */
   readonly mayBeEmpty?: true;

@@ -19,6 +19,7 @@ import {
 } from "./parsers.ts";
 import { BROKER_OPTIONS } from "./broker_options.ts";
 import type { Option } from "./option.ts";
+import { TRACING_OPTIONS } from "./tracing_options.ts";
 import { databaseUrl, MASK, maskServersUrl, maskUrl, redisUrl } from "./urls.ts";
 import { ACK_LEVELS } from "../domain.ts";
 import { SSL_MODES, TARGET_SESSION_ATTRS } from "../libpq.ts";
@@ -200,6 +201,11 @@ export const OPTIONS = {
     help: "Unix socket of the admin routes, for this user's processes only; the commands use it; " +
       "default: admin.sock in DATA_DIR",
   },
+  DASHBOARD: {
+    parse: oneOf("on", "off"),
+    default: "on",
+    help: "on or off: the page at /dashboard and its numbers at /events; no user id is in them",
+  },
   SHUTDOWN_GRACE: {
     parse: durationMs(0, HOUR_MS),
     default: "25s",
@@ -214,6 +220,7 @@ export const OPTIONS = {
     parse: oneOf("json", "pretty"),
     help: "json or pretty; default: json, but pretty on a terminal",
   },
+  ...TRACING_OPTIONS,
 } as const satisfies Record<string, Option>;
 
 export type OptionName = keyof typeof OPTIONS;
@@ -256,8 +263,8 @@ export function environmentNames(): string[] {
 /** Returns the text for human eyes. */
 export function shown(name: OptionName, value: string): string {
   const option = optionOf(name);
-  if (!option.secret || value === "") return value;
-  return option.mask?.(value) ?? MASK;
+  if (value === "") return value;
+  return option.mask?.(value) ?? (option.secret ? MASK : value);
 }
 
 /** Returns one line for each option, for `--help`. */

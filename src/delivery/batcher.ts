@@ -6,6 +6,8 @@
 import { Backoff } from "../backoff.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { PauseSwitch } from "../pause_switch.ts";
+import { FlushOutage } from "../telemetry/flush_outage.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Delivery } from "./delivery.ts";
 import { Pace } from "./pace.ts";
@@ -20,7 +22,8 @@ export interface BatcherOptions {
 }
 
 interface BatcherParts {
-  readonly delivery: Pick<Delivery, "step" | "unsettled" | "rowsInHand">;
+  readonly delivery: Pick<Delivery, "step" | "unsettled" | "rowsInHand" | "isAhead">;
+  readonly pausing: PauseSwitch;
   readonly clock: Pick<Clock, "monotonicMs" | "setInterval" | "setTimeout">;
   /** It returns a number in [0, 1), by which the retries of many instances are spread. */
   readonly random: () => number;
@@ -33,7 +36,8 @@ interface BatcherParts {
  * `stopped` has not started yet, or was stopped; `idle` waits for a full batch or its time;
  * `gathering` has a full batch, and lets it grow; `flushing` has a flush under way; between two of
  * a backlog `resting` leaves the processors to those who write meanwhile; after a failed flush
- * `backing off` waits for the next one; `draining` flushes only as {@link Batcher.drain} says.
+ * `backing off` waits for the next one; `paused` begins none until a person resumes; `draining`
+ * flushes only as {@link Batcher.drain} says.
  */
 export type BatcherState =
   | "stopped"
@@ -42,13 +46,17 @@ export type BatcherState =
   | "flushing"
   | "resting"
   | "backing off"
+  | "paused"
   | "draining";
 
 /** After `stored` a batch is settled; with `empty` none was there; what `failed` is tried again. */
 type FlushOutcome = "stored" | "empty" | "failed";
 
 /** After `drained` nothing durable waits any more; otherwise what is left is in the journal. */
-export type DrainOutcome = "drained" | "failed" | "time is up";
+export type DrainOutcome = "drained" | "failed" | "paused" | "time is up";
+
+/** In these it waits for a time, or for more, and can begin at once. */
+const WAITING: ReadonlySet<BatcherState> = new Set(["idle", "gathering", "resting", "backing off"]);
 
 /** The first wait is bounded by this, and each further failure doubles the bound … */
 const RETRY_MS = 200;
@@ -71,19 +79,22 @@ const ENOUGH_ROWS = 5_000;
 
 export class Batcher {
   #state: BatcherState = "stopped";
-  #failures = 0;
   #begunMs = -Infinity;
   /** The last flush had so many rows. */
   #lastRows = 0;
   readonly #pace: Pace;
   readonly #backoff: Backoff;
+  readonly #outage: FlushOutage;
   #flushing: Promise<unknown> | undefined;
   #stopTicking: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
 
   constructor(private readonly options: BatcherOptions, private readonly parts: BatcherParts) {
     this.#pace = new Pace(options.max, parts.clock);
-    const { random } = parts;
+    const { random, log, clock } = parts;
+    const meanwhile = "what waits stays in the journal, and is tried again";
+    this.#outage = new FlushOutage({ log, clock, meanwhile });
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
@@ -92,12 +103,21 @@ export class Batcher {
   }
 
   start(): void {
-    this.#state = "idle";
-    this.#stopTicking = this.parts.clock.setInterval(
+    const { clock, pausing } = this.parts;
+    this.#state = pausing.isPaused ? "paused" : "idle";
+    this.#stopListening = pausing.onTurn(() => this.#turned());
+    this.#stopTicking = clock.setInterval(
       () => this.#state === "idle" && this.#begin(),
       this.options.intervalMs,
     );
     this.notify();
+  }
+
+  /** Flushes what waits without waiting for its time, or for more; not while paused. */
+  flushNow(): void {
+    if (!WAITING.has(this.#state)) return;
+    this.#stopWaiting();
+    this.#begin();
   }
 
   /**
@@ -108,7 +128,10 @@ export class Batcher {
     if (this.#state === "idle" && this.#isBatchFull()) this.#beginWhenGathered();
   }
 
-  /** Flushes all there is until `signal` fires, and gives up with the first failure. */
+  /**
+   * Flushes all there is until `signal` fires, and gives up with the first failure. While paused it
+   * flushes nothing.
+   */
   async drain(signal: AbortSignal): Promise<DrainOutcome> {
     this.#enter("draining");
     const timeIsUp = new Promise<"time is up">((resolve) => {
@@ -119,6 +142,7 @@ export class Batcher {
     while (this.parts.delivery.unsettled > 0) {
       // Stopped meanwhile: another half may be at work by now.
       if (this.#state !== "draining") return "failed";
+      if (this.parts.pausing.isPaused) return "paused";
       const flush = this.#flushing = this.#flush();
       const outcome = await Promise.race([flush, timeIsUp]);
       if (outcome === "time is up" || outcome === "failed") return outcome;
@@ -138,8 +162,21 @@ export class Batcher {
     this.#state = state;
     this.#stopTicking?.();
     this.#stopTicking = undefined;
+    this.#stopListening?.();
+    this.#stopWaiting();
+  }
+
+  #stopWaiting(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
+  }
+
+  /** A flush that is under way goes on to its end, and looks then. */
+  #turned(): void {
+    if (this.parts.pausing.isPaused && WAITING.has(this.#state)) {
+      this.#stopWaiting();
+      this.#state = "paused";
+    } else if (!this.parts.pausing.isPaused && this.#state === "paused") this.#begin();
   }
 
   #isBatchFull(): boolean {
@@ -153,18 +190,23 @@ export class Batcher {
 
   async #flushWhileFull(): Promise<void> {
     let outcome: FlushOutcome;
-    do outcome = await this.#flush(); while (
-      outcome === "stored" && this.#pace.restMs === 0 && this.#isBatchFull() &&
-      this.#isGathered() && this.#state === "flushing"
-    );
+    do outcome = await this.#flush(); while (this.#flushesOn(outcome));
     // It was stopped meanwhile, or is draining.
     if (this.#state !== "flushing") return;
-    if (outcome === "failed") this.#backOff();
+    if (this.parts.pausing.isPaused) this.#state = "paused";
+    else if (outcome === "failed") this.#backOff();
     else if (outcome === "stored" && this.#pace.restMs > 0) this.#rest();
     else {
       this.#state = "idle";
       if (outcome === "stored") this.notify();
     }
+  }
+
+  #flushesOn(outcome: FlushOutcome): boolean {
+    if (outcome !== "stored" || this.#state !== "flushing") return false;
+    // What the store has already is settled before the pause.
+    if (this.parts.pausing.isPaused) return this.parts.delivery.isAhead;
+    return this.#pace.restMs === 0 && this.#isBatchFull() && this.#isGathered();
   }
 
   #rest(): void {
@@ -208,32 +250,31 @@ export class Batcher {
   }
 
   async #flush(): Promise<FlushOutcome> {
-    const { delivery, clock, log } = this.parts;
+    const { delivery, clock, pausing } = this.parts;
     this.#begunMs = clock.monotonicMs();
     try {
-      const settlement = await delivery.step(this.#pace.restMs === 0);
+      const settlement = await delivery.step(this.#pace.restMs === 0 && !pausing.isPaused);
       this.#lastRows = settlement?.entries.length ?? 0;
       const { unsettled } = delivery;
       this.#pace.flushed({ begunMs: this.#begunMs, rows: this.#lastRows, unsettled });
       if (this.parts.isAwaited()) this.#pace.hurry();
-      if (settlement !== undefined && this.#failures > 0) {
-        log.info("The store takes writes again", { failures: this.#failures });
-      }
-      this.#failures = 0;
+      if (settlement !== undefined) this.#outage.succeeded({ waiting: unsettled + this.#lastRows });
       this.#backoff.reset();
       // Entries that wait but are not durable yet announce themselves by notify.
       return settlement === undefined ? "empty" : "stored";
     } catch (error) {
-      this.#failures++;
       this.#lastRows = 0;
-      const { rowsInHand: rows } = delivery;
-      const told = { rows, attempt: this.#failures, error };
-      // Others tell that the store is away: with nothing in hand that keeps nothing from it.
-      if (rows === 0 && error instanceof StoreError) {
-        log.debug("The store was not asked for its marks; it is asked again", told);
-      } else log.warn("A flush failed; its rows stay in the journal and are tried again", told);
+      this.#tellFailure(error);
       return "failed";
     }
+  }
+
+  #tellFailure(error: unknown): void {
+    const { delivery: { rowsInHand, unsettled }, log } = this.parts;
+    // Others tell that the store is away: with nothing in hand that keeps nothing from it.
+    if (rowsInHand === 0 && error instanceof StoreError) {
+      log.debug("The store was not asked for its marks; it is asked again", { error });
+    } else this.#outage.failed(error, { waiting: unsettled });
   }
 
   #backOff(): void {

@@ -4,7 +4,7 @@
  * updates the cache itself, so what finds no room is left to that.
  */
 import type { CacheClient } from "../reading/cache_client.ts";
-import type { Entry } from "../domain.ts";
+import { type Entry, newestOfEach } from "../domain.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { bytesOf } from "../packed.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -16,9 +16,20 @@ import type { Batch } from "../ports/source.ts";
  * may see a write a second late, and see it after this pause and a call's deadline.
  */
 const PAUSE_MS = 400;
+/**
+ * A call that failed is made again after this instead: the connection that it was lost with is
+ * there again by then.
+ */
+const AGAIN_MS = 80;
+/** After so many in a row the cache is away, and is left in peace. */
+const AT_ONCE_AGAIN = 3;
 
 export class CacheFeed {
   #waiting: Entry[] = [];
+  /** Of one run, all up to a number was left to flushes. */
+  #left = { run: "", seq: 0 };
+  #failures = 0;
+  #isStopped = false;
   /** It counts entries that are under way, too, as they are in memory as well. */
   #bytes = 0;
   #sending: Promise<void> | undefined;
@@ -35,6 +46,7 @@ export class CacheFeed {
    * together with all that comes before the next call.
    */
   offer(entries: readonly Entry[]): void {
+    if (this.#isStopped) return;
     for (const entry of entries) {
       const bytes = bytesOf(entry);
       if (this.#bytes + bytes > this.maxBytes) continue;
@@ -49,23 +61,17 @@ export class CacheFeed {
    * the store refused them: none of it must come after that.
    */
   leaveTo({ entries, lastSeq }: Batch): void {
-    const { run } = entries[0]!;
-    const isLeft = (entry: Entry) => entry.run === run && entry.seq <= lastSeq;
-    if (this.#waiting.length === 0 || !isLeft(this.#waiting[0]!)) return;
-    const kept: Entry[] = [];
-    for (const entry of this.#waiting) {
-      if (isLeft(entry)) this.#bytes -= bytesOf(entry);
-      else kept.push(entry);
-    }
-    this.#waiting = kept;
+    this.#left = { run: entries[0]!.run, seq: lastSeq };
+    this.#waiting = this.#withoutLeft(this.#waiting);
   }
 
-  /** Drops what waits; resolves when nothing is under way. */
+  /** Drops what waits, and takes nothing more; resolves when nothing is under way. */
   async stop(): Promise<void> {
-    for (const entry of this.#waiting.splice(0)) this.#bytes -= bytesOf(entry);
+    this.#isStopped = true;
     await this.#sending;
     this.#endPause?.();
     this.#endPause = undefined;
+    for (const entry of this.#waiting.splice(0)) this.#bytes -= bytesOf(entry);
   }
 
   #sendWhatWaits(): void {
@@ -75,12 +81,36 @@ export class CacheFeed {
   async #send(): Promise<void> {
     const entries = this.#waiting;
     this.#waiting = [];
-    await this.cache.offer(entries);
-    for (const entry of entries) this.#bytes -= bytesOf(entry);
+    const isTaken = await this.cache.offer(entries);
+    this.#failures = isTaken ? 0 : this.#failures + 1;
+    if (isTaken) { for (const entry of entries) this.#bytes -= bytesOf(entry); }
+    else this.#waiting = this.#newest([...this.#withoutLeft(entries), ...this.#waiting]);
     this.#sending = undefined;
+    if (this.#isStopped) return;
+    const isAgain = this.#failures > 0 && this.#failures <= AT_ONCE_AGAIN;
     this.#endPause = this.clock.setTimeout(() => {
       this.#endPause = undefined;
       this.#sendWhatWaits();
-    }, PAUSE_MS);
+    }, isAgain ? AGAIN_MS : PAUSE_MS);
+  }
+
+  /** What may be offered many times is offered once for each user. */
+  #newest(entries: readonly Entry[]): Entry[] {
+    const newest = new Set(newestOfEach(entries));
+    for (const entry of entries) if (!newest.has(entry)) this.#bytes -= bytesOf(entry);
+    return [...newest];
+  }
+
+  #isLeft({ run, seq }: Entry): boolean {
+    return run === this.#left.run && seq <= this.#left.seq;
+  }
+
+  #withoutLeft(entries: readonly Entry[]): Entry[] {
+    const kept: Entry[] = [];
+    for (const entry of entries) {
+      if (this.#isLeft(entry)) this.#bytes -= bytesOf(entry);
+      else kept.push(entry);
+    }
+    return kept;
   }
 }

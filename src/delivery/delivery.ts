@@ -11,6 +11,7 @@ import type { Delivered, Sink } from "../ports/sink.ts";
 import type { Batch, Source } from "../ports/source.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import type { CacheFeed } from "./cache_feed.ts";
 import { SentAhead } from "./sent_ahead.ts";
 import { reportWentBack } from "./went_back.ts";
@@ -23,6 +24,7 @@ interface DeliveryParts {
   readonly clock: Pick<Clock, "monotonicMs" | "setTimeout" | "turn">;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "flushOf">;
   /** It is told of each batch, or one piece after the other, once its source has let go of it. */
   readonly onSettled: (settlement: Settlement) => void;
 }
@@ -78,6 +80,11 @@ export class Delivery {
   /** So many entries wait, those in hand among them. */
   get unsettled(): number {
     return this.parts.source.unsettled;
+  }
+
+  /** The sink has been given a batch whose turn has not come: the next step settles it. */
+  get isAhead(): boolean {
+    return this.#ahead.isThere;
   }
 
   /** It is as {@link Sink.refusal} says, and only a person can change that. */
@@ -194,8 +201,13 @@ export class Delivery {
   }
 
   async #settle(batch: Batch, delivered: Delivered): Promise<void> {
+    const flush = this.parts.tracing?.flushOf(delivered);
     this.parts.feed.leaveTo(batch);
+    const update = flush?.after("update cache");
     await this.#updateCache(batch, delivered);
+    update?.end();
+    // It is told without what follows, which is no part of what the store and the cache do.
+    flush?.end();
     // This comes before intake lets go of it: who finds it no longer pending must find it in the
     // store.
     await this.#source.settle(batch);

@@ -7,8 +7,10 @@ import type { Entry } from "../domain.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Sink } from "../ports/sink.ts";
 import type { Source } from "../ports/source.ts";
+import type { PauseSwitch } from "../pause_switch.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { Batcher, type BatcherOptions, type BatcherState, type DrainOutcome } from "./batcher.ts";
 import { CacheFeed } from "./cache_feed.ts";
 import { Delivery, type Settlement } from "./delivery.ts";
@@ -20,6 +22,8 @@ interface DeliveryHalfParts {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly pausing: PauseSwitch;
+  readonly tracing?: Pick<Tracing, "flushOf">;
   /** It returns a number in [0, 1). */
   readonly random: () => number;
   readonly onSettled: (settlement: Settlement) => void;
@@ -60,6 +64,11 @@ export class DeliveryHalf {
     this.#batcher.notify();
   }
 
+  /** Does as {@link Batcher.flushNow} says. */
+  flushNow(): void {
+    this.#batcher.flushNow();
+  }
+
   /** Does as {@link Batcher.drain} says; afterwards nothing is flushed but by a further drain. */
   drain(signal: AbortSignal): Promise<DrainOutcome> {
     return this.#batcher.drain(signal);
@@ -79,5 +88,7 @@ export class DeliveryHalf {
   /** Lets whatever is still under way settle nothing, as another half may be at work by then. */
   giveUp(): void {
     this.#delivery.giveUp();
+    // The next half has a feed of its own, and tells only that one what the store has refused.
+    void this.#feed.stop();
   }
 }

@@ -6,16 +6,20 @@
 import { type Entry, writeId } from "../domain.ts";
 import { StoreNotAskedError, StoreRefusesError, StoreWentBackError } from "../errors.ts";
 import type { RefusedEntry } from "../ports/dead_letters.ts";
+import { type Clock, systemClock } from "../ports/clock.ts";
 import type { Delivered, Sink } from "../ports/sink.ts";
 import type { Batch } from "../ports/source.ts";
 import type { PutResult, Store } from "../ports/store.ts";
-import type { Log } from "../telemetry/log.ts";
+import { type Log, traceFields } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { RefusedRowsLog } from "../telemetry/refused_rows_log.ts";
 
 interface StoreSinkParts {
   readonly store: Pick<Store, "open" | "marks" | "put">;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** It times log lines; the process's is the default. */
+  readonly clock?: Pick<Clock, "monotonicMs">;
 }
 
 /** The batch that was brought last is so far, whether or not it came to its end. */
@@ -41,6 +45,7 @@ export class StoreSink implements Sink {
   /** This sink has sent each source to the store through this number. */
   readonly #sent = new Map<string, number>();
   #progress: Progress | undefined;
+  readonly #refusedRows: RefusedRowsLog;
 
   /**
    * Asks the store for nothing before the first call.
@@ -48,6 +53,7 @@ export class StoreSink implements Sink {
    */
   constructor(private readonly maxRows: number, private readonly parts: StoreSinkParts) {
     this.#sliceRows = maxRows;
+    this.#refusedRows = new RefusedRowsLog(parts.log, parts.clock ?? systemClock);
   }
 
   get refusal(): string | undefined {
@@ -177,16 +183,11 @@ export class StoreSink implements Sink {
   }
 
   #reportDead(slice: readonly Entry[], dead: readonly RefusedEntry[]): void {
-    const { metrics, log } = this.parts;
+    const { metrics } = this.parts;
     metrics.flushRows.inc({ outcome: "dead" }, dead.length);
-    const { seq, code, message: reason } = dead[0]!;
-    const first = slice.find((entry) => entry.seq === seq);
-    log.error("The store refuses rows: they are among the dead letters", {
-      rows: dead.length,
-      of: slice.length,
-      writeId: first && writeId(first),
-      code,
-      reason,
+    this.#refusedRows.note(dead, (seq) => {
+      const entry = slice.find((entry) => entry.seq === seq);
+      return { writeId: entry && writeId(entry), ...traceFields(entry?.trace) };
     });
   }
 }

@@ -29,6 +29,7 @@ export function reportWentBack(
         : "The journal sends again what it has of them: the other numbers were withdrawn, or " +
           "belong to a former store"),
     {
+      event: "store-went-back",
       source,
       firstLostSeq: mark + 1,
       lastLostSeq: settledSeq,

@@ -4,13 +4,16 @@
  * harm, as the store leaves out what it has. Nothing is settled by it: the store has to have it.
  */
 import { Backoff } from "../backoff.ts";
-import { BrokerError, BrokerRefusesError, reasonOf } from "../errors.ts";
+import { reasonOf } from "../errors.ts";
+import type { PauseSwitch } from "../pause_switch.ts";
 import type { Publisher } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EntryGroup } from "../ports/group_store.ts";
 import type { GroupSource, ReadGroup } from "../ports/group_source.ts";
+import { BrokerOutage } from "../telemetry/broker_outage.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { encodeGroup } from "./group_message.ts";
 
 interface ForwarderParts {
@@ -25,10 +28,13 @@ interface ForwarderParts {
   readonly random: () => number;
   readonly metrics: Pick<Metrics, "brokerMessages">;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "send">;
   /** It is told when the broker has confirmed a source through another number. */
   readonly onReplicated: (source: string, throughSeq: number) => void;
   /** It is told of numbers that never come. The broker is not, as only the source can know. */
   readonly onNever: (group: EntryGroup) => void;
+  /** While paused nothing is sent; what is under way is. */
+  readonly pausing: PauseSwitch;
   /** It is asked of each group that is doubtful, and takes care that it comes later. */
   readonly holdsBack: (group: ReadGroup) => boolean;
 }
@@ -48,7 +54,6 @@ const UNDER_WAY_MAX = 32;
 const RETRY_MS = 100;
 /** … up to here. */
 const RETRY_MAX_MS = 5_000;
-const TOLD_AGAIN_MS = 60_000;
 
 export class Forwarder {
   /** They are in the order of the journal; of those that failed none is forgotten. */
@@ -62,13 +67,14 @@ export class Forwarder {
   #isNotified = false;
   readonly #backoff: Backoff;
   #failure: string | undefined;
-  #isTold = false;
-  #lastTold = { reason: "", atMs: -Infinity };
+  readonly #outage: BrokerOutage;
   #cancelRetry: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
   #onIdle: (() => void) | undefined;
 
   constructor(private readonly parts: ForwarderParts) {
-    const { random } = parts;
+    const { random, log, clock } = parts;
+    this.#outage = new BrokerOutage(log, clock);
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
@@ -77,15 +83,25 @@ export class Forwarder {
     return this.#failure;
   }
 
+  /** The broker was sent something that it has not answered. */
+  get isSending(): boolean {
+    return this.#underWay.some(({ state }) => state === "sending");
+  }
+
   start(): void {
     this.#state = "running";
+    this.#stopListening = this.parts.pausing.onTurn(() => this.notify());
     this.notify();
   }
 
   /** Is told that more is durable. */
   notify(): void {
     this.#isNotified = true;
-    if (this.#state === "running") this.#turn ??= this.#work();
+    if (this.#sends) this.#turn ??= this.#work();
+  }
+
+  get #sends(): boolean {
+    return this.#state === "running" && !this.parts.pausing.isPaused;
   }
 
   /** Sends everything again that the store does not have, as some of it may be lost. */
@@ -94,9 +110,12 @@ export class Forwarder {
     this.notify();
   }
 
-  /** Resolves when the broker has confirmed all that is durable, or the signal fires. */
+  /**
+   * Resolves when the broker has confirmed all that is durable, or the signal fires; at once while
+   * paused.
+   */
   async drain(signal: AbortSignal): Promise<void> {
-    if (this.#state === "stopped" || signal.aborted) return;
+    if (this.#state === "stopped" || signal.aborted || this.parts.pausing.isPaused) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     signal.addEventListener("abort", () => resolve(), { once: true });
     this.#onIdle = resolve;
@@ -108,13 +127,14 @@ export class Forwarder {
   /** Begins nothing further. What is under way is sent again by the next start. */
   async stop(): Promise<void> {
     this.#state = "stopped";
+    this.#stopListening?.();
     this.#cancelRetry?.();
     await this.#turn;
   }
 
   async #work(): Promise<void> {
     try {
-      while (this.#state === "running" && this.#isNotified) {
+      while (this.#sends && this.#isNotified) {
         this.#isNotified = false;
         await this.#sendWhatIsThere();
       }
@@ -122,14 +142,14 @@ export class Forwarder {
       this.#failed(error);
     }
     this.#turn = undefined;
-    if (this.#isNotified && this.#state === "running") this.notify();
+    if (this.#isNotified && this.#sends) this.notify();
     else this.#tellIdle();
   }
 
   async #sendWhatIsThere(): Promise<void> {
     if (this.#beginsAnew) await this.#beginAnew();
     for (const sent of this.#underWay) if (sent.state === "failed") this.#send(sent);
-    while (this.#state === "running" && this.#underWay.length < UNDER_WAY_MAX) {
+    while (this.#sends && this.#underWay.length < UNDER_WAY_MAX) {
       const group = await this.parts.source.take();
       if (group === undefined) return;
       if (group.isDoubtful && this.parts.holdsBack(group)) {
@@ -167,20 +187,24 @@ export class Forwarder {
     sent.attempts++;
     const { source, first } = sent.group;
     const store = storeIdentity();
+    const trace = this.parts.tracing?.send(sent.group.entries);
+    const group = trace === undefined ? sent.group : { ...sent.group, entries: trace.entries };
     const message = {
       // Any worker may have any group: the order is the store's concern. Where one part of a broker
       // takes nothing, the next attempt goes to another one.
       key: `${source}-${first}-${sent.attempts}`,
-      bytes: encodeGroup({ ...sent.group, ...(store !== undefined && { store }) }),
+      bytes: encodeGroup({ ...group, ...(store !== undefined && { store }) }),
     };
     publisher.publish(message).then(
       () => {
         metrics.brokerMessages.inc({ outcome: "confirmed" });
+        trace?.confirmed();
         sent.state = "confirmed";
         this.#confirmed();
       },
       (error) => {
         metrics.brokerMessages.inc({ outcome: "failed" });
+        trace?.failed(error);
         sent.state = "failed";
         this.#failed(error);
       },
@@ -188,9 +212,8 @@ export class Forwarder {
   }
 
   #confirmed(): void {
-    const { log, onReplicated } = this.parts;
-    if (this.#isTold) log.info("The broker takes messages again");
-    this.#isTold = false;
+    const { onReplicated } = this.parts;
+    this.#outage.succeeded();
     this.#failure = undefined;
     this.#backoff.reset();
     while (this.#underWay[0]?.state === "confirmed") {
@@ -203,29 +226,12 @@ export class Forwarder {
   #failed(error: unknown): void {
     if (this.#state !== "running") return;
     this.#failure = reasonOf(error);
-    this.#tell(error, this.#failure);
+    this.#outage.failed(error);
     this.#state = "backing off";
     this.#cancelRetry = this.parts.clock.setTimeout(() => {
       this.#state = "running";
       this.notify();
     }, this.#backoff.nextMs());
-  }
-
-  /** Of a broker that takes one message and not the next the same is told once a minute. */
-  #tell(error: unknown, reason: string): void {
-    const { clock, log } = this.parts;
-    const nowMs = clock.monotonicMs();
-    const isSame = reason === this.#lastTold.reason;
-    if (isSame && (this.#isTold || nowMs - this.#lastTold.atMs < TOLD_AGAIN_MS)) return;
-    this.#lastTold = { reason, atMs: nowMs };
-    this.#isTold = true;
-    if (!(error instanceof BrokerError)) {
-      log.error("What is durable cannot be read to be sent to the broker", { reason });
-      return;
-    }
-    const told = "The broker does not take messages: they stay in the journal, and are sent later";
-    if (error instanceof BrokerRefusesError) log.error(told, { reason });
-    else log.warn(told, { reason });
   }
 
   #tellIdle(): void {

@@ -2,6 +2,7 @@
  * Stands between the journal and delivery where a broker does: the forwarder sends what is durable
  * to workers, and delivery is given what the store has of it.
  */
+import type { PauseSwitch } from "../pause_switch.ts";
 import type { Publisher } from "../ports/broker.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GroupSource } from "../ports/group_source.ts";
@@ -10,6 +11,7 @@ import type { Source } from "../ports/source.ts";
 import type { Store } from "../ports/store.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { Forwarder } from "./forwarder.ts";
 import { StoredSource } from "./stored_source.ts";
 import { Stragglers } from "./stragglers.ts";
@@ -20,12 +22,14 @@ export interface ForwardingParts {
   readonly groups: Pick<GroupStore, "fold">;
   /** It is true of a source that goes by groups: of each with a broker, else of earlier runs. */
   readonly isForwarded: (source: string) => boolean;
+  readonly pausing: PauseSwitch;
   /** It returns the identity of the store that groups are meant for; undefined while none knows. */
   readonly storeIdentity: () => string | undefined;
   readonly clock: Pick<Clock, "monotonicMs" | "setInterval" | "setTimeout">;
   readonly random: () => number;
   readonly metrics: Pick<Metrics, "brokerMessages">;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "send">;
 }
 
 interface Journal {
@@ -66,6 +70,10 @@ export class ForwardingHalf {
   /** It says why nothing reaches the broker just now; undefined while it does. */
   get failure(): string | undefined {
     return this.#forwarder.failure;
+  }
+
+  get isSending(): boolean {
+    return this.#forwarder.isSending;
   }
 
   start(): void {

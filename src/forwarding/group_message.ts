@@ -5,7 +5,7 @@
  *     | first f64 | last f64 | records u32 | records | store length u8, store
  *     | what a later version adds
  *     record: length u32 | seq f64 | acceptedMs f64 | ts f64 | flags u8 | userId length u16, userId
- *     | value length u32, value | what a later version adds
+ *     | value length u32, value | fields, as far as the length goes: type u8, length u16, bytes
  *
  * CRC-32C covers all that follows it. `length` counts what follows it, so that an older version
  * passes over what a newer one adds; what an older version must not pass over has a flag.
@@ -13,6 +13,12 @@
 import crc32c from "crc-32/crc32c";
 import type { Entry } from "../domain.ts";
 import type { EntryGroup } from "../ports/group_store.ts";
+import {
+  TRACE_CONTEXT_BYTES,
+  type TraceContext,
+  traceContextBytes,
+  traceContextOf,
+} from "../trace_context.ts";
 
 /** A message is no group that this version can read; its text says why, for a person. */
 export class UndecodableError extends Error {
@@ -24,6 +30,9 @@ const VERSION = 1;
 const CRC_AT = 4;
 const BODY_AT = 8;
 const RECORD_HEAD_BYTES = 4 + 8 * 3 + 1 + 2 + 4;
+const FIELD_HEAD_BYTES = 1 + 2;
+/** The fields that this version knows. */
+const TRACE_CONTEXT = 1;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -36,7 +45,8 @@ export function encodeGroup(group: EntryGroup): Uint8Array {
   const names = [encoder.encode(source), encoder.encode(run)] as const;
   const storeName = encoder.encode(store);
   const recordsBytes = texts.reduce(
-    (sum, [userId, value]) => sum + RECORD_HEAD_BYTES + userId.length + value.length,
+    (sum, [userId, value], i) =>
+      sum + RECORD_HEAD_BYTES + userId.length + value.length + fieldsBytes(entries[i]!),
     0,
   );
   const headBytes = BODY_AT + 1 + 1 + names[0].length + 1 + names[1].length + 8 * 2 + 4;
@@ -56,6 +66,10 @@ export function encodeGroup(group: EntryGroup): Uint8Array {
   writer.bytesOf(storeName);
   writer.sign();
   return writer.bytes;
+}
+
+function fieldsBytes({ trace }: Entry): number {
+  return trace === undefined ? 0 : FIELD_HEAD_BYTES + TRACE_CONTEXT_BYTES;
 }
 
 /** @throws UndecodableError */
@@ -100,16 +114,24 @@ class Writer {
   }
 
   record(entry: Entry, [userId, value]: readonly [Uint8Array, Uint8Array]): void {
-    this.u32(RECORD_HEAD_BYTES - 4 + userId.length + value.length);
+    this.u32(RECORD_HEAD_BYTES - 4 + userId.length + value.length + fieldsBytes(entry));
     this.f64(entry.seq);
     this.f64(entry.acceptedMs);
     this.f64(entry.ts);
     this.u8(0);
-    this.#view.setUint16(this.#at, userId.length);
-    this.#at += 2;
+    this.#u16(userId.length);
     this.bytesOf(userId);
     this.u32(value.length);
     this.bytesOf(value);
+    if (entry.trace === undefined) return;
+    this.u8(TRACE_CONTEXT);
+    this.#u16(TRACE_CONTEXT_BYTES);
+    this.bytesOf(traceContextBytes(entry.trace));
+  }
+
+  #u16(value: number): void {
+    this.#view.setUint16(this.#at, value);
+    this.#at += 2;
   }
 
   sign(): void {
@@ -157,13 +179,25 @@ class Reader {
     if (flags !== 0) {
       throw new UndecodableError(`a record has flags ${flags}, which this dsproxy does not know`);
     }
-    const userIdLength = this.#view.getUint16(this.#at);
-    this.#at += 2;
-    const userId = this.#text(userIdLength);
+    const userId = this.#text(this.#u16());
     const value = this.#text(this.#u32());
     if (this.#at > end) throw new UndecodableError("a record is longer than it says");
+    const trace = this.#at < end ? this.#traceBefore(end) : undefined;
     this.#at = end;
-    return { userId, value, ts, acceptedMs, run, seq };
+    return { userId, value, ts, acceptedMs, run, seq, ...(trace !== undefined && { trace }) };
+  }
+
+  /** Passes over the fields of a record that are not known, and over what is no field at all. */
+  #traceBefore(end: number): TraceContext | undefined {
+    while (this.#at + FIELD_HEAD_BYTES <= end) {
+      const type = this.#u8();
+      const length = this.#u16();
+      if (this.#at + length > end) return undefined;
+      const bytes = this.bytes.subarray(this.#at, this.#at + length);
+      this.#at += length;
+      if (type === TRACE_CONTEXT) return traceContextOf(bytes);
+    }
+    return undefined;
   }
 
   get #isAtEnd(): boolean {
@@ -172,6 +206,11 @@ class Reader {
 
   #u8(): number {
     return this.#view.getUint8(this.#at++);
+  }
+
+  #u16(): number {
+    this.#at += 2;
+    return this.#view.getUint16(this.#at - 2);
   }
 
   #u32(): number {

@@ -100,7 +100,10 @@ export class Stragglers {
       this.#movedMs = this.parts.clock.monotonicMs();
       this.#missingSinceMs = undefined;
       if (error instanceof GroupsOverlapError) {
-        this.parts.log.error("Groups of one source overlap in the store", { source, error });
+        this.parts.log.error("Groups of one source overlap in the store", {
+          ...{ source, error },
+          event: "groups-overlap",
+        });
       }
     } finally {
       this.#looking = false;
@@ -156,8 +159,8 @@ export class Stragglers {
     this.#movedMs = nowMs;
     this.#missingSinceMs = undefined;
     this.parts.log.warn("Of damaged writes nothing better came from the broker: the rest is sent", {
-      source,
-      afterSeq: mark,
+      ...{ source, afterSeq: mark },
+      event: "sent-again",
     });
     this.parts.sendAgain();
   }
@@ -166,8 +169,8 @@ export class Stragglers {
     this.#movedMs = nowMs;
     this.#missingSinceMs = undefined;
     this.parts.log.warn("Writes that the broker had do not reach the store: they are sent again", {
-      source,
-      afterSeq: mark,
+      ...{ source, afterSeq: mark },
+      event: "sent-again",
     });
     this.parts.sendAgain();
   }

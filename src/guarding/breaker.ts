@@ -6,6 +6,7 @@ import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "co
 import {
   GroupsOverlapError,
   RejectedRowError,
+  rootCauseOf,
   StoreRefusesError,
   StoreWentBackError,
 } from "../errors.ts";
@@ -38,9 +39,25 @@ function isAnswer(error: unknown): boolean {
     error instanceof StoreWentBackError || error instanceof GroupsOverlapError;
 }
 
+/** It is told of both once a change, but of `onOpen` also when a try whether it is back failed. */
+export interface BreakerListener {
+  /** @param error the failure that opened it */
+  onOpen(error: unknown): void;
+  onClosed(): void;
+}
+
+interface BreakerOptions {
+  readonly listener?: BreakerListener;
+  /**
+   * All calls that one lost connection took with it have one cause, and are one failure then. That
+   * is for calls which fail at once while there is no connection, so that nobody waits.
+   */
+  readonly countsCauses?: boolean;
+}
+
 export class Breaker {
   readonly #policy = circuitBreaker(
-    handleWhen((error) => !isAnswer(error)),
+    handleWhen((error) => !isAnswer(error) && !this.#isCounted(error)),
     // When to try again is decided here: the package goes by the wall clock, which may be set back.
     { breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN), halfOpenAfter: -Infinity },
   );
@@ -48,8 +65,17 @@ export class Breaker {
   #lastFailure: unknown;
 
   /** @param name what messages call the dependency */
-  constructor(private readonly name: string, private readonly clock: Pick<Clock, "monotonicMs">) {
-    this.#policy.onBreak(() => this.#openedMs = clock.monotonicMs());
+  constructor(
+    private readonly name: string,
+    private readonly clock: Pick<Clock, "monotonicMs">,
+    private readonly options: BreakerOptions = {},
+  ) {
+    const { listener } = options;
+    this.#policy.onBreak((reason) => {
+      this.#openedMs = clock.monotonicMs();
+      listener?.onOpen("error" in reason ? reason.error : undefined);
+    });
+    this.#policy.onReset(() => listener?.onClosed());
     this.#policy.onFailure(({ reason }) =>
       this.#lastFailure = "error" in reason ? reason.error : undefined
     );
@@ -71,6 +97,11 @@ export class Breaker {
       });
     }
     return await this.#policy.execute(call);
+  }
+
+  #isCounted(error: unknown): boolean {
+    return this.options.countsCauses === true && this.state === CLOSED && error instanceof Error &&
+      rootCauseOf(error) === rootCauseOf(this.#lastFailure);
   }
 
   #refuses(): boolean {

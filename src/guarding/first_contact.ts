@@ -62,7 +62,7 @@ export class FirstContact {
     if (refusal !== undefined && refusal !== this.#refusal) {
       this.log.error(
         "The store answers, and refuses what the service needs; writes wait in the journal",
-        { error },
+        { event: "store-refuses", error },
       );
     }
     this.#refusal = refusal;

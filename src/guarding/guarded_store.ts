@@ -12,11 +12,18 @@ import {
   StoreNotAskedError,
   StoreWentBackError,
 } from "../errors.ts";
-import type { DeadLetter, DeadLetters, RefusedEntry } from "../ports/dead_letters.ts";
+import type { DeadLetterSweeps, Swept } from "../ports/dead_letter_sweeps.ts";
+import type {
+  DeadLetter,
+  DeadLetters,
+  LetterSurvey,
+  Reason,
+  RefusedEntry,
+} from "../ports/dead_letters.ts";
 import type { Applied, EntryGroup, Folded, GroupStore } from "../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../ports/store.ts";
 import type { Identity, StoreIdentity } from "../ports/store_identity.ts";
-import { type Breaker, BreakerOpenError } from "./breaker.ts";
+import { type Breaker, BreakerOpenError, CLOSED } from "./breaker.ts";
 
 interface StoreBreakers {
   /** Guards whatever is not a look-up. */
@@ -30,19 +37,24 @@ export type StoreCall =
   | Exclude<keyof Store, "ping" | "close">
   | keyof StoreIdentity
   | keyof DeadLetters
+  | keyof DeadLetterSweeps
   | keyof GroupStore;
 
-/** @param onFault is told of each call that was made and failed, whether its caller tells or not */
+/**
+ * @param onFault is told of each call that was made and failed, whether its caller tells or not;
+ * with `isOpen` its breaker is, which is told already
+ */
 export function guardStore(
-  { store, identity, deadLetters, groups, ...ofLeader }: StorePorts,
+  { store, identity, deadLetters, sweeps, groups, ...ofLeader }: StorePorts,
   breakers: StoreBreakers,
-  onFault: (call: StoreCall, error: unknown) => void,
+  onFault: (call: StoreCall, error: unknown, isOpen: boolean) => void,
 ): StorePorts {
   const guard = new StoreGuard(breakers, onFault);
   return {
     store: new GuardedStore(store, guard),
     identity: new GuardedStoreIdentity(identity, guard),
     deadLetters: new GuardedDeadLetters(deadLetters, guard),
+    sweeps: new GuardedDeadLetterSweeps(sweeps, guard),
     ...(groups !== undefined && { groups: new GuardedGroupStore(groups, guard) }),
     // A leader's duties are nobody's request: they fail, are told, and are tried again by themselves.
     ...ofLeader,
@@ -55,7 +67,7 @@ const ANSWERS = [RejectedRowError, StoreWentBackError, GroupsOverlapError, Forei
 class StoreGuard {
   constructor(
     private readonly breakers: StoreBreakers,
-    private readonly onFault: (call: StoreCall, error: unknown) => void,
+    private readonly onFault: (call: StoreCall, error: unknown, isOpen: boolean) => void,
   ) {}
 
   /**
@@ -70,7 +82,9 @@ class StoreGuard {
       if (error instanceof BreakerOpenError) {
         throw new StoreNotAskedError(error.message, undefined, { cause: error.cause });
       }
-      if (!ANSWERS.some((answer) => error instanceof answer)) this.onFault(call, error);
+      if (!ANSWERS.some((answer) => error instanceof answer)) {
+        this.onFault(call, error, breaker.state !== CLOSED);
+      }
       throw error;
     }
   }
@@ -123,8 +137,16 @@ class GuardedDeadLetters implements DeadLetters {
     return this.guard.call("count", () => this.letters.count());
   }
 
-  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
-    return this.guard.call("list", () => this.letters.list(limit, after));
+  survey(...what: Parameters<DeadLetters["survey"]>): Promise<LetterSurvey> {
+    return this.guard.call("survey", () => this.letters.survey(...what));
+  }
+
+  list(...what: Parameters<DeadLetters["list"]>): Promise<DeadLetter[]> {
+    return this.guard.call("list", () => this.letters.list(...what));
+  }
+
+  reasons(): Promise<readonly Reason[]> {
+    return this.guard.call("reasons", () => this.letters.reasons());
   }
 
   find(id: string): Promise<DeadLetter | undefined> {
@@ -137,6 +159,18 @@ class GuardedDeadLetters implements DeadLetters {
 
   discard(id: string): Promise<boolean> {
     return this.guard.call("discard", () => this.letters.discard(id));
+  }
+}
+
+class GuardedDeadLetterSweeps implements DeadLetterSweeps {
+  constructor(private readonly sweeps: DeadLetterSweeps, private readonly guard: StoreGuard) {}
+
+  replaySome(...what: Parameters<DeadLetterSweeps["replaySome"]>): Promise<Swept> {
+    return this.guard.call("replaySome", () => this.sweeps.replaySome(...what));
+  }
+
+  discardSome(...what: Parameters<DeadLetterSweeps["discardSome"]>): Promise<Swept> {
+    return this.guard.call("discardSome", () => this.sweeps.discardSome(...what));
   }
 }
 

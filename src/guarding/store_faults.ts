@@ -1,7 +1,6 @@
 /**
  * Tells an operator of calls of the store that failed: a count of each, and a line now and then.
  */
-import { reasonOf } from "../errors.ts";
 import { FAULT_LOG_INTERVAL_MS, limitRate, type Log } from "../telemetry/log.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -21,16 +20,19 @@ export class StoreFaults {
   ) {}
 
   /** Has to be told of each call that was made and failed. */
-  readonly note = (call: StoreCall, error: unknown): void => {
+  readonly note = (call: StoreCall, error: unknown, isOpen = false): void => {
     this.metrics.storeErrors.inc({ call });
-    if (!TOLD_BY_CALLER.has(call)) this.#lineOf(call)(error);
+    if (!TOLD_BY_CALLER.has(call) && !isOpen) this.#lineOf(call)(error);
   };
 
   #lineOf(call: StoreCall): (error: unknown) => void {
     const known = this.#lines.get(call);
     if (known !== undefined) return known;
-    const line = limitRate(this.clock, FAULT_LOG_INTERVAL_MS, (suppressed, error) => {
-      this.log.warn("A call of the store failed", { call, error: reasonOf(error), suppressed });
+    const line = limitRate(this.clock, FAULT_LOG_INTERVAL_MS, (heldBack, error) => {
+      this.log.warn("A call of the store failed", {
+        event: "store-call-failed",
+        ...{ call, error, heldBack },
+      });
     });
     this.#lines.set(call, line);
     return line;

@@ -48,13 +48,16 @@ export class StoreGate {
       }
       // That the directory may be gone is a reason to get into the database what it held, not to
       // keep it out.
-      this.log.error("The data directory cannot take note of its store", { identity, error });
+      this.log.error("The data directory cannot take note of its store", {
+        event: "store-unbound",
+        ...{ identity, error },
+      });
     }
     if (!another) return;
     this.log.error(
       "The database does not call itself as before, though it is at the same place: it was " +
         "made anew (what the former one had is not in it), or its table dsproxy_store was",
-      { place: this.place, identity },
+      { event: "store-changed", place: this.place, identity },
     );
   }
 

@@ -6,7 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { utf8Length } from "../domain.ts";
 import { reasonOf } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
-import { Listener } from "./listener.ts";
+import { Listener, onBrokenAnswer } from "./listener.ts";
 
 /** Linux has room for so many in `sockaddr_un` before the NUL; other systems have a few less. */
 const MAX_PATH_BYTES = Deno.build.os === "linux" ? 107 : 103;
@@ -58,13 +58,17 @@ export class AdminSocket {
       await removeReplacement(dataDir);
       const reason = await this.#listenAt(path);
       if (reason !== undefined) {
-        log.warn("The admin socket cannot be where it was to be", { wanted: path, reason });
+        log.warn("The admin socket cannot be where it was to be", {
+          event: "admin-socket",
+          ...{ wanted: path, reason },
+        });
         await this.#listenElsewhere();
       }
-      log.info(`Admin routes listening on the socket ${this.#path}`);
+      log.info(`Admin routes listening on the socket ${this.#path}`, { event: "admin-socket" });
     } catch (error) {
       if (error instanceof SocketInUseError) throw error;
       log.error("There is no admin socket: the commands for this instance will not work", {
+        event: "admin-socket",
         wanted: path,
         error,
       });
@@ -77,7 +81,11 @@ export class AdminSocket {
       await this.#remove();
     } catch (error) {
       // The next start finds it stale, and takes its place.
-      this.options.log.warn("The admin socket cannot be removed", { path: this.#path, error });
+      this.options.log.warn("The admin socket cannot be removed", {
+        event: "admin-socket",
+        path: this.#path,
+        error,
+      });
     }
     await this.#listener.stop();
   }
@@ -122,7 +130,9 @@ export class AdminSocket {
     await refuseWhatIsNotStale(this.#path);
     const inWorkshop = join(dirname(this.#path), WORKSHOP);
     await makeWorkshop(inWorkshop);
-    const server = Deno.serve({ path: inWorkshop, onListen: () => {} }, this.options.handle);
+    const onError = onBrokenAnswer(this.options.log);
+    const options = { path: inWorkshop, onListen: () => {}, onError };
+    const server = Deno.serve(options, this.options.handle);
     try {
       await Deno.chmod(inWorkshop, 0o600);
       this.#inode = (await Deno.lstat(inWorkshop)).ino;

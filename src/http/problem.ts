@@ -26,6 +26,8 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   "nothing-missing": { status: 404, title: "Nothing is missing there" },
   "no-such-path": { status: 404, title: "No such path" },
   "method-not-allowed": { status: 405, title: "Method not allowed" },
+  "count-changed": { status: 409, title: "Another number than expected" },
+  "paused": { status: 409, title: "Paused" },
   "replay-refused": { status: 409, title: "Refused again" },
   "body-timeout": { status: 408, title: "The body came too slowly", closes: true },
   "body-too-large": { status: 413, title: "The body is too large", closes: true },
@@ -45,6 +47,7 @@ const ANSWERS: Record<ErrorCode, Answer> = {
   },
   "shutting-down": { status: 503, title: "Shutting down", retryAfterSeconds: 1, closes: true },
   "overloaded": { status: 503, title: "Too much at once", retryAfterSeconds: 2, closes: true },
+  "too-many-viewers": { status: 503, title: "Too many viewers", retryAfterSeconds: 10 },
   "not-ready": { status: 503, title: "Not ready yet", retryAfterSeconds: 1 },
 };
 
@@ -52,7 +55,8 @@ const ANSWERS: Record<ErrorCode, Answer> = {
 export function problem(error: AppError, headers?: Record<string, string>): Response {
   const { status, title, retryAfterSeconds, closes, challenge } = ANSWERS[error.code];
   const response = new Response(
-    JSON.stringify({ type: error.code, title, status, detail: error.message }) + "\n",
+    JSON.stringify({ type: error.code, title, status, detail: error.message, ...error.members }) +
+      "\n",
     {
       status,
       headers: {

@@ -15,11 +15,20 @@ export class RequestCounts {
 
   constructor(private readonly metrics: Pick<Metrics, "httpRequests" | "httpDuration">) {}
 
-  /** @param route the path of a resource, or one name for all that are none */
-  count(route: string, method: string, status: number, durationMs: number): void {
+  /**
+   * @param route the path of a resource, or one name for all that are none
+   * @param traceId of the trace that has the request, if one is recorded
+   */
+  count(
+    route: string,
+    method: string,
+    status: number,
+    durationMs: number,
+    traceId?: string,
+  ): void {
     const { duration, requests } = this.#routes.get(route) ?? this.#add(route);
     (requests.get(method)?.get(status) ?? this.#addRequests(route, requests, method, status)).inc();
-    duration.observe(durationMs / 1000);
+    duration.observe(durationMs / 1000, traceId);
   }
 
   #add(route: string): RouteSeries {

@@ -3,15 +3,24 @@
  * it.
  */
 import type { AuditHandlers } from "./handlers/audit.ts";
+import type { DeadLetterSweepHandlers } from "./handlers/dead_letter_sweeps.ts";
 import type { DeadLetterHandlers } from "./handlers/dead_letters.ts";
 import type { PageHandlers } from "./handlers/page.ts";
+import type { SteeringHandlers } from "./handlers/steering.ts";
 import type { Handler } from "./handler.ts";
 
-export interface Handlers extends DeadLetterHandlers, AuditHandlers, PageHandlers {
+export interface Handlers
+  extends
+    DeadLetterHandlers,
+    DeadLetterSweepHandlers,
+    AuditHandlers,
+    SteeringHandlers,
+    PageHandlers {
   readonly write: Handler;
   readonly writeStatus: Handler;
   readonly read: Handler;
   readonly metrics: Handler;
+  readonly events: Handler;
   readonly live: Handler;
   readonly ready: Handler;
 }
@@ -68,10 +77,39 @@ export const ROUTES: readonly Route[] = [
   },
   {
     method: "GET",
+    path: "/events",
+    handler: "events",
+    guards: OPEN,
+    summary: "how this instance is, once a second as server-sent events; by Accept once as JSON",
+  },
+  {
+    method: "GET",
     path: "/admin/dead-letters",
     handler: "listDeadLetters",
     guards: ADMIN,
-    summary: "rows that the database refused, oldest first; ?limit= and ?after=",
+    summary: "rows that the database refused; ?user_id= ?code= ?from= ?until=, ?limit= and ?after=",
+  },
+  {
+    method: "GET",
+    path: "/admin/dead-letters/count",
+    handler: "countDeadLetters",
+    guards: ADMIN,
+    summary: "how many there are of these, and why they were refused",
+  },
+  {
+    method: "POST",
+    path: "/admin/dead-letters/replay",
+    handler: "replayMany",
+    guards: ADMIN,
+    summary:
+      "insert these again, a step a call; ?all=true for all, ?expect= as many as were counted",
+  },
+  {
+    method: "POST",
+    path: "/admin/dead-letters/discard",
+    handler: "discardMany",
+    guards: ADMIN,
+    summary: "delete these for good, in the same way",
   },
   {
     method: "GET",
@@ -107,6 +145,34 @@ export const ROUTES: readonly Route[] = [
     handler: "acceptGap",
     guards: ADMIN,
     summary: "call ?source= ?first= ?last= accounted for, with a ?reason=",
+  },
+  {
+    method: "POST",
+    path: "/admin/flush",
+    handler: "flush",
+    guards: ADMIN,
+    summary: "bring what waits to the database now; 200 when it is there, 202 after 10 s",
+  },
+  {
+    method: "POST",
+    path: "/admin/pause",
+    handler: "pause",
+    guards: ADMIN,
+    summary: "bring nothing to the database; writes go on until the journal is full",
+  },
+  {
+    method: "POST",
+    path: "/admin/resume",
+    handler: "resume",
+    guards: ADMIN,
+    summary: "go on, after a pause or a drain",
+  },
+  {
+    method: "POST",
+    path: "/admin/drain",
+    handler: "drain",
+    guards: ADMIN,
+    summary: "turn writes away, flush all, be not ready; answered as a flush",
   },
   {
     method: "GET",

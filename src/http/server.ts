@@ -5,12 +5,14 @@
 import { AppError, reasonOf } from "../errors.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { NO_TRACING, type RequestTrace, type Tracing } from "../telemetry/tracing.ts";
 import { AdminSocket } from "./admin_socket.ts";
 import { requireAdmin } from "./guards/admin_access.ts";
+import { Defects } from "./defects.ts";
 import { crossSiteHeaders, type OriginPolicy, requireSameSite } from "./guards/cross_site.ts";
 import { requirePlainHost } from "./guards/plain_host.ts";
 import type { Door } from "./handler.ts";
-import { Listener } from "./listener.ts";
+import { Listener, onBrokenAnswer } from "./listener.ts";
 import { problem } from "./problem.ts";
 import { RequestCounts } from "./request_counts.ts";
 import {
@@ -20,6 +22,7 @@ import {
   type Handlers,
   type Route,
 } from "./routes.ts";
+import { headerField } from "./header_field.ts";
 import { endOfTurn } from "./turn.ts";
 
 export interface ServerOptions {
@@ -39,6 +42,7 @@ export interface ServerOptions {
 interface ServerParts {
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracing?: Pick<Tracing, "request">;
 }
 
 /** A request that is being answered. */
@@ -49,6 +53,7 @@ interface Call {
   /** It is the path of a resource, or one name for all that are none. */
   readonly route: string;
   readonly startedMs: number;
+  readonly trace: RequestTrace | undefined;
 }
 
 export class Server {
@@ -57,17 +62,23 @@ export class Server {
   readonly #network: Listener<Deno.NetAddr>;
   readonly #adminSocket: AdminSocket;
   readonly #counts: RequestCounts;
+  readonly #defects: Defects;
+  /** Undefined where nothing is traced, so that no request asks whether it is. */
+  readonly #tracing: Pick<Tracing, "request"> | undefined;
 
   constructor(private readonly options: ServerOptions, private readonly parts: ServerParts) {
     const { admin, dataDir, host, origins, port } = options;
     this.#counts = new RequestCounts(parts.metrics);
+    this.#defects = new Defects(parts.log);
+    this.#tracing = parts.tracing === NO_TRACING ? undefined : parts.tracing;
     this.#guards = {
       "cross-site": (request) => requireSameSite(request, origins),
       "admin-access": (request, door) => requireAdmin(request, door, admin.keyHashes),
     };
+    const onError = onBrokenAnswer(parts.log);
     this.#network = new Listener((before) =>
       Deno.serve(
-        { hostname: host, port: before?.port ?? port, onListen: () => {} },
+        { hostname: host, port: before?.port ?? port, onListen: () => {}, onError },
         (request) => this.#serve(request, "network"),
       ), parts.log);
     this.#adminSocket = new AdminSocket({
@@ -119,15 +130,21 @@ export class Server {
     const { method } = request;
     const { path, query } = splitUrl(request.url);
     const found = findResource(path);
-    const call = { request, method, found, route: found?.resource.path ?? "other", startedMs };
+    const trace = this.#tracing?.request(
+      () => headerField(request, "traceparent"),
+      method,
+      found?.resource.path,
+    );
+    const route = found?.resource.path ?? "other";
+    const call = { request, method, found, route, startedMs, trace };
     try {
       requirePlainHost(request);
       if (found === undefined) {
         throw new AppError("no-such-path", `There is nothing at ${path.slice(0, 128)}.`);
       }
-      return this.#atEndOfTurn(call, this.#answer(request, method, door, found, query));
+      return this.#atEndOfTurn(call, this.#answer(call, door, found, query));
     } catch (error) {
-      return this.#finish(call, this.#refuse(error, call.route));
+      return this.#finish(call, this.#refuse(error, call));
     }
   }
 
@@ -136,15 +153,23 @@ export class Server {
     try {
       response = answer instanceof Promise ? await answer : answer;
     } catch (error) {
-      response = this.#refuse(error, call.route);
+      response = this.#refuse(error, call);
     }
     await endOfTurn();
     return this.#finish(call, response);
   }
 
-  #finish({ request, method, found, route, startedMs }: Call, response: Response): Response {
+  #finish(call: Call, response: Response): Response {
+    const { request, method, found, route, startedMs, trace } = call;
     if (this.options.origins.size > 0) this.#addCrossSiteHeaders(request, response, found);
-    this.#counts.count(route, method, response.status, performance.now() - startedMs);
+    this.#counts.count(
+      route,
+      method,
+      response.status,
+      performance.now() - startedMs,
+      trace?.context.traceId,
+    );
+    trace?.answered(response.status);
     return response;
   }
 
@@ -156,8 +181,7 @@ export class Server {
   }
 
   #answer(
-    request: Request,
-    method: string,
+    { request, method, trace }: Call,
     door: Door,
     { resource, pathParameter }: FoundResource,
     query: string,
@@ -165,7 +189,7 @@ export class Server {
     const route = resource.routes.get(method);
     if (route === undefined) return notAllowed(method, resource);
     for (const guard of route.guards) this.#guards[guard](request, door);
-    return this.#handlerOf(route)({ request, query, pathParameter });
+    return this.#handlerOf(route)({ request, query, pathParameter, door, trace });
   }
 
   #handlerOf(route: Route) {
@@ -174,9 +198,9 @@ export class Server {
     throw new AppError("not-ready", "The journal is being recovered. Try again in a moment.");
   }
 
-  #refuse(error: unknown, route: string): Response {
+  #refuse(error: unknown, { route, trace }: Call): Response {
     if (!(error instanceof AppError)) {
-      this.parts.log.error("A request failed on a defect", { route, error });
+      this.#defects.note(route, error, trace?.context);
       return problem(
         new AppError("internal-error", "Something went wrong here. It has been logged."),
       );
@@ -185,7 +209,10 @@ export class Server {
     if (response.status === 503 || response.status === 413) {
       this.parts.metrics.shed.inc({ reason: error.code });
     }
-    if (error.cause !== undefined) this.parts.log.debug("A request was refused", { route, error });
+    if (error.cause !== undefined) {
+      const told = { event: "request-refused", route, error } as const;
+      this.parts.log.of(trace?.context).debug("A request was refused", told);
+    }
     return response;
   }
 }

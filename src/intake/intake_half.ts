@@ -12,6 +12,7 @@ import type { Batch } from "../ports/source.ts";
 import type { LastKnown } from "../reading/last_known.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
 import { Pending, PENDING_USERS_MAX } from "./pending.ts";
 import { Writer, type WriteResult } from "./writer.ts";
@@ -21,6 +22,7 @@ interface IntakeHalfParts {
   readonly clock: Pick<Clock, "setTimeout">;
   readonly metrics: Pick<Metrics, "writes">;
   readonly log: Pick<Log, "error">;
+  readonly tracing?: Pick<Tracing, "commit">;
   /** It is told of each group that is on disk, once it is readable here. */
   readonly onDurable: (entries: readonly Entry[]) => void;
   /**
@@ -73,8 +75,13 @@ export class IntakeHalf implements IntakeListener {
 
   /** Accepts no more; who waits for the store or the broker is answered. */
   stop(): void {
-    this.#isStarted = false;
+    this.refuse();
     this.waitNoLonger();
+  }
+
+  /** Accepts no more until the next {@link start}; whoever waits goes on waiting. */
+  refuse(): void {
+    this.#isStarted = false;
   }
 
   /** @throws as {@link Writer.write}; AppError `shutting-down` while stopped */
@@ -124,7 +131,7 @@ export class IntakeHalf implements IntakeListener {
     log.error(
       "More users than can be kept in mind have writes that wait for the database: until it has " +
         "them, reads of the others find what it has",
-      { users: maxPendingUsers },
+      { event: "writes-unread", users: maxPendingUsers },
     );
   }
 

@@ -5,7 +5,9 @@ import type { Intake, Receipt } from "../ports/intake.ts";
 import type { LastKnown } from "../reading/last_known.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { NO_TRACING, type Tracing } from "../telemetry/tracing.ts";
 import type { Acknowledgements, Outcome } from "./acknowledgements.ts";
+import { CommitTraces } from "./commit_traces.ts";
 import { type Pending, PENDING_USERS_MAX } from "./pending.ts";
 
 export interface WriteResult {
@@ -28,6 +30,7 @@ interface WriterParts {
   readonly lastKnown: Pick<LastKnown, "accepted">;
   readonly metrics: Pick<Metrics, "writes">;
   readonly log: Pick<Log, "error">;
+  readonly tracing?: Pick<Tracing, "commit">;
 }
 
 /** A write waits for so long before it is answered with the level that it has reached. */
@@ -39,13 +42,15 @@ export class Writer {
   /** So many writes are pushed, and neither durable nor withdrawn. */
   #underWay = 0;
 
+  readonly #commits: CommitTraces;
   readonly #counts: Readonly<Record<AckLevel, { inc(): void }>>;
 
   constructor(
     private readonly parts: WriterParts,
     private readonly maxPendingUsers = PENDING_USERS_MAX,
   ) {
-    const { writes } = parts.metrics;
+    const { metrics: { writes }, tracing = NO_TRACING } = parts;
+    this.#commits = new CommitTraces(tracing);
     this.#counts = {
       accepted: writes.series({ ack: "accepted" }),
       durable: writes.series({ ack: "durable" }),
@@ -63,6 +68,7 @@ export class Writer {
     const receipt = this.parts.intake.push(write);
     const { entry } = receipt;
     this.#underWay++;
+    if (write.trace !== undefined) this.#commits.accepted(entry);
     let reached = ack;
     // Nobody waits for it to be durable; a loss is reported with its whole group.
     if (ack === "accepted") this.#readableAtOnce(entry);
@@ -91,6 +97,7 @@ export class Writer {
   /** Is told of durable entries, as the journal's listener is. */
   durable(entries: readonly Entry[]): void {
     this.#underWay -= entries.length;
+    this.#commits.durable(entries);
   }
 
   /**
@@ -98,12 +105,18 @@ export class Writer {
    */
   withdrawn(entries: readonly Entry[]): void {
     this.#underWay -= entries.length;
+    this.#commits.withdrawn(entries);
     const { pending, log } = this.parts;
     const lost = entries.filter((entry) => pending.withdraw(entry));
     if (lost.length === 0) return;
     log.error(
       "Writes acknowledged as 'accepted' (memory only) could not be made durable and are lost",
-      { writes: lost.length, firstWriteId: writeId(lost[0]!), lastWriteId: writeId(lost.at(-1)!) },
+      {
+        event: "writes-lost",
+        writes: lost.length,
+        firstWriteId: writeId(lost[0]!),
+        lastWriteId: writeId(lost.at(-1)!),
+      },
     );
   }
 

@@ -1,7 +1,7 @@
 /** Decides why a write is not accepted, and for how long a lack of room counts as a state. */
 import type { Write } from "../domain.ts";
 import { AppError } from "../errors.ts";
-import { MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./record.ts";
+import { extensionsOf, MAX_RECORD_BYTES, recordBytesBound, USER_ID_BYTES_MAX } from "./record.ts";
 
 /** After the disk was found full, pushes are refused at once for so long. */
 const DISK_FULL_PAUSE_MS = 500;
@@ -46,11 +46,12 @@ export class Admission {
    * Refuses a write that the journal cannot take now, or never could.
    * @throws AppError `queue-full`, `body-too-large`
    */
-  refuse({ userId, value }: Write): void {
+  refuse(write: Write): void {
+    const { userId, value } = write;
     if (this.monotonicMs() < this.#diskFullUntilMs) {
       throw new AppError("queue-full", "The disk is full. Retry later.");
     }
-    const bytes = recordBytesBound(userId, value);
+    const bytes = recordBytesBound(userId, value, extensionsOf(write));
     if (bytes <= MAX_RECORD_BYTES && userId.length * 3 <= USER_ID_BYTES_MAX) return;
     throw new AppError(
       "body-too-large",

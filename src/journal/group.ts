@@ -2,7 +2,7 @@
 import type { Entry } from "../domain.ts";
 import type { Receipt } from "../ports/intake.ts";
 import type { AppError } from "../errors.ts";
-import { encodeRecord, endGroup, recordBytesBound } from "./record.ts";
+import { encodeRecord, endGroup, extensionsOf, recordBytesBound } from "./record.ts";
 
 /**
  * A boundary group is what is sent on as one: small enough for one message of a broker, large
@@ -69,9 +69,10 @@ export class Group {
    * Encodes an entry after what is there, without keeping it yet; returns the length of the record.
    */
   encode(entry: Entry): number {
-    const needed = this.length + recordBytesBound(entry.userId, entry.value);
+    const extensions = extensionsOf(entry);
+    const needed = this.length + recordBytesBound(entry.userId, entry.value, extensions);
     if (needed > this.bytes.length) this.#grow(needed);
-    return encodeRecord(this.bytes, this.#view, this.length, entry, this.salt);
+    return encodeRecord(this.bytes, this.#view, this.length, entry, this.salt, { extensions });
   }
 
   keep(entry: Entry, recordBytes: number): void {

@@ -20,6 +20,7 @@ import { type JournalObserver, type JournalOptions, segmentBytesOf } from "./opt
 import { lockJournal, makeDirectory } from "./place.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { stageOf } from "./stages.ts";
+import type { TraceContext } from "../trace_context.ts";
 import { Upkeep } from "./upkeep.ts";
 
 export type { JournalObserver, JournalOptions } from "./options.ts";
@@ -116,7 +117,7 @@ export class Journal implements Intake, Source {
     this.#refuseClosed();
     this.#refuseFailed();
     this.#admission.refuse(write);
-    const entry: Entry = {
+    const entry: Entry & { trace?: TraceContext } = {
       userId: write.userId,
       value: write.value,
       ts: write.ts,
@@ -124,6 +125,7 @@ export class Journal implements Intake, Source {
       run: this.run,
       seq: this.#backlog.acceptedSeq + 1,
     };
+    if (write.trace !== undefined) entry.trace = write.trace;
     const appended = this.#commit.append(entry, this.#room());
     if (appended === undefined) throw this.#admission.journalIsFull();
     this.#lastAcceptedMs = entry.acceptedMs;

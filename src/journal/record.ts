@@ -13,6 +13,7 @@
  * or adopts them sends the same intervals of numbers.
  */
 import type { Entry } from "../domain.ts";
+import { type TraceContext, traceContextBytes, traceContextOf } from "../trace_context.ts";
 import { type SegmentHeader, unsupported } from "./codec.ts";
 import { crc32c } from "./crc32c.ts";
 import { readText, writeText } from "./text.ts";
@@ -57,7 +58,22 @@ export const MIN_RECORD_BYTES = TEXT_AT;
 export const MAX_RECORD_BYTES = 16 * 1024 * 1024;
 export const USER_ID_BYTES_MAX = 0xffff;
 
+/** The types of extensions that this version knows. */
+const TRACE_CONTEXT = 1;
+
 const NO_EXTENSIONS: readonly Extension[] = [];
+
+/** Returns what a record of this entry carries beside its texts. */
+export function extensionsOf({ trace }: Pick<Entry, "trace">): readonly Extension[] {
+  return trace === undefined
+    ? NO_EXTENSIONS
+    : [{ type: TRACE_CONTEXT, bytes: traceContextBytes(trace) }];
+}
+
+function traceIn(extensions: readonly Extension[]): TraceContext | undefined {
+  const found = extensions.find(({ type }) => type === TRACE_CONTEXT);
+  return found && traceContextOf(found.bytes);
+}
 
 /**
  * Returns room that surely holds a record of this entry: a UTF-16 unit is three bytes of UTF-8 at
@@ -189,15 +205,17 @@ export function decodeRecord(
     userIdAt = extended.end;
   }
   const valueAt = userIdAt + view.getUint16(at + USER_ID_LENGTH_AT);
+  const entry = {
+    userId: readText(bytes, userIdAt, valueAt),
+    value: readText(bytes, valueAt, at + size),
+    ts: view.getFloat64(at + TS_AT),
+    acceptedMs: view.getFloat64(at + ACCEPTED_MS_AT),
+    run: header.format === 1 ? header.instance : header.run,
+    seq: claimedSeq(view, at),
+  };
+  const trace = extensions === NO_EXTENSIONS ? undefined : traceIn(extensions);
   return {
-    entry: {
-      userId: readText(bytes, userIdAt, valueAt),
-      value: readText(bytes, valueAt, at + size),
-      ts: view.getFloat64(at + TS_AT),
-      acceptedMs: view.getFloat64(at + ACCEPTED_MS_AT),
-      run: header.format === 1 ? header.instance : header.run,
-      seq: claimedSeq(view, at),
-    },
+    entry: trace === undefined ? entry : { ...entry, trace },
     endsGroup: (flags & ENDS_GROUP) !== 0,
     tombstone: (flags & TOMBSTONE) !== 0,
     extensions,

@@ -1,6 +1,7 @@
 import type { Entry } from "../domain.ts";
 import type { Audit } from "./audit.ts";
 import type { DeadLetterRetries } from "./dead_letter_retries.ts";
+import type { DeadLetterSweeps } from "./dead_letter_sweeps.ts";
 import type { DeadLetters, RefusedEntry } from "./dead_letters.ts";
 import type { GroupStore } from "./group_store.ts";
 import type { Lease } from "./lease.ts";
@@ -15,6 +16,7 @@ export interface StorePorts {
   readonly store: Store;
   readonly identity: StoreIdentity;
   readonly deadLetters: DeadLetters;
+  readonly sweeps: DeadLetterSweeps;
   /** A database of one process alone has none: nobody else brings anything there. */
   readonly groups?: GroupStore;
   /** A database of one process alone has none: nobody else could lead. */

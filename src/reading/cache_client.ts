@@ -4,34 +4,21 @@
  * expired. After a start that does not know what the last run failed to update, that holds for
  * every user.
  */
-import { type Entry, newestOfEach } from "../domain.ts";
-import { CacheStaleError } from "../errors.ts";
+import { type Entry, newestOfEach, type ValuelessEntry } from "../domain.ts";
+import { CacheStaleError, rootCauseOf } from "../errors.ts";
+import { DeadlineError } from "../deadline.ts";
 import { MEMORY_BUDGET } from "../memory_budget.ts";
 import { bytesOf } from "../packed.ts";
-import {
-  type Cache,
-  CACHE_LATE_EFFECT_MS,
-  type CachedEntry,
-  type FillToken,
-} from "../ports/cache.ts";
+import type { Cache, CachedEntry, FillToken } from "../ports/cache.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type CacheSharing, UNSHARED } from "./cache_sharing.ts";
-
-/**
- * A suspect costs some 100 bytes; above this number all copies are passed over until they have
- * expired.
- */
-const MAX_SUSPECTS = 100_000;
-/** As many may be trusted; whoever is not among them has to be looked up. */
-const MAX_TRUSTED = 100_000;
+import { type Doubt, Doubts } from "./doubts.ts";
 
 /** Each is a call of its own, and all calls under way have one deadline. */
 const FORGOTTEN_AT_ONCE = 100;
 
-interface Suspicion {
-  /** The copy has expired then at the latest, by the monotonic clock. */
-  readonly untilMs: number;
-}
+/** A connection that was lost is there again after so long, where its server is. */
+const AGAIN_MS = 80;
 
 /**
  * What a look-up found longer ago is not filled in: whoever was stopped meanwhile, and goes on, may
@@ -46,6 +33,14 @@ export interface LookUp {
   readonly token: FillToken | undefined;
   /** By the monotonic clock. */
   readonly begunMs: number;
+}
+
+/**
+ * The store may have what is newer than a copy that is doubted. The copy counts all the same: it may
+ * be what another instance has just accepted, and the store lacks.
+ */
+export interface Copy extends CachedEntry {
+  readonly isDoubted?: boolean;
 }
 
 interface CacheClientParts {
@@ -64,18 +59,20 @@ interface CacheClientParts {
 }
 
 export class CacheClient {
-  /** The copies of these users in the cache may be older than an acknowledged write. */
-  readonly #suspects = new Map<string, Suspicion>();
-  #distrustAllUntilMs: number | undefined;
-  /** While all others are distrusted, the copies of these were put right since. */
-  readonly #trusted = new Set<string>();
+  readonly #doubts: Doubts;
   readonly #cache: Cache;
   readonly #sharing: CacheSharing;
   #fillBytes = 0;
+  /** It is of the last flush's work, or of its second try. */
+  #succeeded = true;
+  #lastFault: unknown;
+  /** Since then no copy could be asked for, by the monotonic clock. */
+  #failingSinceMs: number | undefined;
 
   constructor(private readonly parts: CacheClientParts) {
     this.#cache = parts.cache;
     this.#sharing = parts.sharing ?? UNSHARED;
+    this.#doubts = new Doubts(parts);
   }
 
   /** It is true when other instances have the cache, too. */
@@ -84,26 +81,58 @@ export class CacheClient {
   }
 
   /** Answers at once what is in memory. It never rejects. */
-  get(userId: string): ReturnType<Cache["get"]> {
-    if (this.#isSuspect(userId)) return undefined;
+  get(userId: string): Copy | undefined | Promise<Copy | undefined> {
+    const doubt = this.#doubts.of(userId);
+    if (doubt === "refused") return undefined;
     const found = this.#cache.get(userId);
-    if (!(found instanceof Promise)) return this.#judged(found);
-    return found.then((found) => this.#judged(found), (error) => {
-      this.parts.onFault(error);
-      return undefined;
-    });
+    if (!(found instanceof Promise)) return this.#judged(found, doubt);
+    return found.then((found) => {
+      this.#failingSinceMs = undefined;
+      return this.#judged(found, doubt);
+    }, (error) => this.#getAgain(userId, error));
   }
 
-  #judged(found: CachedEntry | undefined): CachedEntry | undefined {
-    return found === undefined || this.#sharing.isSure ? found : { ...found, source: "stale" };
+  #judged(found: CachedEntry | undefined, doubt: Doubt | undefined): Copy | undefined {
+    if (found === undefined) return undefined;
+    const judged = doubt === undefined ? found : { ...found, complete: false, isDoubted: true };
+    return this.#sharing.isSure ? judged : { ...judged, source: "stale" };
+  }
+
+  /**
+   * Asks once more where the calls before had been answered: the store, which is asked otherwise,
+   * may lack what another instance has just accepted.
+   */
+  async #getAgain(userId: string, error: unknown): Promise<Copy | undefined> {
+    this.parts.onFault(error);
+    const nowMs = this.parts.clock.monotonicMs();
+    this.#failingSinceMs ??= nowMs;
+    if (nowMs - this.#failingSinceMs >= AGAIN_MS) return undefined;
+    if (!this.isShared || !mayPassAtOnce(error)) return undefined;
+    await this.#pause();
+    // It may be suspected by now.
+    const doubt = this.#doubts.of(userId);
+    if (doubt === "refused") return undefined;
+    try {
+      const found = await this.#cache.get(userId);
+      this.#failingSinceMs = undefined;
+      return this.#judged(found, doubt);
+    } catch (error) {
+      this.parts.onFault(error);
+      return undefined;
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.parts.clock.setTimeout(resolve, AGAIN_MS));
   }
 
   /**
    * Offers entries that became durable, in one call. It never rejects: of whom the cache did not
    * take it the copy is not read until it has been put right.
+   * @returns false where that is so
    */
-  async offer(entries: readonly Entry[]): Promise<void> {
-    await this.#succeeds(this.#cache.update(entries), entries);
+  offer(entries: readonly Entry[]): Promise<boolean> {
+    return this.#succeeds(this.#cache.update(entries), entries);
   }
 
   /**
@@ -122,7 +151,7 @@ export class CacheClient {
    * Drops the copies of entries that the store refused and the cache may hold.
    * @throws as {@link update}
    */
-  async forget(entries: readonly Entry[]): Promise<void> {
+  async forget(entries: readonly ValuelessEntry[]): Promise<void> {
     const users = newestOfEach(entries);
     if (users.length === 0) return;
     await this.#underPresentGeneration(async () => {
@@ -144,10 +173,22 @@ export class CacheClient {
   async #underPresentGeneration(work: () => Promise<boolean>): Promise<void> {
     for (;;) {
       const { text } = this.#sharing;
-      const [isDone] = await Promise.all([work(), this.#sharing.refresh()]);
+      const [isDone] = await Promise.all([this.#succeedsAgain(work), this.#sharing.refresh()]);
       if (!isDone) return await this.#sharing.outdate();
       if (this.#sharing.text === text) return;
     }
+  }
+
+  /**
+   * Tries once more what failed after the last one had succeeded: a lost connection is there again
+   * in a moment, and outdating the copies of all costs everybody a look-up each.
+   */
+  async #succeedsAgain(work: () => Promise<boolean>): Promise<boolean> {
+    const hadSucceeded = this.#succeeded;
+    this.#succeeded = await work();
+    if (this.#succeeded || !hadSucceeded || !mayPassAtOnce(this.#lastFault)) return this.#succeeded;
+    await this.#pause();
+    return this.#succeeded = await work();
   }
 
   /**
@@ -159,7 +200,7 @@ export class CacheClient {
     await this.#sharing.outdate();
   }
 
-  async #forget(entry: Entry): Promise<boolean> {
+  async #forget(entry: ValuelessEntry): Promise<boolean> {
     const { userId } = entry;
     this.parts.onForget?.(userId);
     try {
@@ -167,7 +208,8 @@ export class CacheClient {
       return true;
     } catch (error) {
       this.parts.onFault(error);
-      this.#suspect([{ userId }]);
+      this.#lastFault = error;
+      this.#doubts.suspect([{ userId }], "refused");
       return false;
     }
   }
@@ -199,23 +241,17 @@ export class CacheClient {
     if (this.#fillBytes + bytes > MEMORY_BUDGET.cacheFills.bytes) return false;
     this.#fillBytes += bytes;
     const { userId } = entry;
-    const suspicion = this.#suspects.get(userId);
-    const distrust = this.#distrustAllUntilMs;
+    const before = this.#doubts.stand(userId);
     const filling = Promise.try(() => this.#cache.fill([entry], token));
     const done = await this.#succeeds(filling, [entry]);
     this.#fillBytes -= bytes;
-    // A doubt that arose meanwhile is about a newer write.
-    const sameDoubt = this.#suspects.get(userId) === suspicion &&
-      this.#distrustAllUntilMs === distrust;
-    if (done && sameDoubt && this.#isOver(suspicion?.untilMs) && this.#isOver(distrust)) {
-      this.#trust(userId);
-    }
+    if (done) this.#doubts.putRight(userId, before);
     return done;
   }
 
   /** Believes no copy of this user until a fill has put it right: a newer one was given out. */
   doubt(userId: string): void {
-    this.#suspect([{ userId }]);
+    this.#doubts.suspect([{ userId }], "outdated");
   }
 
   /**
@@ -223,15 +259,12 @@ export class CacheClient {
    * acknowledged writes of an earlier run.
    */
   distrustAll(): void {
-    this.#suspects.clear();
-    this.#trusted.clear();
-    this.#distrustAllUntilMs = this.#latestExpiryMs();
+    this.#doubts.suspectAll();
   }
 
   /** It is true when no copy is known, or feared, to be older than an acknowledged write. */
   get current(): boolean {
-    this.#dropExpired();
-    return this.#suspects.size === 0 && this.#distrustAllUntilMs === undefined;
+    return !this.#doubts.areThere;
   }
 
   close(): Promise<void> {
@@ -244,61 +277,21 @@ export class CacheClient {
       return await call ?? true;
     } catch (error) {
       this.parts.onFault(error);
+      this.#lastFault = error;
       // It may still arrive, after something newer was there and was lost again.
-      this.#suspect(
+      this.#doubts.suspect(
         error instanceof CacheStaleError ? error.userIds.map((userId) => ({ userId })) : entries,
+        "outdated",
       );
       return false;
     }
   }
+}
 
-  #suspect(entries: readonly Pick<Entry, "userId">[]): void {
-    const untilMs = this.#latestExpiryMs();
-    for (const { userId } of entries) {
-      this.#trusted.delete(userId);
-      // Deleted first, so that the order of the map is the order of expiry.
-      this.#suspects.delete(userId);
-      this.#suspects.set(userId, { untilMs });
-    }
-    if (this.#suspects.size > MAX_SUSPECTS) this.distrustAll();
-  }
-
-  /** Returns when a copy that is there now, or comes late, has expired at the latest. */
-  #latestExpiryMs(): number {
-    return this.parts.clock.monotonicMs() + CACHE_LATE_EFFECT_MS + this.parts.ttlMs;
-  }
-
-  /**
-   * Returns true when nothing of what raised a doubt can take effect any more, and undo what has
-   * put it right.
-   */
-  #isOver(untilMs: number | undefined): boolean {
-    return untilMs === undefined || this.parts.clock.monotonicMs() >= untilMs - this.parts.ttlMs;
-  }
-
-  #trust(userId: string): void {
-    this.#suspects.delete(userId);
-    if (this.#distrustAllUntilMs !== undefined && this.#trusted.size < MAX_TRUSTED) {
-      this.#trusted.add(userId);
-    }
-  }
-
-  #isSuspect(userId: string): boolean {
-    if (this.#suspects.size === 0 && this.#distrustAllUntilMs === undefined) return false;
-    this.#dropExpired();
-    if (this.#distrustAllUntilMs !== undefined && !this.#trusted.has(userId)) return true;
-    return this.#suspects.has(userId);
-  }
-
-  #dropExpired(): void {
-    const now = this.parts.clock.monotonicMs();
-    if (this.#distrustAllUntilMs !== undefined && this.#distrustAllUntilMs <= now) {
-      this.#distrustAllUntilMs = undefined;
-      this.#trusted.clear();
-    }
-    for (const [userId, { untilMs }] of this.#suspects) {
-      if (untilMs > now) return;
-      this.#suspects.delete(userId);
-    }
-  }
+/**
+ * A lost connection is made again at once. Who was silent until the deadline would be asked over the
+ * same connection, and as long again.
+ */
+function mayPassAtOnce(error: unknown): boolean {
+  return !(rootCauseOf(error) instanceof DeadlineError);
 }

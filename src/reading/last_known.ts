@@ -14,7 +14,7 @@ import type { Clock } from "../ports/clock.ts";
  * An absence is believed for so long, as another instance may write the user. The shared cache most
  * often tells of that before; of a backlog it does not tell of users whom it has no value of.
  */
-const ABSENT_MS = 1_000;
+const ABSENT_MS = 500;
 
 /** An answer that is found again within this part of its time need not be kept anew. */
 const RENEWED_AFTER = 1 / 16;

@@ -3,8 +3,7 @@
  * It answers with the newest entry that any of them has to offer; a tier that is down is passed
  * over while another one can answer.
  */
-import type { CachedEntry } from "../ports/cache.ts";
-import type { CacheClient, LookUp } from "./cache_client.ts";
+import type { CacheClient, Copy, LookUp } from "./cache_client.ts";
 import { type Entry, newest, type WriteId } from "../domain.ts";
 import { AppError, StoreError, StoreRefusesError } from "../errors.ts";
 import type { Pending } from "../intake/pending.ts";
@@ -12,6 +11,7 @@ import type { Intake } from "../ports/intake.ts";
 import type { Arrivals } from "./arrivals.ts";
 import type { LastKnown } from "./last_known.ts";
 import type { Store } from "../ports/store.ts";
+import { type RequestTrace, told } from "../telemetry/tracing.ts";
 
 export interface ReadResult {
   readonly entry: Entry;
@@ -32,7 +32,7 @@ interface Found {
 /** A read has asked these before it answers. */
 interface Asked {
   readonly waiting?: Entry | undefined;
-  readonly cached?: CachedEntry | undefined;
+  readonly cached?: Copy | undefined;
 }
 
 interface Flight {
@@ -71,14 +71,17 @@ export class Reader {
    * once: a promise, and the turns of the microtask queue that it takes, are worth saving.
    * @throws AppError `store-unavailable` when no tier can answer
    */
-  read(userId: string): ReadResult | undefined | Promise<ReadResult | undefined> {
+  read(
+    userId: string,
+    trace?: RequestTrace,
+  ): ReadResult | undefined | Promise<ReadResult | undefined> {
     // The tiers are asked in the order in which an entry moves through them, so that none can slip
     // past.
     const held = this.parts.pending.get(userId);
-    if (held instanceof Promise) return this.#findBehind(userId, held);
+    if (held instanceof Promise) return this.#findBehind(userId, held, undefined, trace);
     const cached = this.parts.cache.get(userId);
     if (cached instanceof Promise || !cached?.complete) {
-      return this.#findBehind(userId, held, cached);
+      return this.#findBehind(userId, held, cached, trace);
     }
     return this.#answer(newest(held, cached.entry), { waiting: held, cached });
   }
@@ -119,19 +122,21 @@ export class Reader {
     userId: string,
     held: ReturnType<Pending["get"]>,
     asked?: ReturnType<CacheClient["get"]>,
+    trace?: RequestTrace,
   ): Promise<ReadResult | undefined> {
     const { pending, cache, lastKnown } = this.parts;
     const { settlements } = pending;
     const waiting = await held;
-    const cached = await (held instanceof Promise ? cache.get(userId) : asked);
+    const cached = await told(trace, "cache", held instanceof Promise ? cache.get(userId) : asked);
     let best = newest(waiting, cached?.entry);
     if (!cached?.complete) {
       if (best === undefined && lastKnown.isAbsent(userId)) return await this.#answer(best);
       let found: Found;
       try {
-        found = await this.#answerOf(this.#latestInStore(userId));
+        found = await told(trace, "store", this.#answerOf(this.#latestInStore(userId)));
       } catch (error) {
-        return this.#withoutStore(userId, best, waiting, error);
+        const believed = cached?.isDoubted ? waiting : best;
+        return this.#withoutStore(userId, believed, waiting, error);
       }
       const { stored, lookUp } = found;
       best = newest(best, stored);

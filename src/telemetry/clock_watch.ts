@@ -82,7 +82,7 @@ export class ClockWatch {
 
   #warn(message: string, fields: Readonly<Record<string, unknown>>): void {
     this.parts.steps.inc();
-    this.parts.log.warn(message, fields);
+    this.parts.log.warn(message, { ...fields, event: "clock-stepped" });
   }
 }
 

@@ -3,6 +3,8 @@
  * audit. {@link Metrics} has them, too, with all the others.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { DurationFamily, type DurationSeries } from "./families.ts";
+import { sampled } from "./gauges.ts";
 
 export const SECONDS_BUCKETS = [
   0.0005,
@@ -21,13 +23,21 @@ export const SECONDS_BUCKETS = [
   10,
 ];
 
+/** When something happened last. */
+class Moment {
+  unixSeconds: number | undefined;
+
+  note(): void {
+    this.unixSeconds = Date.now() / 1000;
+  }
+}
+
 export abstract class ClusterMetrics {
   protected readonly registry = new Registry();
 
-  readonly flushSlotWait = this.histogram(
+  readonly flushSlotWait = this.durations(
     "flush_slot_wait_seconds",
     "Time that a flush waited for its slot (FLUSH_SLOTS), before its own time began.",
-    SECONDS_BUCKETS,
   );
   readonly flushSlotsHeld = this.gauge(
     "flush_slots_held",
@@ -58,6 +68,11 @@ export abstract class ClusterMetrics {
     "audit_doubled_total",
     "Numbers found more than once by them, each counted once.",
   );
+  readonly auditLastRun = this.moment(
+    "audit_last_run_timestamp_seconds",
+    "When an audit at this instance compared numbers last, since the Unix epoch; there is no " +
+      "series before the first.",
+  );
   readonly dutySteps = this.counter(
     "duty_steps_total",
     "Steps of the leader's duties at this instance, by duty: done (ok) or to be tried again (failed).",
@@ -81,6 +96,15 @@ export abstract class ClusterMetrics {
   }
   protected gauge<L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> {
     return new Gauge({ name: `dsproxy_${name}`, help, labelNames, registers: [this.registry] });
+  }
+  protected durations(name: string, help: string): DurationSeries {
+    const family = new DurationFamily(this.registry, `dsproxy_${name}`, help, SECONDS_BUCKETS);
+    return family.series({});
+  }
+  protected moment(name: string, help: string): Moment {
+    const moment = new Moment();
+    sampled(this.registry, `dsproxy_${name}`, help, () => moment.unixSeconds);
+    return moment;
   }
   protected histogram<L extends string>(
     name: string,

@@ -1,6 +1,7 @@
 /**
- * Has the metric families that every request counts in. Their series are looked up once and kept by
- * whoever counts; prom-client, which would hash the labels at each call, reads them at a scrape.
+ * Has the metric families that every request counts in, and those of all that takes time. Their
+ * series are looked up once and kept by whoever counts, where prom-client would hash the labels at
+ * each call.
  */
 import type { Metric, MetricObjectWithValues, MetricValue, Registry } from "prom-client";
 
@@ -15,21 +16,34 @@ export class CountSeries {
   }
 }
 
+/** An observation whose trace was recorded: it stands for its bucket. */
+interface Exemplar {
+  readonly traceId: string;
+  readonly seconds: number;
+  readonly atMs: number;
+}
+
 /** One series: how often each bucket was hit, and the sum of what was observed. */
 export class DurationSeries {
   readonly hits: number[];
   sumSeconds = 0;
+  /** The last one of each bucket; there is no list before the first. */
+  exemplars: (Exemplar | undefined)[] | undefined;
 
-  constructor(private readonly bounds: readonly number[]) {
+  /** @param bounds the upper ones of the buckets in seconds, ascending; one more has the rest */
+  constructor(readonly bounds: readonly number[]) {
     this.hits = new Array(bounds.length + 1).fill(0);
   }
 
-  observe(seconds: number): void {
+  /** @param traceId of the trace that has it, if one was recorded: 32 hexadecimal digits */
+  observe(seconds: number, traceId?: string): void {
     const { bounds } = this;
     let bucket = 0;
     while (bucket < bounds.length && seconds > bounds[bucket]!) bucket++;
     this.hits[bucket]!++;
     this.sumSeconds += seconds;
+    if (traceId === undefined) return;
+    (this.exemplars ??= [])[bucket] = { traceId, seconds, atMs: Date.now() };
   }
 }
 
@@ -38,8 +52,7 @@ abstract class Family<L extends string, S> {
   abstract readonly type: "counter" | "histogram";
   readonly #series = new Map<string, { readonly labels: Labels<L>; readonly series: S }>();
 
-  /** The name has to be writable: the registry writes another one for OpenMetrics. */
-  constructor(registry: Registry, public name: string, readonly help: string) {
+  constructor(registry: Registry, readonly name: string, readonly help: string) {
     // The package's type names its own classes, while its registry asks for no more than this.
     registry.registerMetric(this as unknown as Metric<L>);
   }
@@ -67,6 +80,19 @@ abstract class Family<L extends string, S> {
 
 interface Value extends MetricValue<string> {
   readonly metricName?: string;
+  readonly exemplar?: ShownExemplar;
+}
+
+/** The package has it like this, too. */
+export interface ShownExemplar {
+  readonly labelSet: Readonly<Record<string, string>>;
+  readonly value: number;
+  /** Unix seconds. */
+  readonly timestamp: number;
+}
+
+function shown({ traceId, seconds, atMs }: Exemplar): ShownExemplar {
+  return { labelSet: { trace_id: traceId }, value: seconds, timestamp: atMs / 1000 };
 }
 
 export class CountFamily<L extends string> extends Family<L, CountSeries> {
@@ -95,11 +121,15 @@ export class DurationFamily<L extends string> extends Family<L, DurationSeries> 
 
   protected valuesOf(labels: Record<string, string | number>, series: DurationSeries): Value[] {
     let count = 0;
-    const buckets = [...this.bounds, "+Inf"].map((le, i): Value => ({
-      metricName: `${this.name}_bucket`,
-      labels: { ...labels, le },
-      value: count += series.hits[i]!,
-    }));
+    const buckets = [...this.bounds, "+Inf"].map((le, i): Value => {
+      const exemplar = series.exemplars?.[i];
+      return {
+        metricName: `${this.name}_bucket`,
+        labels: { ...labels, le },
+        value: count += series.hits[i]!,
+        ...exemplar !== undefined && { exemplar: shown(exemplar) },
+      };
+    });
     return [
       ...buckets,
       { metricName: `${this.name}_sum`, labels, value: series.sumSeconds },

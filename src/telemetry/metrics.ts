@@ -2,30 +2,28 @@
  * Has every metric of the service, by the names of the public contract. An application has one
  * instance, and there is no global registry.
  */
-import { Gauge, Registry } from "prom-client";
 import { ClusterMetrics, SECONDS_BUCKETS } from "./cluster_metrics.ts";
+import { expose } from "./exposition.ts";
 import { CountFamily, DurationFamily } from "./families.ts";
+import { type Gauges, registerGauges } from "./gauges.ts";
+import { registerProcess } from "./process_metrics.ts";
 import { VERSION } from "../version.ts";
 
 const ROWS_BUCKETS = [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
 
-/** These are read at the moment of a scrape instead of being counted. */
-interface Gauges {
-  queueDepth(): number;
-  queueOldestAgeSeconds(): number;
-  journalBytes(): number;
-  journalRetainedBytes(): number;
-  /** It says whether this instance leads. */
-  leads(): boolean;
-  /** Rejects when nobody can tell; the last known number is shown then. */
-  deadLetters(): Promise<number>;
-  /** Each is 0 closed, 1 half-open or 2 open, by the name of its dependency. */
-  readonly breakers: Readonly<Record<string, { readonly state: 0 | 1 | 2 }>>;
-}
+/** Refusals at a limit, and while something is away, are known by these codes of problems. */
+const SHED_REASONS = [
+  "body-too-large",
+  "journal-failed",
+  "not-ready",
+  "overloaded",
+  "queue-full",
+  "shutting-down",
+  "store-unavailable",
+  "write-not-stored",
+];
 
 export class Metrics extends ClusterMetrics {
-  #scrape: Promise<unknown> = Promise.resolve();
-
   readonly httpRequests = this.#counts<"route" | "method" | "code">(
     "http_requests_total",
     "HTTP requests answered.",
@@ -44,10 +42,13 @@ export class Metrics extends ClusterMetrics {
     "reads_total",
     "Reads, by the tier that answered (none: not found).",
   );
-  readonly flushDuration = this.histogram(
+  readonly flushDuration = this.durations(
     "flush_duration_seconds",
     "Time of one flush to the store.",
-    SECONDS_BUCKETS,
+  );
+  readonly flushLastSuccess = this.moment(
+    "flush_last_success_timestamp_seconds",
+    "When the store took a flush last, since the Unix epoch; there is no series before the first.",
   );
   readonly flushRows = this.counter(
     "flush_rows_total",
@@ -75,10 +76,19 @@ export class Metrics extends ClusterMetrics {
     ["call"],
   );
   readonly batchRows = this.histogram("batch_rows", "Rows in a flush.", ROWS_BUCKETS);
-  readonly fsyncDuration = this.histogram(
+  readonly fsyncDuration = this.durations(
     "journal_fsync_duration_seconds",
     "Time of one journal fsync.",
-    SECONDS_BUCKETS,
+  );
+  readonly journalFailures = this.counter(
+    "journal_failures_total",
+    "Times that the journal gave up, as something could not be made durable: no write is accepted " +
+      "then until the instance is started anew.",
+  );
+  readonly journalFaults = this.counter(
+    "journal_faults_total",
+    "What the journal failed to do and tries again: a write to a full disk, a checkpoint, the " +
+      "removal of a segment.",
   );
   readonly journalDamage = this.counter(
     "journal_damage_total",
@@ -110,9 +120,26 @@ export class Metrics extends ClusterMetrics {
       "(undecodable, overlapping, foreign: meant for another store).",
     ["outcome"],
   );
+  readonly paused = this.gauge(
+    "paused",
+    "1 while a person keeps this instance from bringing writes to the store, else 0.",
+  );
+  readonly viewers = this.gauge(
+    "viewers",
+    "Streams of /events that are open: pages of the dashboard.",
+  );
+  readonly spans = this.counter(
+    "spans_total",
+    "Spans exported; not taken by the receiver (failed); not kept, as too many waited (dropped).",
+    ["outcome"],
+  );
   readonly #loopLag = this.gauge(
     "event_loop_lag_seconds",
     "How late the last timer of the event loop ran.",
+  );
+  readonly #loopDelay = this.durations(
+    "event_loop_delay_seconds",
+    "The same of each second, so that what was between two scrapes is seen.",
   );
 
   constructor(gauges: Gauges, startedMs: number) {
@@ -138,123 +165,37 @@ export class Metrics extends ClusterMetrics {
     ) {
       this.storeErrors.inc({ call }, 0);
     }
+    for (const outcome of ["exported", "failed", "dropped"]) this.spans.inc({ outcome }, 0);
     for (const outcome of ["confirmed", "failed"]) this.brokerMessages.inc({ outcome }, 0);
     for (const outcome of ["applied", "undecodable", "overlapping", "foreign"]) {
       this.receivedMessages.inc({ outcome }, 0);
     }
     for (const outcome of ["stored", "refused"]) this.deadLetterRetries.inc({ outcome }, 0);
     for (const kind of ["torn-tail", "damaged"]) this.journalDamage.inc({ kind }, 0);
-    this.#sampled("queue_depth", "Entries accepted and not yet in the store.", gauges.queueDepth);
-    this.#sampled(
-      "queue_oldest_age_seconds",
-      "Age of the oldest of them.",
-      gauges.queueOldestAgeSeconds,
-    );
-    this.#sampled("journal_bytes", "Bytes the journal holds on disk.", gauges.journalBytes);
-    this.#sampled(
-      "journal_retained_bytes",
-      "Of these, what the store has, and new writes may take the place of.",
-      gauges.journalRetainedBytes,
-    );
-    this.#sampled(
-      "dead_letters",
-      "Entries that the store refused and that wait for a decision.",
-      gauges.deadLetters,
-    );
-    this.#sampled(
-      "leader",
-      "1 where this instance leads, which one of all does at a time, else 0.",
-      () => gauges.leads() ? 1 : 0,
-    );
-    this.#breakers(gauges.breakers);
+    for (const code of [202, 503]) {
+      this.httpRequests.series({ route: "/write", method: "POST", code });
+    }
+    for (const code of [200, 503]) {
+      this.httpRequests.series({ route: "/read", method: "GET", code });
+    }
+    for (const reason of SHED_REASONS) this.shed.inc({ reason }, 0);
+    registerGauges(this.registry, gauges);
     this.gauge("build_info", "Always 1; the labels say what runs.", ["version", "deno"])
       .set({ version: VERSION, deno: Deno.version.deno }, 1);
-    this.#process(startedMs);
+    registerProcess(this.registry, startedMs);
   }
 
   recordLoopLag(seconds: number): void {
     this.#loopLag.set(seconds);
+    this.#loopDelay.observe(seconds);
   }
 
-  /**
-   * Returns the exposition text; `openMetrics` chooses the OpenMetrics format instead of the
-   * classic one.
-   */
+  /** Returns the exposition text, in the classic format or in that of OpenMetrics. */
   expose(openMetrics: boolean): Promise<{ contentType: string; text: string }> {
-    // The format is a setting of the registry, so two scrapes must not overlap.
-    const scrape = this.#scrape.then(async () => {
-      const type = openMetrics
-        ? Registry.OPENMETRICS_CONTENT_TYPE
-        : Registry.PROMETHEUS_CONTENT_TYPE;
-      (this.registry as { setContentType(type: string): void }).setContentType(type);
-      // The package writes names without `_total` into the counters for OpenMetrics, and would keep
-      // them so.
-      const metrics = this.registry.getMetricsAsArray() as unknown as { name: string }[];
-      const names = metrics.map(({ name }) => name);
-      try {
-        return { contentType: this.registry.contentType, text: await this.registry.metrics() };
-      } finally {
-        metrics.forEach((metric, i) => metric.name = names[i]!);
-      }
-    });
-    this.#scrape = scrape.catch(() => {});
-    return scrape;
-  }
-
-  #breakers(breakers: Gauges["breakers"]): void {
-    new Gauge({
-      name: "dsproxy_breaker_state",
-      help: "0 calls go through, 1 one call tries whether the dependency is back, 2 calls are " +
-        "refused at once.",
-      labelNames: ["dependency"],
-      registers: [this.registry],
-      collect() {
-        for (const [dependency, { state }] of Object.entries(breakers)) {
-          this.set({ dependency }, state);
-        }
-      },
-    });
-  }
-
-  #process(startedMs: number): void {
-    new Gauge({
-      name: "process_start_time_seconds",
-      help: "Start time since the Unix epoch.",
-      registers: [this.registry],
-    }).set(startedMs / 1000);
-    new Gauge({
-      name: "process_resident_memory_bytes",
-      help: "Resident memory.",
-      registers: [this.registry],
-      collect() {
-        this.set(Deno.memoryUsage().rss);
-      },
-    });
-    new Gauge({
-      name: "process_heap_bytes",
-      help: "JavaScript heap in use.",
-      registers: [this.registry],
-      collect() {
-        this.set(Deno.memoryUsage().heapUsed);
-      },
-    });
+    return expose(this.registry, openMetrics);
   }
 
   #counts<L extends string>(name: string, help: string): CountFamily<L> {
     return new CountFamily<L>(this.registry, `dsproxy_${name}`, help);
-  }
-  #sampled(name: string, help: string, sample: () => number | Promise<number>): void {
-    new Gauge({
-      name: `dsproxy_${name}`,
-      help,
-      registers: [this.registry],
-      async collect() {
-        try {
-          this.set(await sample());
-        } catch {
-          // The other metrics are wanted most when something is down.
-        }
-      },
-    });
   }
 }

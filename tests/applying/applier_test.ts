@@ -3,6 +3,7 @@ import { Applier } from "../../src/applying/applier.ts";
 import { StoreRefusesError, StoreUnavailableError } from "../../src/errors.ts";
 import { encodeGroup } from "../../src/forwarding/group_message.ts";
 import type { EntryGroup, GroupStore } from "../../src/ports/group_store.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { FakeConsumer } from "../support/fake_broker.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
@@ -33,9 +34,11 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
     dead: () => Promise.reject(new Error("A worker asks for no dead letters")),
   };
   const lines: string[] = [];
+  const pausing = new PauseSwitch();
   const applier = new Applier(options, {
     ...{ consumer, groups, clock, metrics: idleMetrics() },
     random: () => 0.5,
+    pausing,
     log: new Log("info", "json", (line) => lines.push(line)),
   });
   applier.start();
@@ -44,7 +47,7 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
     await settle();
   };
   const mark = () => tables.marks([SOURCE]).get(SOURCE) ?? 0;
-  return { applier, clock, consumer, tables, state, lines, give, mark };
+  return { applier, pausing, clock, consumer, tables, state, lines, give, mark };
 }
 
 Deno.test("groups are applied together once enough rows wait, and acknowledged after that", async () => {
@@ -174,4 +177,30 @@ Deno.test("a group that is meant for another store is buried, and its neighbours
   assert.deepEqual(consumer.buried.map(({ bytes }) => bytes), [encodeGroup(foreign)]);
   assert.match(lines.join("\n"), /"outcome":"foreign"/);
   await applier.stop();
+});
+
+Deno.test("paused, it keeps what it is given, and acknowledges it once it is resumed", async () => {
+  const { applier, pausing, clock, consumer, state, give, mark } = setUp({
+    size: 2,
+    intervalMs: 2_000,
+    max: 100,
+  });
+  pausing.turn(true);
+  await give(group(1, 2), group(3, 3));
+  const isStored = applier.flushNow();
+  assert.equal(isStored(), false);
+  await clock.advance(60_000);
+  assert.deepEqual([state.calls, consumer.acknowledged.length, applier.depth], [[], 0, 3]);
+  pausing.turn(false);
+  await settle();
+  assert.deepEqual([consumer.acknowledged.length, mark(), isStored()], [2, 3, true]);
+  await give(group(4, 4));
+  const ofLater = applier.flushNow();
+  assert.deepEqual([ofLater(), isStored()], [false, true]);
+  await settle();
+  assert.deepEqual([ofLater(), mark()], [true, 4], "it does not wait for the interval");
+  pausing.turn(true);
+  await give(group(5, 5));
+  await applier.stop();
+  assert.deepEqual([mark(), consumer.acknowledged.length], [4, 3], "a stop flushes nothing");
 });

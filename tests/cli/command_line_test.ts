@@ -29,6 +29,11 @@ Deno.test("unknown flags and arguments are errors that point to --help", () => {
       ["--all"],
       ["--all", "--ready"],
       ["dead-letters", "list", "--help"],
+      ["--user", "u"],
+      ["audit", "--yes"],
+      ["flush", "now"],
+      ["pause", "--all"],
+      ["resume", "--help"],
     ]
   ) {
     const parsed = parseCommandLine(args);
@@ -45,20 +50,31 @@ Deno.test("dead-letters takes an action and write ids, or all of them", () => {
   const parse = (...args: string[]) => parseCommandLine(["dead-letters", ...args]);
   const id = "0123456789ab-42";
   const command = "dead-letters";
-  assert.deepEqual(parse("list"), { command, request: { action: "list", after: undefined } });
-  assert.deepEqual(parse("list", "7.x/y"), {
-    command,
-    request: { action: "list", after: "7.x/y" },
-  });
+  const asked = (request: unknown) => ({ command, request });
+  const filter = {};
+  assert.deepEqual(parse("list"), asked({ action: "list", after: undefined, filter }));
+  assert.deepEqual(parse("list", "7.x/y"), asked({ action: "list", after: "7.x/y", filter }));
+  assert.deepEqual(parse("count"), asked({ action: "count", filter }));
   assert.deepEqual(parse("show", id), { command, request: { action: "show", id } });
   assert.deepEqual(parse("replay", id, id), {
     command,
     request: { action: "replay", ids: [id, id] },
   });
-  assert.deepEqual(parse("discard", "--all"), {
-    command,
-    request: { action: "discard", ids: "all" },
-  });
+  assert.deepEqual(parse("replay", "--all"), asked({ action: "replay", filter, yes: false }));
+  assert.deepEqual(
+    parse("discard", "--all", "--yes"),
+    asked({ action: "discard", filter, yes: true }),
+  );
+  const some = { user: "u", code: "23514", from: "1", until: "2026-01-31" };
+  const flags = ["--user", "u", "--code=23514", "--from", "1", "--until", "2026-01-31"];
+  assert.deepEqual(
+    parse("list", ...flags),
+    asked({ action: "list", after: undefined, filter: some }),
+  );
+  assert.deepEqual(
+    parse("discard", ...flags),
+    asked({ action: "discard", filter: some, yes: false }),
+  );
   for (
     const args of [
       [],
@@ -73,11 +89,26 @@ Deno.test("dead-letters takes an action and write ids, or all of them", () => {
         id,
       ],
       ["list", "--all"],
+      ["count", id],
+      ["count", "--all"],
+      ["count", "--yes"],
+      ["show", "--user", "u"],
+      ["replay", "--all", "--yes"],
+      ["replay", id, "--user", "u"],
+      ["discard", id, "--yes"],
+      ["discard", "--all", "--code", "23514"],
+      ["discard", "--yes"],
       ["list", id, id],
       ["show", id, id],
     ]
   ) {
     assert.ok("error" in parse(...args), args.join(" "));
+  }
+});
+
+Deno.test("flush, pause, resume and drain are commands by themselves", () => {
+  for (const command of ["flush", "pause", "resume", "drain"]) {
+    assert.deepEqual(parseCommandLine([command]), { command });
   }
 });
 
@@ -157,4 +188,15 @@ Deno.test("askReady says so when nobody listens, or nobody can know where", asyn
   const unknown = await askReady({ listen: { host: "127.0.0.1", port: 0 } });
   assert.equal(unknown.ok, false);
   assert.match(unknown.message, /PROXY_PORT is 0/);
+});
+
+Deno.test("the doctor takes --json, and nothing else", () => {
+  assert.deepEqual(parseCommandLine(["doctor"]), { command: "doctor", request: { json: false } });
+  assert.deepEqual(parseCommandLine(["doctor", "--json"]), {
+    command: "doctor",
+    request: { json: true },
+  });
+  for (const args of [["doctor", "now"], ["doctor", "--reason", "x"], ["doctor", "--help"]]) {
+    assert.ok("error" in parseCommandLine(args), args.join(" "));
+  }
 });

@@ -58,6 +58,7 @@ function setUp(count: number | "no bound" = 1) {
   const histogram = (values: number[]) => ({ observe: (value: number) => values.push(value) });
   const metrics = {
     flushDuration: histogram(seen.durations),
+    flushLastSuccess: { note: () => {} },
     flushSlotWait: histogram(seen.waits),
     flushSlotsHeld: { inc: () => seen.held++, dec: () => seen.held-- },
   } as never;

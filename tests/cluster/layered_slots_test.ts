@@ -26,6 +26,7 @@ function setUp() {
     local: createMemoryFlushSlots({ count: 1, waitMs: WAIT_MS, clock }),
     shared,
     metrics: { flushSlotFallbacks: { inc: () => state.fallbacks++ } as never },
+    clock,
     log: new Log("info", "json", (line) => lines.push(JSON.parse(line).message)),
   });
   return { clock, slots, shared, state, lines };
@@ -60,9 +61,10 @@ Deno.test("while the shared slots are away a process is bounded by itself; that 
 });
 
 Deno.test("once they are back the shared slots bound it again, and that is told", async () => {
-  const { slots, state, lines } = setUp();
+  const { clock, slots, state, lines } = setUp();
   for (const isAway of [true, false, false, true, false]) {
     state.isAway = isAway;
+    await clock.advance(10_000);
     (await slots.acquire(STORE, NEVER))!.release();
   }
   assert.deepEqual([state.fallbacks, lines.length], [2, 4]);

@@ -61,7 +61,7 @@ Deno.test("a duty that fails is tried again ever more seldom, told once, and hol
   assert.ok(bad.steps.length >= 5 && bad.steps.length <= 8, String(bad.steps.length));
   assert.ok(good.steps.length >= 55);
   assert.equal(lines.length, 1);
-  assert.match(lines[0]!, /"bad\\" fails; it is tried again","error":"no right"/);
+  assert.match(lines[0]!, /"bad\\" fails; it is tried again",.*"error":"no right"/);
   bad.work = () => Promise.resolve();
   await clock.advance(61_000);
   assert.equal(lines.length, 2);

@@ -18,6 +18,7 @@ Deno.test("without any setting everything has the default of the contract", () =
     deadLetterRetryMs: [],
     ack: "durable",
     corsOrigins: [],
+    dashboard: true,
     admin: { socketPath: "data/admin.sock", keyHashes: [] },
     shutdownGraceMs: 25_000,
     log: { level: "info", format: "json" },

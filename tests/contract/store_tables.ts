@@ -141,11 +141,12 @@ export async function sqliteUnderTest(): Promise<StoreUnderTest & Executing> {
 export function simulatedUnderTest(): Promise<StoreUnderTest> {
   const world = new World(1);
   const server = new SimulatedStore(world, () => {});
-  const { store, identity, deadLetters } = server.client({ alive: true });
+  const { store, identity, deadLetters, sweeps } = server.client({ alive: true });
   return Promise.resolve({
     store: stepped(world, store),
     identity: stepped(world, identity),
     deadLetters: stepped(world, deadLetters),
+    sweeps: stepped(world, sweeps),
     ...memoryTables(server.tables),
     nowMs: () => world.nowMs,
   });

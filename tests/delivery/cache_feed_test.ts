@@ -7,16 +7,16 @@ import { entry, INSTANCE } from "../support/fakes.ts";
 
 function setUp(maxBytes: number) {
   const calls: number[][] = [];
-  let release: () => void = () => {};
+  let release: (isTaken: boolean) => void = () => {};
   const cache = {
-    offer(entries: readonly Entry[]): Promise<void> {
+    offer(entries: readonly Entry[]): Promise<boolean> {
       calls.push(entries.map(({ seq }) => seq));
       return new Promise((resolve) => release = resolve);
     },
   };
   const clock = new FakeClock();
-  const answerAtOnce = async () => {
-    release();
+  const answerAtOnce = async (isTaken = true) => {
+    release(isTaken);
     await settle();
   };
   /** Answers the call that is under way, and lets the next one begin. */
@@ -89,4 +89,48 @@ Deno.test("a stop drops what waits and resolves when nothing is under way", asyn
   await answer();
   await stopping;
   assert.deepEqual(calls, [[1]]);
+});
+
+Deno.test("what was not taken is offered again at once, and then as seldom as what is new", async () => {
+  const { feed, calls, answerAtOnce, clock } = setUp(1_000_000);
+  feed.offer([entry(1)]);
+  feed.offer([entry(2)]);
+  for (let failure = 1; failure <= 3; failure++) {
+    await answerAtOnce(false);
+    await clock.advance(100);
+    assert.equal(calls.length, 1 + failure);
+  }
+  await answerAtOnce(false);
+  await clock.advance(100);
+  assert.equal(calls.length, 4);
+  await clock.advance(400);
+  assert.deepEqual(calls, [[1], [1, 2], [1, 2], [1, 2], [1, 2]]);
+});
+
+Deno.test("what was not taken, and a flush has brought meanwhile, is not offered again", async () => {
+  const { feed, calls, answerAtOnce, clock } = setUp(1_000_000);
+  feed.offer([1, 2, 3].map((seq) => entry(seq)));
+  feed.leaveTo({ source: INSTANCE, entries: [entry(1), entry(2)], lastSeq: 2 });
+  await answerAtOnce(false);
+  await clock.advance(100);
+  assert.deepEqual(calls, [[1, 2, 3], [3]]);
+});
+
+Deno.test("after a stop nothing is offered any more, whatever was under way", async () => {
+  const { feed, calls, answerAtOnce, clock } = setUp(1_000_000);
+  feed.offer([entry(1)]);
+  const stopped = feed.stop();
+  await answerAtOnce(false);
+  await stopped;
+  feed.offer([entry(2)]);
+  await clock.advance(2_000);
+  assert.deepEqual([calls, clock.timers], [[[1]], 0]);
+});
+
+Deno.test("what may be offered again and again is offered once for each user", async () => {
+  const { feed, calls, answerAtOnce, clock } = setUp(1_000_000);
+  feed.offer([1, 2, 3].map((seq) => entry(seq, { userId: "u", ts: seq })));
+  await answerAtOnce(false);
+  await clock.advance(100);
+  assert.deepEqual(calls, [[1, 2, 3], [3]]);
 });

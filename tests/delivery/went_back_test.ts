@@ -238,7 +238,7 @@ Deno.test("a store that went back with what another source sent ahead has all of
   // The next batch cannot be settled, but what comes after it is in the store.
   up.cacheRefuses = true;
   up.outdate = () => Promise.reject(new Error("the store is away"));
-  await up.clock.advance(1_000);
+  await up.clock.advance(1_100);
   assert.equal(up.store.markOf.get(later), 4);
   up.store.tables.restore(backup, () => {});
   up.cacheRefuses = false;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { sizeBytes } from "../../src/config/parsers.ts";
 import { ROUTES } from "../../src/http/routes.ts";
 import { VERSION } from "../../src/version.ts";
+import { idleMetrics } from "../support/fakes.ts";
 import {
   containerOf,
   find,
@@ -201,10 +202,8 @@ for (const overlay of OVERLAYS) {
     assert.equal(worker.spec.replicas, undefined, "else each apply would set it back");
     assert.ok(spec.minReplicas >= 2);
     const [metric] = spec.metrics;
-    const families = await Deno.readTextFile(
-      new URL("../../src/telemetry/metrics.ts", import.meta.url),
-    );
-    assert.ok(families.includes(`"${metric?.external.metric.name.replace("dsproxy_", "")}"`));
+    const { text } = await idleMetrics().expose(false);
+    assert.ok(text.includes(`# TYPE ${metric?.external.metric.name} gauge\n`));
     const { config } = await judged(resources, worker);
     if (config?.queue.kind !== "kafka") return;
     assert.ok(spec.maxReplicas <= config.queue.partitions, "the others would be given nothing");

@@ -116,7 +116,7 @@ Deno.test("a client writes, reads and is refused through nginx as at the service
     const largest = RECORD + " ".repeat(1024 ** 2 - RECORD.length);
     assert.equal((await send(nginx.port, "POST", "/write", largest)).status, 202);
     assert.equal((await send(nginx.port, "POST", "/write", `${largest} `)).status, 413);
-    for (const path of ["/admin/dead-letters", "/metrics"]) {
+    for (const path of ["/admin/dead-letters", "/events", "/metrics"]) {
       assert.equal((await send(nginx.port, "GET", path)).status, 403, path);
     }
     // Who had the client before is gone: the other one takes it, at once and without an error.

@@ -7,6 +7,7 @@ import {
 import { Forwarder } from "../../src/forwarding/forwarder.ts";
 import { decodeGroup } from "../../src/forwarding/group_message.ts";
 import type { EntryGroup } from "../../src/ports/group_store.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { FakePublisher } from "../support/fake_broker.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
@@ -18,6 +19,7 @@ const AWAY = new BrokerUnavailableError("away");
 class SetUp {
   readonly clock = new FakeClock();
   readonly publisher = new FakePublisher();
+  readonly pausing = new PauseSwitch();
   /** What is durable and the store may lack. */
   readonly groups: EntryGroup[] = [];
   marks: () => Promise<ReadonlyMap<string, number>> = () => Promise.resolve(new Map());
@@ -48,6 +50,7 @@ class SetUp {
       storeIdentity: () => this.storeIdentity,
       clock: this.clock,
       random: () => 0.5,
+      pausing: this.pausing,
       metrics: idleMetrics(),
       log: new Log("info", "json", (line) => this.lines.push(line)),
       onReplicated: (_, throughSeq) => this.replicated.push(throughSeq),
@@ -268,4 +271,18 @@ Deno.test("a journal that cannot be read is not told as a broker that is away", 
   await all.clock.advance(10_000);
   assert.deepEqual(all.published, [1]);
   await forwarder.stop();
+});
+
+Deno.test("paused, it sends nothing, at a drain neither, and goes on when it is resumed", async () => {
+  const up = new SetUp();
+  up.pausing.turn(true);
+  up.forwarder.start();
+  await up.durable(group(1, 2), group(3, 4));
+  assert.equal(up.published.length, 0);
+  await up.forwarder.drain(new AbortController().signal);
+  assert.deepEqual([up.published.length, up.forwarder.isSending], [0, false]);
+  up.pausing.turn(false);
+  await settle();
+  assert.equal(up.published.length, 2);
+  await up.forwarder.stop();
 });

@@ -55,6 +55,21 @@ Deno.test("a message names the store that it is for, or none", () => {
   assert.deepEqual(decodeGroup(former), group(1, 2));
 });
 
+Deno.test("a message carries the traces of sampled writes, beside fields that are not known", () => {
+  const one = group(1, 2);
+  const trace = { traceId: "1".repeat(32), spanId: "2".repeat(16) };
+  const [first, second] = one.entries;
+  const sampled = { ...one, entries: [first!, { ...second!, trace }] };
+  const bytes = encodeGroup(sampled);
+  assert.deepEqual(decodeGroup(bytes), sampled);
+  assert.equal(encodeGroup(one).length, bytes.length - 27);
+  // The field before the byte for the store, under a type that nobody knows.
+  const unknown = signed(bytes, (copy) => copy[copy.length - 28] = 0xfe);
+  assert.deepEqual(decodeGroup(unknown), one);
+  const tooLong = signed(bytes, (copy) => copy[copy.length - 26] = 0xff);
+  assert.deepEqual(decodeGroup(tooLong), one);
+});
+
 Deno.test("a message of a later version says so", () => {
   const bytes = signed(encodeGroup(group(1, 2)), (copy) => copy[8] = 2);
   assert.throws(() => decodeGroup(bytes), /version 2/);

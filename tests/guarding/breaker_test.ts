@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { Breaker, BreakerOpenError } from "../../src/guarding/breaker.ts";
 import { RejectedRowError } from "../../src/errors.ts";
 
-function setUp() {
+function setUp(options: ConstructorParameters<typeof Breaker>[2] = {}) {
   const clock = { ms: 0 };
-  const breaker = new Breaker("The store", { monotonicMs: () => clock.ms });
+  const breaker = new Breaker("The store", { monotonicMs: () => clock.ms }, options);
   const calls: string[] = [];
   const fail = () =>
     breaker.run(() => (calls.push("fail"), Promise.reject(new Error("connection refused"))));
@@ -89,4 +89,29 @@ Deno.test("a late failure of a call from before does not disturb a closed breake
   reject(new Error("late"));
   await assert.rejects(slow, /late/);
   assert.equal(breaker.state, 0);
+});
+
+Deno.test("calls that one lost connection took with it are one failure", async () => {
+  const { breaker, fail } = setUp({ countsCauses: true });
+  const lost = new Error("connection reset");
+  for (let i = 0; i < 10; i++) {
+    const failure = i % 2 === 0 ? lost : new Error("an update failed", { cause: lost });
+    await assert.rejects(breaker.run(() => Promise.reject(failure)), failure);
+  }
+  for (let i = 0; i < 3; i++) await assert.rejects(fail(), /connection refused/);
+  assert.equal(breaker.state, 0);
+  await assert.rejects(fail(), /connection refused/);
+  assert.equal(breaker.state, 2);
+});
+
+Deno.test("a call that tries whether it is back fails with a known cause, too", async () => {
+  const { clock, breaker } = setUp({ countsCauses: true });
+  let latest = new Error("0");
+  for (let i = 1; i <= 5; i++) {
+    await assert.rejects(breaker.run(() => Promise.reject(latest)));
+    if (i < 5) latest = new Error(String(i));
+  }
+  clock.ms = 1_000;
+  await assert.rejects(breaker.run(() => Promise.reject(latest)), latest);
+  assert.equal(breaker.state, 2);
 });

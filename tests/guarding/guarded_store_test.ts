@@ -11,6 +11,7 @@ import { Breaker } from "../../src/guarding/breaker.ts";
 import { GuardedCache } from "../../src/guarding/guarded_cache.ts";
 import { guardStore, type StoreCall } from "../../src/guarding/guarded_store.ts";
 import type { Cache } from "../../src/ports/cache.ts";
+import type { DeadLetterSweeps } from "../../src/ports/dead_letter_sweeps.ts";
 import type { DeadLetters } from "../../src/ports/dead_letters.ts";
 import type { GroupStore } from "../../src/ports/group_store.ts";
 import type { Store, StorePorts } from "../../src/ports/store.ts";
@@ -21,11 +22,16 @@ import { group } from "../support/groups.ts";
 
 type Call = readonly [name: string, make: () => Promise<unknown>];
 
-/** As a port whose every method gives back its name and what it was given, or fails. */
+/** As a port whose every method gives back its name and what it was given, or fails anew. */
 function echo<Port>(methods: readonly (keyof Port & string)[], failure: () => Error | undefined) {
   return Object.fromEntries(methods.map((name) => [name, (...args: unknown[]) => {
     const error = failure();
-    return error === undefined ? Promise.resolve([name, ...args]) : Promise.reject(error);
+    if (error === undefined) return Promise.resolve([name, ...args]);
+    const anew = Object.create(
+      Object.getPrototypeOf(error),
+      Object.getOwnPropertyDescriptors(error),
+    );
+    return Promise.reject(anew);
   }])) as unknown as Port;
 }
 
@@ -35,13 +41,19 @@ function setUp() {
   const failure = () => state.error;
   const faults: StoreCall[] = [];
   const breakers = { store: new Breaker("The store", clock), reads: new Breaker("Reads", clock) };
-  const unguarded: Required<Pick<StorePorts, "store" | "identity" | "deadLetters" | "groups">> = {
+  const unguarded: Required<
+    Pick<StorePorts, "store" | "identity" | "deadLetters" | "sweeps" | "groups">
+  > = {
     store: echo<Store>(["open", "put", "marks", "latest", "ping", "close"], failure),
     identity: echo<StoreIdentity>(["identify", "outdateCopies"], failure),
-    deadLetters: echo<DeadLetters>(["count", "list", "find", "replay", "discard"], failure),
+    deadLetters: echo<DeadLetters>(
+      ["count", "survey", "reasons", "list", "find", "replay", "discard"],
+      failure,
+    ),
+    sweeps: echo<DeadLetterSweeps>(["replaySome", "discardSome"], failure),
     groups: echo<GroupStore>(["apply", "fold", "dead"], failure),
   };
-  const { store, identity, deadLetters, groups } = guardStore(
+  const { store, identity, deadLetters, sweeps, groups } = guardStore(
     unguarded,
     breakers,
     (call) => void faults.push(call),
@@ -54,14 +66,21 @@ function setUp() {
     ping: () => store.ping(),
     close: () => store.close(),
   };
-  const others: Record<keyof StoreIdentity | keyof DeadLetters | keyof GroupStore, Call[1]> = {
+  const others: Record<
+    keyof StoreIdentity | keyof DeadLetters | keyof DeadLetterSweeps | keyof GroupStore,
+    Call[1]
+  > = {
     identify: () => identity.identify(),
     outdateCopies: () => identity.outdateCopies(),
     count: () => deadLetters.count(),
+    survey: () => deadLetters.survey({ code: "c" }, 9),
+    reasons: () => deadLetters.reasons(),
     list: () => deadLetters.list(2, { source: "s", seq: 1 }),
     find: () => deadLetters.find("id"),
     replay: () => deadLetters.replay("id"),
     discard: () => deadLetters.discard("id"),
+    replaySome: () => sweeps.replaySome({ userId: "u" }, 7, { source: "s", seq: 1 }),
+    discardSome: () => sweeps.discardSome({ userId: "u" }, 7, { source: "s", seq: 1 }),
     apply: () => groups!.apply([group(1, 2)]),
     fold: () => groups!.fold("s"),
     dead: () => groups!.dead("s", 1, 2),
@@ -94,10 +113,14 @@ Deno.test("every call of a guarded store gets through with what it was given", a
     identify: [],
     outdateCopies: [],
     count: [],
+    reasons: [],
     list: [2, { source: "s", seq: 1 }],
     find: ["id"],
     replay: ["id"],
     discard: ["id"],
+    survey: [{ code: "c" }, 9],
+    replaySome: [{ userId: "u" }, 7, { source: "s", seq: 1 }],
+    discardSome: [{ userId: "u" }, 7, { source: "s", seq: 1 }],
     apply: [[group(1, 2)]],
     fold: ["s"],
     dead: ["s", 1, 2],
@@ -176,6 +199,7 @@ Deno.test("a store without groups has none behind its breakers either", () => {
     store: echo<Store>([], () => undefined),
     identity: echo<StoreIdentity>([], () => undefined),
     deadLetters: echo<DeadLetters>([], () => undefined),
+    sweeps: echo<DeadLetterSweeps>([], () => undefined),
   };
   assert.ok(!("groups" in guardStore(ports, breakers, () => {})));
 });

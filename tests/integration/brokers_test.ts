@@ -18,6 +18,12 @@ for (const engine of Object.keys(ENGINES) as EngineName[]) {
     const refused = await worker.write({ user_id: "eve", value: "three" });
     assert.deepEqual([refused.status, /worker/.test(await refused.text())], [404, true]);
     assert.equal(await worker.status("/readyz"), 200);
+    for (const [{ url }, role] of [[server, "api"], [worker, "worker"]] as const) {
+      const headers = { accept: "application/json" };
+      const { snapshot } = await (await fetch(`${url}/events`, { headers })).json();
+      assert.deepEqual([snapshot.instance.role, snapshot.broker.kind], [role, engine]);
+      assert.equal(snapshot.verdict.code, "well", JSON.stringify(snapshot.findings));
+    }
     for (const place of set.layout.places) await place.stop();
   });
 }

@@ -42,10 +42,11 @@ async function withRefused(
   }
 }
 
-async function call(proxy: Dsproxy, method: string, path: string) {
+async function call(proxy: Dsproxy, method: string, path: string, body?: unknown) {
   const response = await fetch(`${proxy.url}/admin/dead-letters${path}`, {
     method,
     headers: WITH_ADMIN_KEY,
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   return { status: response.status, body: await response.json() };
 }
@@ -125,3 +126,65 @@ Deno.test("the command lists, shows, replays and discards as the API does", () =
     assert.equal(strange.code, 1);
     assert.match(strange.log, /not a write id/);
   }));
+
+Deno.test("by a filter they are counted, discarded and replayed, as many as were confirmed", () =>
+  withRefused(6, async (proxy, sql) => {
+    const reasons = [{ code: "23514", count: 6 }];
+    assert.deepEqual((await call(proxy, "GET", "/count")).body, { count: 6, reasons });
+    assert.deepEqual((await call(proxy, "GET", "/count?user_id=u1")).body.count, 1);
+    const past = "?from=2001-01-31&until=2001-02-01T00:00:00%2B02:00";
+    assert.deepEqual((await call(proxy, "GET", `/count${past}`)).body, { count: 0, reasons: [] });
+    const listed = await call(proxy, "GET", "?user_id=u2&code=23514");
+    assert.deepEqual(listed.body.dead_letters.map(({ user_id }: Letter) => user_id), ["u2"]);
+
+    const changed = await call(proxy, "POST", "/discard?code=23514&expect=5");
+    assert.deepEqual([changed.status, changed.body.type, changed.body.count], [
+      409,
+      "count-changed",
+      6,
+    ]);
+    const one = await call(proxy, "POST", "/discard", { user_id: "u0", expect: 1 });
+    assert.deepEqual(one.body, { done: 1, refused: 0, remaining: 0, next: null });
+    const refused = await call(proxy, "POST", "/replay?all=true&limit=3");
+    assert.deepEqual([refused.body.done, refused.body.refused, refused.body.remaining], [0, 3, 2]);
+
+    await sql`alter table user_data drop constraint no_bad`;
+    const first = await call(proxy, "POST", "/replay?code=23514&limit=2&expect=5");
+    assert.deepEqual([first.status, first.body.done, first.body.remaining], [200, 2, 3]);
+    const next = encodeURIComponent(first.body.next);
+    const second = await call(proxy, "POST", `/replay?code=23514&after=${next}`);
+    assert.deepEqual(second.body, { done: 3, refused: 0, remaining: 0, next: null });
+    assert.equal((await sql`select * from user_data where value like 'bad%'`).length, 5);
+    assert.equal((await proxy.read("u5")).value, "bad5");
+    assert.equal(await proxy.metric("dsproxy_dead_letters"), 0);
+
+    const lines = proxy.log.split("\n").filter((line) => line.includes('"Admin action"'));
+    assert.deepEqual(lines.map((line) => told(line)), [
+      { action: "dead-letters discard", done: 1, refused: 0, ofOneUser: true },
+      { action: "dead-letters replay", done: 0, refused: 3, ofOneUser: undefined },
+      { action: "dead-letters replay", done: 2, refused: 0, ofOneUser: undefined },
+      { action: "dead-letters replay", done: 3, refused: 0, ofOneUser: undefined },
+    ]);
+    for (const line of lines) assert.doesNotMatch(line, /u0|bad\d/, "no user, no value");
+  }));
+
+Deno.test("the command counts by a filter, and discards what was confirmed alone", () =>
+  withRefused(3, async (proxy) => {
+    const counted = await command(proxy, "count", "--user", "u1");
+    assert.equal(counted.stdout, "1 dead letter (23514: 1)\n", counted.log);
+    const unsure = await command(proxy, "discard", "--code", "23514", "--from", "2001-01-31");
+    assert.equal(unsure.code, 1);
+    assert.match(unsure.log, /would discard 3 dead letters \(23514: 3\) for good\. Say --yes/);
+    const sure = await command(proxy, "discard", "--user", "u1", "--yes");
+    assert.deepEqual([sure.code, sure.stdout], [0, "1 discarded, 0 not\n"], sure.log);
+    assert.equal(await proxy.metric("dsproxy_dead_letters"), 2);
+  }));
+
+interface Letter {
+  readonly user_id: string;
+}
+
+function told(line: string) {
+  const { action, done, refused, ofOneUser } = JSON.parse(line);
+  return { action, done, refused, ofOneUser };
+}

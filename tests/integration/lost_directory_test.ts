@@ -75,6 +75,9 @@ for (const [what, lose] of LOSSES) {
       const refused = await proxy.write({ user_id: "late", value: "v" });
       assert.equal(refused.status, 503);
       assert.match(await refused.text(), /journal-failed/);
+      assert.equal(await proxy.metric("dsproxy_ready"), 0);
+      assert.equal(await proxy.metric("dsproxy_journal_failed"), 1);
+      assert.equal(await proxy.metric("dsproxy_journal_failures_total"), 1);
       assert.equal((await proxy.read("u7")).value, "v");
       await proxy.stop();
       assert.deepEqual((await userIds(databaseUrl)).sort(), users.sort());

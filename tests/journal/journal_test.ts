@@ -20,6 +20,19 @@ async function inTempDir(work: (dir: string) => Promise<void>): Promise<void> {
   }
 }
 
+Deno.test("the trace of a sampled write survives a restart, and the next one has none", async () => {
+  const trace = { traceId: "1".repeat(32), spanId: "2".repeat(16) };
+  const fs = new FakeFileSystem();
+  const { journal } = await open(fs);
+  const write = { userId: "ada", value: "one", ts: 1 };
+  await Promise.all([journal.push({ ...write, trace }).durable, journal.push(write).durable]);
+  await journal.close();
+  const { journal: again, recovered } = await open(fs);
+  assert.deepEqual(recovered.map((entry) => entry.trace), [trace, undefined]);
+  assert.deepEqual((await takeAll(again)).map((entry) => entry.trace), [trace, undefined]);
+  await again.close();
+});
+
 Deno.test("on a real disk awkward texts survive a restart, and can be read and settled", () =>
   inTempDir(async (temp) => {
     const dir = join(temp, "deep", "journal");

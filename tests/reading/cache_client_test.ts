@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { CacheClient } from "../../src/reading/cache_client.ts";
+import { DeadlineError } from "../../src/deadline.ts";
 import { CacheStaleError } from "../../src/errors.ts";
 import { CACHE_LATE_EFFECT_MS } from "../../src/ports/cache.ts";
 import { FakeCache } from "../support/fake_cache.ts";
@@ -28,7 +29,19 @@ function setUp() {
     sharing,
     onForget: (userId) => forgotten.push(userId),
   });
-  return { clock, cache, held: cache.held, faults, told, forgotten, sharing, client };
+  /** Returns the copy of a user, unless it is doubted. */
+  const believed = async (userId: string) => {
+    const copy = await client.get(userId);
+    return copy?.isDoubted ? undefined : copy;
+  };
+  /** Lets pass what is waited for before something is tried once more. */
+  const ended = async <T>(work: T | Promise<T>): Promise<T> => {
+    await settle();
+    await clock.advance(100);
+    return await work;
+  };
+  const held = cache.held;
+  return { clock, cache, held, faults, told, forgotten, sharing, client, believed, ended };
 }
 
 const DOWN = new Error("cache down");
@@ -56,45 +69,45 @@ Deno.test("an update is not done while the store does not say for which generati
 });
 
 Deno.test("a cache fault is a miss and is reported", async () => {
-  const { cache, faults, client } = setUp();
+  const { cache, faults, client, ended } = setUp();
   cache.failWith = DOWN;
-  assert.equal(await client.get("u"), undefined);
-  assert.equal(faults.length, 1);
+  assert.equal(await ended(client.get("u")), undefined);
+  assert.equal(faults.length, 2);
 });
 
 Deno.test("a stale copy is not read after an update failed, until it has expired", async () => {
-  const { clock, cache, client } = setUp();
+  const { clock, cache, client, believed, ended } = setUp();
   await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
   cache.failWith = DOWN;
-  await client.update([entry(3, { userId: "u" })]);
+  await ended(client.update([entry(3, { userId: "u" })]));
   cache.failWith = undefined;
-  assert.equal(await client.get("u"), undefined);
-  assert.equal((await client.get("v"))?.entry.seq, 2);
+  assert.equal(await believed("u"), undefined);
+  assert.equal((await believed("v"))?.entry.seq, 2);
   await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
-  assert.equal((await client.get("u"))?.entry.seq, 1);
+  assert.equal((await believed("u"))?.entry.seq, 1);
 });
 
 Deno.test("others are told when an update or a drop failed, and not otherwise", async () => {
-  const { cache, told, client } = setUp();
+  const { cache, told, client, ended } = setUp();
   await client.update([entry(1)]);
   await client.forget([entry(1), entry(2)]);
   assert.equal(told.length, 0);
   cache.failWith = DOWN;
-  await client.update([entry(2)]);
+  await ended(client.update([entry(2)]));
   assert.equal(told.length, 1);
-  await client.forget([entry(1), entry(2)]);
+  await ended(client.forget([entry(1), entry(2)]));
   assert.equal(told.length, 2);
 });
 
 Deno.test("of an update that failed for some users only these are suspect", async () => {
-  const { cache, faults, client } = setUp();
+  const { cache, faults, client, believed, ended } = setUp();
   await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
   cache.failWith = new CacheStaleError(["u"], "refused");
-  await client.update([entry(3, { userId: "u" }), entry(4, { userId: "v" })]);
+  await ended(client.update([entry(3, { userId: "u" }), entry(4, { userId: "v" })]));
   cache.failWith = undefined;
-  assert.equal(await client.get("u"), undefined);
-  assert.ok(await client.get("v"));
-  assert.deepEqual(faults.map(String), ["CacheStaleError: refused"]);
+  assert.equal(await believed("u"), undefined);
+  assert.ok(await believed("v"));
+  assert.deepEqual(faults.map(String), ["CacheStaleError: refused", "CacheStaleError: refused"]);
 });
 
 Deno.test("what a look-up found in an earlier generation is not filled in", async () => {
@@ -127,25 +140,25 @@ Deno.test("a copy is given as stale while nobody can say that it is still good",
 });
 
 Deno.test("setting the machine's clock does not make a stale copy readable", async () => {
-  const { clock, cache, client } = setUp();
+  const { clock, cache, client, believed, ended } = setUp();
   await client.update([entry(1, { userId: "u" })]);
   cache.failWith = DOWN;
-  await client.update([entry(2, { userId: "u" })]);
+  await ended(client.update([entry(2, { userId: "u" })]));
   cache.failWith = undefined;
   clock.step(3_600_000);
-  assert.equal(await client.get("u"), undefined);
+  assert.equal(await believed("u"), undefined);
   assert.equal(client.current, false);
 });
 
 Deno.test("a fill that failed may arrive late, and so makes its user suspect, too", async () => {
-  const { cache, held, client } = setUp();
+  const { cache, held, client, believed } = setUp();
   const lookUp = await client.beginLookUp();
   cache.failWith = DOWN;
   client.fill(entry(1, { userId: "u" }), lookUp);
   await settle();
   cache.failWith = undefined;
   held.set("u", { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
-  assert.equal(await client.get("u"), undefined);
+  assert.equal(await believed("u"), undefined);
 });
 
 Deno.test(
@@ -169,14 +182,14 @@ Deno.test(
 );
 
 Deno.test("a fill does not clear a doubt that arose while it was under way", async () => {
-  const { clock, cache, held, client } = setUp();
+  const { clock, cache, held, client, believed, ended } = setUp();
   client.fill(entry(1, { userId: "u" }), await client.beginLookUp());
   cache.failWith = DOWN;
   const failing = client.update([entry(2, { userId: "u" })]);
-  await Promise.all([failing, settle()]);
+  await ended(failing);
   cache.failWith = undefined;
   held.set("u", { entry: entry(1, { userId: "u" }), complete: true, source: "redis" });
-  assert.equal(await client.get("u"), undefined);
+  assert.equal(await believed("u"), undefined);
   assert.equal(clock.timers, 0);
 });
 
@@ -184,13 +197,13 @@ Deno.test(
   "filling from the store heals a user whose update failed, once that can take no " +
     "effect any more",
   async () => {
-    const { clock, cache, client } = setUp();
+    const { clock, cache, client, believed, ended } = setUp();
     cache.failWith = DOWN;
-    await client.update([entry(1, { userId: "u" })]);
+    await ended(client.update([entry(1, { userId: "u" })]));
     cache.failWith = undefined;
     client.fill(entry(1, { userId: "u" }), await client.beginLookUp());
     await settle();
-    assert.equal(await client.get("u"), undefined);
+    assert.equal(await believed("u"), undefined);
     await clock.advance(CACHE_LATE_EFFECT_MS);
     client.fill(entry(1, { userId: "u" }), await client.beginLookUp());
     await settle();
@@ -203,14 +216,14 @@ Deno.test(
 );
 
 Deno.test("an offer that the cache did not take does not fail: its users are suspect", async () => {
-  const { cache, held, client } = setUp();
+  const { cache, held, client, believed } = setUp();
   cache.failWith = new Error("READONLY");
-  await client.offer([entry(1), entry(2)]);
+  assert.equal(await client.offer([entry(1), entry(2)]), false);
   cache.failWith = undefined;
   held.set("user1", { entry: entry(1), complete: true, source: "redis" });
-  assert.equal(await client.get("user1"), undefined);
+  assert.equal(await believed("user1"), undefined);
   assert.equal(client.current, false);
-  await client.offer([entry(3)]);
+  assert.equal(await client.offer([entry(3)]), true);
   assert.equal((await client.get("user3"))?.entry.seq, 3);
 });
 
@@ -227,13 +240,60 @@ Deno.test(
   "when more users are suspect than can be remembered, the whole cache is passed " +
     "over until copies have expired",
   async () => {
-    const { clock, cache, client } = setUp();
+    const { clock, cache, client, ended } = setUp();
     await client.update([entry(1, { userId: "bystander" })]);
     cache.failWith = DOWN;
-    await client.update(Array.from({ length: 100_001 }, (_, i) => entry(i + 2)));
+    await ended(client.update(Array.from({ length: 100_001 }, (_, i) => entry(i + 2))));
     cache.failWith = undefined;
     assert.equal(await client.get("bystander"), undefined);
     await clock.advance(TTL_MS + CACHE_LATE_EFFECT_MS);
     assert.equal((await client.get("bystander"))?.entry.seq, 1);
   },
 );
+
+Deno.test("a copy that may be too old counts beside the store; one that was refused does not", async () => {
+  const { cache, client, ended } = setUp();
+  await client.update([entry(1, { userId: "u" }), entry(2, { userId: "v" })]);
+  cache.failWith = DOWN;
+  await client.offer([entry(3, { userId: "u" })]);
+  await ended(client.forget([entry(2, { userId: "v" })]));
+  await client.offer([entry(4, { userId: "v" })]);
+  cache.failWith = undefined;
+  const copy = await client.get("u");
+  assert.deepEqual([copy?.entry.seq, copy?.complete, copy?.isDoubted], [1, false, true]);
+  assert.equal(await client.get("v"), undefined);
+});
+
+Deno.test("what fails once is tried again before others are told, or the store is asked", async () => {
+  const { cache, told, faults, client, ended } = setUp();
+  await client.update([entry(1, { userId: "u" })]);
+  const failOnce = <T>(work: () => Promise<T>) => {
+    cache.failWith = DOWN;
+    const begun = work();
+    cache.failWith = undefined;
+    return ended(begun);
+  };
+  await failOnce(() => client.update([entry(2, { userId: "v" })]));
+  assert.equal((await failOnce(async () => await client.get("u")))?.entry.seq, 1);
+  assert.deepEqual([told.length, faults.length], [0, 2]);
+  assert.equal((await client.get("v"))?.entry.seq, 2);
+});
+
+Deno.test("what goes on failing is not waited for again", async () => {
+  const { clock, cache, told, client, ended } = setUp();
+  cache.failWith = DOWN;
+  await ended(client.update([entry(1)]));
+  await ended(client.get("u"));
+  const timers = clock.timers;
+  await client.update([entry(2)]);
+  assert.equal(await client.get("u"), undefined);
+  assert.deepEqual([clock.timers, told.length], [timers, 2]);
+});
+
+Deno.test("who was silent until the deadline is not waited for twice", async () => {
+  const { clock, cache, told, client } = setUp();
+  cache.failWith = new CacheStaleError([], "late", { cause: new DeadlineError("250 ms") });
+  await client.update([entry(1)]);
+  assert.equal(await client.get("u"), undefined);
+  assert.deepEqual([clock.timers, told.length, cache.offered.length], [0, 1, 1]);
+});

@@ -105,12 +105,17 @@ export class Layout implements AsyncDisposable {
 }
 
 /** A layout around a broker and a database of its own, all of it ended when it is disposed of. */
-export async function setUp(engine: EngineName, servers: number, workers: number) {
+export async function setUp(
+  engine: EngineName,
+  servers: number,
+  workers: number,
+  others: Environment = {},
+) {
   const stack = new AsyncDisposableStack();
   const database = await createDatabase();
   stack.defer(() => database.drop());
   const broker = stack.use(await ENGINES[engine]());
-  const settings = { ...broker.settings, DATABASE_URL: database.url };
+  const settings = { ...broker.settings, DATABASE_URL: database.url, ...others };
   const layout = stack.use(await Layout.start({ servers, workers, settings }));
   return { broker, layout, database, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }

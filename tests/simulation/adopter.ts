@@ -109,7 +109,7 @@ export class Adopter {
       renewsNoFence: false,
     });
     return new CacheClient({
-      cache: new GuardedCache(cache, new Breaker("The cache", clock)),
+      cache: new GuardedCache(cache, new Breaker("The cache", clock, { countsCauses: true })),
       ttlMs: cacheTtlMs,
       clock,
       onFault: () => {},

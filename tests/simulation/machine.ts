@@ -101,11 +101,24 @@ export class Machine {
   /** Nothing is delivered for a while; requests are carried out. */
   async restartDelivery(afterMs: number): Promise<void> {
     const running = this.#running;
-    if (running === undefined || this.#stopping || !running.service.delivers) return;
+    if (running === undefined || this.#stopping || running.service.outward === undefined) return;
     this.parts.world.fault("delivery stopped");
     await running.service.stopDelivery();
     await this.parts.world.delay(afterMs, "delivery starts");
     if (this.#goesOn(running)) running.service.startDelivery();
+  }
+
+  /** A person pauses the program, and resumes it a while later, unless it ends before. */
+  async pause(forMs: number, stops: boolean): Promise<void> {
+    const running = this.#running;
+    if (running === undefined || this.#stopping) return;
+    const { world } = this.parts;
+    world.fault("paused");
+    running.pausing.turn(true);
+    await world.delay(forMs, "resumed");
+    if (stops) return await this.stop();
+    running.pausing.turn(false);
+    if (this.#goesOn(running)) world.fault("resumed");
   }
 
   /** False when it was refused, or when nobody was there to accept it. */

@@ -6,6 +6,7 @@ import { Breaker } from "../../src/guarding/breaker.ts";
 import { GuardedCache } from "../../src/guarding/guarded_cache.ts";
 import { guardStore } from "../../src/guarding/guarded_store.ts";
 import { openJournal } from "../../src/journal/journal.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import type { IntakeListener } from "../../src/ports/intake.ts";
 import type { Sink } from "../../src/ports/sink.ts";
 import type { StorePorts } from "../../src/ports/store.ts";
@@ -76,6 +77,7 @@ const metrics = idleMetrics();
 
 export class Program {
   readonly service: Service;
+  readonly pausing = new PauseSwitch();
   /** Of look-ups. */
   readonly breaker: Breaker;
   /** When it was last not closed. */
@@ -127,6 +129,7 @@ export class Program {
       batch: this.#batchOf(way),
       pendingBytes,
       graceMs: GRACE_MS,
+      pausing: this.pausing,
       ...{ clock, metrics, log },
       random: this.parts.world.random.next,
       attendants: way.attendants,
@@ -162,6 +165,7 @@ export class Program {
       storeIdentity: () => this.parts.store.identity.id,
       fs: this.#fs,
       clock: this.#clock,
+      pausing: this.pausing,
       random: world.random.next,
       ...{ metrics, log },
     });
@@ -186,7 +190,10 @@ export class Program {
       for (const entry of entries) this.doors?.intake.pending.settle([entry], entry.seq);
     };
     return new CacheClient({
-      cache: new GuardedCache(buggyCache(cache, bug, release), new Breaker("The cache", clock)),
+      cache: new GuardedCache(
+        buggyCache(cache, bug, release),
+        new Breaker("The cache", clock, { countsCauses: true }),
+      ),
       ttlMs: this.settings.cacheTtlMs,
       clock,
       onFault: () => {},

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type Bug, BUGS } from "./bugs.ts";
 import { type Outcome, simulate } from "./simulation.ts";
 
-const SEEDS = Number(Deno.env.get("SIMULATION_SEEDS") ?? 4_000);
+const SEEDS = Number(Deno.env.get("SIMULATION_SEEDS") ?? 2_500);
 const FIRST_SEED = Number(Deno.env.get("SIMULATION_FIRST_SEED") ?? 1);
 /** A planted bug has to show within so many seeds. */
 const SEEDS_FOR_A_BUG = 300;
@@ -47,7 +47,7 @@ const FAULTS = [
     "broker configured away",
     "broker configured",
   ],
-  ...["worker killed", "worker stopped"],
+  ...["worker killed", "worker stopped", "paused", "resumed"],
   ...["gone", "power loss of a machine that is gone", "journal adopted", "adopter killed"],
   ...["owner alone can send again", "term over"],
   ...[

@@ -102,10 +102,16 @@ export class SimulatedStore extends SimulatedServer {
       },
       deadLetters: {
         count: () => call("count", () => tables.count()),
-        list: (limit, after) => call("list", () => tables.list(limit, after)),
+        survey: (...what) => call("survey", () => tables.survey(...what)),
+        list: (...what) => call("list", () => tables.list(...what)),
+        reasons: () => call("reasons", () => tables.reasons()),
         find: (id) => call("find", () => tables.find(id)),
         replay: (id) => call("replay", () => tables.replay(id)),
         discard: (id) => call("discard", () => tables.discard(id)),
+      },
+      sweeps: {
+        replaySome: (...what) => call("replay some", () => tables.sweep("replay", ...what)),
+        discardSome: (...what) => call("discard some", () => tables.sweep("discard", ...what)),
       },
       groups: {
         apply: (groups) => call(`apply ${groups.map(groupName)}`, () => this.#apply(groups)),

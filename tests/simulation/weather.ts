@@ -2,6 +2,7 @@
  * Which faults a run has, and when: each seed has some kinds and not others, so that rare meetings
  * of two come about.
  */
+import { Random } from "../support/random.ts";
 import type { Adopter } from "./adopter.ts";
 import type { SimulatedBroker } from "./broker.ts";
 import type { SimulatedCache } from "./cache.ts";
@@ -31,7 +32,10 @@ interface WeatherParts {
 
 const KIND_CHANCE = 0.35;
 const MAX_OCCURRENCES = 3;
-/** Of one half of the program. */
+const PAUSES_SHARE = 0.2;
+/** Any number that keeps this chance apart from that of the run. */
+const PAUSES_APART = 0x2545f491;
+/** Of one half of the program, or by a person. */
 const PAUSE_MAX_MS = 3_000;
 const AWAY_WRITES_MAX = 20;
 const AWAY_AFTER_MS = 1_500;
@@ -88,6 +92,7 @@ export class Weather {
       () => void machine.restartIntake(random.between(0, PAUSE_MAX_MS)),
     );
     this.#sometimes("clock step", () => this.#stepClock(machine));
+    this.#planPauses(machine);
     if (this.parts.layout.adoption !== undefined) {
       this.#severalTimes("goes away", () => this.#goesAway(machine));
     }
@@ -98,6 +103,18 @@ export class Weather {
       if (random.chance(0.5)) void machine.stop();
       else machine.kill("kill");
     });
+  }
+
+  /** They have a chance of their own, so that the other runs stay as they were. */
+  #planPauses(machine: Machine): void {
+    const { world } = this.parts;
+    const random = new Random(world.seed ^ PAUSES_APART ^ machine.number);
+    if (!random.chance(PAUSES_SHARE)) return;
+    for (let i = random.between(1, MAX_OCCURRENCES); i > 0; i--) {
+      const [forMs, stops] = [random.between(0, PAUSE_MAX_MS), random.chance(0.3)];
+      const atMs = random.between(0, this.activeMs);
+      world.after(atMs, "pause", () => this.#fair || void machine.pause(forMs, stops));
+    }
   }
 
   #planDisk(disk: SimulatedDisk): void {

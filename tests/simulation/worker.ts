@@ -3,6 +3,7 @@ import { DeliveryWay } from "../../src/delivery_way.ts";
 import { Breaker } from "../../src/guarding/breaker.ts";
 import { guardStore } from "../../src/guarding/guarded_store.ts";
 import type { Applier } from "../../src/applying/applier.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { idleMetrics } from "../support/fakes.ts";
 import type { SimulatedBroker } from "./broker.ts";
@@ -28,11 +29,13 @@ const metrics = idleMetrics();
 export class Worker {
   #process: Process = { alive: false };
   #applier: Applier | undefined;
+  #pausing = new PauseSwitch();
 
   constructor(private readonly parts: WorkerParts, private readonly settings: Settings) {}
 
   boot(): void {
     this.#process = { alive: true };
+    this.#pausing = new PauseSwitch();
     this.#applier = this.#makeApplier(this.#process);
     this.#applier.start();
   }
@@ -83,6 +86,7 @@ export class Worker {
       // It keeps nothing there.
       fs: new SimulatedDisk(world).mount(process),
       clock,
+      pausing: this.#pausing,
       random: world.random.next,
       ...{ metrics, log },
     });

@@ -5,6 +5,7 @@ import { DeliveryHalf } from "../../src/delivery/delivery_half.ts";
 import { StoreSink } from "../../src/delivery/store_sink.ts";
 import { Acknowledgements, type Outcome } from "../../src/intake/acknowledgements.ts";
 import { Pending } from "../../src/intake/pending.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import type { Cache } from "../../src/ports/cache.ts";
 import { CacheClient } from "../../src/reading/cache_client.ts";
 import { Log } from "../../src/telemetry/log.ts";
@@ -32,6 +33,7 @@ export class DeliverySetUp {
   generations = 0;
   /** In the order in which they happened. */
   readonly events: string[] = [];
+  readonly pausing = new PauseSwitch();
   readonly lines: string[] = [];
   readonly cache: CacheClient;
   half: DeliveryHalf;
@@ -64,6 +66,7 @@ export class DeliverySetUp {
       source: journal,
       sink: new StoreSink(this.options.max, { store, metrics, log }),
       random: () => 0.5,
+      pausing: this.pausing,
       onSettled: (settlement) => this.#settled(settlement),
       isAwaited: () => this.#acknowledgements.isAwaited,
       ...{ cache, clock, metrics, log },

@@ -99,8 +99,13 @@ export function idleMetrics(): Metrics {
     queueOldestAgeSeconds: () => 0,
     journalBytes: () => 0,
     journalRetainedBytes: () => 0,
+    journalMaxBytes: () => undefined,
+    journalHasFailed: () => false,
+    isReady: () => true,
+    isBrokerUp: () => undefined,
     leads: () => false,
     deadLetters: () => Promise.resolve(0),
     breakers: {},
+    kinds: {},
   }, 0);
 }

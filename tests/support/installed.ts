@@ -47,6 +47,15 @@ export const NGINX: Program = {
   aptPackage: "nginx-light",
 };
 
+/** `promtool` is in the same package. */
+export const PROMETHEUS: Program = {
+  names: ["prometheus"],
+  folders: [],
+  aptPackage: "prometheus",
+};
+
+export const PROMTOOL: Program = { ...PROMETHEUS, names: ["promtool"] };
+
 export const WRK: Program = { names: ["wrk"], folders: [], aptPackage: "wrk" };
 
 /** Debian's Chromium; a browser that a package manager of ours would bring is another one. */

@@ -5,7 +5,16 @@
  */
 import { compareVersions, type Entry, writeId } from "../../src/domain.ts";
 import { RejectedRowError, StoreRefusesError, StoreWentBackError } from "../../src/errors.ts";
-import type { DeadLetter, RefusedEntry, Rejection } from "../../src/ports/dead_letters.ts";
+import type { Swept } from "../../src/ports/dead_letter_sweeps.ts";
+import {
+  type DeadLetter,
+  type LetterFilter,
+  type LetterSurvey,
+  type Reason,
+  REASONS_MAX,
+  type RefusedEntry,
+  type Rejection,
+} from "../../src/ports/dead_letters.ts";
 import type { PutResult } from "../../src/ports/store.ts";
 import type { Identity } from "../../src/ports/store_identity.ts";
 
@@ -121,10 +130,65 @@ export class MemoryStore {
     return this.dead.length;
   }
 
-  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): DeadLetter[] {
+  survey(filter: LetterFilter, reasonsMax: number): LetterSurvey {
+    const found = this.list(Infinity, undefined, filter);
+    const counts = new Map<string, number>();
+    for (const { code } of found) counts.set(code, 1 + (counts.get(code) ?? 0));
+    const reasons = [...counts].map(([code, count]) => ({ code, count }))
+      .sort((a, b) => b.count - a.count || (a.code < b.code ? -1 : 1));
+    return {
+      count: found.length,
+      reasons: reasons.slice(0, reasonsMax),
+      untilMs: this.#now() + 1,
+    };
+  }
+
+  reasons(): Reason[] {
+    return [...Map.groupBy(this.dead, ({ code }) => code)]
+      .map(([code, { length }]) => ({ code, count: length }))
+      .sort((a, b) => b.count - a.count || (a.code < b.code ? -1 : 1))
+      .slice(0, REASONS_MAX);
+  }
+
+  list(
+    limit: number,
+    after?: Pick<DeadLetter, "source" | "seq">,
+    filter: LetterFilter = {},
+  ): DeadLetter[] {
     return this.dead.toSorted(byPlace)
+      .filter((letter) => isMeant(letter, filter))
       .filter((letter) => after === undefined || byPlace(letter, after) > 0)
       .slice(0, limit);
+  }
+
+  sweep(
+    action: "replay" | "discard",
+    filter: LetterFilter,
+    limit: number,
+    from?: Pick<DeadLetter, "source" | "seq">,
+  ): Swept {
+    const letters = this.list(limit, from, filter);
+    const done = letters.filter((letter) => {
+      try {
+        this[action](writeId(letter));
+        return true;
+      } catch (error) {
+        if (!(error instanceof RejectedRowError)) throw error;
+        return false;
+      }
+    });
+    const last = letters.length === limit ? letters.at(-1) : undefined;
+    return {
+      done: done.map(({ userId, ts, acceptedMs, run, seq }) => ({
+        userId,
+        ts,
+        acceptedMs,
+        run,
+        seq,
+      })),
+      refused: letters.length - done.length,
+      ...(last !== undefined && { next: { source: last.source, seq: last.seq } }),
+    };
   }
 
   find(id: string): DeadLetter | undefined {
@@ -196,6 +260,11 @@ export class MemoryStore {
     this.dead.push({ ...entry, source, code, message, failedAtMs: this.#now(), attempts: 1 });
     this.#onRow(entry, "dead_letters");
   }
+}
+
+function isMeant(letter: DeadLetter, { userId, code, fromMs, untilMs }: LetterFilter): boolean {
+  return (userId ?? letter.userId) === letter.userId && (code ?? letter.code) === letter.code &&
+    letter.failedAtMs >= (fromMs ?? -Infinity) && letter.failedAtMs < (untilMs ?? Infinity);
 }
 
 type Place = Pick<DeadLetter, "source" | "seq">;

@@ -1,6 +1,7 @@
 /** A service on a fake disk, clock, store, cache and front. */
 import { StoreSink } from "../../src/delivery/store_sink.ts";
 import { openJournal } from "../../src/journal/journal.ts";
+import { PauseSwitch } from "../../src/pause_switch.ts";
 import { CacheClient } from "../../src/reading/cache_client.ts";
 import { openCacheNote } from "../../src/reading/cache_note.ts";
 import { LastKnown } from "../../src/reading/last_known.ts";
@@ -49,6 +50,7 @@ export class ServiceFixture {
   readonly store = new FakeStore();
   readonly cache = new FakeCache();
   readonly front = new FakeFront();
+  readonly pausing = new PauseSwitch();
   readonly events: string[] = [];
   readonly lines: string[] = [];
   readonly service: Service;
@@ -77,6 +79,7 @@ export class ServiceFixture {
       lastKnown: new LastKnown(60_000, clock),
       batch: { size: 10, intervalMs: 2_000, max: 100 },
       graceMs: GRACE_MS,
+      pausing: this.pausing,
       ...{ clock, metrics, log },
       random: () => 0.5,
       attendants: [{ start: () => {}, stop: () => {} }],

@@ -18,6 +18,9 @@ const CALLS = [
   ["HEAD", "/admin/dead-letters"],
   ["DELETE", "/admin/dead-letters/0123456789ab-1"],
   ["POST", "/admin/dead-letters/0123456789ab-1/replay"],
+  ["GET", "/admin/dead-letters/count"],
+  ["POST", "/admin/dead-letters/discard?all=true"],
+  ["POST", "/admin/pause"],
 ] as const;
 
 /** What somebody may send who knows how an earlier version decided. */

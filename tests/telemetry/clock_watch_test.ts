@@ -24,6 +24,7 @@ Deno.test("a clock a year behind the last write is warned of once, with both tim
   assert.equal(warnings.length, 1);
   assert.match(warnings[0]!.message, /behind the last write.*without ts lose/);
   assert.deepEqual(warnings[0]!.fields, {
+    event: "clock-stepped",
     now: "2025-06-01T00:00:00.000Z",
     lastAccepted: "2026-06-01T00:00:00.000Z",
     behindSeconds: YEAR_MS / 1000,

@@ -50,3 +50,35 @@ Deno.test("a fault that repeats is let through once an interval, and counted", a
   report("third");
   assert.deepEqual(seen, [[0, "first 0"], [6, "second"], [0, "third"]]);
 });
+
+Deno.test("a fault that goes on for hours is told ever more seldom, and at once after a rest", async () => {
+  const clock = new FakeClock();
+  const heldBack: number[] = [];
+  const report = limitRate(clock, 1_000, (count) => heldBack.push(count));
+  for (let i = 0; i < 72_000; i++) {
+    report("again");
+    await clock.advance(100);
+  }
+  assert.ok(heldBack.length > 240 && heldBack.length < 260, String(heldBack.length));
+  assert.equal(heldBack.at(-1), 299);
+  const { length } = heldBack;
+  await clock.advance(1_000);
+  report("another one");
+  assert.equal(heldBack.length, length + 1);
+});
+
+Deno.test("lines of what is traced carry its ids, and no others do", () => {
+  const { log, written } = lines("info", "json");
+  const traced = log.of({ traceId: "4bf92f3577b34da6", spanId: "00f067aa" });
+  traced.warn("slow", { event: "store-away", rows: 1 });
+  log.of(undefined).info("other");
+  const [first, second] = written.map((line) => JSON.parse(line));
+  assert.deepEqual(Object.entries(first).slice(2), [
+    ["message", "slow"],
+    ["event", "store-away"],
+    ["rows", 1],
+    ["trace_id", "4bf92f3577b34da6"],
+    ["span_id", "00f067aa"],
+  ]);
+  assert.equal("trace_id" in second, false);
+});

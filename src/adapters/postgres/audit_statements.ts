@@ -81,7 +81,11 @@ where m.source is not null
     select from dsproxy_marks old where split_part(old.source, '/', 1) = f.source))
 order by 1`;
 
-/** $1 is the source, $2 and $3 the numbers, $4 how much is named. */
+/**
+ * $1 is the source, $2 and $3 the numbers, $4 how much is named. The numbers are compared with these
+ * as well as with the bounds, as the planner cannot tell how few rows lie between those, and would
+ * read the whole of a large table.
+ */
 export const CHECK = `
 with ${MARKS}, bounds as (
   select greatest($2::bigint, unknown_through + 1) as first, least($3::bigint, mark) as last
@@ -89,10 +93,12 @@ with ${MARKS}, bounds as (
 stored as (
   select u.dsproxy_seq as seq, count(*) as times from user_data u, bounds
   where u.dsproxy_instance = $1 and u.dsproxy_seq between bounds.first and bounds.last
+    and u.dsproxy_seq between $2 and $3
   group by u.dsproxy_seq),
 buried as (
   select d.seq from dsproxy_dead_letters d, bounds
-  where d.source = $1 and d.seq between bounds.first and bounds.last),
+  where d.source = $1 and d.seq between bounds.first and bounds.last
+    and d.seq between $2 and $3),
 away as (
   select block * ${GONE_BLOCK} + i as seq
   from bounds, dsproxy_gone, generate_series(0, ${GONE_BLOCK - 1}) as i

@@ -4,6 +4,7 @@
  * folder turns a failure of the driver or the network into one of those.
  */
 import pg from "pg";
+import { serverWords } from "../../database_words.ts";
 import { DeadlineError, withDeadline } from "../../deadline.ts";
 import {
   StoreError,
@@ -162,7 +163,7 @@ export class Database {
   #explained(error: unknown): unknown {
     if (error instanceof StoreError) return error;
     if (isRefusal(error)) {
-      return new StoreRefusesError(error.code, `${this.#pool.describe()}: ${error.message}`, {
+      return new StoreRefusesError(error.code, `${this.#pool.describe()}: ${serverWords(error)}`, {
         cause: error,
       });
     }
@@ -170,10 +171,10 @@ export class Database {
     if (error instanceof ConnectError && /^(28|3D000$|42501$)/.test(error.code ?? "")) {
       return new StoreRefusesError(error.code!, error.message, { cause: error });
     }
-    if (
-      error instanceof pg.DatabaseError || error instanceof ConnectError ||
-      error instanceof ConnectionLostError
-    ) {
+    if (error instanceof pg.DatabaseError) {
+      return new StoreUnavailableError(serverWords(error), error.code, { cause: error });
+    }
+    if (error instanceof ConnectError || error instanceof ConnectionLostError) {
       return new StoreUnavailableError(error.message, error.code, { cause: error });
     }
     return error instanceof DeadlineError

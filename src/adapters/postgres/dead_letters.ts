@@ -1,13 +1,30 @@
 /** Keeps the dead letters' table in PostgreSQL. */
 import { type Entry, writeId } from "../../domain.ts";
 import { RejectedRowError } from "../../errors.ts";
-import type { DeadLetter, DeadLetters, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import {
+  type DeadLetter,
+  type DeadLetters,
+  type LetterFilter,
+  type LetterSurvey,
+  type Reason,
+  REASON_LETTERS_MAX,
+  REASONS_MAX,
+  type RefusedEntry,
+  type Rejection,
+} from "../../ports/dead_letters.ts";
 import type { Database } from "./database.ts";
+import { filterCondition, filterParameters } from "./dead_letter_filter.ts";
 import { noteEachGone } from "./gone.ts";
 import { VANISHED } from "./isolate.ts";
 import type { Session } from "./session.ts";
 import { isRefusal } from "./sql_state.ts";
 import { COLUMN_NAMES, entryOf, type EntryRow } from "./user_data.ts";
+
+/**
+ * There is no index for a filter, which would cost each refused row: of a million letters all are
+ * read in a moment, and where values are long, in some more.
+ */
+const SURVEY_LIMIT_MS = 20_000;
 
 export class PostgresDeadLetters implements DeadLetters {
   constructor(private readonly database: Database) {}
@@ -16,8 +33,26 @@ export class PostgresDeadLetters implements DeadLetters {
     return this.database.run(countDeadLetters);
   }
 
-  list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
-    return this.database.run((session) => listDeadLetters(session, limit, after));
+  survey(filter: LetterFilter, reasonsMax: number): Promise<LetterSurvey> {
+    return this.database.longRead(
+      SURVEY_LIMIT_MS,
+      (session) => surveyDeadLetters(session, filter, reasonsMax),
+    );
+  }
+
+  list(
+    limit: number,
+    after?: Pick<DeadLetter, "source" | "seq">,
+    filter: LetterFilter = {},
+  ): Promise<DeadLetter[]> {
+    return this.database.longRead(
+      SURVEY_LIMIT_MS,
+      (session) => listDeadLetters(session, limit, after, filter),
+    );
+  }
+
+  reasons(): Promise<readonly Reason[]> {
+    return this.database.run(countReasons);
   }
 
   find(id: string): Promise<DeadLetter | undefined> {
@@ -37,7 +72,7 @@ export class PostgresDeadLetters implements DeadLetters {
  * Says that a trigger or a rule of the table took the row away without a word, which must not take
  * the dead letter along.
  */
-class RowVanishesError extends Error {
+export class RowVanishesError extends Error {
   override readonly name = "RowVanishesError";
   override readonly message = "a trigger or rule of user_data lets the row vanish";
   readonly code = VANISHED;
@@ -139,16 +174,48 @@ async function countDeadLetters(session: Session): Promise<number> {
   return row!.n;
 }
 
+/** The clock is that of `failed_at`, in whole milliseconds, of which the next one has not begun. */
+const SURVEY = `
+with found as (select code, count(*)::float8 as n from dsproxy_dead_letters
+  where ${filterCondition(2)} group by code),
+clock as (select floor(extract(epoch from clock_timestamp()) * 1000)::float8 + 1 as until_ms)
+select until_ms, code, n as count, sum(n) over () as total from clock left join found on true
+order by n desc nulls last, code limit $1`;
+
+async function surveyDeadLetters(
+  session: Session,
+  filter: LetterFilter,
+  reasonsMax: number,
+): Promise<LetterSurvey> {
+  const { rows } = await session.query<
+    { until_ms: number; code: string | null; count: number; total: number | null }
+  >(SURVEY, [Math.max(1, reasonsMax), ...filterParameters(filter)]);
+  const { until_ms: untilMs, total } = rows[0]!;
+  const reasons = rows.flatMap(({ code, count }) => code === null ? [] : [{ code, count }]);
+  return { count: total ?? 0, reasons: reasons.slice(0, reasonsMax), untilMs };
+}
+
+async function countReasons(session: Session): Promise<Reason[]> {
+  const { rows } = await session.query<{ code: string; n: number }>(
+    `select code, count(*)::float8 as n
+     from (select code from dsproxy_dead_letters limit $1) as letters
+     group by code order by n desc, code limit $2`,
+    [REASON_LETTERS_MAX, REASONS_MAX],
+  );
+  return rows.map(({ code, n }) => ({ code, count: n }));
+}
+
 async function listDeadLetters(
   session: Session,
   limit: number,
-  after?: Pick<DeadLetter, "source" | "seq">,
+  after: Pick<DeadLetter, "source" | "seq"> | undefined,
+  filter: LetterFilter,
 ): Promise<DeadLetter[]> {
   const { source, seq } = after ?? { source: "", seq: 0 };
   const { rows } = await session.query<Row>(
     `select ${COLUMNS} from dsproxy_dead_letters
-     where (source, seq) > ($1, $2) order by source, seq limit $3`,
-    [source, seq, limit],
+     where (source, seq) > ($1, $2) and ${filterCondition(4)} order by source, seq limit $3`,
+    [source, seq, limit, ...filterParameters(filter)],
   );
   return rows.map(letterOf);
 }

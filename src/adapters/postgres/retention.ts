@@ -3,6 +3,7 @@
  * row before its eyes that hides it; and that one is locked, so that nobody else deletes or changes
  * it before this is committed. A `put` only inserts, and waits for none of these locks.
  */
+import { serverWords } from "../../database_words.ts";
 import type { WriteId } from "../../domain.ts";
 import { StoreRefusesError, StoreUnavailableError } from "../../errors.ts";
 import type { Retention, Retired } from "../../ports/retention.ts";
@@ -193,7 +194,9 @@ async function missingRight(session: Session, cause: Error): Promise<StoreRefuse
   const grant = grantRetention(...await placeOf(session));
   return new StoreRefusesError(
     INSUFFICIENT_PRIVILEGE,
-    `Retention cannot delete rows: ${cause.message}. Let the table's owner or a superuser run ` +
+    `Retention cannot delete rows: ${
+      serverWords(cause)
+    }. Let the table's owner or a superuser run ` +
       `this, or leave RETENTION out: ${grant};`,
     { cause },
   );

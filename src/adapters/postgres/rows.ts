@@ -2,6 +2,7 @@
  * Inserts rows in a transaction: all of them with one statement, or, where that was refused, taken
  * apart on the server, so that what goes in goes in. Marks and intervals are others' business.
  */
+import { withoutValues } from "../../database_words.ts";
 import type { Entry } from "../../domain.ts";
 import { StoreRefusesError } from "../../errors.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
@@ -162,7 +163,7 @@ async function refuseWhereTableIsAtFault(
   if (!probe.goesIn && alike) {
     throw new StoreRefusesError(
       first.code,
-      `user_data takes no row at all: ${first.message} (${first.code})`,
+      `user_data takes no row at all: ${withoutValues(first.code, first.message)} (${first.code})`,
     );
   }
 }

@@ -8,6 +8,7 @@ import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
 import { PostgresAudit } from "./audit.ts";
 import { Database, type DatabaseOptions } from "./database.ts";
 import { PostgresDeadLetterRetries } from "./dead_letter_retries.ts";
+import { PostgresDeadLetterSweeps } from "./dead_letter_sweeps.ts";
 import { PostgresDeadLetters } from "./dead_letters.ts";
 import { PostgresGroups } from "./groups.ts";
 import { identityOf } from "./identity.ts";
@@ -29,6 +30,7 @@ export function createPostgresStore(
     store: new PostgresStore(database, options),
     identity: new PostgresIdentity(database),
     deadLetters: new PostgresDeadLetters(database),
+    sweeps: new PostgresDeadLetterSweeps(database),
     groups: new PostgresGroups(database),
     terms: new PostgresTerms(database),
     lease: new PostgresLease(database),

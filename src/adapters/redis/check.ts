@@ -18,7 +18,7 @@ import { Peer } from "./peer.ts";
 import { explain, NO_TRACKING } from "./refusals.ts";
 import { evaluate, FORGET, OFFER, refusalsOf } from "./scripts.ts";
 
-interface RedisCheckOptions extends RedisAddress {
+export interface RedisCheckOptions extends RedisAddress {
   readonly prefix: string;
   /** It says whether copies in this process are wanted, for which Redis must track what is read. */
   readonly tracking: boolean;
@@ -32,7 +32,7 @@ interface RedisFindings {
 }
 
 /** It is as long as the service waits for a connection (connection.ts). */
-const STEP_LIMIT_MS = 3000;
+export const STEP_LIMIT_MS = 3000;
 /** The keys go away by themselves after it, should the check be ended before it deletes them. */
 const PROBE_TTL_MS = "10000";
 const EPOCH = "check";
@@ -44,7 +44,10 @@ export async function checkRedis(options: RedisCheckOptions): Promise<RedisFindi
   const problems = new Set<string>();
   const notes = new Set<string>();
   try {
-    const { client, peer } = await connect(options, (note) => notes.add(`${server} ${note}`));
+    const { client, peer } = await connectToCheck(
+      options,
+      (note) => notes.add(`${server} ${note}`),
+    );
     try {
       for (const refusal of await tryAll(client, peer, options.prefix)) {
         problems.add(`${server}: ${explain(refusal)}`);
@@ -60,7 +63,11 @@ export async function checkRedis(options: RedisCheckOptions): Promise<RedisFindi
   return { problems: [...problems], notes: [...notes] };
 }
 
-async function connect(options: RedisCheckOptions, onNote: (note: string) => void) {
+/** @throws when it does not answer, or can never be the cache */
+export async function connectToCheck(
+  options: RedisCheckOptions,
+  onNote: (note: string) => void,
+) {
   const target = targetOf(options);
   let features: Features | undefined = { tracking: options.tracking, protocol: 3 };
   for (;;) {

@@ -41,11 +41,13 @@ const CONNECT_TIMEOUT_MS = 3000;
 const FIRST_RETRY_MS = 50;
 /** … and one that is away for long is asked so often, which costs nothing. */
 const MAX_RETRY_MS = 2000;
+/** A connection that has lasted so long, and answered, is no sign of a server that cuts them all. */
+const STEADY_MS = 250;
 /**
  * A connection can go silent without breaking; for this long, and a call's deadline, changes by
  * others may be missed.
  */
-const HEARTBEAT_MS = 1000;
+const HEARTBEAT_MS = 300;
 /**
  * So many calls may wait for an answer; more are refused at once. The client's own limit, which
  * counts commands, could come between two that belong together.
@@ -64,7 +66,10 @@ export class Connection {
   /** It says whether `#client` is connected; if not, it is being connected, or lost. */
   #online = false;
   #connecting: Promise<void> = Promise.resolve();
+  #onlineSinceMs = 0;
   #failedAttempts = 0;
+  /** What it answers is no sign then that it can be used. */
+  #isUnfit = false;
   #outage: Error | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
@@ -109,7 +114,12 @@ export class Connection {
     if (this.#limit.waiting >= MAX_CALLS) {
       return Promise.reject(new Error(`${this.#server}: ${MAX_CALLS} calls wait for it already`));
     }
-    return this.#limit.within(work(client, peer)).catch((error) => {
+    const answer = this.#limit.within(work(client, peer));
+    // Whoever serves loses no time after the next loss, though no heartbeat came in between.
+    if (this.#failedAttempts > 0 && !this.#isUnfit && this.#onlineForMs >= STEADY_MS) {
+      answer.then(() => this.#failedAttempts = 0, () => {});
+    }
+    return answer.catch((error) => {
       if (!(error instanceof DeadlineError)) {
         throw this.#isUsed(client) ? this.fault(error) : this.#outage ?? error;
       }
@@ -139,7 +149,9 @@ export class Connection {
    * another may be behind its name by now.
    */
   giveUp(reason: Error): void {
-    if (this.#online) this.#lose(reason);
+    if (!this.#online) return;
+    this.#isUnfit = true;
+    this.#lose(reason);
   }
 
   /** Passes on what the service can do without, once. */
@@ -163,6 +175,10 @@ export class Connection {
     return [client, new Peer(client, (message) => this.notice(message))];
   }
 
+  get #onlineForMs(): number {
+    return systemClock.monotonicMs() - this.#onlineSinceMs;
+  }
+
   #isUsed(client: RedisClient): boolean {
     return this.#online && this.#client === client;
   }
@@ -180,6 +196,7 @@ export class Connection {
     }
     if (this.#closed) return client.destroy();
     this.#online = true;
+    this.#onlineSinceMs = systemClock.monotonicMs();
     this.#heartbeat = setInterval(() => void this.#probe(), HEARTBEAT_MS);
   }
 
@@ -230,7 +247,9 @@ export class Connection {
       await withDeadline(this.#peer.refresh(), this.options.callTimeoutMs, "TIME");
       // This comes when something was answered, not when the connection was made: a server that
       // takes connections, and refuses what is asked of them, is not asked for ever.
+      if (this.#isUnfit && this.#onlineForMs < MAX_RETRY_MS) return;
       this.#failedAttempts = 0;
+      this.#isUnfit = false;
     } catch (error) {
       // A refusal is a sign of life, too.
       if (!(error instanceof ErrorReply) && this.#isUsed(client)) this.#lose(error);

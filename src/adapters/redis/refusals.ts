@@ -36,7 +36,9 @@ export const NO_TRACKING =
 
 /** Returns the server's own words, and advice where there is some. */
 export function explain(reply: string): string {
-  const words = reply.replace(/^@user_script:.*?\d+: -?/, "").trim();
+  // What follows are the arguments, and with them what is stored.
+  const told = reply.replace(/,? with args beginning with: .*/s, "");
+  const words = told.replace(/^@user_script:.*?\d+: -?/, "").trim();
   for (const [pattern, advice] of ADVICE) {
     const found = pattern.exec(words);
     if (found) {

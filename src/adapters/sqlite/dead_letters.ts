@@ -2,7 +2,17 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Entry, writeId } from "../../domain.ts";
 import { dueAmong, type DueLetters, type LetterPlace } from "../../ports/dead_letter_retries.ts";
-import type { DeadLetter, RefusedEntry, Rejection } from "../../ports/dead_letters.ts";
+import {
+  type DeadLetter,
+  type LetterFilter,
+  type LetterSurvey,
+  type Reason,
+  REASON_LETTERS_MAX,
+  REASONS_MAX,
+  type RefusedEntry,
+  type Rejection,
+} from "../../ports/dead_letters.ts";
+import { conditionOf } from "./dead_letter_filter.ts";
 import { noteGone } from "./gone.ts";
 import { Vanished } from "./refusals.ts";
 import { COLUMN_NAMES } from "./user_data.ts";
@@ -53,15 +63,44 @@ export function countDeadLetters(db: DatabaseSync): number {
   return Number(db.prepare("select count(*) as n from dsproxy_dead_letters").get()!.n);
 }
 
+export function surveyDeadLetters(
+  db: DatabaseSync,
+  filter: LetterFilter,
+  reasonsMax: number,
+): LetterSurvey {
+  const { text, parameters } = conditionOf(filter);
+  const found = db.prepare(
+    `select code, count(*) as n from dsproxy_dead_letters where ${text}
+     group by code order by n desc, code`,
+  ).all(...parameters).map(({ code, n }) => ({ code: String(code), count: Number(n) }));
+  return {
+    count: found.reduce((sum, { count }) => sum + count, 0),
+    reasons: found.slice(0, reasonsMax),
+    untilMs: Date.now() + 1,
+  };
+}
+
+export function countReasons(db: DatabaseSync): Reason[] {
+  return db.prepare(
+    `select code, count(*) as n from (select code from dsproxy_dead_letters limit ?)
+    group by code order by n desc, code limit ?`,
+  )
+    .all(REASON_LETTERS_MAX, REASONS_MAX)
+    .map(({ code, n }) => ({ code: String(code), count: Number(n) }));
+}
+
 export function listDeadLetters(
   db: DatabaseSync,
   limit: number,
   after: LetterPlace = { source: "", seq: 0 },
+  filter: LetterFilter = {},
 ): DeadLetter[] {
+  const { text, parameters } = conditionOf(filter);
   return db.prepare(
-    "select * from dsproxy_dead_letters where (source, seq) > (?, ?) order by source, seq limit ?",
+    `select * from dsproxy_dead_letters where (source, seq) > (?, ?) and ${text}
+     order by source, seq limit ?`,
   )
-    .all(after.source, after.seq, limit).map(letterOf);
+    .all(after.source, after.seq, ...parameters, limit).map(letterOf);
 }
 
 export function findDeadLetter(db: DatabaseSync, id: string): DeadLetter | undefined {

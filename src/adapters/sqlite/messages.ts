@@ -1,6 +1,7 @@
 /** The store and its worker thread say this to each other. */
 import type { Interval } from "../../ports/group_store.ts";
 import type { DueLetter, LetterPlace } from "../../ports/dead_letter_retries.ts";
+import type { LetterFilter } from "../../ports/dead_letters.ts";
 import type { EntryColumns } from "./columns.ts";
 
 export type Request =
@@ -16,12 +17,26 @@ export type Request =
     readonly lostThroughSeq: number | undefined;
   }
   | { readonly id: number; readonly call: "marks"; readonly sources: readonly string[] }
-  | { readonly id: number; readonly call: "identify" | "outdateCopies" | "count" }
+  | { readonly id: number; readonly call: "identify" | "outdateCopies" | "count" | "reasons" }
   | {
     readonly id: number;
     readonly call: "list";
     readonly limit: number;
     readonly after: LetterPlace | undefined;
+    readonly filter: LetterFilter | undefined;
+  }
+  | {
+    readonly id: number;
+    readonly call: "surveyLetters";
+    readonly filter: LetterFilter;
+    readonly reasonsMax: number;
+  }
+  | {
+    readonly id: number;
+    readonly call: "replaySome" | "discardSome";
+    readonly filter: LetterFilter;
+    readonly limit: number;
+    readonly from: LetterPlace | undefined;
   }
   | { readonly id: number; readonly call: "find" | "replay" | "discard"; readonly writeId: string }
   | {

@@ -1,5 +1,6 @@
 /** Has the statements on rows and marks in SQLite; it runs in the worker (worker.ts). */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { withoutValues } from "../../database_words.ts";
 import { type Entry, withdrawnIn } from "../../domain.ts";
 import type { RefusedEntry } from "../../ports/dead_letters.ts";
 import type { PutResult } from "../../ports/store.ts";
@@ -117,7 +118,7 @@ function refuseWhereTableIsAtFault(db: DatabaseSync, refused: readonly RefusedEn
     if (probe !== undefined && refused.every(({ code }) => code === probe.code)) {
       throw new TableRefuses({
         ...probe,
-        message: `user_data takes no row at all: ${probe.message}`,
+        message: `user_data takes no row at all: ${withoutValues(probe.code, probe.message)}`,
       });
     }
   } finally {

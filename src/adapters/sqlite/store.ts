@@ -7,7 +7,14 @@ import type {
   DueLetters,
   LetterPlace,
 } from "../../ports/dead_letter_retries.ts";
-import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
+import type { DeadLetterSweeps, Swept } from "../../ports/dead_letter_sweeps.ts";
+import type {
+  DeadLetter,
+  DeadLetters,
+  LetterFilter,
+  LetterSurvey,
+  Reason,
+} from "../../ports/dead_letters.ts";
 import type { Retention, Retired } from "../../ports/retention.ts";
 import type { Interval } from "../../ports/group_store.ts";
 import type { PutResult, Store, StorePorts } from "../../ports/store.ts";
@@ -23,6 +30,7 @@ export function createSqliteStore(options: SqliteOptions): StorePorts {
     store: new SqliteStore(database),
     identity: new SqliteIdentity(database),
     deadLetters: new SqliteDeadLetters(database),
+    sweeps: new SqliteDeadLetterSweeps(database),
     retention: new SqliteRetention(database),
     audit: new SqliteAudit(database),
     retries: new SqliteDeadLetterRetries(database),
@@ -85,8 +93,21 @@ class SqliteDeadLetters implements DeadLetters {
     return await this.database.call({ call: "count" }) as number;
   }
 
-  async list(limit: number, after?: Pick<DeadLetter, "source" | "seq">): Promise<DeadLetter[]> {
-    return await this.database.call({ call: "list", limit, after }) as DeadLetter[];
+  async survey(filter: LetterFilter, reasonsMax: number): Promise<LetterSurvey> {
+    const call = "surveyLetters";
+    return await this.database.call({ call, filter, reasonsMax }) as LetterSurvey;
+  }
+
+  async list(
+    limit: number,
+    after?: Pick<DeadLetter, "source" | "seq">,
+    filter?: LetterFilter,
+  ): Promise<DeadLetter[]> {
+    return await this.database.call({ call: "list", limit, after, filter }) as DeadLetter[];
+  }
+
+  async reasons(): Promise<readonly Reason[]> {
+    return await this.database.call({ call: "reasons" }) as Reason[];
   }
 
   async find(id: string): Promise<DeadLetter | undefined> {
@@ -99,6 +120,18 @@ class SqliteDeadLetters implements DeadLetters {
 
   async discard(id: string): Promise<boolean> {
     return await this.database.call({ call: "discard", writeId: id }) as boolean;
+  }
+}
+
+class SqliteDeadLetterSweeps implements DeadLetterSweeps {
+  constructor(private readonly database: SqliteDatabase) {}
+
+  async replaySome(filter: LetterFilter, limit: number, from?: LetterPlace): Promise<Swept> {
+    return await this.database.call({ call: "replaySome", filter, limit, from }) as Swept;
+  }
+
+  async discardSome(filter: LetterFilter, limit: number, from?: LetterPlace): Promise<Swept> {
+    return await this.database.call({ call: "discardSome", filter, limit, from }) as Swept;
   }
 }
 

@@ -14,12 +14,15 @@ import { accept, check, strays, survey } from "./audit.ts";
 import {
   countAttempt,
   countDeadLetters,
+  countReasons,
   discardDeadLetter,
   dueDeadLetters,
   findDeadLetter,
   listDeadLetters,
   replayDeadLetter,
+  surveyDeadLetters,
 } from "./dead_letters.ts";
+import { discardSome, replaySome } from "./dead_letter_sweeps.ts";
 import type { Reply, Request } from "./messages.ts";
 import { migrate } from "./migrations.ts";
 import { kindOf, rejectionOf, TableRefuses } from "./refusals.ts";
@@ -139,8 +142,16 @@ function answer(request: Request): unknown {
       return outdateCopies();
     case "count":
       return countDeadLetters(db);
+    case "reasons":
+      return countReasons(db);
     case "list":
-      return listDeadLetters(db, request.limit, request.after);
+      return listDeadLetters(db, request.limit, request.after, request.filter);
+    case "surveyLetters":
+      return surveyDeadLetters(db, request.filter, request.reasonsMax);
+    case "replaySome":
+      return transaction(() => replaySome(db, request.filter, request.limit, request.from));
+    case "discardSome":
+      return transaction(() => discardSome(db, request.filter, request.limit, request.from));
     case "find":
       return findDeadLetter(db, request.writeId);
     case "discard":

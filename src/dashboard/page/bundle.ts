@@ -11,11 +11,10 @@ const MADE = fileURLToPath(new URL("../bundled_page.ts", import.meta.url));
 
 /** The module's text, which depends on the sources and the version of the runtime alone. */
 async function bundledModule(): Promise<string> {
-  const [script, stream, style, plotStyle, icon, html] = await Promise.all([
+  const [script, stream, style, icon, html] = await Promise.all([
     bundle("main.ts"),
     bundle("stream.ts"),
-    read("page.css"),
-    plotStyles(),
+    styles(),
     read("icon.svg"),
     read("index.html"),
   ]);
@@ -25,7 +24,7 @@ async function bundledModule(): Promise<string> {
     "page.html": page,
     "page.js": script,
     "stream.js": stream,
-    "page.css": `${plotStyle}\n${style}`,
+    "page.css": style,
     "icon.svg": icon,
   };
   const lines = Object.entries(files).map(([name, text]) =>
@@ -43,10 +42,11 @@ async function bundle(name: string): Promise<string> {
   return await run("bundle", "--quiet", "--platform", "browser", "--minify", name);
 }
 
-/** The library's own styles, from the package that the lock pins. */
-async function plotStyles(): Promise<string> {
-  const path = fileURLToPath(import.meta.resolve("uplot")).replace(/[^/]+$/, "uPlot.min.css");
-  return (await Deno.readTextFile(path)).trim();
+/** The library's own ones come first, from the package that the lock pins. */
+async function styles(): Promise<string> {
+  const plot = fileURLToPath(import.meta.resolve("uplot")).replace(/[^/]+$/, "uPlot.min.css");
+  const own = ["colours.css", "page.css", "parts.css", "states.css"].map((name) => HERE + name);
+  return (await Promise.all([plot, ...own].map((path) => Deno.readTextFile(path)))).join("\n");
 }
 
 async function run(...args: string[]): Promise<string> {

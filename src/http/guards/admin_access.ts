@@ -23,7 +23,7 @@ export function requireAdmin(request: Request, door: Door, keyHashes: readonly s
         "command line (dsproxy --help) or the admin socket on the machine, or set ADMIN_KEY.",
     );
   }
-  const key = BEARER.exec(headerField(request, "authorization") ?? "")?.[1];
+  const key = adminKey(request);
   if (key !== undefined && isKnown(key, keyHashes)) return;
   throw new AppError(
     "unauthorized",
@@ -33,10 +33,24 @@ export function requireAdmin(request: Request, door: Door, keyHashes: readonly s
   );
 }
 
+/** Returns the SHA-256 in hex of the key that a request has, which is none or a wrong one perhaps. */
+export function adminKeyHash(request: Request): string | undefined {
+  const key = adminKey(request);
+  return key === undefined ? undefined : hashOf(key).digest("hex");
+}
+
+function adminKey(request: Request): string | undefined {
+  return BEARER.exec(headerField(request, "authorization") ?? "")?.[1];
+}
+
+/** The text of a header stands for bytes, one a character. */
+function hashOf(key: string) {
+  return createHash("sha256").update(key, "latin1");
+}
+
 /** Compares in the same time whichever hash fits, and however much of one does. */
 function isKnown(key: string, keyHashes: readonly string[]): boolean {
-  // The text of a header stands for bytes, one a character.
-  const hash = createHash("sha256").update(key, "latin1").digest();
+  const hash = hashOf(key).digest();
   let known = false;
   for (const each of keyHashes) {
     if (timingSafeEqual(hash, Uint8Array.fromHex(each))) known = true;

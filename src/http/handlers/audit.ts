@@ -3,6 +3,8 @@ import type { Auditor } from "../../cluster/auditor.ts";
 import type { AuditReport } from "../../cluster/auditing.ts";
 import { AppError } from "../../errors.ts";
 import type { Interval } from "../../ports/group_store.ts";
+import type { Log } from "../../telemetry/log.ts";
+import { ActionLog } from "../action_log.ts";
 import type { Handler } from "../handler.ts";
 import { parseQuery } from "../query.ts";
 import { answerStoreFault } from "./store_faults.ts";
@@ -24,7 +26,9 @@ export interface AuditPage extends Omit<AuditReport, "cannotKnow" | "tookMs"> {
 /** @param auditor is undefined for a store that cannot be audited */
 export function auditHandlers(
   auditor: Pick<Auditor, "report" | "accept"> | undefined,
+  log: Pick<Log, "info">,
 ): AuditHandlers {
+  const actions = new ActionLog(log);
   const askable = () => {
     if (auditor !== undefined) return auditor;
     throw new AppError("no-such-path", "The store that is configured cannot be audited.");
@@ -35,8 +39,8 @@ export function auditHandlers(
       const page: AuditPage = { ...rest, cannot_know: cannotKnow, took_ms: Math.round(tookMs) };
       return Response.json(page);
     },
-    acceptGap: async ({ query }) => {
-      const parameters = parseQuery(query);
+    acceptGap: async (context) => {
+      const parameters = parseQuery(context.query);
       const source = parseText(parameters, "source", 200);
       const gap = parseGap(parameters);
       const reason = parseText(parameters, "reason", REASON_MAX);
@@ -48,6 +52,7 @@ export function auditHandlers(
             "missing; perhaps it has been accepted.",
         );
       }
+      actions.note(context, "audit accept", { source, ...gap, accepted });
       return Response.json({ source, ...gap, accepted });
     },
   };

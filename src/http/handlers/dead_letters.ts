@@ -5,9 +5,12 @@
 import type { CacheClient } from "../../reading/cache_client.ts";
 import { writeId } from "../../domain.ts";
 import { AppError, RejectedRowError } from "../../errors.ts";
+import { ActionLog } from "../action_log.ts";
 import type { Handler } from "../handler.ts";
+import { parseFilter } from "../letter_filter.ts";
 import { parseQuery } from "../query.ts";
 import type { DeadLetter, DeadLetters } from "../../ports/dead_letters.ts";
+import type { Log } from "../../telemetry/log.ts";
 import { answerStoreFault } from "./store_faults.ts";
 
 /** A page has so many unless `limit` says otherwise: a person can read through them. */
@@ -26,13 +29,15 @@ export interface DeadLetterHandlers {
 export function deadLetterHandlers(
   deadLetters: DeadLetters,
   cache: Pick<CacheClient, "forget">,
+  log: Pick<Log, "info">,
 ): DeadLetterHandlers {
+  const actions = new ActionLog(log);
   return {
     listDeadLetters: async ({ query }) => {
       const parameters = parseQuery(query);
       const limit = parseLimit(parameters.get("limit"));
       const after = parseCursor(parameters.get("after"));
-      const letters = await fromStore(deadLetters.list(limit, after));
+      const letters = await fromStore(deadLetters.list(limit, after, parseFilter(parameters)));
       const last = letters.at(-1);
       const next = last === undefined || letters.length < limit ? null : cursorOf(last);
       return Response.json({ dead_letters: letters.map(summaryOf), next });
@@ -41,13 +46,17 @@ export function deadLetterHandlers(
       const letter = await fromStore(deadLetters.find(id)) ?? notFound(id);
       return Response.json({ ...summaryOf(letter), value: letter.value });
     },
-    replayDeadLetter: async ({ pathParameter: id }) => {
+    replayDeadLetter: async (context) => {
+      const id = context.pathParameter;
       const entry = await fromStore(deadLetters.replay(id)) ?? notFound(id);
+      actions.note(context, "dead-letters replay", { id });
       await cache.forget([entry]);
       return Response.json({ id, outcome: "replayed" });
     },
-    discardDeadLetter: async ({ pathParameter: id }) => {
+    discardDeadLetter: async (context) => {
+      const id = context.pathParameter;
       if (!await fromStore(deadLetters.discard(id))) notFound(id);
+      actions.note(context, "dead-letters discard", { id });
       return Response.json({ id, outcome: "discarded" });
     },
   };

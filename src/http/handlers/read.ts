@@ -15,10 +15,12 @@ interface ReadHandlerParts {
 }
 
 export function readHandler({ reader, keyBytes }: ReadHandlerParts): Handler {
-  return ({ request, query }) => {
+  return ({ request, query, trace }) => {
     const userId = parseUserId(parseQuery(query).get("user_id"), keyBytes);
     const after = writeToSee(headerField(request, "dsproxy-after"));
-    const result = after === undefined ? reader.read(userId) : reader.readAfter(userId, after);
+    const result = after === undefined
+      ? reader.read(userId, trace)
+      : reader.readAfter(userId, after);
     return result instanceof Promise
       ? result.then((found) => answer(request, userId, found))
       : answer(request, userId, result);

@@ -23,10 +23,11 @@ export function writeHandler(
   { writer, limits, defaultAck, hasBroker = false, clock }: WriteHandlerParts,
 ): Handler {
   const bodies = new BodyReader(limits.bodyBytes, clock);
-  return async ({ request, query }) => {
+  return async ({ request, query, trace }) => {
     const wanted = parseAck(query, defaultAck, hasBroker);
     const record = readRecord(await bodies.read(request), limits, clock.now());
-    const { entry, ack } = await writer.write(record, wanted);
+    const write = trace === undefined ? record : { ...record, trace: trace.context };
+    const { entry, ack } = await writer.write(write, wanted);
     const id = writeId(entry);
     const headers: Record<string, string> = { ...TEXT_HEADERS, "dsproxy-write-id": id };
     // The others are always what was asked for, so that nothing has to be told of them.

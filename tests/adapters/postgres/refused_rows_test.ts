@@ -87,6 +87,35 @@ Deno.test("a table without a partition for now takes no row, and nothing is dead
     });
   }));
 
+Deno.test("what a trigger says of a row is kept with the row, and not in why the table takes none", () =>
+  withDatabase(async (url) => {
+    await execute(
+      url,
+      `${ORIGINAL}; create function f() returns trigger language plpgsql as
+      $$ begin raise 'no % today', new.value; end $$;
+      create trigger t before insert on user_data for each row execute function f()`,
+    );
+    await withStore(url, async (store, { deadLetters }) => {
+      await store.open(SOURCE);
+      const secret = crypto.randomUUID();
+      const batch = [entry(1, { value: secret }), entry(2, { value: secret })];
+      await assert.rejects(store.put(SOURCE, batch, 0), (error: StoreRefusesError) => {
+        assert.match(error.message, /takes no row at all: a trigger or a function.*P0001/);
+        assert.ok(!error.message.includes(secret));
+        return error.code === "P0001";
+      });
+      await execute(
+        url,
+        `create or replace function f() returns trigger language plpgsql as
+        $$ begin if new.value <> 'good' then raise 'no % today', new.value; end if;
+        return new; end $$`,
+      );
+      await store.put(SOURCE, [...batch, entry(3, { value: "good" })], 0);
+      const [letter] = await deadLetters.list(1);
+      assert.equal(letter!.message, `no ${secret} today`);
+    });
+  }));
+
 Deno.test("a lone row is refused for itself where rows of its kind went in before", () =>
   withDatabase(async (url) => {
     await execute(url, `${ORIGINAL}; insert into user_data values ('old', 'not as wanted', 1)`);

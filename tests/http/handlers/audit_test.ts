@@ -1,19 +1,22 @@
 import assert from "node:assert/strict";
 import { AppError, StoreUnavailableError } from "../../../src/errors.ts";
 import { auditHandlers } from "../../../src/http/handlers/audit.ts";
+import { Log } from "../../../src/telemetry/log.ts";
 
 const context = (query = "") => ({
   request: new Request("http://localhost/"),
   query,
   pathParameter: "",
+  door: "network" as const,
 });
+const LOG = new Log("error", "json", () => {});
 const QUERY = "source=0123456789ab&first=1&last=2&reason=known";
 const refusedAs = (code: string) => (error: unknown) =>
   error instanceof AppError && error.code === code;
 
 function over(auditor: Partial<NonNullable<Parameters<typeof auditHandlers>[0]>>) {
   const unasked = () => Promise.reject(new Error("nobody should have asked"));
-  return auditHandlers({ report: unasked, accept: unasked, ...auditor });
+  return auditHandlers({ report: unasked, accept: unasked, ...auditor }, LOG);
 }
 
 Deno.test("a store that is away is 503; a defect passes on as what it is", async () => {
@@ -31,7 +34,7 @@ Deno.test("a store that is away is 503; a defect passes on as what it is", async
 });
 
 Deno.test("a store that cannot be audited says so", async () => {
-  const { showAudit, acceptGap } = auditHandlers(undefined);
+  const { showAudit, acceptGap } = auditHandlers(undefined, LOG);
   for (const handler of [showAudit, acceptGap]) {
     await assert.rejects(async () => await handler(context(QUERY)), refusedAs("no-such-path"));
   }

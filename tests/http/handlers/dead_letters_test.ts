@@ -3,6 +3,7 @@ import type { Entry } from "../../../src/domain.ts";
 import { AppError, RejectedRowError, StoreUnavailableError } from "../../../src/errors.ts";
 import { deadLetterHandlers } from "../../../src/http/handlers/dead_letters.ts";
 import type { DeadLetters } from "../../../src/ports/dead_letters.ts";
+import { Log } from "../../../src/telemetry/log.ts";
 
 const ID = "0123456789ab-1";
 
@@ -15,10 +16,17 @@ function handlersOver(deadLetters: Partial<DeadLetters>) {
       return Promise.resolve();
     },
   };
-  return { handlers: deadLetterHandlers(deadLetters as DeadLetters, cache), forgotten };
+  const lines: string[] = [];
+  const log = new Log("info", "json", (line) => lines.push(line));
+  return { handlers: deadLetterHandlers(deadLetters as DeadLetters, cache, log), forgotten, lines };
 }
 
-const context = { request: new Request("http://localhost/"), query: "", pathParameter: ID };
+const context = {
+  request: new Request("http://localhost/"),
+  query: "",
+  pathParameter: ID,
+  door: "admin-socket",
+} as const;
 const refusedAs = (code: string) => (error: unknown) =>
   error instanceof AppError && error.code === code;
 

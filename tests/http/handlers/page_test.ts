@@ -5,7 +5,12 @@ import { pageHandlers } from "../../../src/http/handlers/page.ts";
 const { root, page, pageFile } = pageHandlers(true);
 
 function contextOf(headers: HeadersInit = {}, pathParameter = "") {
-  return { request: new Request("http://localhost/", { headers }), query: "", pathParameter };
+  return {
+    request: new Request("http://localhost/", { headers }),
+    query: "",
+    pathParameter,
+    door: "network",
+  } as const;
 }
 
 function isNoSuchPath(error: unknown): boolean {

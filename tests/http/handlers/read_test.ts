@@ -31,7 +31,7 @@ async function read(entry: Entry | undefined, headers: Record<string, string> = 
   });
   const request = new Request("http://localhost/read", { headers });
   const query = `user_id=${encodeURIComponent(OURS.userId)}`;
-  const response = await handler({ request, query, pathParameter: "" });
+  const response = await handler({ request, query, pathParameter: "", door: "network" });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 

@@ -39,7 +39,7 @@ async function statusOf(
   });
   const request = new Request(`http://localhost/writes/${id}`);
   try {
-    const response = await handler({ request, query: "", pathParameter: id });
+    const response = await handler({ request, query: "", pathParameter: id, door: "network" });
     assert.equal(response.status, 200);
     assert.deepEqual(asked, [id], "the intake is asked for this run and number");
     return { text: await response.text() };

@@ -32,7 +32,7 @@ async function answerTo(
     clock,
   });
   const request = new Request("http://localhost/write", { method: "POST", body });
-  const response = await handler({ request, query, pathParameter: "" });
+  const response = await handler({ request, query, pathParameter: "", door: "network" });
   return { asked, response, text: await response.text(), nowMs: clock.now() };
 }
 
