@@ -18,7 +18,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Applied, EntryGroup, GroupStore } from "../ports/group_store.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { ProcessTrace, Tracing } from "../telemetry/tracing.ts";
+import { type ProcessTrace, toldAfter, type Tracing } from "../telemetry/tracing.ts";
 
 export interface ApplierOptions {
   /** A flush starts as soon as this many rows wait … */
@@ -203,10 +203,7 @@ export class Applier {
       return await this.#applyApart(batch, error);
     }
     this.#report(batch, applied);
-    const fold = flush?.after("fold");
-    await this.#fold(batch);
-    fold?.end();
-    flush?.end();
+    await toldAfter(flush, "fold", this.#fold(batch));
     for (const one of batch) {
       one.trace?.end();
       metrics.receivedMessages.inc({ outcome: "applied" });

@@ -131,6 +131,24 @@ export async function toldFlush<T extends object>(
   }
 }
 
+/** Waits for what is done after a flush, which it ends, whatever comes of it. */
+export async function toldAfter(
+  flush: FlushTrace | undefined,
+  what: Parameters<FlushTrace["after"]>[0],
+  work: Promise<void>,
+): Promise<void> {
+  const step = flush?.after(what);
+  try {
+    await work;
+  } catch (error) {
+    step?.fail(error);
+    throw error;
+  } finally {
+    step?.end();
+    flush?.end();
+  }
+}
+
 /** Waits for a look-up; of a sampled request it tells how long that took, unless it was there. */
 export function told<T>(
   trace: RequestTrace | undefined,
