@@ -162,12 +162,8 @@ class Application implements App {
       ...(config.cache.kind !== "memory" && { sharing: namespace }),
       onForget: (userId) => lastKnown.forget(userId),
     });
-    const [metrics, log, store, tracing] = [
-      this.#metrics,
-      this.#log,
-      this.#store,
-      this.#tracing,
-    ];
+    const [metrics, log, store] = [this.#metrics, this.#log, this.#store];
+    const tracing = this.#tracing;
     if (store.audit !== undefined) {
       const findings = new AuditFindings({ metrics, log });
       this.#audit = { findings, auditor: new Auditor(store.audit, clock, findings) };
