@@ -1,6 +1,6 @@
 /**
- * `deno task bench:traces [--rounds N] [--before CHECKOUT]`: what tracing costs who writes and reads.
- * The service on PostgreSQL and Redis with tracing off, and with parts of the requests sampled, in
+ * `deno task bench:traces [--rounds N] [--before CHECKOUT]`: what tracing costs who writes and who
+ * reads. The service on PostgreSQL and Redis with tracing off, and with parts of the requests sampled, in
  * turn, under `wrk`; with `--before` beside a checkout that has no tracing at all. Writes
  * docs/traces_results.md.
  */
@@ -151,10 +151,10 @@ const found = await inTurn(sides, rounds, measure);
 const lines = [
   "# What tracing costs",
   "",
-  `Written by \`deno task bench:traces\` (Deno ${Deno.version.deno}, PostgreSQL and Redis, ${LOAD.connections} ` +
-  `connections, ${rounds} rounds of ${LOAD.seconds} s, sides in turn). Nothing here is typed by hand. Figures ` +
-  "are median (least..most); `/ off` is the ratio to tracing off in the same round; µs are of the processors, by " +
-  "the service alone.",
+  `Written by \`deno task bench:traces\` (Deno ${Deno.version.deno}, PostgreSQL and Redis, ` +
+  `${LOAD.connections} connections, ${rounds} rounds of ${LOAD.seconds} s, sides in turn). ` +
+  "Nothing here is typed by hand. Figures are median (least..most); `/ off` is the ratio to " +
+  "tracing off in the same round; µs are of the processors, by the service alone.",
   "",
   "| tracing | writes/s | / off | µs a write | / off | hot reads/s | / off | µs a read | / off " +
   "| MiB resident | / off |",

@@ -2,41 +2,31 @@
  * This is the composition root: it makes the parts that the configuration asks for, and the service
  * that lives by them.
  */
+import { type Caching, makeCaching } from "./caching.ts";
 import { AuditFindings } from "./cluster/audit_findings.ts";
 import { Auditor } from "./cluster/auditor.ts";
 import type { Leadership } from "./cluster/leadership.ts";
-import { boundFlushes } from "./cluster/flush_bound.ts";
-import { type Config, storePlace } from "./config/config.ts";
+import type { Config } from "./config/config.ts";
 import { withDeadline } from "./deadline.ts";
 import { DeliveryWay } from "./delivery_way.ts";
 import { denoFileSystem, type JournalFileSystem } from "./disk/file_system.ts";
 import { type Breakers, makeBreakers } from "./guarding/breakers.ts";
-import { cacheFaults } from "./guarding/cache_faults.ts";
-import { FirstContact } from "./guarding/first_contact.ts";
-import { GuardedCache } from "./guarding/guarded_cache.ts";
-import { guardStore } from "./guarding/guarded_store.ts";
 import { checkStoreBinding, openStoreBinding } from "./guarding/store_binding.ts";
-import { StoreFaults } from "./guarding/store_faults.ts";
-import { StoreGate } from "./guarding/store_gate.ts";
 import { HttpFront } from "./http_front.ts";
 import { makeLeadership } from "./leading.ts";
 import { openJournal } from "./journal/journal.ts";
 import { journalObserver } from "./journal_observer.ts";
 import { PauseSwitch } from "./pause_switch.ts";
-import { type Broker, createCache, createFlushSlots, loadBroker, loadStore } from "./parts.ts";
-import type { Cache } from "./ports/cache.ts";
+import { type Broker, loadBroker, loadStore } from "./parts.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { IntakeListener } from "./ports/intake.ts";
-import type { StorePorts } from "./ports/store.ts";
-import { CacheClient } from "./reading/cache_client.ts";
-import { CacheNamespace } from "./reading/cache_namespace.ts";
 import { openCacheNote } from "./reading/cache_note.ts";
-import { LastKnown } from "./reading/last_known.ts";
 import type { Asked } from "./readiness.ts";
 import { Service } from "./service.ts";
 import { serviceGauges } from "./service_gauges.ts";
 import type { JournalPorts } from "./service_parts.ts";
 import { Steering } from "./steering.ts";
+import { makeStoring, type Storing } from "./storing.ts";
 import { peersOf } from "./traced_peers.ts";
 import { loadTracing } from "./telemetry/load_tracing.ts";
 import { ClockWatch } from "./telemetry/clock_watch.ts";
@@ -100,14 +90,11 @@ class Application implements App {
   readonly #metrics: Metrics;
   readonly #breakers: Breakers;
   readonly #tracing: Tracing;
-  readonly #store: StorePorts;
-  readonly #cache: CacheClient;
-  readonly #unguardedCache: Cache;
+  readonly #storing: Storing;
+  readonly #caching: Caching;
   readonly #audit: { readonly findings: AuditFindings; readonly auditor: Auditor } | undefined;
   readonly #front: HttpFront;
   readonly #clockWatch: ClockWatch;
-  readonly #gate: StoreGate;
-  readonly #firstContact: FirstContact;
   readonly #way: DeliveryWay;
   readonly #pausing = new PauseSwitch();
   readonly #leadership: Leadership;
@@ -133,45 +120,14 @@ class Application implements App {
     this.#breakers = makeBreakers(this.#log, clock);
     this.#metrics = this.#makeMetrics();
     this.#tracing = makeTracing({ clock, metrics: this.#metrics, log: this.#log });
-    this.#gate = new StoreGate(storePlace(config.store), this.#log);
-    const unguarded = makeStore({
-      // A worker has no directory that could belong to another store.
-      ...(config.role !== "worker" && { gate: this.#gate }),
-      onIndexFault: (error) =>
-        this.#log.warn("The index for reads could not be made; it is tried again", {
-          event: "index-failed",
-          error,
-        }),
-    });
-    this.#store = this.#bound(guardStore(
-      unguarded,
-      { store: this.#breakers.store, reads: this.#breakers["store-reads"] },
-      new StoreFaults(this.#metrics, this.#log, clock).note,
-    ));
-    this.#firstContact = new FirstContact(unguarded.store, clock, this.#log);
+    const seen = { clock, metrics: this.#metrics, log: this.#log };
+    this.#storing = makeStoring(config, { makeStore, breakers: this.#breakers, ...seen });
+    const { store, firstContact } = this.#storing;
     this.#clockWatch = new ClockWatch({ clock, log: this.#log, steps: this.#metrics.clockSteps });
-    const namespace = new CacheNamespace(this.#store.identity, clock);
-    const lastKnown = new LastKnown(config.cache.ttlMs, clock);
-    const onFault = cacheFaults(this.#metrics, this.#log, clock, this.#breakers.cache);
-    this.#unguardedCache = createCache(config, {
-      namespace: () => namespace.text,
-      onFault,
-      onNotice: (message) => this.#log.warn(message, { event: "cache-limited" }),
-    }, clock);
-    this.#cache = new CacheClient({
-      cache: new GuardedCache(this.#unguardedCache, this.#breakers.cache),
-      ttlMs: config.cache.ttlMs,
-      clock,
-      onFault,
-      ...(config.cache.kind !== "memory" && { sharing: namespace }),
-      onForget: (userId) => lastKnown.forget(userId),
-    });
-    const [metrics, log, store, tracing] = [
-      this.#metrics,
-      this.#log,
-      this.#store,
-      this.#tracing,
-    ];
+    const breaker = this.#breakers.cache;
+    this.#caching = makeCaching(config, { identity: store.identity, breaker, ...seen });
+    const { cache, namespace } = this.#caching;
+    const [metrics, log, tracing] = [this.#metrics, this.#log, this.#tracing];
     const pausing = this.#pausing;
     const steering = this.#steering = new Steering({
       pausing,
@@ -188,27 +144,24 @@ class Application implements App {
     const breakers = this.#breakers;
     const dashboard = makeDashboard(config, {
       ...{ service, leadership, breakers, pausing, store, identity, clock, metrics, log },
-      firstContact: this.#firstContact,
-      name: () => this.#name,
+      ...{ firstContact, name: () => this.#name },
     });
     this.#front = new HttpFront(config, {
-      ...{ dashboard, store, cache: this.#cache, steering, clock, metrics, log, tracing },
+      ...{ dashboard, store, cache, steering, clock, metrics, log, tracing },
       auditor: this.#audit?.auditor,
       asked: () => this.#asked(),
     });
     this.#leadership = makeLeadership(config, {
-      ...{ store, cache: this.#cache, audit: this.#audit, ...surroundings, metrics, log, tracing },
+      ...{ store, cache, audit: this.#audit, ...surroundings, metrics, log, tracing },
       identity,
       name: () => this.#name,
       instance: () => this.#service instanceof Service ? this.#service.status?.instance : "",
     });
     this.#way = new DeliveryWay(config, {
       ...{ broker, store, pausing, ...surroundings, metrics, log, tracing },
-      storeIdentity: () => this.#gate.expected,
+      storeIdentity: () => this.#storing.gate.expected,
     });
-    this.#service = config.role === "worker"
-      ? this.#makeWorker()
-      : this.#makeService(namespace, lastKnown);
+    this.#service = config.role === "worker" ? this.#makeWorker() : this.#makeService();
   }
 
   async start(): Promise<string> {
@@ -229,17 +182,11 @@ class Application implements App {
     return this.#service.stop();
   }
 
-  #bound(store: StorePorts): StorePorts {
-    const { clock } = this.surroundings;
-    const [metrics, log] = [this.#metrics, this.#log];
-    const slots = createFlushSlots(this.config, clock, { metrics, log });
-    return boundFlushes(store, { slots, clock, metrics });
-  }
-
-  #makeService(namespace: CacheNamespace, lastKnown: LastKnown): Service {
+  #makeService(): Service {
     const { config } = this;
     const { clock } = this.surroundings;
-    const [metrics, log, store] = [this.#metrics, this.#log, this.#store.store];
+    const [metrics, log, store] = [this.#metrics, this.#log, this.#storing.store.store];
+    const { cache, namespace, lastKnown, load } = this.#caching;
     return new Service({
       front: this.#front,
       openJournal: (listener) => this.#openJournal(listener),
@@ -248,7 +195,7 @@ class Application implements App {
       store,
       makeSink: (run) => this.#way.makeSink(run),
       openForwarding: (journal) => this.#way.openForwarding(journal),
-      cache: this.#cache,
+      cache,
       // Copies that are kept in this process alone are nobody else's concern, so nobody is told of
       // them.
       ...(config.cache.kind !== "memory" && { namespace }),
@@ -259,7 +206,7 @@ class Application implements App {
       ...{ clock, metrics, log, tracing: this.#tracing },
       random: Math.random,
       attendants: [
-        this.#firstContact,
+        this.#storing.firstContact,
         new LoopLag(clock, metrics),
         {
           start: () => this.#clockWatch.start(this.#lastAcceptedMs),
@@ -275,8 +222,8 @@ class Application implements App {
         await checkStoreBinding(config.dataDir, config.store.kind);
       },
       admitStore: () => this.#admitStore(),
-      onStoreRefuses: () => this.#firstContact.start(),
-      observe: (event) => event === "journal open" && this.#loadCache(),
+      onStoreRefuses: () => this.#storing.firstContact.start(),
+      observe: (event) => event === "journal open" && load(),
     });
   }
 
@@ -286,11 +233,11 @@ class Application implements App {
     if (applier === undefined) throw new Error("A worker needs a broker");
     return new WorkerService({
       front: this.#front,
-      store: this.#store.store,
-      cache: this.#cache,
+      store: this.#storing.store.store,
+      cache: this.#caching.cache,
       applier,
       attendants: [
-        this.#firstContact,
+        this.#storing.firstContact,
         new LoopLag(clock, this.#metrics),
         ...attendants,
         this.#tracing,
@@ -321,9 +268,9 @@ class Application implements App {
 
   async #admitStore(): Promise<void> {
     const { dataDir, store } = this.config;
-    this.#gate.binding = await openStoreBinding(dataDir, store.kind);
-    await this.#gate.check(() =>
-      withDeadline(this.#store.store.ping(), WRONG_STORE_LIMIT_MS, "The store")
+    this.#storing.gate.binding = await openStoreBinding(dataDir, store.kind);
+    await this.#storing.gate.check(() =>
+      withDeadline(this.#storing.store.store.ping(), WRONG_STORE_LIMIT_MS, "The store")
     );
     const left = this.#service.status?.depth ?? 0;
     if (left > 0) {
@@ -341,7 +288,7 @@ class Application implements App {
         clock,
         breakers: this.#breakers,
         asked: () => this.#asked(),
-        deadLetters: () => this.#store.deadLetters.count(),
+        deadLetters: () => this.#storing.store.deadLetters.count(),
         leads: () => this.#leadership.leads,
       }),
       clock.now(),
@@ -351,17 +298,9 @@ class Application implements App {
   #asked(): Asked {
     return {
       service: this.#service,
-      firstContact: this.#firstContact,
+      firstContact: this.#storing.firstContact,
       steering: this.#steering,
       leadership: this.config.role === "worker" ? STANDS_ASIDE : this.#leadership,
     };
-  }
-
-  /**
-   * Loads the cache while the store is waited for, when whoever asks whether this lives has an
-   * answer already. What goes wrong is told as any fault of the cache.
-   */
-  #loadCache(): void {
-    this.#unguardedCache.token().catch(() => {});
   }
 }

@@ -64,6 +64,8 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "cluster dashboard intake reading steering telemetry",
     doors: "server handlers/* admin_socket routes",
   },
+  caching: { from: "config guarding parts reading telemetry", doors: "caching" },
+  storing: { from: "cluster config guarding parts telemetry", doors: "storing" },
   service_gauges: { from: "config http readiness telemetry", doors: "service_gauges" },
   readiness: { from: "http service_parts", doors: "readiness" },
   http_front: {

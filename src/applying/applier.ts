@@ -21,7 +21,7 @@ import { FlushOutage } from "../telemetry/flush_outage.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { RefusedRowsLog } from "../telemetry/refused_rows_log.ts";
-import type { Tracing } from "../telemetry/tracing.ts";
+import { toldAfter, type Tracing } from "../telemetry/tracing.ts";
 import { type BuriedOutcome, MisplacedLog } from "./misplaced_log.ts";
 import { rowsOf, type Waiting, WaitingGroups } from "./waiting_groups.ts";
 
@@ -224,10 +224,7 @@ export class Applier {
       return await this.#applyApart(batch, error);
     }
     this.#report(batch, applied);
-    const fold = flush?.after("fold");
-    await this.#fold(batch);
-    fold?.end();
-    flush?.end();
+    await toldAfter(flush, "fold", this.#fold(batch));
     for (const one of batch) {
       one.trace?.end();
       metrics.receivedMessages.inc({ outcome: "applied" });

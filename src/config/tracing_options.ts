@@ -1,6 +1,6 @@
 /**
- * The part of the table of options that says what is traced, and to whom that is told. The names are
- * those of OpenTelemetry, with their meaning.
+ * The part of the table of options that says what is traced, and to whom that is told. The names
+ * are those of OpenTelemetry, with their meaning.
  */
 import type { Option } from "./option.ts";
 import { oneOf, pathText } from "./parsers.ts";

@@ -1,7 +1,7 @@
 /** Reads the values of OpenTelemetry's variables. */
 import { InvalidValue } from "./parsers.ts";
 
-/** Reads `http://host:4318/path`; a query or a login is refused, as header fields are for secrets. */
+/** Reads `http://host:4318/path`. A query or a login is refused: header fields are for secrets. */
 export function otlpUrl(value: string): string {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol) || url.hostname === "") {

@@ -11,7 +11,7 @@ import type { Delivered, Sink } from "../ports/sink.ts";
 import type { Batch, Source } from "../ports/source.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { Tracing } from "../telemetry/tracing.ts";
+import { toldAfter, type Tracing } from "../telemetry/tracing.ts";
 import type { CacheFeed } from "./cache_feed.ts";
 import { SentAhead } from "./sent_ahead.ts";
 import { reportWentBack } from "./went_back.ts";
@@ -203,11 +203,7 @@ export class Delivery {
   async #settle(batch: Batch, delivered: Delivered): Promise<void> {
     const flush = this.parts.tracing?.flushOf(delivered);
     this.parts.feed.leaveTo(batch);
-    const update = flush?.after("update cache");
-    await this.#updateCache(batch, delivered);
-    update?.end();
-    // It is told without what follows, which is no part of what the store and the cache do.
-    flush?.end();
+    await toldAfter(flush, "update cache", this.#updateCache(batch, delivered));
     // This comes before intake lets go of it: who finds it no longer pending must find it in the
     // store.
     await this.#source.settle(batch);

@@ -1,6 +1,6 @@
 /**
- * Has the names by which spans are told, as OpenTelemetry's semantic conventions have them. Those of
- * HTTP and databases are stable; those of messaging are not, and may change with a release of this.
+ * Has the names by which spans are told, as OpenTelemetry's semantic conventions have them. Those
+ * of HTTP and databases are stable; those of messaging are not, and may change with a release.
  */
 
 /** Stable. */

@@ -1,8 +1,8 @@
 /**
  * Says what of a request is told as spans: the seam between what the service does and whoever
- * carries the spans away. Whether a request is told at all is decided once, when it comes in, before
- * anything is made; what it writes carries its context on, through journal and broker. Where nothing
- * is traced, {@link NO_TRACING} stands in, which makes nothing.
+ * carries the spans away. Whether a request is told at all is decided once, when it comes in,
+ * before anything is made; what it writes carries its context on, through journal and broker. Where
+ * nothing is traced, {@link NO_TRACING} stands in, which makes nothing.
  */
 import type { Entry } from "../domain.ts";
 import type { TraceContext } from "../trace_context.ts";
@@ -94,7 +94,6 @@ export interface Tracing {
 
 export const NO_TRACING: Tracing = {
   request: () => undefined,
-  // Nothing is sampled here: a context comes from a run before this one, or from elsewhere.
   commit: () => ({ durable: () => {}, withdrawn: () => {} }),
   flush: () => undefined,
   flushOf: () => undefined,
@@ -128,6 +127,24 @@ export async function toldFlush<T extends object>(
   } catch (error) {
     flush?.failed(error);
     throw error;
+  }
+}
+
+/** Waits for what is done after a flush, which it ends, whatever comes of it. */
+export async function toldAfter(
+  flush: FlushTrace | undefined,
+  what: Parameters<FlushTrace["after"]>[0],
+  work: Promise<void>,
+): Promise<void> {
+  const step = flush?.after(what);
+  try {
+    await work;
+  } catch (error) {
+    step?.fail(error);
+    throw error;
+  } finally {
+    step?.end();
+    flush?.end();
   }
 }
 

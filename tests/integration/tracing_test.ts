@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { setUp } from "../scaled/layout.ts";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
 import { newTraceparent, OtlpReceiver, type ReceivedSpan } from "../support/otlp_receiver.ts";
+import { FaultProxy } from "../support/fault_proxy.ts";
 import { createDatabase } from "../support/postgres.ts";
 import { sharedRedisUrl } from "../support/redis.ts";
 import { freePort } from "../support/services.ts";
@@ -61,14 +62,15 @@ Deno.test("one trace goes from POST to COMMIT, through API server, broker and wo
   for (const place of set.layout.places) await place.stop();
 });
 
-Deno.test("a trace survives a crash between the acknowledgement and the flush", async () => {
+Deno.test("a trace survives a crash before the flush, and tells of an outage of the database", async () => {
   await using receiver = new OtlpReceiver();
   const database = await createDatabase();
+  await using proxy = FaultProxy.to(Number(new URL(database.url).port));
   const dataDir = await Deno.makeTempDir({ prefix: "dsproxy-traced-" });
   const settings = {
     ...receiver.settings,
     DATA_DIR: dataDir,
-    DATABASE_URL: database.url,
+    DATABASE_URL: proxy.urlOf(database.url),
     REDIS_URL: sharedRedisUrl(),
     CACHE_PREFIX: `test-${crypto.randomUUID()}:`,
   };
@@ -87,6 +89,7 @@ Deno.test("a trace survives a crash between the acknowledgement and the flush", 
     const batch = await receiver.trace(insert.links[0]!.traceId, "flush");
     assert.equal(one(batch, "EVALSHA").attributes["db.system.name"], "redis");
     await onlyWhatIsSampledIsTold(server, receiver);
+    await anOutageIsTold(server, receiver, proxy);
     assertNothingPrivate(receiver);
     await server.stop();
   } finally {
@@ -124,6 +127,26 @@ async function onlyWhatIsSampledIsTold(server: Dsproxy, receiver: OtlpReceiver):
   assert.equal(count(), before + 1);
   const others = receiver.spans.filter(({ traceId }) => traceId === unsampled.traceId);
   assert.deepEqual(others, []);
+}
+
+async function anOutageIsTold(
+  server: Dsproxy,
+  receiver: OtlpReceiver,
+  proxy: FaultProxy,
+): Promise<void> {
+  const { traceId, field } = newTraceparent();
+  proxy.weather = "refuse";
+  proxy.cut();
+  await write(server, field);
+  const [failed] = (await receiver.trace(traceId, "INSERT user_data"))
+    .filter(({ name }) => name === "INSERT user_data");
+  assert.ok(failed!.isError);
+  assert.match(String(failed!.attributes["error.type"]), /^Store\w+Error$/);
+  proxy.weather = "pass";
+  await eventually("an INSERT after the outage", () => {
+    const all = receiver.spans.filter((span) => span.traceId === traceId && span.kind === 3);
+    return Promise.resolve(all.some(({ isError }) => !isError));
+  });
 }
 
 Deno.test("while the receiver is away writes go on, which is told once, and spans are counted", async () => {

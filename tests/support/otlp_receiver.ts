@@ -1,6 +1,6 @@
 /**
- * A receiver of OTLP over HTTP. It keeps the spans that it is sent as JSON; what comes as protobuf it
- * takes, and keeps as text.
+ * A receiver of OTLP over HTTP. It keeps the spans that it is sent as JSON; what comes as protobuf
+ * it takes, and keeps as text.
  */
 import assert from "node:assert/strict";
 import { eventually } from "./dsproxy.ts";

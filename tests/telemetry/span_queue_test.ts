@@ -64,7 +64,7 @@ Deno.test("spans wait for one another, and a full batch does not", async () => {
   assert.deepEqual([counts.exported, clock.timers], [515, 0]);
 });
 
-Deno.test("behind a receiver that does not answer a bounded number waits, the rest is counted", async () => {
+Deno.test("behind a silent receiver a bounded number waits, and the rest is counted", async () => {
   const { clock, exporter, counts, queue, add } = setUp();
   add(512 + SPANS_MAX + 7);
   assert.deepEqual([exporter.batches.length, queue.isFull, counts.dropped], [1, true, 7]);
@@ -100,7 +100,7 @@ Deno.test("a stop exports what waits, and takes nothing afterwards", async () =>
   assert.equal(clock.timers, 0);
 });
 
-Deno.test("a stop waits for a moment for a receiver, and not at all for one that was away", async () => {
+Deno.test("a stop waits a moment for a receiver, and not at all for one that was away", async () => {
   const hanging = setUp();
   hanging.add(1);
   let isStopped = false;

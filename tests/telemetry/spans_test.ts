@@ -61,7 +61,7 @@ function contexts(count: number): TraceContext[] {
   return Array.from({ length: count }, (_, i) => ({ traceId: `t${i}`, spanId: "s" }));
 }
 
-Deno.test("what clients invent is not told: neither path nor method; machines' requests are not at all", () => {
+Deno.test("neither a path nor a method that clients invent is told, and no request of machines", () => {
   const { maker, spans } = setUp();
   spans.request(() => null, "BREW", undefined)!.answered(404);
   assert.equal(maker.spans[0]!.name, "HTTP");

@@ -303,7 +303,7 @@ Deno.test("a COPY whose client is gone without a word does not keep its mark loc
     try {
       await client.query("begin; select from dsproxy_marks for update");
       client.query(new StalledCopy("copy user_data (user_id) from stdin", () => {}));
-      await assert.rejects(store.put(SOURCE, [entry(1)], 0), /lock timeout/);
+      await assert.rejects(store.put(SOURCE, [entry(1)], 0), /a lock was not had in time/);
       await eventually("the lock is given up", async () => {
         const result = await store.put(SOURCE, [entry(1)], 0).catch(() => undefined);
         return result !== undefined;
