@@ -25,8 +25,13 @@ const HARMFUL = "<img src=x onerror=alert(1)>";
 
 Deno.test("the page tells how it stands, and what is done there is done", async (t) => {
   await using resources = new AsyncDisposableStack();
-  const [world, chromium] = await Promise.all([DemoWorld.start(freePort()), Chromium.start()])
-    .then(([world, chromium]) => [resources.use(world), resources.use(chromium)] as const);
+  const starting = [DemoWorld.start(freePort()), Chromium.start()] as const;
+  // Both are waited for, so that none is left behind when the other one does not start.
+  const [one, other] = await Promise.allSettled(starting);
+  for (const each of [one, other]) {
+    if (each.status === "fulfilled") resources.use<AsyncDisposable>(each.value);
+  }
+  const [world, chromium] = await Promise.all(starting);
   const context = await chromium.browser.newContext({ viewport: WIDE });
   const visitor = await Visitor.at(context, `${world.url}/`);
   const { page } = visitor;
@@ -78,7 +83,7 @@ Deno.test("the page tells how it stands, and what is done there is done", async 
     await Promise.all([visitor, ...tabs].map((tab) => tab.isUpdated()));
     assert.equal(await world.service.metric("dsproxy_viewers"), 1);
     for (const tab of tabs) {
-      assert.deepEqual(tab.takeComplaints(), []);
+      assert.deepEqual([...tab.takeComplaints(), ...tab.foreign], []);
       await tab.page.close();
     }
     await page.bringToFront();
@@ -190,7 +195,7 @@ Deno.test("the page tells how it stands, and what is done there is done", async 
       assert.equal(await visitor.text("#connection-text"), "connection lost, retrying …");
       await visitor.sees("#now-heading", "Now");
       await visitor.isAccessible("the server is not heard");
-    await screenshot(page, "unheard");
+      await screenshot(page, "unheard");
       await world.startService();
       await visitor.isTold("well", WELL);
       await page.locator("#try-read").click();

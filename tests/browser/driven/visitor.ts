@@ -25,8 +25,9 @@ export class Visitor {
       if (["error", "warning"].includes(message.type())) visitor.complaints.push(message.text());
     });
     page.on("pageerror", (error) => visitor.complaints.push(String(error)));
+    const { origin } = new URL(url);
     page.on("request", (request) => {
-      if (!request.url().startsWith(url)) visitor.foreign.push(request.url());
+      if (new URL(request.url()).origin !== origin) visitor.foreign.push(request.url());
     });
     await page.goto(url);
     return visitor;
