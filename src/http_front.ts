@@ -11,6 +11,7 @@ import type { Dashboard } from "./dashboard/dashboard.ts";
 import { eventsHandler } from "./http/handlers/events.ts";
 import { healthHandler } from "./http/handlers/health.ts";
 import { metricsHandler } from "./http/handlers/metrics.ts";
+import { pageHandlers } from "./http/handlers/page.ts";
 import { readHandler } from "./http/handlers/read.ts";
 import { type SteeringHandlers, steeringHandlers } from "./http/handlers/steering.ts";
 import { workerHandlers } from "./http/handlers/worker.ts";
@@ -61,6 +62,7 @@ export class HttpFront implements Front {
   async listen(): Promise<string> {
     const { asked, dashboard, metrics } = this.parts;
     this.#server.mount({
+      ...pageHandlers(dashboard !== undefined),
       events: eventsHandler(dashboard),
       metrics: metricsHandler(metrics),
       live: healthHandler([]),

@@ -47,7 +47,7 @@ const ROOMS: Readonly<Record<string, { readonly from: string; readonly doors: st
     from: "cluster delivery disk forwarding guarding journal reading telemetry",
     doors: "adoption",
   },
-  dashboard: { from: "telemetry", doors: "dashboard compose snapshot wording" },
+  dashboard: { from: "telemetry", doors: "bundled_page dashboard compose snapshot wording" },
   service_parts: { from: "intake reading delivery forwarding telemetry", doors: "service_parts" },
   closing_list: { from: "telemetry", doors: "closing_list" },
   outbound: { from: "delivery forwarding service_parts", doors: "outbound" },

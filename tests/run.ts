@@ -6,6 +6,7 @@
  */
 import { stripVTControlCharacters } from "node:util";
 import {
+  CHROMIUM,
   installed,
   installMissing,
   NGINX,
@@ -37,7 +38,7 @@ interface Services {
 }
 
 async function startServices(): Promise<Services> {
-  const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX, PROMETHEUS];
+  const wanted: readonly Program[] = [POSTGRES, REDIS, PGBOUNCER, NGINX, CHROMIUM, PROMETHEUS];
   await installMissing(
     wanted.filter(({ urlVariable }) => urlVariable === undefined || !Deno.env.get(urlVariable)),
   );

@@ -5,11 +5,17 @@
 import type { AuditHandlers } from "./handlers/audit.ts";
 import type { DeadLetterSweepHandlers } from "./handlers/dead_letter_sweeps.ts";
 import type { DeadLetterHandlers } from "./handlers/dead_letters.ts";
+import type { PageHandlers } from "./handlers/page.ts";
 import type { SteeringHandlers } from "./handlers/steering.ts";
 import type { Handler } from "./handler.ts";
 
 export interface Handlers
-  extends DeadLetterHandlers, DeadLetterSweepHandlers, AuditHandlers, SteeringHandlers {
+  extends
+    DeadLetterHandlers,
+    DeadLetterSweepHandlers,
+    AuditHandlers,
+    SteeringHandlers,
+    PageHandlers {
   readonly write: Handler;
   readonly writeStatus: Handler;
   readonly read: Handler;
@@ -36,6 +42,8 @@ export interface Route {
 }
 
 const OPEN: readonly Guard[] = ["cross-site"];
+/** A link on another site may lead to a page for people: what it does it asks for itself. */
+const LINKED: readonly Guard[] = [];
 const ADMIN: readonly Guard[] = ["cross-site", "admin-access"];
 
 export const ROUTES: readonly Route[] = [
@@ -165,6 +173,27 @@ export const ROUTES: readonly Route[] = [
     handler: "drain",
     guards: ADMIN,
     summary: "turn writes away, flush all, be not ready; answered as a flush",
+  },
+  {
+    method: "GET",
+    path: "/",
+    handler: "root",
+    guards: LINKED,
+    summary: "leads a browser to the dashboard",
+  },
+  {
+    method: "GET",
+    path: "/dashboard",
+    handler: "page",
+    guards: LINKED,
+    summary: "a live page for people: how it stands, and what to do",
+  },
+  {
+    method: "GET",
+    path: "/dashboard/{file}",
+    handler: "pageFile",
+    guards: LINKED,
+    summary: "what that page consists of",
   },
   {
     method: "GET",

@@ -58,6 +58,13 @@ export const PROMTOOL: Program = { ...PROMETHEUS, names: ["promtool"] };
 
 export const WRK: Program = { names: ["wrk"], folders: [], aptPackage: "wrk" };
 
+/** Debian's Chromium; a browser that a package manager of ours would bring is another one. */
+export const CHROMIUM: Program = {
+  names: ["chromium", "chromium-browser", "google-chrome"],
+  folders: [],
+  aptPackage: "chromium",
+};
+
 /**
  * Installs those that are missing, one after the other, where this process may: test files, which
  * run side by side, would get in each other's way. What cannot be installed is left to the tests
@@ -92,7 +99,8 @@ export async function installed(program: Program): Promise<string> {
   return now;
 }
 
-async function find(
+/** The full path of a program; undefined where this system has none. */
+export async function find(
   { names, folders }: Pick<Program, "names" | "folders">,
 ): Promise<string | undefined> {
   const onPath = (Deno.env.get("PATH") ?? "").split(":").filter((folder) => folder !== "");
