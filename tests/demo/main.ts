@@ -19,10 +19,11 @@ const { values: { minutes, "no-open": noOpen } } = parseArgs({
 });
 
 const startedMs = performance.now();
-const interrupted = new Promise<"interrupted">((resolve) => {
+const over = new Promise<"over">((resolve) => {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => resolve("interrupted"));
+    Deno.addSignalListener(signal, () => resolve("over"));
   }
+  setTimeout(() => resolve("over"), Number(minutes) * 60_000);
 });
 
 function say(line: string): void {
@@ -31,13 +32,13 @@ function say(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${time}  ${line}\n`));
 }
 
-/** @throws when it was interrupted: nothing more of the story is told then */
+/** @throws Over when the time is up, or it was interrupted: no more of the story is told then */
 async function pause(ms: number): Promise<void> {
   const waited = delay(ms).then(() => "waited" as const);
-  if (await Promise.race([waited, interrupted]) === "interrupted") throw new Interrupted();
+  if (await Promise.race([waited, over]) === "over") throw new Over();
 }
 
-class Interrupted extends Error {}
+class Over extends Error {}
 
 /** The usual port where it is free, so that the address is the one of the README. */
 function choosePort(): number {
@@ -69,7 +70,6 @@ function openPage(url: string): void {
 
 async function tell(world: DemoWorld): Promise<void> {
   const { store } = world;
-  const endsAt = performance.now() + Number(minutes) * 60_000;
   say(`The page: ${world.url}/dashboard`);
   say(`The admin key, for what the page can do: ${world.adminKey}`);
   openPage(`${world.url}/dashboard`);
@@ -91,9 +91,8 @@ async function tell(world: DemoWorld): Promise<void> {
     "The database takes long values now: type the admin key into the page, find the dead letter,",
   );
   say("and replay it.");
-  const restMs = endsAt - performance.now();
-  say(`That is all. It goes on for ${Math.max(0, Math.round(restMs / 1000))} s, or until Ctrl-C.`);
-  await pause(Math.max(0, restMs));
+  say(`That is all. It goes on until ${minutes} minutes are over, or until Ctrl-C.`);
+  await over;
 }
 
 async function main(): Promise<number> {
@@ -106,7 +105,7 @@ async function main(): Promise<number> {
   try {
     await tell(world);
   } catch (error) {
-    if (!(error instanceof Interrupted)) throw error;
+    if (!(error instanceof Over)) throw error;
   }
   say("Stopping, and removing what it has made.");
   return 0;

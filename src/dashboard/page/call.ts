@@ -8,7 +8,6 @@ export class Refused extends Error {
 }
 
 export interface Answer {
-  readonly status: number;
   readonly headers: Headers;
   readonly text: string;
 }
@@ -30,7 +29,7 @@ export async function call(path: string, init: RequestInit): Promise<Answer> {
   }
   const { status, headers } = response;
   if (status >= 400) throw new Refused(explain(status, text));
-  return { status, headers, text };
+  return { headers, text };
 }
 
 function explain(status: number, text: string): string {

@@ -190,6 +190,7 @@ Deno.test("the page tells how it stands, and what is done there is done", async 
       assert.equal(await visitor.text("#connection-text"), "connection lost, retrying …");
       await visitor.sees("#now-heading", "Now");
       await visitor.isAccessible("the server is not heard");
+    await screenshot(page, "unheard");
       await world.startService();
       await visitor.isTold("well", WELL);
       await page.locator("#try-read").click();
