@@ -17,15 +17,21 @@ export class DemoWorld implements AsyncDisposable {
     this.traffic = new Traffic(this.url);
   }
 
-  /** @param port where the service is to listen, also after a restart */
-  static async start(port: number): Promise<DemoWorld> {
+  /**
+   * @param port where the service is to listen, also after a restart
+   * @param more settings of the service
+   */
+  static async start(
+    port: number,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<DemoWorld> {
     await using resources = new AsyncDisposableStack();
     const dataDir = resources.adopt(
       await Deno.makeTempDir({ prefix: "dsproxy-demo-" }),
       (path) => Deno.remove(path, { recursive: true }),
     );
     const store = resources.use(await startStore(dataDir));
-    const settings = { ...store.settings, DATA_DIR: dataDir, PROXY_PORT: String(port) };
+    const settings = { ...store.settings, ...more, DATA_DIR: dataDir, PROXY_PORT: String(port) };
     const world = new DemoWorld(store, resources.move(), settings);
     try {
       await world.startService();

@@ -5,7 +5,8 @@
 import assert from "node:assert/strict";
 import { Dsproxy, eventually } from "../support/dsproxy.ts";
 import { idleMetrics } from "../support/fakes.ts";
-import { deployed, expressionsOf, readBoard, readRules } from "../support/monitoring.ts";
+import { impatientRules } from "../support/impatient_rules.ts";
+import { expressionsOf, readBoard, readRules } from "../support/monitoring.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { Prometheus, promtool } from "../support/prometheus.ts";
 import { delay, freePort } from "../support/services.ts";
@@ -19,12 +20,6 @@ interface Watched {
   readonly all: Dsproxy;
   readonly api: Dsproxy;
   readonly worker: Dsproxy;
-}
-
-/** The rules as they are deployed, but for how long they wait before they believe anything. */
-async function impatientRules(): Promise<string> {
-  const rules = await deployed("prometheus/dsproxy.rules.yml");
-  return rules.replaceAll(/\bfor: \w+/g, "for: 1s").replaceAll("[2m]", "[4s]");
 }
 
 function configuration({ all, api, worker }: Watched, exemplars: string): string {

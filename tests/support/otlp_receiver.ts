@@ -15,6 +15,9 @@ export interface ReceivedSpan {
   readonly name: string;
   /** 1 internal, 2 server, 3 client, 4 producer, 5 consumer. */
   readonly kind: number;
+  /** Both are in Unix milliseconds. */
+  readonly startMs: number;
+  readonly endMs: number;
   readonly attributes: Readonly<Record<string, string | number>>;
   readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly isError: boolean;
@@ -31,6 +34,8 @@ interface OtlpSpan {
   readonly parentSpanId?: string;
   readonly name: string;
   readonly kind: number;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
   readonly attributes?: readonly OtlpAttribute[];
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly status?: { readonly code?: number };
@@ -104,6 +109,8 @@ function received(instance: string, span: OtlpSpan): ReceivedSpan {
   const { traceId, spanId, parentSpanId = "", name, kind, attributes = [], links = [] } = span;
   return {
     ...{ instance, traceId, spanId, parentSpanId, name, kind },
+    startMs: Number(span.startTimeUnixNano) / 1e6,
+    endMs: Number(span.endTimeUnixNano) / 1e6,
     attributes: attributesOf(attributes),
     links: links.map((link) => ({ traceId: link.traceId, spanId: link.spanId })),
     isError: span.status?.code === 2,
