@@ -40,7 +40,7 @@ export function deadLetters({ deadLetters: many, store }: Facts): Finding | unde
     level: "warning",
     code: "dead-letters",
     text: () =>
-      `${counted(many, "write")} that ${store.name} refused ${
+      `${counted(many, "write")} that ${store.name.replace(/^The /, "the ")} refused ${
         many === 1 ? "waits" : "wait"
       } for a decision.`,
     advice: "See why (dsproxy dead-letters list), then replay or discard.",

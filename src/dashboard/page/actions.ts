@@ -30,7 +30,7 @@ export class Actions {
     byId("confirm-no", HTMLButtonElement).addEventListener("click", () => this.#dialog.close("no"));
     this.#offer("flush", () => ({
       heading: "Flush now?",
-      text: `${this.#waiting} are brought to the store at once, and not with the next batch.`,
+      text: `${this.#waiting}, and what waits is brought there at once, not with the next batch.`,
       yes: "Flush",
     }));
     this.#offer("pause", () => ({
