@@ -174,7 +174,12 @@ export const ROWS: readonly Surrounding[] = [
     run: onTable(
       COMPLAINS,
       (scene) =>
-        refuseAll(scene, raisesFor("true"), raisesFor("new.user_id = 'refused'"), /not this one/),
+        refuseAll(
+          scene,
+          raisesFor("true"),
+          raisesFor("new.user_id = 'refused'"),
+          /raised an exception \(P0001\)/,
+        ),
     ),
   },
   {

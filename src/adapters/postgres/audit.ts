@@ -135,7 +135,10 @@ async function withRanges<T>(
 /** A service without a broker has no table of intervals above a mark. */
 async function rangesIn(session: Session): Promise<string> {
   const { rows: [row] } = await session.query<{ is_there: boolean }>(
-    "select to_regclass('dsproxy_applied') is not null as is_there",
+    // A name that was not there once is not looked up anew within a transaction by to_regclass: what
+    // was made between two statements would not be seen, and its rows be taken for strays.
+    `select exists (select from pg_class
+       where relname = 'dsproxy_applied' and pg_table_is_visible(oid)) as is_there`,
   );
   return row!.is_there ? APPLIED_RANGES : NO_RANGES;
 }
