@@ -145,6 +145,7 @@ class Application implements App {
     const dashboard = makeDashboard(config, {
       ...{ service, leadership, breakers, pausing, store, identity, clock, metrics, log },
       ...{ firstContact, name: () => this.#name },
+      steering: () => steering,
     });
     this.#front = new HttpFront(config, {
       ...{ dashboard, store, cache, steering, clock, metrics, log, tracing },

@@ -11,6 +11,8 @@ export interface Asked {
       | undefined;
     readonly refusal: string | undefined;
     readonly brokerFailure: string | undefined;
+    /** It says why the store takes nothing just now, where that is known apart from its refusal. */
+    readonly storeFailure?: string | undefined;
   };
   /** It knows why look-ups are refused, while nothing is written. */
   readonly firstContact: { readonly refusal: string | undefined };
@@ -39,7 +41,11 @@ export function readinessChecks(asked: () => Asked): HealthCheck[] {
   return [
     { name: "phase", failure: () => REASONS[service().phase] },
     { name: "journal", failure: () => service().status?.failure ?? service().status?.lackOfRoom },
-    { name: "store", failure: () => service().refusal ?? asked().firstContact.refusal },
+    {
+      name: "store",
+      failure: () => service().refusal ?? asked().firstContact.refusal,
+      note: () => service().storeFailure,
+    },
     { name: "broker", failure: () => undefined, note: () => service().brokerFailure },
     {
       name: "delivery",

@@ -30,14 +30,15 @@ class DeadLetterCount {
   /** @param isBusy has the number that is known do, while the store is asked for the next one */
   async read(isBusy: boolean): Promise<number> {
     const counting = this.#counting ??= this.#count().finally(() => this.#counting = undefined);
-    if (!isBusy || this.#last === undefined) return await counting;
     // Its failure is that of the scrape that waits for it, or of nobody.
     counting.catch(() => {});
-    return this.#last;
+    if (isBusy && this.#last !== undefined) return this.#last;
+    return await withDeadline(counting, SCRAPE_LIMIT_MS, "The store");
   }
 
+  /** Who scrapes does not wait for so long; the number is there for the next one. */
   async #count(): Promise<number> {
-    return this.#last = await withDeadline(this.ask(), SCRAPE_LIMIT_MS, "The store");
+    return this.#last = await this.ask();
   }
 }
 

@@ -105,10 +105,13 @@ export class Steering {
     service.acceptWrites(false);
     // What was accepted a moment ago becomes durable meanwhile.
     let isStored = this.#flushNow();
-    return await this.#becomes(() => {
+    const isEnded = await this.#becomes(() => {
+      // Somebody resumed it meanwhile.
+      if (!this.#isDrained) return true;
       if (isStored()) isStored = this.#flushNow();
       return this.waiting === 0;
     }, FLUSH_LIMIT_MS);
+    return isEnded && this.#isDrained;
   }
 
   /** @returns tells whether the store has what is durable by now. @throws as {@link flush} */

@@ -18,8 +18,9 @@ interface WatchingParts {
   readonly firstContact: { readonly refusal: string | undefined };
   readonly leadership: () => Leadership;
   readonly breakers: Current["breakers"];
-  readonly store: Pick<StorePorts, "deadLetters">;
+  readonly store: Pick<StorePorts, "deadLetters" | "store">;
   readonly pausing: Pick<PauseSwitch, "isPaused">;
+  readonly steering: () => Asked["steering"];
   /** It returns the store's. */
   readonly identity: () => Promise<string>;
   /** It names this start, as nobody else is named. */
@@ -50,7 +51,7 @@ const NOT_OPEN: QueueStatus = {
 /** Returns undefined where DASHBOARD=off: nothing is watched then. */
 export function makeDashboard(config: Config, parts: WatchingParts): Dashboard | undefined {
   if (!config.dashboard) return undefined;
-  const { store: { deadLetters }, identity, clock, metrics, log } = parts;
+  const { store: { deadLetters, store: asked }, identity, clock, metrics, log } = parts;
   const { role, store, cache, queue, batch, journal } = config;
   return new Dashboard({
     setup: {
@@ -61,6 +62,7 @@ export function makeDashboard(config: Config, parts: WatchingParts): Dashboard |
     },
     current: () => currentOf(config, parts),
     board: createInstanceBoard(config, { identity, clock }),
+    ping: () => asked.ping(),
     ...{ deadLetters, clock, metrics, log },
   });
 }
@@ -73,6 +75,7 @@ function currentOf({ role }: Config, parts: WatchingParts): Current {
   return {
     name: parts.name(),
     ...{ phase, isPaused, queue: status },
+    isDrained: parts.steering().refusal !== undefined,
     journalHasFailed: status.failure !== undefined,
     journalRefuses: status.lackOfRoom !== undefined,
     storeRefuses: (refusal ?? parts.firstContact.refusal) !== undefined,

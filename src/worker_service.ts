@@ -56,6 +56,10 @@ export class WorkerService {
   }
 
   get brokerFailure(): string | undefined {
+    return this.parts.applier.brokerFailure;
+  }
+
+  get storeFailure(): string | undefined {
     return this.parts.applier.failure;
   }
 

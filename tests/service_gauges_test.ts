@@ -79,6 +79,18 @@ Deno.test("a store that is busy with a backlog does not hold a scrape up, and is
   assert.equal(await fresh, 8, "without a backlog it is waited for");
 });
 
+Deno.test("a count that takes longer than a scrape waits is known at the next one", async () => {
+  const { gauges, state } = setUp("all", "journal");
+  await assert.rejects(gauges.deadLetters(), /The store/);
+  await assert.rejects(gauges.deadLetters(), /The store/);
+  assert.equal(state.counts.length, 1, "one count at a time");
+  state.counts[0]!.resolve(5_000_000);
+  await new Promise((resolve) => setTimeout(resolve));
+  state.depth = 10_000;
+  assert.equal(await gauges.deadLetters(), 5_000_000);
+  state.counts[1]!.resolve(5_000_001);
+});
+
 Deno.test("before the store is admitted it is not asked", async () => {
   const { gauges, state } = setUp("all", "journal");
   state.phase = "recovering";

@@ -83,9 +83,14 @@ export class Applier {
     this.#backoff = new Backoff({ firstMs: RETRY_MS, maxMs: RETRY_MAX_MS, random });
   }
 
-  /** It says why the broker gives nothing, or the store takes nothing; undefined while all is well. */
+  /** It says why the store takes nothing just now; undefined while it does. */
   get failure(): string | undefined {
-    return this.#failure ?? this.parts.consumer.failure;
+    return this.#failure;
+  }
+
+  /** It says why the broker gives nothing; undefined while it does. */
+  get brokerFailure(): string | undefined {
+    return this.parts.consumer.failure;
   }
 
   /** It says why the store takes nothing though it answers: only a person can change that. */
@@ -95,7 +100,7 @@ export class Applier {
 
   /** So many entries were received, and are not stored yet. */
   get depth(): number {
-    return this.#waiting.rows;
+    return this.#waiting.unstoredRows;
   }
 
   /**
@@ -138,6 +143,7 @@ export class Applier {
     if (this.#flushing !== undefined) {
       await endsWithin(this.#flushing, LAST_FLUSH_MS, this.parts.clock);
     }
+    this.#waiting.abandon();
     await this.parts.consumer.close();
   }
 

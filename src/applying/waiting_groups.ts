@@ -13,6 +13,8 @@ export interface Waiting {
 
 export class WaitingGroups {
   readonly #waiting: Waiting[] = [];
+  /** They are on their way to the store, and not there for all that is known. */
+  #taken: readonly Waiting[] = [];
   #rows = 0;
   #received = 0;
   #done = 0;
@@ -27,8 +29,15 @@ export class WaitingGroups {
     return this.#rows;
   }
 
+  /** So many entries are not stored, those that were taken among them. */
+  get unstoredRows(): number {
+    return this.#rows + rowsOf(this.#taken.filter(({ isDone }) => !isDone));
+  }
+
+  /** It is of all that are not stored. */
   get oldestAcceptedMs(): number | undefined {
-    return this.#waiting[0]?.group.entries[0]?.acceptedMs;
+    const oldest = this.#taken.find(({ isDone }) => !isDone) ?? this.#waiting[0];
+    return oldest?.group.entries[0]?.acceptedMs;
   }
 
   /** So many were received, and so many of these are done with, in their order. */
@@ -52,14 +61,20 @@ export class WaitingGroups {
       count++;
     }
     this.#rows -= rows;
-    return this.#waiting.splice(0, count);
+    return this.#taken = this.#waiting.splice(0, count);
   }
 
   /** Those that are done stay away. */
   putBack(batch: readonly Waiting[]): void {
     const left = batch.filter(({ isDone }) => !isDone);
+    this.#taken = [];
     this.#waiting.unshift(...left);
     this.#rows += rowsOf(left);
+  }
+
+  /** What was not stored is given back to the broker, and nothing more is told of it. */
+  abandon(): void {
+    for (const { isDone, trace } of [...this.#taken, ...this.#waiting]) if (!isDone) trace?.end();
   }
 
   done(one: Waiting): void {

@@ -22,6 +22,7 @@ export interface Current {
   readonly name: string;
   readonly phase: Facts["phase"];
   readonly isPaused: boolean;
+  readonly isDrained: boolean;
   readonly queue: QueueReading;
   readonly journalHasFailed: boolean;
   readonly journalRefuses: boolean;
@@ -90,6 +91,7 @@ export function factsOf({ setup, current, observed, probe, notes }: Known, nowMs
       answers,
     },
     isPaused: current.isPaused,
+    isDrained: current.isDrained,
     redis: setup.cache === "redis" ? redisFault(current, notes) : undefined,
     broker: setup.queue === "journal"
       ? undefined
@@ -140,10 +142,10 @@ export function snapshotOf(
   const { setup, current, observed, probe, notes } = known;
   const { last } = observed;
   const { role, version, startedMs, store, cache, queue } = setup;
-  const { name, phase, isPaused, leads, leader } = current;
+  const { name, phase, isPaused, isDrained, leads, leader } = current;
   return {
     atMs: Math.round(last.atMs),
-    instance: { name, role, version, startedMs, phase, store, cache, queue, isPaused },
+    instance: { name, role, version, startedMs, phase, store, cache, queue, isPaused, isDrained },
     verdict: verdicts[0]!,
     findings: verdicts,
     ...observed.rates,

@@ -23,6 +23,8 @@ interface DashboardParts {
   /** It says how it stands at this moment, without a wait. */
   readonly current: () => Current;
   readonly metrics: ReadMetrics & Pick<Metrics, "viewers">;
+  /** It resolves when the store answers. */
+  readonly ping: () => Promise<void>;
   readonly deadLetters: Pick<DeadLetters, "count" | "reasons">;
   readonly board: InstanceBoard;
   readonly clock: Clock;
@@ -53,8 +55,8 @@ export class Dashboard {
   #stopTicking: (() => void) | undefined;
 
   constructor(private readonly parts: DashboardParts) {
-    const { deadLetters, board, clock, log } = parts;
-    this.#probe = new StoreProbe(deadLetters, clock);
+    const { ping, deadLetters: letters, board, clock, log } = parts;
+    this.#probe = new StoreProbe({ ping, letters }, clock);
     this.#notes = new Notes(
       board,
       clock,

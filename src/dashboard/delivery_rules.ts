@@ -5,7 +5,7 @@ import { bytes, count, duration } from "./wording.ts";
 /** Within this a full journal is near enough to be spoken of … */
 const FILLING_SECONDS = 3_600;
 /** … and here it is urgent. */
-const FILLING_SOON_SECONDS = 600;
+export const FILLING_SOON_SECONDS = 600;
 
 export function journalFailed({ journal }: Facts): Finding | undefined {
   if (!journal.hasFailed) return undefined;
@@ -19,14 +19,16 @@ export function journalFailed({ journal }: Facts): Finding | undefined {
   };
 }
 
-export function journalFull({ journal, store }: Facts): Finding | undefined {
+export function journalFull({ journal, store, isPaused }: Facts): Finding | undefined {
   if (!journal.refusesWrites) return undefined;
   return {
     level: "problem",
     code: "journal-full",
     text: (time) =>
       `There is no room for more in the journal: writes have been refused for ${time}.`,
-    advice: store.isAway
+    advice: isPaused
+      ? "Resume it (POST /admin/resume): nothing leaves the journal while it is paused."
+      : store.isAway
       ? `Bring ${store.name} back: the journal empties by itself then.`
       : `Give it room: a larger disk or JOURNAL_MAX_BYTES (${bytes(journal.maxBytes)} now), or a ` +
         `faster way into ${store.name}.`,
@@ -47,18 +49,25 @@ export function notServing({ phase }: Facts): Finding | undefined {
   };
 }
 
-export function storeAway(facts: Facts): Finding | undefined {
-  const { store } = facts;
-  if (!store.isAway && !(store.flushesFail && !store.answers)) return undefined;
-  const { secondsUntilFull: seconds } = facts.journal;
-  const full = seconds === null
+/** Of who is paused or drained the last flush says nothing: none is tried. */
+function hasFailing({ store, isPaused }: Facts): boolean {
+  return store.flushesFail && !isPaused;
+}
+
+export function forecast({ journal: { secondsUntilFull: seconds } }: Facts): string {
+  return seconds === null
     ? ""
     : ` At this rate the journal is full in ${duration(seconds * 1000)}.`;
+}
+
+export function storeAway(facts: Facts): Finding | undefined {
+  const { store } = facts;
+  if (!store.isAway && !(hasFailing(facts) && !store.answers)) return undefined;
   return {
     level: "problem",
     code: "store-away",
     text: (time) => `${store.name} has not answered for ${time}; ${whatWaits(facts)}.`,
-    advice: `Bring ${store.name} back: what waits is stored by itself then.${full}`,
+    advice: `Bring ${store.name} back: what waits is stored by itself then.${forecast(facts)}`,
     sinceMs: facts.nowMs - store.silentMs,
   };
 }
@@ -77,7 +86,7 @@ export function storeRefuses(facts: Facts): Finding | undefined {
 
 export function flushesFail(facts: Facts): Finding | undefined {
   const { store } = facts;
-  if (store.isAway || store.refuses || !store.flushesFail || !store.answers) return undefined;
+  if (store.isAway || store.refuses || !hasFailing(facts) || !store.answers) return undefined;
   return {
     level: "problem",
     code: "flushes-fail",
@@ -88,8 +97,8 @@ export function flushesFail(facts: Facts): Finding | undefined {
 }
 
 export function back(facts: Facts): Finding | undefined {
-  const { store } = facts;
-  if (!store.isBack || store.isAway) return undefined;
+  const { store, isPaused } = facts;
+  if (!store.isBack || store.isAway || isPaused) return undefined;
   return {
     level: "warning",
     code: "catching-up",

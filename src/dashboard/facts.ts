@@ -36,6 +36,7 @@ export interface Facts {
     readonly answers: boolean;
   };
   readonly isPaused: boolean;
+  readonly isDrained: boolean;
   /** Undefined while nothing is wrong with it, or where there is none. */
   readonly redis: "is away" | "refuses" | undefined;
   /** Undefined where there is no broker. */

@@ -1,4 +1,5 @@
 /** Says what people should know of besides: caches, brokers, dead letters, the audit, who leads. */
+import { FILLING_SOON_SECONDS, forecast } from "./delivery_rules.ts";
 import { type Facts, type Finding, whatWaits } from "./facts.ts";
 import { count, counted } from "./wording.ts";
 
@@ -59,11 +60,26 @@ export function audited({ audit: { lost, doubled } }: Facts): Finding | undefine
 
 export function paused(facts: Facts): Finding | undefined {
   if (!facts.isPaused) return undefined;
+  const seconds = facts.journal.secondsUntilFull ?? Infinity;
   return {
-    level: "warning",
+    level: seconds <= FILLING_SOON_SECONDS ? "problem" : "warning",
     code: "paused",
     text: (time) => `Somebody paused delivery ${time} ago; ${whatWaits(facts)}.`,
-    advice: "Resume it when what it was paused for is done (POST /admin/resume).",
+    advice: "Resume it when what it was paused for is done (POST /admin/resume)." +
+      forecast(facts),
+  };
+}
+
+export function drained(facts: Facts): Finding | undefined {
+  if (!facts.isDrained) return undefined;
+  return {
+    level: "problem",
+    code: "drained",
+    text: (time) =>
+      `Somebody drained this instance: writes have been turned away for ${time}; ${
+        whatWaits(facts)
+      }.`,
+    advice: "Stop it for what it was drained for, or resume it (POST /admin/resume).",
   };
 }
 

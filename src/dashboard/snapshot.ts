@@ -84,6 +84,8 @@ export interface InstanceFacts {
   readonly queue: string;
   /** Somebody had it stop bringing writes to the store (`POST /admin/pause`). */
   readonly isPaused: boolean;
+  /** Somebody had it accept no more writes (`POST /admin/drain`). */
+  readonly isDrained: boolean;
 }
 
 export interface InstanceSummary {

@@ -1,6 +1,7 @@
 /**
- * Asks the store for its dead letters while somebody watches: how many there are, and now and then
- * why. Whether it answers shows at once whether it is there at all.
+ * Asks the store while somebody watches: whether it is there at all, and for its dead letters, how
+ * many there are and now and then why. Millions of them take long to count, which says nothing of
+ * whether it is there.
  */
 import { endsWithin } from "../deadline.ts";
 import { StoreRefusesError } from "../errors.ts";
@@ -10,12 +11,14 @@ import type { Snapshot } from "./snapshot.ts";
 
 /** Who waits for an answer does so for at most so long … */
 const ANSWER_LIMIT_MS = 1_000;
-/** … and a store that takes longer than this to count is not there. */
+/** … and a store that takes longer than this to answer is not there. */
 const SILENT_MS = 1_400;
-/** A store that takes long to count is asked less often: this times as long as it took … */
+/** A store that takes long is asked less often: this times as long as it took … */
 const REST_FACTOR = 20;
-/** … up to here, as an outage is to show within seconds. */
+/** … up to here, as an outage is to show within seconds … */
 const LONGEST_REST_MS = 1_500;
+/** … and up to here to count, which shows nothing that is urgent. */
+const LONGEST_COUNT_REST_MS = 60_000;
 const CODE_MAX = 64;
 const REASONS_EVERY_MS = 30_000;
 /** What was heard so long ago says nothing about now. */
@@ -25,8 +28,10 @@ const UNKNOWN: Snapshot["deadLetters"] = { count: null, reasons: [] };
 
 export class StoreProbe {
   #letters = UNKNOWN;
-  /** The question under way, of which there is one at a time. */
+  /** The questions under way, of which there is one at a time. */
   #asking: Promise<void> | undefined;
+  #counting: Promise<void> | undefined;
+  #countNextMs = -Infinity;
   #askedMs = -Infinity;
   #nextMs = -Infinity;
   #heardMs = -Infinity;
@@ -36,7 +41,10 @@ export class StoreProbe {
   #answeringSinceMs = Infinity;
 
   constructor(
-    private readonly letters: Pick<DeadLetters, "count" | "reasons">,
+    private readonly store: {
+      readonly ping: () => Promise<void>;
+      readonly letters: Pick<DeadLetters, "count" | "reasons">;
+    },
     private readonly clock: Pick<Clock, "monotonicMs" | "setTimeout">,
   ) {}
 
@@ -72,7 +80,8 @@ export class StoreProbe {
   /** Asks, and waits for the answer, though not for long. Never rejects. */
   async askAndWait(): Promise<void> {
     this.ask();
-    if (this.#asking !== undefined) await endsWithin(this.#asking, ANSWER_LIMIT_MS, this.clock);
+    const answered = this.#asking?.then(() => this.#counting);
+    if (answered !== undefined) await endsWithin(answered, ANSWER_LIMIT_MS, this.clock);
   }
 
   #heard(): void {
@@ -84,14 +93,34 @@ export class StoreProbe {
 
   async #ask(): Promise<void> {
     try {
-      const count = await this.letters.count();
+      await this.store.ping();
       this.#answered();
-      await this.#askReasons(count);
+      this.#countNow();
     } catch (error) {
       // Others tell of a store that is away; here it shows in what is not known.
       this.#letters = UNKNOWN;
       if (error instanceof StoreRefusesError) return this.#answered();
       this.#hasAnswered = false;
+    }
+  }
+
+  #countNow(): void {
+    const begunMs = this.clock.monotonicMs();
+    if (this.#counting !== undefined || begunMs < this.#countNextMs) return;
+    this.#counting = this.#count().finally(() => {
+      this.#counting = undefined;
+      const endedMs = this.clock.monotonicMs();
+      const restMs = Math.min(REST_FACTOR * (endedMs - begunMs), LONGEST_COUNT_REST_MS);
+      this.#countNextMs = endedMs + restMs;
+    });
+  }
+
+  async #count(): Promise<void> {
+    try {
+      await this.#askReasons(await this.store.letters.count());
+    } catch {
+      // What was not counted is not known.
+      this.#letters = UNKNOWN;
     }
   }
 
@@ -105,7 +134,7 @@ export class StoreProbe {
     const { clock } = this;
     const isSame = count === this.#letters.count;
     if (isSame && clock.monotonicMs() - this.#reasonsMs < REASONS_EVERY_MS) return;
-    const reasons = count === 0 ? [] : await this.letters.reasons();
+    const reasons = count === 0 ? [] : await this.store.letters.reasons();
     // Other programs can write there, too.
     const bounded = reasons.map((reason) => ({ ...reason, code: reason.code.slice(0, CODE_MAX) }));
     this.#letters = { count, reasons: bounded };

@@ -20,6 +20,8 @@ const RULES: readonly Rule[] = [
   delivery.storeAway,
   delivery.storeRefuses,
   delivery.flushesFail,
+  other.drained,
+  other.paused,
   delivery.back,
   delivery.stalled,
   delivery.filling,
@@ -28,7 +30,6 @@ const RULES: readonly Rule[] = [
   other.brokerAway,
   other.deadLetters,
   other.audited,
-  other.paused,
   other.leaderless,
   other.otherInstance,
 ];

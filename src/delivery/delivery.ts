@@ -106,7 +106,8 @@ export class Delivery {
       return await this.#bring(this.#hand, sendsAhead);
     } catch (error) {
       // It is brought there once more in its turn: that it may be there already does no harm.
-      await this.#ahead.drop();
+      const dropped = await this.#ahead.drop();
+      if (dropped !== undefined) this.parts.tracing?.flushOf(dropped)?.end();
       this.#failed();
       throw error;
     }

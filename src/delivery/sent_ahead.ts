@@ -53,8 +53,11 @@ export class SentAhead {
     return delivered;
   }
 
-  /** Resolves when the sink is at work on it no more, whatever came of it: it is sent once more. */
-  async drop(): Promise<void> {
-    await this.take()?.catch(() => {});
+  /**
+   * Resolves when the sink is at work on it no more, with what it has delivered if it did: it is
+   * sent once more all the same.
+   */
+  async drop(): Promise<Delivered | undefined> {
+    return await this.take()?.catch(() => undefined);
   }
 }

@@ -90,7 +90,11 @@ export class Forwarder {
 
   start(): void {
     this.#state = "running";
-    this.#stopListening = this.parts.pausing.onTurn(() => this.notify());
+    this.#stopListening = this.parts.pausing.onTurn(() => {
+      this.notify();
+      // Nobody waits until all is sent while nothing is sent.
+      if (this.parts.pausing.isPaused) this.#onIdle?.();
+    });
     this.notify();
   }
 

@@ -17,18 +17,21 @@ function setUp(options = { size: 50, intervalMs: 2_000, max: 5_000 }) {
   const consumer = new FakeConsumer();
   const tables = new MemoryStore();
   const memory = new MemoryGroups(tables);
-  const state: { failWith: Error | undefined; mostRows: number; calls: number[] } = {
-    failWith: undefined,
+  const state = {
+    failWith: undefined as Error | undefined,
     mostRows: Infinity,
-    calls: [],
+    calls: [] as number[],
+    /** The store answers after it. */
+    gate: Promise.resolve(),
   };
   const groups: GroupStore = {
-    apply: (some) => {
-      if (state.failWith !== undefined) return Promise.reject(state.failWith);
+    apply: async (some) => {
+      await state.gate;
+      if (state.failWith !== undefined) throw state.failWith;
       const rows = some.reduce((sum, { entries }) => sum + entries.length, 0);
-      if (rows > state.mostRows) return Promise.reject(new StoreUnavailableError("Too slow."));
+      if (rows > state.mostRows) throw new StoreUnavailableError("Too slow.");
       state.calls.push(some.length);
-      return memory.apply(some);
+      return await memory.apply(some);
     },
     fold: (source) => memory.fold(source),
     dead: () => Promise.reject(new Error("A worker asks for no dead letters")),
@@ -106,6 +109,22 @@ Deno.test("while the store is away nothing is acknowledged, and later all is the
   await clock.advance(5_000);
   assert.equal(consumer.acknowledged.length, 2);
   assert.deepEqual([mark(), applier.failure], [4, undefined]);
+  await applier.stop();
+});
+
+Deno.test("what is on its way to the store waits, for all that is told", async () => {
+  const { applier, clock, consumer, state, give } = setUp({ size: 1, intervalMs: 10, max: 9 });
+  const answer = Promise.withResolvers<void>();
+  state.gate = answer.promise;
+  await give(group(1, 3));
+  await clock.advance(1_000);
+  assert.ok(applier.isBusy);
+  assert.equal(applier.depth, 3);
+  assert.ok(applier.oldestAcceptedMs !== undefined);
+  answer.resolve();
+  await clock.advance(1_000);
+  assert.deepEqual([applier.depth, applier.oldestAcceptedMs], [0, undefined]);
+  assert.equal(consumer.acknowledged.length, 1);
   await applier.stop();
 });
 

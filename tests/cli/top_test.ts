@@ -24,7 +24,7 @@ const SNAPSHOT: Snapshot = {
   atMs: 60_000,
   instance: {
     ...{ name: "me/1", role: "all", version: "1.2.3", startedMs: 0, phase: "serving" },
-    ...{ store: "postgres", cache: "redis", queue: "journal", isPaused: false },
+    ...{ store: "postgres", cache: "redis", queue: "journal", isPaused: false, isDrained: false },
   },
   verdict: WELL,
   findings: [WELL],

@@ -24,6 +24,7 @@ const CURRENT: Current = {
   name: "me/1",
   phase: "serving",
   isPaused: false,
+  isDrained: false,
   queue: { depth: 0, oldestAcceptedMs: undefined, bytes: 0, retainedBytes: 0 },
   journalHasFailed: false,
   journalRefuses: false,
@@ -40,18 +41,20 @@ function setUp(clock = new FakeClock(), board = new MemoryInstanceBoard(clock), 
     current: { ...CURRENT, name },
     asked: 0,
     isSilent: false,
+    isCounting: false,
     warned: 0,
     failure: undefined as unknown,
   };
   const dashboard = new Dashboard({
     setup: SETUP,
     current: () => state.current,
+    ping: () => {
+      state.asked++;
+      if (state.isSilent) return new Promise(() => {});
+      return state.failure === undefined ? Promise.resolve() : Promise.reject(state.failure);
+    },
     deadLetters: {
-      count: () => {
-        state.asked++;
-        if (state.isSilent) return new Promise(() => {});
-        return state.failure === undefined ? Promise.resolve(3) : Promise.reject(state.failure);
-      },
+      count: () => state.isCounting ? new Promise(() => {}) : Promise.resolve(3),
       reasons: () => Promise.resolve([{ code: "22001", count: 3 }]),
     },
     ...{
@@ -195,6 +198,18 @@ Deno.test("a store that hangs is away within three seconds, and is asked one thi
   assert.deepEqual([last.verdict.code, last.deadLetters.count], ["store-away", null]);
   await clock.advance(20_000);
   assert.equal(state.asked, asked + 1);
+  await dashboard.stop();
+});
+
+Deno.test("a store that counts its dead letters for long is there all the same", async () => {
+  const { clock, state, dashboard, look } = setUp();
+  state.isCounting = true;
+  for (let second = 0; second < 10; second++) {
+    const looking = look();
+    await clock.advance(1_000);
+    const { verdict, deadLetters } = await looking;
+    assert.deepEqual([verdict.code, deadLetters.count], ["well", null], String(second));
+  }
   await dashboard.stop();
 });
 

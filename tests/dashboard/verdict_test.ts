@@ -22,6 +22,7 @@ const WELL: Facts = {
     answers: true,
   },
   isPaused: false,
+  isDrained: false,
   redis: undefined,
   broker: undefined,
   deadLetters: 0,
@@ -112,6 +113,7 @@ Deno.test("each thing that is wrong has its code", () => {
     ["dead-letters", { deadLetters: 1 }],
     ["audit", { audit: { lost: 3, doubled: 0 } }],
     ["paused", { isPaused: true }],
+    ["drained", { isDrained: true }],
     ["other-instance", { others }],
   ];
   for (const [code, changes] of expected) assert.equal(codes(changes)[0], code, code);
@@ -126,6 +128,22 @@ Deno.test("an instance that has stopped sending is not well, though nothing has 
   assert.deepEqual(codes({ queue: idle }), ["well"]);
   const patient: Changes = { queue: { ...LATE, stalledMs: 11_000, oldestAgeMs: 11_000 } };
   assert.deepEqual(codes(patient), ["well"]);
+});
+
+Deno.test("what a person has stopped is said first, and what to do about it", () => {
+  const { store } = WELL;
+  const backAgain = { ...store, isBack: true };
+  assert.deepEqual(codes({ isPaused: true, deadLetters: 1 }), ["paused", "dead-letters"]);
+  assert.deepEqual(codes({ isPaused: true, store: backAgain }), ["paused"]);
+  const failed = { ...store, flushesFail: true, answers: false };
+  assert.deepEqual(codes({ isPaused: true, store: failed }), ["paused"]);
+  const [soon] = new Judge().judge(facts({ isPaused: true, journal: { secondsUntilFull: 300 } }));
+  assert.equal(soon.level, "problem");
+  assert.match(soon.advice!, /Resume it.*the journal is full in 5 min/);
+  const [full] = new Judge().judge(facts({ isPaused: true, journal: { refusesWrites: true } }));
+  assert.match(full.advice!, /^Resume it/);
+  const [drained] = new Judge().judge(facts({ isDrained: true }));
+  assert.equal(drained.level, "problem");
 });
 
 Deno.test("problems come before warnings, and what follows from one is not told again", () => {

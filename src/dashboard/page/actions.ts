@@ -49,9 +49,9 @@ export class Actions {
 
   show(snapshot: Snapshot): void {
     this.#snapshot = snapshot;
-    const { isPaused, phase } = snapshot.instance;
+    const { isPaused, isDrained, phase } = snapshot.instance;
     byId("pause", HTMLButtonElement).disabled = isPaused;
-    byId("resume", HTMLButtonElement).disabled = !isPaused && phase === "serving";
+    byId("resume", HTMLButtonElement).disabled = !isPaused && !isDrained && phase === "serving";
   }
 
   /** Resolves with whether it was confirmed. */
@@ -108,7 +108,7 @@ export class Actions {
     const journal = this.#snapshot?.journal;
     return journal === undefined
       ? "nobody knows how much"
-      : bytes(journal.maxBytes - journal.bytes);
+      : bytes(journal.maxBytes - journal.bytes + journal.retainedBytes);
   }
 }
 
