@@ -206,6 +206,7 @@ Deno.test("a store that counts its dead letters for long is there all the same",
   state.isCounting = true;
   for (let second = 0; second < 10; second++) {
     const looking = look();
+    await settle();
     await clock.advance(1_000);
     const { verdict, deadLetters } = await looking;
     assert.deepEqual([verdict.code, deadLetters.count], ["well", null], String(second));
