@@ -146,7 +146,7 @@ Written by \`deno task reliability\` (seed ${seed}; Deno ${deno}, ${postgresVers
 Eight clients write, and read back what they wrote, all the time; then the fault comes, again and again on the same data directory. *Lost*: acknowledged
 with \`202\` and not in PostgreSQL at the end. *Doubled*: there more than once. *Outdated*: reads that returned something older than what their client had been
 promised. *Recovery*: from the end of the fault until a new write was committed in PostgreSQL, median and longest; where the process ended, its start is
-part of it. After each of them `dsproxy audit` has to find nothing missing, doubled or without a mark, else the run ends there.
+part of it. After each of them \`dsproxy audit\` has to find nothing missing, doubled or without a mark, else the run ends there.
 
 ${
       table([
