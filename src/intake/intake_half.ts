@@ -87,8 +87,12 @@ export class IntakeHalf implements IntakeListener {
   /** @throws as {@link Writer.write}; AppError `shutting-down` while stopped */
   write(write: Write, ack: AckLevel): Promise<WriteResult> {
     if (this.#isStarted && this.#writer !== undefined) return this.#writer.write(write, ack);
-    const refusal = new AppError("shutting-down", "The service is shutting down. Retry later.");
-    return Promise.reject(refusal);
+    return Promise.reject(
+      new AppError(
+        "shutting-down",
+        "This instance takes no writes: it is shutting down, or was drained. Retry later.",
+      ),
+    );
   }
 
   /**
