@@ -1,5 +1,5 @@
 /**
- * `deno task soak`: steady load for SOAK_SECONDS (600; 60 in the tests) on one instance, and
+ * `deno task soak`: steady load for SOAK_SECONDS (600; 40 in the tests) on one instance, and
  * whether its memory grows.
  */
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ import { once, withDatabase } from "../support/postgres.ts";
 import { sharedRedisUrl } from "../support/redis.ts";
 import { delay } from "../support/services.ts";
 
-const SECONDS = Number(Deno.env.get("SOAK_SECONDS") ?? 60);
+const SECONDS = Number(Deno.env.get("SOAK_SECONDS") ?? 40);
 const CLIENTS = 8;
 const PAUSE_MS = 8;
 const USERS = 2_000;
